@@ -1,0 +1,126 @@
+//! The slip: what one connect asked the resolver and was dealt.
+//!
+//! reqwest shows a connector layer neither host nor address. So the layer hangs a slip around
+//! the inner connector, the resolver writes on the slip that hangs around its caller, and when
+//! the connect ends the layer reads it. The slip names what was *asked*: under a proxy that is
+//! the proxy.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tokio::task::futures::TaskLocalFuture;
+
+use crate::cache::Generation;
+use crate::host::Host;
+use crate::order::Dealt;
+
+tokio::task_local! {
+    static HANGING: Slip;
+}
+
+/// A slip of one connect. Clones are the same slip.
+#[derive(Clone, Debug)]
+pub(crate) struct Slip(Arc<Sheet>);
+
+#[derive(Debug)]
+struct Sheet {
+    resolver: u64,
+    notes: Mutex<Vec<Note>>,
+}
+
+/// What one name was answered with.
+#[derive(Clone, Debug)]
+pub(crate) struct Note {
+    pub(crate) host: Host,
+    pub(crate) generation: Generation,
+    pub(crate) dealt: Dealt,
+    pub(crate) at: Instant,
+}
+
+/// SOCKS asks for two names; more are no connect that can be read.
+const MAX_NOTES: usize = 4;
+
+impl Slip {
+    /// Makes a slip that only the resolver with this number writes on.
+    pub(crate) fn new(resolver: u64) -> Self {
+        Self(Arc::new(Sheet {
+            resolver,
+            notes: Mutex::default(),
+        }))
+    }
+
+    /// Returns the slip that hangs around the caller, if it is this resolver's.
+    pub(crate) fn hanging(resolver: u64) -> Option<Self> {
+        HANGING
+            .try_with(|slip| (slip.0.resolver == resolver).then(|| slip.clone()))
+            .ok()
+            .flatten()
+    }
+
+    /// Hangs the slip around a call, because hyper-rustls calls the connector below at once.
+    pub(crate) fn around_call<T>(&self, call: impl FnOnce() -> T) -> T {
+        HANGING.sync_scope(self.clone(), call)
+    }
+
+    /// Hangs the slip around a future, wherever that is polled.
+    pub(crate) fn around<F: Future>(&self, future: F) -> TaskLocalFuture<Self, F> {
+        HANGING.scope(self.clone(), future)
+    }
+
+    pub(crate) fn write(&self, note: Note) {
+        self.edit(|notes| {
+            if notes.len() < MAX_NOTES {
+                notes.push(note);
+            }
+        });
+    }
+
+    /// Returns what is written, if it is one note: of two names neither can be blamed.
+    pub(crate) fn only_note(&self) -> Option<Note> {
+        self.edit(|notes| match notes.as_slice() {
+            [note] => Some(note.clone()),
+            _ => None,
+        })
+    }
+
+    /// Returns the one note that dealt the address.
+    pub(crate) fn note_with(&self, addr: IpAddr) -> Option<Note> {
+        self.edit(|notes| {
+            let mut with = notes
+                .iter()
+                .filter(|note| note.dealt.as_slice().contains(&addr));
+            with.next().filter(|_| with.next().is_none()).cloned()
+        })
+    }
+
+    pub(crate) fn is_blank(&self) -> bool {
+        self.edit(|notes| notes.is_empty())
+    }
+
+    fn edit<T>(&self, change: impl FnOnce(&mut Vec<Note>) -> T) -> T {
+        change(&mut self.0.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_slip_is_seen_only_inside_and_only_by_its_resolver() {
+        let slip = Slip::new(7);
+        assert!(Slip::hanging(7).is_none());
+        let inside = async { (Slip::hanging(7).is_some(), Slip::hanging(8).is_some()) };
+        assert_eq!(slip.around(inside).await, (true, false));
+        assert!(slip.around_call(|| Slip::hanging(7).is_some()));
+    }
+
+    #[tokio::test]
+    async fn a_spawned_task_does_not_see_the_slip() {
+        let seen = Slip::new(7)
+            .around(async { tokio::spawn(async { Slip::hanging(7).is_some() }).await })
+            .await;
+        assert!(!seen.unwrap());
+    }
+}

@@ -1,0 +1,129 @@
+//! Rule: which addresses a connector has dialled, told from where it ended.
+//!
+//! hyper-util 0.1.21 splits the list by family (the family of the first address is preferred),
+//! is strictly serial inside a family, and starts the other family 300 ms later, or as soon as
+//! the preferred one has failed to its end.
+
+use std::net::IpAddr;
+
+use crate::order::Family;
+
+/// Returns the addresses that must have failed when the list ended in a connection to `winner`.
+///
+/// Every address before the winner in the winner's own family was dialled and failed. When the
+/// second lane won (IPv4-mapped addresses), the head of the first lane was dialled too, and has
+/// had 300 ms in which it did not answer. Of two true families nothing is said about the other
+/// one: a connector bound to a local address never dials it.
+pub(crate) fn losers(dealt: &[IpAddr], winner: IpAddr) -> impl Iterator<Item = IpAddr> {
+    let in_lane = move |addr: &&IpAddr| Family::of(**addr) == Family::of(winner);
+    let known = dealt.contains(&winner);
+    let before = dealt
+        .iter()
+        .filter(in_lane)
+        .take_while(move |&&addr| addr != winner);
+    let stuck = dealt
+        .first()
+        .filter(move |_| is_mapped(winner))
+        .filter(|addr| !is_mapped(**addr));
+    before
+        .chain(stuck)
+        .map(IpAddr::to_canonical)
+        .filter(move |&addr| known && addr != winner.to_canonical())
+}
+
+/// Returns the addresses to blame when the connect ended in an error.
+///
+/// A TCP error comes when every address has failed. After TCP the connector had settled on one:
+/// the head of the list, unless the head had failed before; either way the head is bad.
+pub(crate) fn failed(dealt: &[IpAddr], after_tcp: bool) -> impl Iterator<Item = IpAddr> {
+    let most = if after_tcp { 1 } else { dealt.len() };
+    dealt
+        .iter()
+        .enumerate()
+        .take(most)
+        .map(|(place, addr)| (place, addr.to_canonical()))
+        .filter_map(|(place, addr)| {
+            let earlier = dealt
+                .iter()
+                .take(place)
+                .any(|other| other.to_canonical() == addr);
+            (!earlier).then_some(addr)
+        })
+}
+
+fn is_mapped(addr: IpAddr) -> bool {
+    addr != addr.to_canonical()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::order::Dealt;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    fn v4(n: u8) -> IpAddr {
+        Ipv4Addr::new(192, 0, 2, n).into()
+    }
+
+    fn v6(n: u16) -> IpAddr {
+        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n).into()
+    }
+
+    fn mapped(n: u8) -> IpAddr {
+        Ipv4Addr::new(192, 0, 2, n).to_ipv6_mapped().into()
+    }
+
+    fn lanes(n: u8) -> Vec<IpAddr> {
+        let mut dealt = Dealt::new();
+        (1..=n).for_each(|n| dealt.push(v4(n)));
+        dealt.add_lane();
+        dealt.collect()
+    }
+
+    fn lost(dealt: &[IpAddr], winner: IpAddr) -> Vec<IpAddr> {
+        losers(dealt, winner).collect()
+    }
+
+    #[test]
+    fn all_before_the_winner_in_its_family_have_failed() {
+        let list = [v6(1), v4(1), v6(2), v4(2), v6(3)];
+        assert!(lost(&list, v6(1)).is_empty());
+        assert_eq!(lost(&list, v6(3)), [v6(1), v6(2)]);
+        assert_eq!(
+            lost(&list, v4(2)),
+            [v4(1)],
+            "the other family may never have been dialled"
+        );
+    }
+
+    #[test]
+    fn when_the_second_lane_wins_the_head_of_the_first_is_stuck() {
+        let list = lanes(4);
+        assert!(lost(&list, v4(1)).is_empty());
+        assert_eq!(lost(&list, v4(3)), [v4(1), v4(2)]);
+        assert_eq!(lost(&list, mapped(2)), [v4(1)]);
+        assert_eq!(lost(&list, mapped(4)), [v4(2), v4(3), v4(1)]);
+        assert_eq!(
+            lost(&list, mapped(1)),
+            [v4(2), v4(3), v4(4)],
+            "the winner is never a loser"
+        );
+    }
+
+    #[test]
+    fn a_winner_that_was_not_dealt_blames_nobody() {
+        assert!(lost(&lanes(3), v4(9)).is_empty());
+        assert!(lost(&[], v4(9)).is_empty());
+    }
+
+    #[test]
+    fn a_tcp_error_blames_all_and_a_later_one_the_head() {
+        let list = lanes(3);
+        assert_eq!(
+            failed(&list, false).collect::<Vec<_>>(),
+            [v4(1), v4(2), v4(3)]
+        );
+        assert_eq!(failed(&list, true).collect::<Vec<_>>(), [v4(1)]);
+        assert_eq!(failed(&[], true).count(), 0);
+    }
+}

@@ -1,0 +1,76 @@
+//! One lookup in the air, and those who wait for it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Id;
+use tokio::sync::watch;
+
+use super::slot::{Generation, Known};
+use crate::error::Error;
+use crate::order::Addrs;
+
+/// A lookup that was sent and has not landed. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Flight {
+    /// The runtime that drives it. One runtime never waits for another, which may stand still.
+    pub(crate) runtime: Id,
+    /// The host's generation when the lookup was sent.
+    pub(crate) generation: Generation,
+    landed: watch::Receiver<Option<Result<Arc<Known>, Error>>>,
+}
+
+/// The place where a lookup lands; dropping it without landing sends the waiters away.
+pub(crate) type Joined = watch::Sender<Option<Result<Arc<Known>, Error>>>;
+
+impl Flight {
+    pub(crate) fn new(runtime: Id) -> (Joined, Self) {
+        let (land, landed) = watch::channel(None);
+        let generation = Generation::default();
+        (
+            land,
+            Self {
+                runtime,
+                generation,
+                landed,
+            },
+        )
+    }
+
+    /// The same flight, sent at this generation of its host.
+    pub(crate) fn sent_at(&self, generation: Generation) -> Self {
+        Self {
+            generation,
+            ..self.clone()
+        }
+    }
+
+    /// Waits for the landing. `None` when the lookup ended without one, as when its runtime was
+    /// shut down.
+    ///
+    /// # Cancel safety
+    /// The lookup does not notice that a waiter is dropped.
+    pub(crate) async fn landed(mut self) -> Option<Result<Arc<Known>, Error>> {
+        self.landed
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|landed| landed.clone())
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.landed.same_channel(&other.landed)
+    }
+
+    /// Whether somebody still flies it.
+    pub(crate) fn is_in_the_air(&self) -> bool {
+        self.landed.has_changed().is_ok()
+    }
+}
+
+/// What a lookup brought.
+#[derive(Clone, Debug)]
+pub(crate) struct Landing {
+    pub(crate) asked_at: Instant,
+    pub(crate) outcome: Result<(Addrs, Duration), Error>,
+}

@@ -1,0 +1,17 @@
+//! Memory of answers: how long each is good and who may end it.
+//!
+//! ```text
+//! known ──expires_at──▶ stale ──serve_stale──▶ gone
+//! serve                 ask, serve if that     ask
+//!   │                   is slow or fails
+//!   └─ generation moves on (a connect failed, or by hand) ─▶ suspect: ask again, keep as last resort
+//! ```
+
+mod flight;
+mod slot;
+mod store;
+
+pub(crate) use self::flight::{Flight, Joined, Landing};
+pub use self::slot::Cause;
+pub(crate) use self::slot::{Generation, Known, Plan, Slot};
+pub(crate) use self::store::Store;

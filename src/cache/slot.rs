@@ -1,0 +1,480 @@
+//! What is known of one host, and every legal change to it. Pure: told the time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Id;
+
+use super::flight::{Flight, Landing};
+use crate::backoff::Backoff;
+use crate::error::Error;
+use crate::order::Addrs;
+use crate::recheck::Recheck;
+use crate::ttl;
+
+/// Time after a failed lookup in which it is not repeated (RFC 9520, section 3.2: at least 1 s,
+/// at most 5 min, growing).
+const FAILED_LOOKUP: Backoff = Backoff {
+    least: Duration::from_secs(1),
+    most: Duration::from_secs(30),
+};
+
+/// Counts the invalidations of one host.
+///
+/// An answer carries the generation at which its lookup was *sent*: an answer older than its
+/// host is suspect, and a lookup sent before an invalidation cannot clear the mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Generation(u64);
+
+impl Generation {
+    fn bump(&mut self) {
+        self.0 = self.0.saturating_add(1);
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) addrs: Addrs,
+    pub(crate) generation: Generation,
+    pub(crate) asked_at: Instant,
+    pub(crate) expires_at: Instant,
+}
+
+/// Why a host is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// A connect to one of its addresses failed.
+    ConnectFailed,
+    /// Its answer is past its TTL.
+    Expired,
+    /// It was invalidated by hand.
+    Invalidated,
+    /// Nothing is known of it.
+    Unknown,
+}
+
+/// What to do for a caller.
+#[derive(Clone, Debug)]
+pub(crate) enum Plan {
+    /// Serve what is known.
+    Serve,
+    /// Serve what is known and look up behind the caller's back.
+    ServeAndAsk(Cause),
+    /// Look up and wait for it; what is known is the last resort.
+    Ask(Cause),
+    /// Fail: a negative answer is known, or the last lookup failed just now.
+    Fail(Error),
+}
+
+/// What is known of one host.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Slot {
+    generation: Generation,
+    known: Option<Arc<Known>>,
+    failure: Option<Arc<Failure>>,
+    by_hand: bool,
+    recheck: Recheck,
+    flights: Vec<Flight>,
+}
+
+/// A lookup that brought no addresses.
+#[derive(Debug)]
+struct Failure {
+    error: Error,
+    until: Instant,
+    in_a_row: u32,
+}
+
+impl Slot {
+    /// Ends what is known: the next caller waits for a fresh answer.
+    pub(crate) fn invalidate_by_hand(&mut self) {
+        self.generation.bump();
+        self.by_hand = true;
+        self.failure = None;
+    }
+
+    /// Marks the answer of that generation suspect. Returns false for an older answer's news, and
+    /// when the mark is there already.
+    #[must_use]
+    pub(crate) fn invalidate(&mut self, seen: Generation) -> bool {
+        let is_news = self.generation == seen && self.generation_known() == Some(seen);
+        if is_news {
+            self.generation.bump();
+        }
+        is_news
+    }
+
+    /// Joins the lookup in the air, or makes `flight` it.
+    pub(crate) fn board(&mut self, flight: &Flight, cause: Cause, now: Instant) -> Option<Flight> {
+        if let Some(current) = self.boardable(flight.runtime) {
+            return Some(current.clone());
+        }
+        if cause == Cause::ConnectFailed {
+            self.recheck.start(now);
+        }
+        self.flights.retain(Flight::is_in_the_air);
+        self.flights.push(flight.sent_at(self.generation));
+        None
+    }
+
+    /// Takes what a lookup brought, and the answer if it was one.
+    pub(crate) fn land(
+        &mut self,
+        flight: &Flight,
+        landing: &Landing,
+        now: Instant,
+    ) -> Result<Arc<Known>, Error> {
+        let generation = self.remove(flight);
+        if let Some(newer) = self
+            .known
+            .clone()
+            .filter(|known| known.asked_at > landing.asked_at)
+        {
+            return Ok(newer);
+        }
+        match &landing.outcome {
+            Ok((addrs, life)) => {
+                let known = Arc::new(Known {
+                    addrs: addrs.clone(),
+                    generation,
+                    asked_at: landing.asked_at,
+                    expires_at: landing.asked_at + *life,
+                });
+                self.know(Arc::clone(&known));
+                Ok(known)
+            }
+            Err(error) => {
+                self.fail(error.clone(), generation, now);
+                Err(error.clone())
+            }
+        }
+    }
+
+    /// Forgets a flight that will not land; returns the generation at which it was sent.
+    pub(crate) fn remove(&mut self, flight: &Flight) -> Generation {
+        let place = self.flights.iter().position(|other| other.is(flight));
+        place.map_or(Generation::default(), |place| {
+            self.flights.swap_remove(place).generation
+        })
+    }
+
+    fn know(&mut self, known: Arc<Known>) {
+        if self
+            .known
+            .as_ref()
+            .is_some_and(|old| !old.addrs.is_same_set(&known.addrs))
+        {
+            self.recheck.changed();
+        }
+        self.by_hand &= known.generation < self.generation;
+        self.failure = None;
+        self.known = Some(known);
+    }
+
+    fn fail(&mut self, error: Error, generation: Generation, now: Instant) {
+        let in_a_row = self
+            .failure
+            .as_ref()
+            .map_or(1, |failure| failure.in_a_row.saturating_add(1));
+        let until = if error.is_negative_answer() {
+            self.known = None;
+            self.by_hand &= generation < self.generation;
+            now + ttl::negative(error.negative_ttl())
+        } else {
+            now + FAILED_LOOKUP.delay(in_a_row)
+        };
+        self.failure = Some(Arc::new(Failure {
+            error,
+            until,
+            in_a_row,
+        }));
+    }
+
+    /// Decides what a caller gets. `health_left` tells whether an address is left that nothing is
+    /// held against.
+    pub(crate) fn plan(
+        &self,
+        now: Instant,
+        serve_stale: Duration,
+        health_left: impl FnOnce(&Known) -> bool,
+    ) -> Plan {
+        let failure = self
+            .failure
+            .as_deref()
+            .filter(|failure| now < failure.until);
+        let Some(known) = self.servable(now, serve_stale) else {
+            return failure.map_or(Plan::Ask(self.cause_without_answer()), |failure| {
+                Plan::Fail(failure.error.clone())
+            });
+        };
+        match () {
+            () if failure.is_some() => Plan::Serve,
+            () if self.by_hand => Plan::Ask(Cause::Invalidated),
+            () if now >= known.expires_at => Plan::Ask(Cause::Expired),
+            () if known.generation == self.generation => Plan::Serve,
+            () => self.plan_for_suspect(now, health_left(known)),
+        }
+    }
+
+    /// A connect failed on this answer. Demotion has made a fresh one unnecessary as long as a
+    /// healthy address is left; when none is, the fresh answer is worth waiting for.
+    fn plan_for_suspect(&self, now: Instant, health_left: bool) -> Plan {
+        let due = self.recheck.is_due(now);
+        let in_the_air = self
+            .flights
+            .iter()
+            .any(|flight| flight.generation == self.generation);
+        match (health_left, due || in_the_air) {
+            (true, _) if due && !in_the_air => Plan::ServeAndAsk(Cause::ConnectFailed),
+            (false, true) => Plan::Ask(Cause::ConnectFailed),
+            (true | false, _) => Plan::Serve,
+        }
+    }
+
+    /// Returns the answer while it may be served at all.
+    pub(crate) fn servable(&self, now: Instant, serve_stale: Duration) -> Option<&Arc<Known>> {
+        self.known
+            .as_ref()
+            .filter(|known| now < known.expires_at + serve_stale)
+    }
+
+    /// Whether a caller may join a lookup instead of starting one.
+    pub(crate) fn boardable(&self, runtime: Id) -> Option<&Flight> {
+        self.flights.iter().find(|flight| {
+            flight.runtime == runtime
+                && flight.generation >= self.generation
+                && flight.is_in_the_air()
+        })
+    }
+
+    pub(crate) fn known(&self) -> Option<&Arc<Known>> {
+        self.known.as_ref()
+    }
+
+    /// Whether a fresh answer is wanted and one may be had now, or is on its way.
+    pub(crate) fn expects_news(&self, now: Instant) -> bool {
+        let suspect = self
+            .generation_known()
+            .is_some_and(|known| known < self.generation);
+        suspect && (self.by_hand || self.recheck.is_due(now) || !self.flights.is_empty())
+    }
+
+    /// Whether a connect failed on the answer, or it was invalidated by hand.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.generation_known()
+            .is_some_and(|known| known < self.generation)
+    }
+
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.flights.iter().any(Flight::is_in_the_air)
+    }
+
+    fn cause_without_answer(&self) -> Cause {
+        match (&self.known, self.by_hand) {
+            (_, true) => Cause::Invalidated,
+            (Some(_), false) => Cause::Expired,
+            (None, false) => Cause::Unknown,
+        }
+    }
+
+    fn generation_known(&self) -> Option<Generation> {
+        self.known.as_ref().map(|known| known.generation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time;
+    use std::net::IpAddr;
+
+    const S: Duration = Duration::from_secs(1);
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn addrs(last: &[u8]) -> Addrs {
+        Addrs::new(last.iter().map(|&n| IpAddr::from([192, 0, 2, n])))
+    }
+
+    /// A slot and the runtime that asks.
+    struct World {
+        slot: Slot,
+        now: Instant,
+        _runtime: tokio::runtime::Runtime,
+        id: Id,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap();
+            let id = runtime.handle().id();
+            Self {
+                slot: Slot::default(),
+                now: time::now(),
+                _runtime: runtime,
+                id,
+            }
+        }
+
+        fn send(&mut self, cause: Cause) -> (Joined, Flight) {
+            let (land, flight) = Flight::new(self.id);
+            assert!(self.slot.board(&flight, cause, self.now).is_none());
+            (land, flight)
+        }
+
+        fn land(&mut self, flight: &Flight, asked_at: Instant, outcome: Result<Addrs, Error>) {
+            let outcome = outcome.map(|addrs| (addrs, 60 * S));
+            let _ = self
+                .slot
+                .land(flight, &Landing { asked_at, outcome }, self.now);
+        }
+
+        fn answer(&mut self, last: &[u8]) {
+            let (_land, flight) = self.send(Cause::Unknown);
+            self.land(&flight, self.now, Ok(addrs(last)));
+        }
+
+        fn plan(&self, health_left: bool) -> Plan {
+            self.slot.plan(self.now, DAY, |_| health_left)
+        }
+
+        fn seen(&self) -> Generation {
+            self.slot.known().unwrap().generation
+        }
+    }
+
+    use super::super::flight::Joined;
+
+    #[test]
+    fn an_answer_is_served_until_it_expires() {
+        let mut world = World::new();
+        assert!(matches!(world.plan(true), Plan::Ask(Cause::Unknown)));
+        world.answer(&[1, 2]);
+        assert!(matches!(world.plan(true), Plan::Serve));
+        world.now += 59 * S;
+        assert!(matches!(world.plan(true), Plan::Serve));
+        world.now += S;
+        assert!(matches!(world.plan(true), Plan::Ask(Cause::Expired)));
+    }
+
+    /// With healthy addresses left nobody waits; with none left the caller does.
+    #[test]
+    fn a_failed_connect_asks_again_behind_or_in_front_of_the_caller() {
+        let mut world = World::new();
+        world.answer(&[1, 2]);
+        let seen = world.seen();
+        assert!(world.slot.invalidate(seen));
+        assert!(matches!(
+            world.plan(true),
+            Plan::ServeAndAsk(Cause::ConnectFailed)
+        ));
+        assert!(matches!(world.plan(false), Plan::Ask(Cause::ConnectFailed)));
+        let (_land, _flight) = world.send(Cause::ConnectFailed);
+        assert!(
+            matches!(world.plan(true), Plan::Serve),
+            "one lookup is enough"
+        );
+        assert!(
+            matches!(world.plan(false), Plan::Ask(Cause::ConnectFailed)),
+            "join it"
+        );
+    }
+
+    /// A thousand tasks that fail on one answer mark it once.
+    #[test]
+    fn only_the_first_report_on_an_answer_counts() {
+        let mut world = World::new();
+        world.answer(&[1]);
+        let seen = world.seen();
+        assert!(world.slot.invalidate(seen));
+        assert!(!(0..999).any(|_| world.slot.invalidate(seen)));
+        let (_land, flight) = world.send(Cause::ConnectFailed);
+        world.land(&flight, world.now, Ok(addrs(&[2])));
+        assert!(
+            !world.slot.invalidate(seen),
+            "a late report must not end the newer answer"
+        );
+        assert!(matches!(world.plan(true), Plan::Serve));
+    }
+
+    #[test]
+    fn a_lookup_sent_before_the_invalidation_does_not_clear_the_mark() {
+        let mut world = World::new();
+        world.answer(&[1]);
+        let asked_at = world.now;
+        let (_land, early) = world.send(Cause::Expired);
+        world.slot.invalidate_by_hand();
+        world.land(&early, asked_at, Ok(addrs(&[1])));
+        assert!(matches!(world.plan(true), Plan::Ask(Cause::Invalidated)));
+        let (_land, late) = world.send(Cause::Invalidated);
+        world.land(&late, asked_at, Ok(addrs(&[2])));
+        assert!(matches!(world.plan(true), Plan::Serve));
+    }
+
+    /// A failed lookup leaves the answer, NXDOMAIN and NODATA end it.
+    #[test]
+    fn only_a_negative_answer_ends_an_answer() {
+        let mut world = World::new();
+        world.answer(&[1]);
+        world.now += 61 * S;
+        let (_land, flight) = world.send(Cause::Expired);
+        world.land(&flight, world.now, Err(Error::failed("a", "SERVFAIL")));
+        assert!(
+            matches!(world.plan(true), Plan::Serve),
+            "stale, and not asked again at once"
+        );
+        world.now += S;
+        assert!(matches!(world.plan(true), Plan::Ask(Cause::Expired)));
+        let (_land, flight) = world.send(Cause::Expired);
+        world.land(&flight, world.now, Err(Error::not_found("a")));
+        assert!(matches!(world.plan(true), Plan::Fail(_)));
+        world.now += 5 * S;
+        assert!(matches!(world.plan(true), Plan::Ask(Cause::Unknown)));
+    }
+
+    #[test]
+    fn an_older_lookup_does_not_replace_a_newer_answer() {
+        let mut world = World::new();
+        let (_land, slow) = world.send(Cause::Unknown);
+        let asked_first = world.now;
+        world.now += S;
+        world.slot.invalidate_by_hand();
+        let (_land2, fast) = world.send(Cause::Invalidated);
+        world.land(&fast, world.now, Ok(addrs(&[2])));
+        world.land(&slow, asked_first, Ok(addrs(&[1])));
+        assert_eq!(world.slot.known().unwrap().addrs, addrs(&[2]));
+        world.land(&slow, asked_first, Err(Error::not_found("a")));
+        assert_eq!(
+            world.slot.known().unwrap().addrs,
+            addrs(&[2]),
+            "nor does its failure"
+        );
+    }
+
+    /// One runtime never waits for another's lookup.
+    #[test]
+    fn a_lookup_is_joined_only_from_its_own_runtime() {
+        let mut world = World::new();
+        let (_land, flight) = world.send(Cause::Unknown);
+        assert!(
+            world
+                .slot
+                .boardable(world.id)
+                .is_some_and(|other| other.is(&flight))
+        );
+        let other = World::new();
+        assert!(world.slot.boardable(other.id).is_none());
+    }
+
+    #[test]
+    fn a_lookup_that_was_lost_is_not_joined() {
+        let mut world = World::new();
+        let (land, _flight) = world.send(Cause::Unknown);
+        drop(land);
+        assert!(world.slot.boardable(world.id).is_none());
+        assert!(!world.slot.is_in_use());
+    }
+}

@@ -1,0 +1,209 @@
+//! Waits for the connect and reports its end, however it comes.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use http::Extensions;
+use hyper_util::client::legacy::connect::{Connection, HttpInfo};
+use tokio::task::futures::TaskLocalFuture;
+use tokio::time::Sleep;
+
+use crate::attempt::Slip;
+use crate::error::BoxError;
+use crate::resolver::Ending;
+use crate::{Outcome, Resolver, time};
+
+/// The future of a watched connect.
+///
+/// # Cancel safety
+///
+/// Dropped before [`stalled_after`](crate::Builder::stalled_after) it says nothing about the
+/// address, dropped later it counts as a soft strike: reqwest's `connect_timeout` ends a connect
+/// so.
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture<F> {
+    // Boxed: a task-local scope can't be moved once polled, and hyper-util wants to move it.
+    connecting: Pin<Box<TaskLocalFuture<Slip, F>>>,
+    slip: Slip,
+    resolver: Resolver,
+    asked_outside: u64,
+    watch: Watch,
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+/// How far the watch over a pending connect has come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Watch {
+    /// Until it is held to be slow.
+    ForStall,
+    /// Until it is given up.
+    ForTimeout,
+    /// It ended, or nothing more follows from waiting.
+    Over,
+}
+
+/// A connect was given up after [`attempt_timeout`](crate::Builder::attempt_timeout).
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("connecting to {host} took longer than {limit:?} (tried {tried:?})")]
+pub struct AttemptTimedOut {
+    host: String,
+    limit: Duration,
+    tried: Vec<IpAddr>,
+}
+
+impl<F> ResponseFuture<F> {
+    pub(super) fn new(connecting: F, slip: Slip, resolver: Resolver) -> Self
+    where
+        F: Future,
+    {
+        let connecting = Box::pin(slip.around(connecting));
+        let asked_outside = resolver.shared().unslipped();
+        Self {
+            connecting,
+            slip,
+            resolver,
+            asked_outside,
+            watch: Watch::ForStall,
+            alarm: None,
+        }
+    }
+
+    fn connected(&self, connection: &impl Connection) {
+        let mut extras = Extensions::new();
+        connection.connected().get_extras(&mut extras);
+        let Some(winner) = extras.get::<HttpInfo>().map(|info| info.remote_addr().ip()) else {
+            return;
+        };
+        let shared = self.resolver.shared();
+        shared.ended(&self.slip, Ending::Connected(winner));
+        if self.slip.is_blank() {
+            shared.check_blank_slip(self.asked_outside, winner);
+        }
+    }
+
+    fn failed(&self, error: BoxError) -> BoxError {
+        self.report(Outcome::of(&*error));
+        error
+    }
+
+    fn report(&self, outcome: Outcome) {
+        self.resolver
+            .shared()
+            .ended(&self.slip, Ending::Failed(outcome));
+    }
+
+    /// Waits beside a pending connect: reports that it is slow, then gives it up.
+    fn poll_watch(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
+        while self.watch != Watch::Over {
+            let Some(due) = self.due() else {
+                return Poll::Pending;
+            };
+            let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            ready!(alarm.as_mut().poll(cx));
+            self.alarm = None;
+            if self.watch == Watch::ForTimeout {
+                self.watch = Watch::Over;
+                return Poll::Ready(self.failed(self.timed_out().into()));
+            }
+            self.report(Outcome::Stalled);
+            self.watch = if self.may_time_out() {
+                Watch::ForTimeout
+            } else {
+                Watch::Over
+            };
+        }
+        Poll::Pending
+    }
+
+    /// When the present watch ends. Time counts from when addresses were dealt: a slow lookup is
+    /// no fault of theirs.
+    fn due(&self) -> Option<Instant> {
+        let config = self.resolver.shared().config();
+        let after = match self.watch {
+            Watch::ForStall => config.stalled_after,
+            Watch::ForTimeout => config.attempt_timeout?.max(config.stalled_after),
+            Watch::Over => return None,
+        };
+        self.slip.only_note().map(|note| note.at + after)
+    }
+
+    /// With one address there is nothing else to dial, so giving up would only do harm.
+    fn may_time_out(&self) -> bool {
+        self.resolver.shared().config().attempt_timeout.is_some()
+            && self
+                .slip
+                .only_note()
+                .is_some_and(|note| note.dealt.as_slice().len() > 1)
+    }
+
+    fn timed_out(&self) -> AttemptTimedOut {
+        let note = self.slip.only_note();
+        let host = note
+            .as_ref()
+            .map(|note| note.host.to_string())
+            .unwrap_or_default();
+        let mut tried = Vec::new();
+        for addr in note
+            .iter()
+            .flat_map(|note| note.dealt.as_slice())
+            .map(IpAddr::to_canonical)
+        {
+            if !tried.contains(&addr) {
+                tried.push(addr);
+            }
+        }
+        let limit = self
+            .resolver
+            .shared()
+            .config()
+            .attempt_timeout
+            .unwrap_or_default();
+        AttemptTimedOut { host, limit, tried }
+    }
+}
+
+fn sleep_until(due: Instant) -> Sleep {
+    tokio::time::sleep_until(due.into())
+}
+
+impl<F, C, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<C, E>>,
+    C: Connection,
+    E: Into<BoxError>,
+{
+    type Output = Result<C, BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Poll::Ready(ended) = this.connecting.as_mut().poll(cx) else {
+            return this.poll_watch(cx).map(Err);
+        };
+        this.watch = Watch::Over;
+        this.alarm = None;
+        Poll::Ready(match ended {
+            Ok(connection) => {
+                this.connected(&connection);
+                Ok(connection)
+            }
+            Err(error) => Err(this.failed(error.into())),
+        })
+    }
+}
+
+impl<F> Drop for ResponseFuture<F> {
+    fn drop(&mut self) {
+        if self.watch == Watch::ForStall && self.due().is_some_and(|due| due <= time::now()) {
+            self.report(Outcome::Stalled);
+        }
+    }
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

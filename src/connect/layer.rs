@@ -1,0 +1,56 @@
+//! Settings of the layer: which resolver.
+
+use tower_layer::Layer;
+
+use super::Connect;
+use crate::Resolver;
+
+/// Watches a connector and tells its [`Resolver`] how each connect ended.
+///
+/// It works around any `Service` whose response implements hyper-util's
+/// [`Connection`](hyper_util::client::legacy::connect::Connection) and which asks the resolver in
+/// the task that polls it: reqwest's connector (by `ClientBuilder::connector_layer`),
+/// `HttpConnector`, hyper-rustls around it, layers that box.
+///
+/// # Where to put it
+///
+/// Outside of TLS, so that a failed handshake is seen, and outside of any layer that spawns a
+/// task (such as `tower::buffer`): the resolver is told apart from other askers by a task-local
+/// value. Where that is lost nothing breaks; one warning says what to move.
+///
+/// # What it can see
+///
+/// On success the address that was connected to, so also which ones before it had failed; on an
+/// error its class, by [`Outcome::of`](crate::Outcome::of); a connect that stays pending for
+/// [`stalled_after`](crate::Builder::stalled_after), also when it is dropped then, as reqwest's
+/// `connect_timeout` does. Dropped sooner it says nothing. IP literals and overrides ask no
+/// resolver, so nothing is learned from them.
+///
+/// # Examples
+///
+/// ```
+/// use hyper_util::client::legacy::connect::HttpConnector;
+/// use tower_layer::Layer as _;
+///
+/// let resolver = sidestep::Resolver::new();
+/// let http = HttpConnector::new_with_resolver(resolver.clone());
+/// let connector = resolver.connect_layer().layer(http);
+/// ```
+#[derive(Clone, Debug)]
+pub struct ConnectLayer {
+    resolver: Resolver,
+}
+
+impl ConnectLayer {
+    pub(crate) fn new(resolver: Resolver) -> Self {
+        Self { resolver }
+    }
+}
+
+impl<S> Layer<S> for ConnectLayer {
+    type Service = Connect<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Connect::new(inner, self.resolver.clone())
+    }
+}

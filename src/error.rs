@@ -1,0 +1,216 @@
+//! The errors a user meets.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Any error, as tower and hyper pass it around.
+pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Why a host has no addresses for the caller. Cheap to clone; ask it with the `is_` methods.
+///
+/// A [`Lookup`](crate::Lookup) of your own makes one with [`not_found`](Self::not_found),
+/// [`no_records`](Self::no_records) or [`failed`](Self::failed).
+///
+/// # Examples
+///
+/// ```
+/// let error = sidestep::Error::not_found("no.example");
+/// assert!(error.is_not_found() && !error.is_timeout());
+/// assert_eq!(error.to_string(), "no.example: the name does not exist (NXDOMAIN)");
+/// ```
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
+
+struct Inner {
+    host: Box<str>,
+    kind: Kind,
+    negative_ttl: Option<Duration>,
+    source: Option<BoxError>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Failed,
+    InvalidName(&'static str),
+    NeverSent,
+    NoRecords,
+    NoRuntime,
+    NotFound,
+    Panicked,
+    TimedOut,
+}
+
+impl Error {
+    /// The name does not exist (NXDOMAIN). It ends an answer known before.
+    #[must_use]
+    pub fn not_found(host: &str) -> Self {
+        Self::new(host, Kind::NotFound)
+    }
+
+    /// The name exists and has no addresses (NODATA). It ends an answer known before.
+    #[must_use]
+    pub fn no_records(host: &str) -> Self {
+        Self::new(host, Kind::NoRecords)
+    }
+
+    /// The lookup failed and says nothing about the name. An answer known before stays.
+    #[must_use]
+    pub fn failed(host: &str, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        let (host, source) = (host.into(), Some(source.into()));
+        Self(Arc::new(Inner {
+            host,
+            kind: Kind::Failed,
+            negative_ttl: None,
+            source,
+        }))
+    }
+
+    /// Sets for how long a negative answer may be kept: the lesser of the SOA record's own TTL
+    /// and its MINIMUM field (RFC 2308, section 5). Without it 5 s are taken.
+    #[must_use]
+    pub fn with_negative_ttl(self, ttl: Duration) -> Self {
+        let inner = Arc::try_unwrap(self.0).unwrap_or_else(|shared| Inner {
+            host: shared.host.clone(),
+            kind: shared.kind,
+            negative_ttl: None,
+            source: None,
+        });
+        Self(Arc::new(Inner {
+            negative_ttl: Some(ttl),
+            ..inner
+        }))
+    }
+
+    pub(crate) fn timed_out(host: &str) -> Self {
+        Self::new(host, Kind::TimedOut)
+    }
+
+    pub(crate) fn invalid_name(host: &str, why: &'static str) -> Self {
+        Self::new(host, Kind::InvalidName(why))
+    }
+
+    pub(crate) fn never_sent(host: &str) -> Self {
+        Self::new(host, Kind::NeverSent)
+    }
+
+    pub(crate) fn no_runtime(host: &str) -> Self {
+        Self::new(host, Kind::NoRuntime)
+    }
+
+    pub(crate) fn panicked(host: &str) -> Self {
+        Self::new(host, Kind::Panicked)
+    }
+
+    fn new(host: &str, kind: Kind) -> Self {
+        Self(Arc::new(Inner {
+            host: host.into(),
+            kind,
+            negative_ttl: None,
+            source: None,
+        }))
+    }
+
+    /// Returns the host that was asked for.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.0.host
+    }
+
+    /// Returns true when the name does not exist, or is one that never leaves this machine.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        matches!(self.0.kind, Kind::NotFound | Kind::NeverSent)
+    }
+
+    /// Returns true when the name server answered that there are no addresses.
+    #[must_use]
+    pub fn is_no_records(&self) -> bool {
+        self.0.kind == Kind::NoRecords
+    }
+
+    /// Returns true when no answer came in time.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        self.0.kind == Kind::TimedOut
+    }
+
+    /// Returns true when the text is no domain name; nothing was asked.
+    #[must_use]
+    pub fn is_invalid_name(&self) -> bool {
+        matches!(self.0.kind, Kind::InvalidName(_))
+    }
+
+    /// Returns true when the answer is about the name and not about how the lookup went.
+    pub(crate) fn is_negative_answer(&self) -> bool {
+        matches!(self.0.kind, Kind::NotFound | Kind::NoRecords)
+    }
+
+    pub(crate) fn negative_ttl(&self) -> Option<Duration> {
+        self.0.negative_ttl
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = if self.0.host.is_empty() {
+            "\"\""
+        } else {
+            &self.0.host
+        };
+        let why = match self.0.kind {
+            Kind::Failed => "the lookup failed",
+            Kind::InvalidName(why) => return write!(f, "{host:?}: not a domain name: {why}"),
+            Kind::NeverSent => "the name is reserved and is never sent to a name server",
+            Kind::NoRecords => "the name exists but has no addresses (NODATA)",
+            Kind::NoRuntime => "a lookup needs a tokio runtime: ask from inside one",
+            Kind::NotFound => "the name does not exist (NXDOMAIN)",
+            Kind::Panicked => "the lookup panicked",
+            Kind::TimedOut => "no answer came in time; are the name servers reachable?",
+        };
+        write!(f, "{host}: {why}")
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner {
+            host,
+            kind,
+            negative_ttl: _,
+            source,
+        } = &*self.0;
+        f.debug_struct("Error")
+            .field("host", host)
+            .field("kind", kind)
+            .field("source", source)
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_ref().map(|source| &**source as _)
+    }
+}
+
+/// A value that a [`Builder`](crate::Builder) cannot work with. It names the setter.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid {setter}: {problem}")]
+pub struct InvalidConfig {
+    setter: &'static str,
+    problem: &'static str,
+}
+
+impl InvalidConfig {
+    pub(crate) fn new(setter: &'static str, problem: &'static str) -> Self {
+        Self { setter, problem }
+    }
+
+    /// Returns the name of the setter whose value is to be changed.
+    #[must_use]
+    pub fn setter(&self) -> &'static str {
+        self.setter
+    }
+}

@@ -1,0 +1,316 @@
+//! Records by host and address. They outlive answers: looking up again does not clear them.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use foldhash::quality::RandomState;
+use papaya::{Compute, HashMap, Operation};
+
+use crate::host::Host;
+use crate::order::{Family, MAX_ADDRS};
+use crate::outcome::Outcome;
+use crate::penalty::{Rank, Record, Transition};
+
+/// How long a family without a route stays behind the other one.
+const NO_ROUTE: Duration = Duration::from_secs(10);
+
+/// `Host → (address, record)…`, bounded. Reads take no lock.
+#[derive(Debug)]
+pub(crate) struct Book {
+    pages: HashMap<Host, Vec<(IpAddr, Record)>, RandomState>,
+    hosts: AtomicUsize,
+    capacity: usize,
+    epoch: Instant,
+    /// Until when each family has no route, in milliseconds since the epoch; IPv4, IPv6.
+    no_route: [AtomicU64; 2],
+}
+
+impl Book {
+    pub(crate) fn new(capacity: usize, now: Instant) -> Self {
+        Self {
+            pages: HashMap::with_hasher(RandomState::default()),
+            hosts: AtomicUsize::new(0),
+            capacity,
+            epoch: now,
+            no_route: [AtomicU64::new(0), AtomicU64::new(0)],
+        }
+    }
+
+    /// Takes a failure of one address whose dial began at `began`.
+    pub(crate) fn fail(
+        &self,
+        host: &Host,
+        addr: IpAddr,
+        why: Outcome,
+        began: Instant,
+        now: Instant,
+        rng: &fastrand::Rng,
+    ) -> Transition {
+        self.make_room(host, now);
+        self.edit(host, |page| {
+            if !page.iter().any(|(other, _)| *other == addr) {
+                page.retain(|(_, record)| !record.is_spent(now));
+                page.truncate(MAX_ADDRS - 1);
+                page.push((addr, Record::new(now)));
+            }
+            let (_, record) = page.iter_mut().find(|(other, _)| *other == addr)?;
+            Some(record.fail(why, began, now, &mut rng.clone()))
+        })
+    }
+
+    /// Takes a success. It costs next to nothing while nothing is held against anyone.
+    pub(crate) fn succeed(&self, host: &Host, addr: IpAddr, now: Instant) -> Transition {
+        if self.is_empty() || !self.pages.pin().contains_key(host) {
+            return Transition::None;
+        }
+        self.edit(host, |page| {
+            let (_, record) = page.iter_mut().find(|(other, _)| *other == addr)?;
+            Some(record.succeed(now))
+        })
+    }
+
+    /// Takes the trial of an address whose penalty is over, if one is due. One caller gets it.
+    pub(crate) fn take_trial(&self, host: &Host, addrs: &[IpAddr], now: Instant) -> Option<IpAddr> {
+        let may_be_due = self.pages.pin().get(host).is_some_and(|page| {
+            page.iter()
+                .any(|(_, record)| record.rank(now) == Rank::Recovering)
+        });
+        if !may_be_due {
+            return None;
+        }
+        let mut taken = None;
+        let _ = self.edit(host, |page| {
+            taken = page
+                .iter_mut()
+                .filter(|(addr, _)| addrs.contains(addr))
+                .find_map(|(addr, record)| record.try_take_trial(now).then_some(*addr));
+            taken.map(|_| Transition::None)
+        });
+        taken
+    }
+
+    /// Notes that a family has no route from here.
+    pub(crate) fn no_route(&self, family: Family, now: Instant) -> Duration {
+        self.no_route[family as usize].store(self.millis(now + NO_ROUTE), Ordering::Relaxed);
+        NO_ROUTE
+    }
+
+    /// Returns the family to prefer: IPv6, unless it has no route and IPv4 has.
+    pub(crate) fn preferred(&self, now: Instant) -> Family {
+        let [v4, v6] = [Family::V4, Family::V6]
+            .map(|family| self.no_route[family as usize].load(Ordering::Relaxed));
+        if v6 == 0 {
+            return Family::V6;
+        }
+        let now = self.millis(now);
+        if v6 > now && v4 <= now {
+            Family::V4
+        } else {
+            Family::V6
+        }
+    }
+
+    /// Whether nothing is held against any address of any host.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.hosts.load(Ordering::Acquire) == 0
+    }
+
+    /// Hands the host's records to `look`; none when nothing is held against any of it. A page
+    /// with nothing left on it is torn out on the way.
+    pub(crate) fn read<T>(
+        &self,
+        host: &str,
+        now: Instant,
+        look: impl FnOnce(&[(IpAddr, Record)]) -> T,
+    ) -> T {
+        if self.is_empty() {
+            return look(&[]);
+        }
+        let pages = self.pages.pin();
+        match pages.get_key_value(host) {
+            None => look(&[]),
+            Some((host, page)) if is_spent(page, now) => {
+                self.drop_page(host);
+                look(&[])
+            }
+            Some((_, page)) => look(page),
+        }
+    }
+
+    fn edit(
+        &self,
+        host: &Host,
+        mut change: impl FnMut(&mut Vec<(IpAddr, Record)>) -> Option<Transition>,
+    ) -> Transition {
+        let mut told = None;
+        let pages = self.pages.pin();
+        let done = pages.compute(host.clone(), |page| {
+            let mut page = page.map(|(_, page)| page.clone()).unwrap_or_default();
+            told = change(&mut page);
+            match told {
+                Some(_) => Operation::Insert(page),
+                None => Operation::Abort(()),
+            }
+        });
+        if matches!(done, Compute::Inserted(..)) {
+            self.hosts.fetch_add(1, Ordering::AcqRel);
+        }
+        told.unwrap_or(Transition::None)
+    }
+
+    /// Before a host is added to a full book: those with nothing left against them leave, and if
+    /// that is none, some others do.
+    fn make_room(&self, host: &Host, now: Instant) {
+        let pages = self.pages.pin();
+        if self.hosts.load(Ordering::Acquire) < self.capacity || pages.contains_key(host) {
+            return;
+        }
+        let leave = self.capacity.div_ceil(16);
+        let spent = pages
+            .iter()
+            .filter(|(_, page)| is_spent(page, now))
+            .map(|(host, _)| host);
+        let spent: Vec<&Host> = spent.collect();
+        let others = leave.saturating_sub(spent.len());
+        for host in spent.into_iter().chain(pages.keys().take(others)) {
+            self.drop_page(host);
+        }
+    }
+
+    fn drop_page(&self, host: &Host) {
+        if self.pages.pin().remove(host).is_some() {
+            self.hosts.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    fn millis(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.epoch)
+            .as_millis()
+            .try_into()
+            .unwrap_or(u64::MAX)
+    }
+}
+
+fn is_spent(page: &[(IpAddr, Record)], now: Instant) -> bool {
+    page.iter().all(|(_, record)| record.is_spent(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::{self, Parsed};
+    use crate::time;
+
+    fn host(text: &str) -> Host {
+        match host::parse(text) {
+            Ok(Parsed::Name(host)) => host,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn addr(n: u8) -> IpAddr {
+        [192, 0, 2, n].into()
+    }
+
+    struct World {
+        book: Book,
+        now: Instant,
+        rng: fastrand::Rng,
+    }
+
+    impl World {
+        fn new(capacity: usize) -> Self {
+            let now = time::now();
+            Self {
+                book: Book::new(capacity, now),
+                now,
+                rng: fastrand::Rng::with_seed(1),
+            }
+        }
+
+        fn refuse(&self, name: &str, last: u8) -> Transition {
+            let (host, now) = (host(name), self.now);
+            self.book
+                .fail(&host, addr(last), Outcome::Refused, now, now, &self.rng)
+        }
+
+        fn rank(&self, name: &str, last: u8) -> Rank {
+            self.book.read(name, self.now, |page| {
+                let found = page.iter().find(|(other, _)| *other == addr(last));
+                found.map_or(Rank::Healthy, |(_, record)| record.rank(self.now))
+            })
+        }
+    }
+
+    #[test]
+    fn one_hosts_failure_says_nothing_about_another_host_on_the_same_address() {
+        let world = World::new(10);
+        assert!(matches!(
+            world.refuse("a.test", 1),
+            Transition::Penalised(_)
+        ));
+        assert!(matches!(world.rank("a.test", 1), Rank::Penalised(_)));
+        assert_eq!(world.rank("b.test", 1), Rank::Healthy);
+        assert_eq!(world.rank("a.test", 2), Rank::Healthy);
+    }
+
+    #[test]
+    fn exactly_one_of_many_callers_gets_the_trial() {
+        let mut world = World::new(10);
+        let _ = world.refuse("a.test", 1);
+        world.now += Duration::from_secs(7);
+        let host = host("a.test");
+        let trials = || world.book.take_trial(&host, &[addr(1), addr(2)], world.now);
+        assert_eq!(
+            (0..50).filter_map(|_| trials()).collect::<Vec<_>>(),
+            [addr(1)]
+        );
+    }
+
+    #[test]
+    fn an_address_that_left_dns_gets_no_trial() {
+        let mut world = World::new(10);
+        let _ = world.refuse("a.test", 1);
+        world.now += Duration::from_secs(7);
+        assert_eq!(
+            world
+                .book
+                .take_trial(&host("a.test"), &[addr(2)], world.now),
+            None
+        );
+    }
+
+    #[test]
+    fn memory_stays_bounded_whatever_fails() {
+        let world = World::new(50);
+        for n in 0..2_000_u32 {
+            let _ = world.refuse(&format!("h{n}.test"), 1);
+            assert!(world.book.pages.len() <= 50);
+        }
+        for n in 0..=255 {
+            let _ = world.refuse("one.test", n);
+        }
+        assert!(world.book.read("one.test", world.now, <[_]>::len) <= MAX_ADDRS);
+        assert_eq!(
+            world.book.hosts.load(Ordering::Relaxed),
+            world.book.pages.len()
+        );
+    }
+
+    #[test]
+    fn a_family_without_a_route_goes_second_for_a_while() {
+        let mut world = World::new(10);
+        assert_eq!(world.book.preferred(world.now), Family::V6);
+        world.book.no_route(Family::V6, world.now);
+        assert_eq!(world.book.preferred(world.now), Family::V4);
+        world.book.no_route(Family::V4, world.now);
+        assert_eq!(
+            world.book.preferred(world.now),
+            Family::V6,
+            "with neither, as if both"
+        );
+        world.now += NO_ROUTE;
+        assert_eq!(world.book.preferred(world.now), Family::V6);
+    }
+}

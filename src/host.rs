@@ -1,0 +1,169 @@
+//! A host: a name that was read once, checked and brought to one spelling.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+/// A domain name in lower case and without the root dot. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Host(Arc<str>);
+
+impl Host {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Host {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the text of a host turned out to be.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Parsed {
+    /// An address; nothing to look up.
+    Literal(IpAddr),
+    /// `localhost` or a name below it: always loopback (RFC 6761, section 6.3).
+    Loopback,
+    /// A name that must not reach a name server (RFC 7686 `.onion`, RFC 6761 `.invalid`).
+    NeverSent(Host),
+    /// A name to look up.
+    Name(Host),
+}
+
+/// The loopback addresses that `localhost` stands for.
+pub(crate) const LOOPBACK: [IpAddr; 2] = [
+    IpAddr::V6(Ipv6Addr::LOCALHOST),
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+];
+
+/// Reads a host as it stands in a URL's authority, without a port.
+pub(crate) fn parse(text: &str) -> Result<Parsed, &'static str> {
+    if let Some(ip) = literal(text) {
+        return Ok(Parsed::Literal(ip));
+    }
+    let name = text.strip_suffix('.').unwrap_or(text);
+    check(name)?;
+    let host = Host(name.to_ascii_lowercase().into());
+    Ok(match host.as_str().rsplit('.').next() {
+        Some("localhost") => Parsed::Loopback,
+        Some("onion" | "invalid") => Parsed::NeverSent(host),
+        _ => Parsed::Name(host),
+    })
+}
+
+fn literal(text: &str) -> Option<IpAddr> {
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
+    bare.parse().ok()
+}
+
+/// Longest name without its root dot, in octets (RFC 1035, section 2.3.4: 255 on the wire).
+const MAX_NAME: usize = 253;
+/// Longest label, in octets (RFC 1035, section 2.3.4).
+const MAX_LABEL: usize = 63;
+
+fn check(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() {
+        return Err("the name is empty");
+    }
+    if name.len() > MAX_NAME {
+        return Err("the name is longer than 253 octets");
+    }
+    if name.bytes().any(|b| !b.is_ascii()) {
+        return Err("the name is not ASCII; write it in its xn-- form");
+    }
+    if name.bytes().any(|b| !b.is_ascii_graphic()) {
+        return Err("the name holds a space or a control character");
+    }
+    if name
+        .bytes()
+        .any(|b| matches!(b, b':' | b'/' | b'@' | b'[' | b']' | b'\\' | b'?' | b'#'))
+    {
+        return Err("this is not a name alone; leave out scheme, port and path");
+    }
+    if name.split('.').any(str::is_empty) {
+        return Err("the name has an empty label");
+    }
+    if name.split('.').any(|label| label.len() > MAX_LABEL) {
+        return Err("the name has a label longer than 63 octets");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Parsed {
+        Parsed::Name(Host(text.into()))
+    }
+
+    /// Case and the root dot do not make another name.
+    #[test]
+    fn spellings_of_one_name_are_one_host() {
+        for text in [
+            "api.example.com",
+            "API.Example.COM",
+            "api.example.com.",
+            "Api.Example.Com.",
+        ] {
+            assert_eq!(parse(text), Ok(name("api.example.com")), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_recognised_with_and_without_brackets() {
+        for text in [
+            "127.0.0.1",
+            "::1",
+            "[::1]",
+            "[2001:db8::7]",
+            "::ffff:192.0.2.1",
+        ] {
+            assert!(matches!(parse(text), Ok(Parsed::Literal(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn special_names_never_become_questions() {
+        for text in ["localhost", "LOCALHOST.", "db.localhost"] {
+            assert_eq!(parse(text), Ok(Parsed::Loopback), "{text}");
+        }
+        for text in ["duck.onion", "nothing.invalid", "INVALID."] {
+            assert!(matches!(parse(text), Ok(Parsed::NeverSent(_))), "{text}");
+        }
+    }
+
+    /// What DNS cannot carry is refused with a reason.
+    #[test]
+    fn names_that_dns_cannot_carry_are_refused() {
+        let label = "a".repeat(64);
+        let long = format!("{}.com", vec!["a".repeat(60); 5].join("."));
+        let bad = [
+            "", ".", "..", "a..b", ".a", "a b", "a\0b", "é.fr", &label, &long, "a.b:80", "http://a",
+        ];
+        for text in bad {
+            assert!(parse(text).is_err(), "{text:?}");
+        }
+        assert!(parse(&"a".repeat(63)).is_ok());
+        assert!(parse("_srv._tcp.example.com").is_ok());
+    }
+}

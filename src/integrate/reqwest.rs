@@ -1,0 +1,56 @@
+//! For reqwest 0.13: one line where the client is built.
+//!
+//! # Examples
+//!
+//! ```no_run
+//! use sidestep::reqwest::ClientBuilderExt as _;
+//!
+//! let resolver = sidestep::Resolver::new();
+//! let client = reqwest::Client::builder().sidestep(&resolver).build()?;
+//! # Ok::<(), reqwest::Error>(())
+//! ```
+
+use ::reqwest::ClientBuilder;
+use ::reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use super::retry;
+use crate::Resolver;
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let dealing = self.deal(name.as_str());
+        Box::pin(async move { Ok(Box::new(dealing.await?) as Addrs) })
+    }
+}
+
+/// Adds sidestep to a reqwest client.
+pub trait ClientBuilderExt: Sized {
+    /// Sets the resolver, its connector layer and a retry policy.
+    ///
+    /// | what went wrong | sent again |
+    /// |---|---|
+    /// | the connect failed | any method: no byte of the request was sent. While an address is left that nothing is held against, or a fresh answer can be had; at most 8 times |
+    /// | a wrong certificate | any method, once |
+    /// | the connection died before the first byte of a response | idempotent methods (RFC 9110, section 9.2.2), once |
+    /// | HTTP/2 said that it did not process the request (REFUSED_STREAM, GOAWAY with NO_ERROR) | any method, twice: reqwest's own default, which setting a policy replaces |
+    ///
+    /// A retry is dialled elsewhere, because the address that failed has gone behind the others
+    /// by then. Requests with a streaming body are never sent again.
+    ///
+    /// A connect timeout that you set holds as before: when it has passed, the error is yours and
+    /// nothing is tried again. There is no budget over all requests: when every address of a host
+    /// is dead, hope ends after one fresh answer, so that a mass failure costs about one connect a
+    /// request, and a budget would turn it into errors while live edges are left.
+    ///
+    /// A retry policy set later replaces this one.
+    #[must_use]
+    fn sidestep(self, resolver: &Resolver) -> Self;
+}
+
+impl ClientBuilderExt for ClientBuilder {
+    fn sidestep(self, resolver: &Resolver) -> Self {
+        self.dns_resolver(resolver.clone())
+            .connector_layer(resolver.connect_layer())
+            .retry(retry::policy(resolver))
+    }
+}

@@ -1,0 +1,95 @@
+//! Add it where you build your client. When a CDN edge dies, your callers do not notice.
+//!
+//! A caching, shuffling DNS resolver and a connector layer for reqwest and hyper. The layer sees
+//! connects fail; the dead address goes to the back of the line at once, the host is looked up
+//! again, and the next dial goes to a live edge. No call site changes.
+//!
+//! ```no_run
+//! # #[cfg(feature = "reqwest")]
+//! # async fn get() -> Result<(), reqwest::Error> {
+//! use sidestep::reqwest::ClientBuilderExt as _;
+//!
+//! let resolver = sidestep::Resolver::new();
+//! let client = reqwest::Client::builder().sidestep(&resolver).build()?;
+//! client.get("https://api.example.com/").send().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Overview
+//!
+//! - [`Resolver`] is a `tower::Service<Name>` and a `reqwest::dns::Resolve`. Share one among all
+//!   clients of a process; a clone is one `Arc`.
+//! - [`ConnectLayer`], by [`Resolver::connect_layer`], watches any connector.
+//! - [`ClientBuilderExt::sidestep`](reqwest::ClientBuilderExt::sidestep) sets both and connect
+//!   retries on a reqwest client.
+//! - [`Lookup`] is where addresses come from: [`lookup::Dns`], [`lookup::System`], any
+//!   `Service<Name>`, or your own.
+//! - [`Resolver::report`], [`Resolver::invalidate`] and [`Resolver::resolve`] are for callers that
+//!   dial for themselves.
+//! - [`Resolver::snapshot`] and [`Event`] tell what it knows and does.
+//!
+//! # With hyper
+//!
+//! ```
+//! use hyper_util::client::legacy::{Client, connect::HttpConnector};
+//! use hyper_util::rt::TokioExecutor;
+//! use tower_layer::Layer as _;
+//!
+//! let resolver = sidestep::Resolver::new();
+//! let http = HttpConnector::new_with_resolver(resolver.clone());
+//! // Wrap `http` in hyper-rustls or hyper-tls here, if you use them.
+//! let connector = resolver.connect_layer().layer(http);
+//! let client: Client<_, String> = Client::builder(TokioExecutor::new()).build(connector);
+//! ```
+//!
+//! # What it does not do
+//!
+//! - It acts when a connection is *made*. It does not move connections that are up: a pooled
+//!   HTTP/2 connection to a dead edge is found by reqwest's `http2_keep_alive_interval`, and
+//!   `pool_idle_timeout` bounds how long an idle one is kept.
+//! - With plain hyper it does not send a request again; the next request is dialled elsewhere.
+//! - Addresses given by IP literal, `resolve_to_addrs` or behind a proxy ask no resolver, or ask
+//!   for the proxy; what is learned is then about the proxy.
+//! - HTTP/3 in reqwest does not pass through connector layers; nothing is learned from it.
+//!
+//! # Features
+//!
+//! - `reqwest` (default): for reqwest 0.13.
+//! - `hickory` (default): [`lookup::Dns`]. Without it the system is asked by `getaddrinfo`.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod attempt;
+mod backoff;
+mod blame;
+mod cache;
+mod connect;
+mod error;
+mod health;
+mod host;
+mod integrate;
+pub mod lookup;
+mod observe;
+mod order;
+mod outcome;
+mod penalty;
+mod recheck;
+mod resolver;
+mod time;
+mod ttl;
+
+pub use self::connect::{AttemptTimedOut, Connect, ConnectLayer};
+pub use self::error::{Error, InvalidConfig};
+#[cfg(feature = "reqwest")]
+pub use self::integrate::reqwest;
+pub use self::lookup::{Answer, Lookup};
+pub use self::observe::{AddressView, Cause, Event, HostView, Observe, Snapshot, Standing};
+pub use self::outcome::Outcome;
+pub use self::resolver::{Builder, Resolved, Resolver, Source};
+
+/// Futures and iterators that signatures name.
+pub mod future {
+    pub use crate::connect::ResponseFuture as Connecting;
+    pub use crate::resolver::{Addrs, ResponseFuture};
+}

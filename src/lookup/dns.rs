@@ -1,0 +1,320 @@
+//! DNS by hickory-resolver, its own cache off.
+
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{RData, RecordType};
+use tokio::runtime::{Handle, Id};
+
+use super::{Answer, Answering, Lookup};
+use crate::error::{Error, InvalidConfig};
+
+/// Asks name servers over UDP, and over TCP when an answer is truncated; so TTLs are known.
+///
+/// A and AAAA are asked at once. If one of them fails, the addresses of the other are the answer.
+/// The system's hosts file is read first, its search list and `ndots` are kept.
+///
+/// # Examples
+///
+/// ```
+/// use sidestep::{Resolver, lookup::Dns};
+///
+/// let dns = Dns::with_servers(["192.0.2.53:53".parse()?])?;
+/// let resolver = Resolver::builder().lookup(dns).build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Dns {
+    config: ResolverConfig,
+    options: ResolverOpts,
+    per_runtime: Mutex<Vec<(Id, TokioResolver)>>,
+}
+
+/// The system's DNS configuration could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "could not read the system's DNS configuration ({PLACE}): name the servers with \
+     Dns::with_servers, or ask the system with lookup::System"
+)]
+pub struct NoSystemConfig {
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+const PLACE: &str = if cfg!(windows) {
+    "the registry's network adapters"
+} else if cfg!(target_vendor = "apple") {
+    "System Configuration"
+} else {
+    "/etc/resolv.conf"
+};
+
+impl Dns {
+    /// Asks the name servers that the system is configured with.
+    ///
+    /// The configuration is read once, here. It works outside a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`NoSystemConfig`] when it can't be read or names no server. No public name server is
+    /// taken in its place.
+    pub fn from_system() -> Result<Self, NoSystemConfig> {
+        let (config, options) =
+            hickory_resolver::system_conf::read_system_conf().map_err(|source| NoSystemConfig {
+                source: source.into(),
+            })?;
+        if config.name_servers().is_empty() {
+            return Err(NoSystemConfig {
+                source: "it names no server".into(),
+            });
+        }
+        Ok(Self::new(config, options))
+    }
+
+    /// Asks these name servers, each over UDP and TCP on the given port.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`] when the list is empty or a port is 0.
+    pub fn with_servers(
+        servers: impl IntoIterator<Item = SocketAddr>,
+    ) -> Result<Self, InvalidConfig> {
+        let servers: Vec<_> = servers.into_iter().collect();
+        let invalid = |problem| Err(InvalidConfig::new("Dns::with_servers", problem));
+        if servers.is_empty() {
+            return invalid("at least one name server is needed");
+        }
+        if servers.iter().any(|server| server.port() == 0) {
+            return invalid("a name server's port is 0; DNS listens on 53");
+        }
+        let servers = servers.into_iter().map(udp_and_tcp).collect();
+        let config = ResolverConfig::from_parts(None, vec![], servers);
+        Ok(Self::new(config, ResolverOpts::default()))
+    }
+
+    fn new(config: ResolverConfig, mut options: ResolverOpts) -> Self {
+        // One owner of lifetimes: hickory's cache would answer an invalidation with the address
+        // that was just invalidated.
+        options.cache_size = 0;
+        options.timeout = options.timeout.min(ONE_TRY);
+        options.attempts = options.attempts.max(2);
+        options.max_active_requests = options.max_active_requests.max(MAX_ACTIVE);
+        Self {
+            config,
+            options,
+            per_runtime: Mutex::default(),
+        }
+    }
+
+    /// Returns the resolver that belongs to the runtime of the caller: its sockets end with it.
+    fn of_this_runtime(&self) -> Result<TokioResolver, NetError> {
+        let id = Handle::current().id();
+        if let Some(resolver) = self.edit(|kept| find(kept, id)) {
+            return Ok(resolver);
+        }
+        let provider = TokioRuntimeProvider::default();
+        let mut builder = TokioResolver::builder_with_config(self.config.clone(), provider);
+        *builder.options_mut() = self.options.clone();
+        let made = builder.build()?;
+        Ok(self.edit(|kept| {
+            find(kept, id).unwrap_or_else(|| {
+                kept.truncate(MAX_RUNTIMES - 1);
+                kept.insert(0, (id, made.clone()));
+                made
+            })
+        }))
+    }
+
+    fn edit<T>(&self, change: impl FnOnce(&mut Vec<(Id, TokioResolver)>) -> T) -> T {
+        change(
+            &mut self
+                .per_runtime
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+}
+
+/// One try of one server, so that the second still fits into a lookup's 5 s.
+const ONE_TRY: Duration = Duration::from_secs(2);
+/// Questions in flight on one connection; hickory's default of 32 answers "busy" to the rest.
+const MAX_ACTIVE: usize = 1024;
+/// Runtimes whose resolver is kept; those unused longest leave.
+const MAX_RUNTIMES: usize = 16;
+/// How long an answer for A waits for AAAA: 50 ms (RFC 8305, section 3, Resolution Delay).
+const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
+/// How long an answer for AAAA waits for A. Longer: IPv4 is what is left when IPv6 is broken.
+const PATIENCE_FOR_V4: Duration = Duration::from_secs(1);
+
+fn find(kept: &mut [(Id, TokioResolver)], id: Id) -> Option<TokioResolver> {
+    let place = kept.iter().position(|(other, _)| *other == id)?;
+    kept[..=place].rotate_right(1);
+    Some(kept[0].1.clone())
+}
+
+fn udp_and_tcp(server: SocketAddr) -> NameServerConfig {
+    let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
+    for connection in &mut connections {
+        connection.port = server.port();
+    }
+    NameServerConfig::new(server.ip(), true, connections)
+}
+
+impl Lookup for Dns {
+    fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
+        Box::pin(async move {
+            let resolver = self
+                .of_this_runtime()
+                .map_err(|error| Error::failed(host, error))?;
+            let v4 = pin!(ask(&resolver, host, RecordType::A));
+            let v6 = pin!(ask(&resolver, host, RecordType::AAAA));
+            let (first, second) = match select(v4, v6).await {
+                Either::Left((first, v6)) => wait(first, v6, RESOLUTION_DELAY).await,
+                Either::Right((first, v4)) => wait(first, v4, PATIENCE_FOR_V4).await,
+            };
+            merge(first, second)
+        })
+    }
+}
+
+type Family = Result<Answer, Error>;
+
+/// Waits for the other family: as long as it takes when the first brought no addresses.
+async fn wait(
+    first: Family,
+    other: impl Future<Output = Family>,
+    patience: Duration,
+) -> (Family, Option<Family>) {
+    let second = match &first {
+        Ok(_) => tokio::time::timeout(patience, other).await.ok(),
+        Err(_) => Some(other.await),
+    };
+    (first, second)
+}
+
+async fn ask(resolver: &TokioResolver, host: &str, family: RecordType) -> Family {
+    let found = resolver
+        .lookup(host, family)
+        .await
+        .map_err(|error| read(host, error))?;
+    let mut ttl = u32::MAX;
+    let mut addrs = Vec::new();
+    for record in found.answers() {
+        // CNAMEs on the way count too: the answer lives no longer than its shortest link.
+        ttl = ttl.min(record.ttl);
+        addrs.extend(match &record.data {
+            RData::A(addr) => Some(IpAddr::V4(addr.0)),
+            RData::AAAA(addr) => Some(IpAddr::V6(addr.0)),
+            _ => None,
+        });
+    }
+    if addrs.is_empty() {
+        return Err(Error::no_records(host));
+    }
+    Ok(Answer::new(addrs).with_ttl(Duration::from_secs(ttl.into())))
+}
+
+/// One answer of two. A failure on one side is weighed against what the other side said: only
+/// when both say that there is nothing is there nothing.
+fn merge(first: Family, second: Option<Family>) -> Family {
+    match (first, second) {
+        (Ok(one), Some(Ok(other))) => {
+            let ttl = one.ttl.min(other.ttl);
+            let addrs = Answer::new(one.addrs.into_iter().chain(other.addrs));
+            Ok(Answer { ttl, ..addrs })
+        }
+        (Ok(one), _) | (Err(_), Some(Ok(one))) => Ok(one),
+        (Err(error), None) => Err(error),
+        (Err(one), Some(Err(other))) => Err(graver(one, other)),
+    }
+}
+
+fn graver(one: Error, other: Error) -> Error {
+    match (one.is_negative_answer(), other.is_negative_answer()) {
+        (true, false) => other,
+        (true, true) if other.is_not_found() => other,
+        (true | false, _) => one,
+    }
+}
+
+fn read(host: &str, error: NetError) -> Error {
+    match &error {
+        NetError::Timeout => Error::timed_out(host),
+        NetError::Dns(DnsError::NoRecordsFound(none)) => {
+            let negative = match none.response_code {
+                ResponseCode::NXDomain => Error::not_found(host),
+                ResponseCode::NoError => Error::no_records(host),
+                _ => return Error::failed(host, error),
+            };
+            match none.negative_ttl {
+                Some(ttl) => negative.with_negative_ttl(Duration::from_secs(ttl.into())),
+                None => negative,
+            }
+        }
+        _ => Error::failed(host, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn v4() -> Family {
+        Ok(Answer::new([IpAddr::from([192, 0, 2, 1])]).with_ttl(Duration::from_secs(60)))
+    }
+
+    fn v6() -> Family {
+        Ok(
+            Answer::new([IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1])])
+                .with_ttl(Duration::from_secs(20)),
+        )
+    }
+
+    #[test]
+    fn two_families_make_one_answer_that_lives_as_long_as_the_shorter() {
+        let both = merge(v4(), Some(v6())).unwrap();
+        assert_eq!(
+            (both.addrs.len(), both.ttl),
+            (2, Some(Duration::from_secs(20)))
+        );
+    }
+
+    /// One family's failure does not cost the addresses of the other.
+    #[test]
+    fn one_family_is_enough() {
+        let failed = || Some(Err(Error::failed("a", "SERVFAIL")));
+        assert_eq!(merge(v4(), failed()).unwrap(), v4().unwrap());
+        assert_eq!(
+            merge(Err(Error::timed_out("a")), Some(v6())).unwrap(),
+            v6().unwrap()
+        );
+        assert_eq!(merge(v4(), None).unwrap(), v4().unwrap());
+    }
+
+    #[test]
+    fn a_failure_beside_no_records_is_a_failure() {
+        let none = || Err(Error::no_records("a"));
+        let failed = merge(none(), Some(Err(Error::timed_out("a")))).unwrap_err();
+        assert!(failed.is_timeout());
+        assert!(
+            merge(none(), Some(Err(Error::not_found("a"))))
+                .unwrap_err()
+                .is_not_found()
+        );
+        assert!(merge(none(), Some(none())).unwrap_err().is_no_records());
+    }
+
+    #[test]
+    fn servers_that_cannot_be_asked_are_refused() {
+        let none = Dns::with_servers([]).unwrap_err();
+        assert_eq!(none.setter(), "Dns::with_servers");
+        assert!(Dns::with_servers([SocketAddr::from(([127, 0, 0, 1], 0))]).is_err());
+    }
+}

@@ -1,0 +1,33 @@
+//! Event → counters. Served from cache is not an event, so that a hit writes nothing shared.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Event;
+
+/// How often each thing happened.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) lookups: AtomicU64,
+    pub(crate) failed_lookups: AtomicU64,
+    pub(crate) served_stale: AtomicU64,
+    pub(crate) invalidations: AtomicU64,
+    pub(crate) failed_addresses: AtomicU64,
+    pub(crate) recovered_addresses: AtomicU64,
+    pub(crate) trials: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn observe(&self, event: &Event<'_>) {
+        let counter = match event {
+            Event::Asked { .. } => &self.lookups,
+            Event::LookupFailed { .. } => &self.failed_lookups,
+            Event::ServedStale { .. } => &self.served_stale,
+            Event::Invalidated { .. } => &self.invalidations,
+            Event::AddressFailed { .. } => &self.failed_addresses,
+            Event::AddressRecovered { .. } => &self.recovered_addresses,
+            Event::Trial { .. } => &self.trials,
+            Event::Answered { .. } | Event::NoRoute { .. } | Event::SlipLost { .. } => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,137 @@
+//! What happened: one list of events, read by the log, the counters and you.
+
+mod counters;
+mod snapshot;
+mod trace;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use self::counters::Counters;
+pub use self::snapshot::{AddressView, HostView, Snapshot, Standing};
+pub use crate::cache::Cause;
+use crate::{Error, Outcome};
+
+/// Something that happened in a [`Resolver`](crate::Resolver).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A lookup was sent.
+    #[non_exhaustive]
+    Asked {
+        /// The host looked up.
+        host: &'a str,
+        /// Why it was looked up.
+        cause: Cause,
+    },
+    /// A lookup brought addresses.
+    #[non_exhaustive]
+    Answered {
+        /// The host looked up.
+        host: &'a str,
+        /// The addresses that are kept.
+        addrs: &'a [IpAddr],
+        /// For how long they are kept.
+        life: Duration,
+    },
+    /// A lookup brought no addresses.
+    #[non_exhaustive]
+    LookupFailed {
+        /// The host looked up.
+        host: &'a str,
+        /// Why there are none.
+        error: &'a Error,
+    },
+    /// The lookup was slow or failed, and an answer past its life was served.
+    #[non_exhaustive]
+    ServedStale {
+        /// The host asked for.
+        host: &'a str,
+        /// How long ago the answer had been asked for.
+        age: Duration,
+    },
+    /// An answer was marked suspect: the host is looked up again.
+    #[non_exhaustive]
+    Invalidated {
+        /// The host.
+        host: &'a str,
+        /// Why: a connect failed, or by hand.
+        cause: Cause,
+    },
+    /// A connect failed on an address: it goes behind the others.
+    #[non_exhaustive]
+    AddressFailed {
+        /// The host that was dialled.
+        host: &'a str,
+        /// The address that failed.
+        addr: IpAddr,
+        /// How it failed.
+        outcome: Outcome,
+        /// For how long it goes behind the others.
+        penalty: Duration,
+        /// False at a first soft strike: it goes behind the healthy ones and before the failed.
+        hard: bool,
+    },
+    /// An address serves again.
+    #[non_exhaustive]
+    AddressRecovered {
+        /// The host that was dialled.
+        host: &'a str,
+        /// The address that is back.
+        addr: IpAddr,
+    },
+    /// One caller was told to find out whether an address is back.
+    #[non_exhaustive]
+    Trial {
+        /// The host.
+        host: &'a str,
+        /// The address whose penalty is over.
+        addr: IpAddr,
+    },
+    /// An address family has no route from this machine: the other one goes first.
+    #[non_exhaustive]
+    NoRoute {
+        /// True for IPv6.
+        ipv6: bool,
+        /// For how long.
+        penalty: Duration,
+    },
+    /// A connect was made to an address of ours, but the resolver was asked outside of it: a
+    /// layer in between spawned a task.
+    #[non_exhaustive]
+    SlipLost {
+        /// The address connected to.
+        addr: IpAddr,
+    },
+}
+
+/// Receives each [`Event`]. Implemented for closures.
+///
+/// Called in the middle of a connect or a lookup: return quickly, and do not block.
+pub trait Observe: Send + Sync + 'static {
+    /// Takes note of an event.
+    fn observe(&self, event: &Event<'_>);
+}
+
+impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Observe for F {
+    fn observe(&self, event: &Event<'_>) {
+        self(event);
+    }
+}
+
+/// Everyone who is told.
+pub(crate) struct Observers {
+    pub(crate) counters: Counters,
+    pub(crate) user: Option<Arc<dyn Observe>>,
+}
+
+impl Observers {
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        trace::observe(event);
+        self.counters.observe(event);
+        if let Some(user) = &self.user {
+            user.observe(event);
+        }
+    }
+}

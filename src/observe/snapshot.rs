@@ -1,0 +1,112 @@
+//! Plain numbers to look at.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::Counters;
+use crate::Outcome;
+
+/// What a resolver knows at one moment; made by [`Resolver::snapshot`](crate::Resolver::snapshot).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// One view per host, by name.
+    pub hosts: Vec<HostView>,
+    /// Lookups sent.
+    pub lookups: u64,
+    /// Lookups that brought no addresses.
+    pub failed_lookups: u64,
+    /// Times that an answer past its life was served.
+    pub served_stale: u64,
+    /// Times that an answer was marked suspect.
+    pub invalidations: u64,
+    /// Times that an address was put behind the others.
+    pub failed_addresses: u64,
+    /// Times that such an address served again.
+    pub recovered_addresses: u64,
+    /// Times that one caller was told to try an address whose penalty was over.
+    pub trials: u64,
+}
+
+/// One host of a [`Snapshot`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HostView {
+    /// The host, in lower case.
+    pub host: String,
+    /// Its addresses and what is held against them. Empty when only a failure is known.
+    pub addrs: Vec<AddressView>,
+    /// How long ago the answer had been asked for.
+    pub age: Option<Duration>,
+    /// For how long the answer is good; zero when it is stale.
+    pub life_left: Option<Duration>,
+    /// Whether a connect failed on the answer, or it was invalidated by hand, and no fresh one
+    /// has come yet.
+    pub suspect: bool,
+}
+
+/// One address of a [`HostView`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AddressView {
+    /// The address.
+    pub addr: IpAddr,
+    /// Where it stands.
+    pub standing: Standing,
+    /// How the last dial failed, if it ever did.
+    pub why: Option<Outcome>,
+    /// Failures in a row.
+    pub strikes: u32,
+}
+
+/// Where an address stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Standing {
+    /// Nothing is held against it.
+    Healthy,
+    /// It goes after the healthy ones until somebody has tried it.
+    Recovering,
+    /// It goes last for so long.
+    Penalised(Duration),
+}
+
+impl Snapshot {
+    pub(crate) fn of(counters: &Counters, hosts: Vec<HostView>) -> Self {
+        let Counters {
+            lookups,
+            failed_lookups,
+            served_stale,
+            invalidations,
+            failed_addresses,
+            recovered_addresses,
+            trials,
+        } = counters;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Self {
+            hosts,
+            lookups: read(lookups),
+            failed_lookups: read(failed_lookups),
+            served_stale: read(served_stale),
+            invalidations: read(invalidations),
+            failed_addresses: read(failed_addresses),
+            recovered_addresses: read(recovered_addresses),
+            trials: read(trials),
+        }
+    }
+
+    /// Returns the view of one host.
+    #[must_use]
+    pub fn host(&self, host: &str) -> Option<&HostView> {
+        self.hosts.iter().find(|view| view.host == host)
+    }
+}
+
+impl HostView {
+    /// Returns the view of one address.
+    #[must_use]
+    pub fn addr(&self, addr: IpAddr) -> Option<&AddressView> {
+        self.addrs.iter().find(|view| view.addr == addr)
+    }
+}

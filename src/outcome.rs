@@ -1,0 +1,367 @@
+//! Rule: what a dial came to, whose fault it was and what follows.
+
+use std::error::Error as StdError;
+use std::io;
+
+/// What a dial came to.
+///
+/// Give it to [`Resolver::report`](crate::Resolver::report) when you dial for yourself, or let
+/// [`Outcome::of`] read it from the error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The caller went away before the dial meant anything. Says nothing.
+    Abandoned,
+    /// The certificate was wrong for the name, expired or from an unknown issuer. The address of
+    /// an edge that left may belong to somebody else now.
+    BadCertificate,
+    /// The connection was accepted and died before the first byte of a response.
+    ClosedEarly,
+    /// TCP and, where asked for, TLS are up.
+    Connected,
+    /// The dial failed and the cause could not be seen, as when a connector went on to the next
+    /// address by itself.
+    Failed,
+    /// This machine was at fault: no file descriptor, no memory, no permission, no local port to
+    /// bind. Says nothing about the address.
+    Local,
+    /// This machine has no route for the whole address family.
+    NoRoute,
+    /// The peer refused the connection.
+    Refused,
+    /// The peer reset the connection while it was being made.
+    Reset,
+    /// The dial was still pending after the time that a healthy one takes.
+    Stalled,
+    /// No answer within the time given.
+    TimedOut,
+    /// The TLS handshake failed: end of file, reset, or an alert.
+    Tls,
+    /// The network says that the host can't be reached.
+    Unreachable,
+    /// Nothing known of it: an error this crate can't read, or one that is not about a dial.
+    Unknown,
+}
+
+/// How hard an outcome counts against its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// Nothing against the address.
+    None,
+    /// A first strike only moves the address behind the healthy ones; a second is a failure.
+    Soft,
+    /// The address failed.
+    Hard,
+    /// The whole address family has no route from here.
+    Family,
+}
+
+/// Whether a request that met this outcome may be dialled once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "reqwest"),
+    expect(dead_code, reason = "only retries ask")
+)]
+pub(crate) enum Again {
+    /// The error goes to the caller.
+    Never,
+    /// One other address and no more.
+    Once,
+    /// As long as an address is left that is not known to be bad.
+    WhileHopeful,
+}
+
+impl Outcome {
+    /// Reads an outcome from a connect error.
+    ///
+    /// It looks through [`source`](StdError::source) and through [`io::Error::get_ref`], because
+    /// hyper-rustls wraps with `io::Error::other`, which a plain walk does not see through.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io;
+    /// use sidestep::Outcome;
+    ///
+    /// let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+    /// assert_eq!(Outcome::of(&refused), Outcome::Refused);
+    /// let behind_tls = io::Error::other(io::Error::from(io::ErrorKind::UnexpectedEof));
+    /// assert_eq!(Outcome::of(&behind_tls), Outcome::Tls);
+    /// ```
+    #[must_use]
+    pub fn of(error: &(dyn StdError + 'static)) -> Self {
+        if causes(error).any(|cause| cause.is::<crate::Error>() || is_local_setup(cause)) {
+            let resolving = causes(error).any(|cause| cause.is::<crate::Error>());
+            return if resolving {
+                Self::Unknown
+            } else {
+                Self::Local
+            };
+        }
+        let in_tcp = causes(error).any(is_tcp_stage) || is_bare_os_error(error);
+        causes(error)
+            .filter_map(|cause| cause.downcast_ref::<io::Error>())
+            .find_map(|cause| of_io(cause, in_tcp))
+            .or_else(|| of_tls_text(error))
+            .unwrap_or(Self::Unknown)
+    }
+
+    pub(crate) fn blame(self) -> Blame {
+        match self {
+            Self::Abandoned | Self::Connected | Self::Local | Self::Unknown => Blame::None,
+            Self::ClosedEarly | Self::Stalled => Blame::Soft,
+            Self::BadCertificate
+            | Self::Failed
+            | Self::Refused
+            | Self::Reset
+            | Self::TimedOut
+            | Self::Tls
+            | Self::Unreachable => Blame::Hard,
+            Self::NoRoute => Blame::Family,
+        }
+    }
+
+    /// Whether the host is to be looked up again.
+    pub(crate) fn looks_up_again(self) -> bool {
+        matches!(self.blame(), Blame::Soft | Blame::Hard)
+    }
+
+    #[cfg_attr(
+        not(feature = "reqwest"),
+        expect(dead_code, reason = "only retries ask")
+    )]
+    pub(crate) fn again(self) -> Again {
+        match self {
+            Self::Abandoned | Self::Connected | Self::Local | Self::NoRoute | Self::Unknown => {
+                Again::Never
+            }
+            Self::BadCertificate | Self::ClosedEarly => Again::Once,
+            Self::Failed
+            | Self::Refused
+            | Self::Reset
+            | Self::Stalled
+            | Self::TimedOut
+            | Self::Tls
+            | Self::Unreachable => Again::WhileHopeful,
+        }
+    }
+
+    /// Whether a failure of this kind ends every address of the list, because the connector
+    /// dials the next one by itself, or only the one that the connector had settled on.
+    pub(crate) fn is_after_tcp(self) -> bool {
+        matches!(
+            self,
+            Self::BadCertificate | Self::ClosedEarly | Self::Stalled | Self::Tls
+        )
+    }
+}
+
+/// An error and what lies behind it, outermost first.
+pub(crate) fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&cause| behind(cause)).take(MAX_DEPTH)
+}
+
+/// No honest chain is deeper; an error that is its own source must not hang us.
+const MAX_DEPTH: usize = 32;
+
+fn behind<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    match error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+    {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
+}
+
+/// hyper-util names the step of its connector that failed; the type itself is not exported.
+/// These steps come before the first packet (hyper-util 0.1.21, `connect/http.rs`).
+fn is_local_setup(error: &(dyn StdError + 'static)) -> bool {
+    const STEPS: [&str; 6] = [
+        "tcp open error",
+        "tcp set_nonblocking error",
+        "tcp bind interface error",
+        "tcp bind local error",
+        "tcp set_mark error",
+        "error converting interface name to index",
+    ];
+    !error.is::<io::Error>() && STEPS.contains(&error.to_string().as_str())
+}
+
+fn is_tcp_stage(error: &(dyn StdError + 'static)) -> bool {
+    !error.is::<io::Error>() && error.to_string() == "tcp connect error"
+}
+
+/// A connector that is not hyper-util's may hand out the operating system's error as it is.
+fn is_bare_os_error(error: &(dyn StdError + 'static)) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.raw_os_error().is_some())
+}
+
+fn of_io(error: &io::Error, in_tcp: bool) -> Option<Outcome> {
+    use io::ErrorKind as K;
+    let cut = if in_tcp { Outcome::Reset } else { Outcome::Tls };
+    Some(match error.kind() {
+        _ if error.raw_os_error().is_some_and(is_local_code) => Outcome::Local,
+        _ if error.raw_os_error().is_some_and(is_family_code) => Outcome::NoRoute,
+        K::ConnectionRefused => Outcome::Refused,
+        K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe | K::UnexpectedEof => cut,
+        K::TimedOut => Outcome::TimedOut,
+        K::HostUnreachable => Outcome::Unreachable,
+        K::NetworkUnreachable | K::AddrNotAvailable => Outcome::NoRoute,
+        K::PermissionDenied | K::OutOfMemory | K::AddrInUse => Outcome::Local,
+        K::InvalidData => of_tls_text(error).unwrap_or(Outcome::Tls),
+        _ => return None,
+    })
+}
+
+/// EMFILE, ENFILE and ENOBUFS: std has no stable kind for them.
+fn is_local_code(code: i32) -> bool {
+    const WSAEMFILE: i32 = 10024;
+    const WSAENOBUFS: i32 = 10055;
+    if cfg!(windows) {
+        return matches!(code, WSAEMFILE | WSAENOBUFS);
+    }
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    const ENOBUFS: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
+        105
+    } else {
+        55
+    };
+    matches!(code, ENFILE | EMFILE | ENOBUFS)
+}
+
+/// EAFNOSUPPORT: std has no stable kind for it.
+fn is_family_code(code: i32) -> bool {
+    let eafnosupport = match () {
+        () if cfg!(windows) => 10047,
+        () if cfg!(any(target_os = "linux", target_os = "android")) => 97,
+        () => 47,
+    };
+    code == eafnosupport
+}
+
+/// TLS libraries tell kinds of failure apart only in types of their own, each version another;
+/// their texts are steadier. Asked last, when no I/O error said more.
+fn of_tls_text(error: &(dyn StdError + 'static)) -> Option<Outcome> {
+    causes(error).find_map(|cause| {
+        let text = cause.to_string().to_ascii_lowercase();
+        let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+        match () {
+            () if says(&["alert"]) => Some(Outcome::Tls),
+            () if says(&["certificate"]) => Some(Outcome::BadCertificate),
+            () if says(&["tls", "ssl", "handshake"]) => Some(Outcome::Tls),
+            () => None,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::BoxError;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{step}")]
+    struct Step {
+        step: &'static str,
+        source: Option<BoxError>,
+    }
+
+    fn step(step: &'static str, source: impl Into<BoxError>) -> Step {
+        Step {
+            step,
+            source: Some(source.into()),
+        }
+    }
+
+    fn kind(kind: io::ErrorKind) -> io::Error {
+        kind.into()
+    }
+
+    /// The failure table of the design, row by row, as a connector sees it.
+    #[test]
+    fn each_row_of_the_table_is_recognised() {
+        use io::ErrorKind as K;
+        let tcp = |error: io::Error| Box::new(step("tcp connect error", error)) as BoxError;
+        let tls = |error: io::Error| Box::new(io::Error::other(error)) as BoxError;
+        let cases: Vec<(BoxError, Outcome)> = vec![
+            (tcp(kind(K::ConnectionRefused)), Outcome::Refused),
+            (tcp(kind(K::ConnectionReset)), Outcome::Reset),
+            (tcp(kind(K::TimedOut)), Outcome::TimedOut),
+            (tcp(kind(K::HostUnreachable)), Outcome::Unreachable),
+            (tcp(kind(K::NetworkUnreachable)), Outcome::NoRoute),
+            (tcp(kind(K::AddrNotAvailable)), Outcome::NoRoute),
+            (tcp(kind(K::PermissionDenied)), Outcome::Local),
+            (tcp(kind(K::OutOfMemory)), Outcome::Local),
+            (
+                Box::new(step("tcp open error", kind(K::Other))),
+                Outcome::Local,
+            ),
+            (
+                Box::new(step("tcp bind local error", kind(K::AddrNotAvailable))),
+                Outcome::Local,
+            ),
+            (Box::new(kind(K::UnexpectedEof)), Outcome::Tls),
+            (tls(kind(K::UnexpectedEof)), Outcome::Tls),
+            (tls(kind(K::ConnectionReset)), Outcome::Tls),
+            (tls(kind(K::TimedOut)), Outcome::TimedOut),
+            (
+                Box::new(step("dns error", crate::Error::not_found("a"))),
+                Outcome::Unknown,
+            ),
+            ("unsuccessful tunnel".into(), Outcome::Unknown),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(Outcome::of(&*error), expected, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_certificate_is_told_from_a_broken_handshake() {
+        let rustls =
+            |text: &str| io::Error::other(io::Error::new(io::ErrorKind::InvalidData, text));
+        let wrong =
+            rustls("invalid peer certificate: certificate not valid for name \"edge.test\"");
+        assert_eq!(Outcome::of(&wrong), Outcome::BadCertificate);
+        let alert = rustls("received fatal alert: BadCertificate");
+        assert_eq!(Outcome::of(&alert), Outcome::Tls);
+        let openssl: BoxError = "error:0A000086: certificate verify failed".into();
+        assert_eq!(Outcome::of(&*openssl), Outcome::BadCertificate);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn local_faults_without_a_kind_are_known_by_their_code() {
+        for code in [23, 24, 105] {
+            let error = step("tcp connect error", io::Error::from_raw_os_error(code));
+            assert_eq!(Outcome::of(&error), Outcome::Local, "errno {code}");
+        }
+        let error = step("tcp connect error", io::Error::from_raw_os_error(97));
+        assert_eq!(Outcome::of(&error), Outcome::NoRoute);
+    }
+
+    #[test]
+    fn only_faults_of_the_address_cause_a_look_up() {
+        for outcome in [
+            Outcome::Local,
+            Outcome::NoRoute,
+            Outcome::Abandoned,
+            Outcome::Unknown,
+        ] {
+            assert!(!outcome.looks_up_again(), "{outcome:?}");
+        }
+        for outcome in [
+            Outcome::Refused,
+            Outcome::TimedOut,
+            Outcome::Tls,
+            Outcome::Stalled,
+        ] {
+            assert!(outcome.looks_up_again(), "{outcome:?}");
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Rule: what one address has coming after it failed.
+
+use std::time::{Duration, Instant};
+
+use crate::backoff::Backoff;
+use crate::outcome::{Blame, Outcome};
+
+/// Penalty after the first failure, and its cap (Envoy's and Finagle's range: 1 s to 5 min).
+pub(crate) const PENALTY: Backoff = Backoff {
+    least: Duration::from_secs(5),
+    most: Duration::from_secs(300),
+};
+/// How long one trial may take before another caller may try: longer than a SYN sent four times.
+const TRIAL: Duration = Duration::from_secs(10);
+/// How long a cleared address is remembered, so that a failure which began before it was cleared
+/// is known to be old news. No dial that is not cut off lasts longer.
+const MEMORY: Duration = Duration::from_secs(60);
+
+/// Where an address stands among its host's addresses. Less is dialled earlier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    /// One caller was told to find out whether the address is back.
+    Trial,
+    /// Nothing is held against it.
+    Healthy,
+    /// It was seen to be slow or cut off once, or its penalty is over and nobody has tried.
+    Recovering,
+    /// It failed; the one whose penalty ends first leads.
+    Penalised(Instant),
+}
+
+/// What is held against one address of one host.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    standing: Standing,
+    strikes: u32,
+    why: Outcome,
+    since: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Standing {
+    Healthy,
+    Suspect { until: Instant },
+    Penalised { until: Instant },
+    Trial { until: Instant },
+}
+
+/// What a report changed.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transition {
+    /// The report was old news or nothing was held against the address.
+    None,
+    /// The address goes behind the healthy ones for so long.
+    Suspected(Duration),
+    /// The address goes last for so long.
+    Penalised(Duration),
+    /// The address is as good as any.
+    Recovered,
+}
+
+impl Record {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            standing: Standing::Healthy,
+            strikes: 0,
+            why: Outcome::Connected,
+            since: now,
+        }
+    }
+
+    /// Takes a failure whose dial began at `began`.
+    pub(crate) fn fail(
+        &mut self,
+        why: Outcome,
+        began: Instant,
+        now: Instant,
+        rng: &mut fastrand::Rng,
+    ) -> Transition {
+        if self.is_old_news(began, now) {
+            return Transition::None;
+        }
+        self.forget_after_quiet(now);
+        let first_soft = why.blame() == Blame::Soft && self.strikes == 0;
+        self.strikes = self.strikes.saturating_add(1);
+        self.why = why;
+        self.since = now;
+        let penalty = PENALTY.jittered(self.strikes, rng);
+        let until = now + penalty;
+        if first_soft {
+            self.standing = Standing::Suspect { until };
+            Transition::Suspected(penalty)
+        } else {
+            self.standing = Standing::Penalised { until };
+            Transition::Penalised(penalty)
+        }
+    }
+
+    /// A success clears, with one exception: that a connection was made says nothing about an
+    /// edge that closes connections after it accepted them. It serves again, but its strikes are
+    /// only forgotten after a quiet time.
+    pub(crate) fn succeed(&mut self, now: Instant) -> Transition {
+        let was = self.standing;
+        self.standing = Standing::Healthy;
+        if self.why != Outcome::ClosedEarly {
+            self.strikes = 0;
+        }
+        if was == Standing::Healthy {
+            return Transition::None;
+        }
+        self.since = now;
+        Transition::Recovered
+    }
+
+    /// Takes the one trial that follows a penalty. Returns whether this caller has it.
+    #[must_use]
+    pub(crate) fn try_take_trial(&mut self, now: Instant) -> bool {
+        let due = match self.standing {
+            Standing::Healthy => return false,
+            Standing::Suspect { until }
+            | Standing::Penalised { until }
+            | Standing::Trial { until } => until <= now,
+        };
+        if due {
+            self.standing = Standing::Trial { until: now + TRIAL };
+        }
+        due
+    }
+
+    pub(crate) fn rank(&self, now: Instant) -> Rank {
+        match self.standing {
+            Standing::Healthy => Rank::Healthy,
+            Standing::Penalised { until } if now < until => Rank::Penalised(until),
+            Standing::Suspect { .. } | Standing::Penalised { .. } | Standing::Trial { .. } => {
+                Rank::Recovering
+            }
+        }
+    }
+
+    /// Whether nothing would be lost without this record.
+    pub(crate) fn is_spent(&self, now: Instant) -> bool {
+        self.standing == Standing::Healthy && now > self.since + self.quiet_time()
+    }
+
+    pub(crate) fn strikes(&self) -> u32 {
+        self.strikes
+    }
+
+    pub(crate) fn why(&self) -> Outcome {
+        self.why
+    }
+
+    /// A failure inside a running penalty is the same outage, and one that began before the
+    /// address was cleared is overtaken: a thousand callers that fail at once are one strike.
+    fn is_old_news(&self, began: Instant, now: Instant) -> bool {
+        match self.standing {
+            Standing::Healthy => self.why != Outcome::Connected && began < self.since,
+            Standing::Suspect { until } => now < until && began <= self.since,
+            Standing::Penalised { until } => now < until,
+            Standing::Trial { .. } => began <= self.since,
+        }
+    }
+
+    fn forget_after_quiet(&mut self, now: Instant) {
+        if self.is_spent(now) {
+            self.strikes = 0;
+        }
+    }
+
+    /// As long again as the last penalty, and at least as long as a dial may take.
+    fn quiet_time(&self) -> Duration {
+        MEMORY.max(2 * PENALTY.delay(self.strikes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time;
+    use proptest::prelude::*;
+
+    const S: Duration = Duration::from_secs(1);
+
+    fn rng() -> fastrand::Rng {
+        fastrand::Rng::with_seed(7)
+    }
+
+    fn failed(outcome: Outcome) -> (Record, Instant) {
+        let now = time::now();
+        let mut record = Record::new(now);
+        assert_ne!(record.fail(outcome, now, now, &mut rng()), Transition::None);
+        (record, now)
+    }
+
+    fn end(record: &Record) -> Instant {
+        match record.standing {
+            Standing::Penalised { until } | Standing::Suspect { until } => until,
+            Standing::Healthy | Standing::Trial { .. } => panic!("no penalty runs: {record:?}"),
+        }
+    }
+
+    /// A penalty ends although nothing else happens; then one caller tries and the rest wait.
+    #[test]
+    fn after_the_penalty_one_trial_decides() {
+        let (mut record, now) = failed(Outcome::Refused);
+        assert!(matches!(record.rank(now + 3 * S), Rank::Penalised(_)));
+        assert!(!record.try_take_trial(now + 3 * S));
+        let later = end(&record);
+        assert_eq!(record.rank(later), Rank::Recovering);
+        assert!(record.try_take_trial(later));
+        assert!(!record.try_take_trial(later), "only one at a time");
+        assert!(
+            record.try_take_trial(later + TRIAL),
+            "a trial that never reports ends"
+        );
+    }
+
+    #[test]
+    fn a_failed_trial_doubles_the_penalty_and_a_success_clears_it() {
+        let (mut record, _) = failed(Outcome::Refused);
+        for strikes in 2..6 {
+            let now = end(&record);
+            assert!(record.try_take_trial(now));
+            let began = now + Duration::from_millis(1);
+            assert_ne!(
+                record.fail(Outcome::Refused, began, began, &mut rng()),
+                Transition::None
+            );
+            let length = end(&record) - began;
+            let exact = PENALTY.delay(strikes);
+            assert!(
+                length >= exact.mul_f64(0.8) && length <= exact.mul_f64(1.2),
+                "{length:?}"
+            );
+        }
+        let now = end(&record);
+        assert_eq!(record.succeed(now), Transition::Recovered);
+        assert_eq!((record.rank(now), record.strikes), (Rank::Healthy, 0));
+    }
+
+    /// A thousand callers that fail at the same moment are one strike.
+    #[test]
+    fn failures_inside_a_penalty_add_nothing() {
+        let (mut record, now) = failed(Outcome::Refused);
+        let until = end(&record);
+        for ms in 0..1000 {
+            let now = now + Duration::from_millis(ms);
+            assert_eq!(
+                record.fail(Outcome::Refused, now, now, &mut rng()),
+                Transition::None
+            );
+        }
+        assert_eq!((record.strikes, end(&record)), (1, until));
+    }
+
+    #[test]
+    fn a_failure_that_began_before_the_address_recovered_is_old_news() {
+        let (mut record, began) = failed(Outcome::TimedOut);
+        let cleared = began + 2 * S;
+        let _ = record.succeed(cleared);
+        let late = record.fail(Outcome::TimedOut, began, cleared + S, &mut rng());
+        assert_eq!(
+            (late, record.rank(cleared + S)),
+            (Transition::None, Rank::Healthy)
+        );
+        let fresh = record.fail(Outcome::TimedOut, cleared + S, cleared + S, &mut rng());
+        assert!(matches!(fresh, Transition::Penalised(_)));
+    }
+
+    /// Soft means two strikes: the first only lets the healthy ones go first.
+    #[test]
+    fn a_soft_mark_penalises_at_the_second_strike() {
+        let (mut record, now) = failed(Outcome::ClosedEarly);
+        assert_eq!(record.rank(now), Rank::Recovering);
+        let again = now + S;
+        let second = record.fail(Outcome::ClosedEarly, again, again, &mut rng());
+        assert!(matches!(second, Transition::Penalised(_)));
+        assert!(matches!(record.rank(again), Rank::Penalised(_)));
+    }
+
+    /// An edge that accepts and closes is connected to each time; its strikes must still add up.
+    #[test]
+    fn connecting_does_not_excuse_an_edge_that_closes_early() {
+        let (mut record, _) = failed(Outcome::ClosedEarly);
+        for strikes in 2..5 {
+            let now = end(&record);
+            assert!(record.try_take_trial(now));
+            let _ = record.succeed(now + Duration::from_millis(1));
+            let closed = now + Duration::from_millis(2);
+            let change = record.fail(Outcome::ClosedEarly, closed, closed, &mut rng());
+            assert!(matches!(change, Transition::Penalised(_)));
+            assert_eq!(record.strikes, strikes);
+        }
+        let now = end(&record);
+        let _ = record.succeed(now);
+        assert!(!record.is_spent(now));
+        assert!(
+            record.is_spent(now + 10 * 60 * S),
+            "after a quiet time it is forgotten"
+        );
+    }
+
+    proptest! {
+        /// Whatever happens to an address, its penalty ends by itself and is never over the cap.
+        #[test]
+        fn every_penalty_ends(steps in prop::collection::vec((0_u8..4, 0_u64..400_000), 0..60), seed: u64) {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut now = time::now();
+            let mut record = Record::new(now);
+            for (step, ms) in steps {
+                now += Duration::from_millis(ms);
+                match step {
+                    0 => { let _ = record.succeed(now); }
+                    1 => { let _ = record.try_take_trial(now); }
+                    2 => { let _ = record.fail(Outcome::Stalled, now, now, &mut rng); }
+                    _ => { let _ = record.fail(Outcome::Refused, now, now, &mut rng); }
+                }
+                let over = now + PENALTY.most.mul_f64(1.21);
+                prop_assert!(record.rank(over) <= Rank::Recovering);
+            }
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Settings, each with its reason to be changed.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Resolver;
+use crate::error::InvalidConfig;
+use crate::lookup::{Lookup, System};
+use crate::observe::Observe;
+use crate::order::Family;
+use crate::ttl::TtlBounds;
+
+/// Builds a [`Resolver`].
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let resolver = sidestep::Resolver::builder()
+///     .max_ttl(Duration::from_secs(30))
+///     .capacity(1_000)
+///     .build()?;
+/// # Ok::<(), sidestep::InvalidConfig>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct Builder {
+    lookup: Option<Arc<dyn Lookup>>,
+    observe: Option<Arc<dyn Observe>>,
+    min_ttl: Duration,
+    max_ttl: Duration,
+    serve_stale: Duration,
+    stale_after: Duration,
+    lookup_timeout: Duration,
+    stalled_after: Duration,
+    attempt_timeout: Option<Duration>,
+    capacity: usize,
+    lanes: bool,
+    prefer_ipv4: bool,
+}
+
+/// What `build` has proved.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) ttl: TtlBounds,
+    pub(crate) serve_stale: Duration,
+    pub(crate) stale_after: Duration,
+    pub(crate) lookup_timeout: Duration,
+    pub(crate) stalled_after: Duration,
+    pub(crate) attempt_timeout: Option<Duration>,
+    pub(crate) capacity: usize,
+    pub(crate) lanes: bool,
+    pub(crate) prefer: Option<Family>,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self {
+            lookup: None,
+            observe: None,
+            min_ttl: Duration::from_secs(1),
+            max_ttl: Duration::from_secs(60),
+            serve_stale: Duration::from_secs(24 * 60 * 60),
+            stale_after: Duration::from_millis(1_800),
+            lookup_timeout: Duration::from_secs(5),
+            stalled_after: Duration::from_secs(1),
+            attempt_timeout: Some(Duration::from_secs(10)),
+            capacity: 10_000,
+            lanes: true,
+            prefer_ipv4: false,
+        }
+    }
+
+    /// Sets where addresses come from.
+    ///
+    /// Defaults to [`Dns`](crate::lookup::Dns) with the system's configuration, and to [`System`]
+    /// when that can't be read or the feature `hickory` is off.
+    pub fn lookup(mut self, lookup: impl Lookup) -> Self {
+        self.lookup = Some(Arc::new(lookup));
+        self
+    }
+
+    /// Sets who is told of each [`Event`](crate::Event), besides the log.
+    ///
+    /// Defaults to nobody.
+    pub fn observe(mut self, observe: impl Observe) -> Self {
+        self.observe = Some(Arc::new(observe));
+        self
+    }
+
+    /// Sets the least time that an answer is kept, whatever its TTL.
+    ///
+    /// Defaults to 1 s. Raise it when a zone publishes a TTL of 0 and lookups are dear.
+    pub fn min_ttl(mut self, ttl: Duration) -> Self {
+        self.min_ttl = ttl;
+        self
+    }
+
+    /// Sets the most time that an answer is kept, whatever its TTL.
+    ///
+    /// Defaults to 60 s: what DNS says of an edge that left arrives within a minute, even where
+    /// the zone publishes half an hour. Raise it to ask a slow name server less often.
+    pub fn max_ttl(mut self, ttl: Duration) -> Self {
+        self.max_ttl = ttl;
+        self
+    }
+
+    /// Sets for how long an answer past its life may still be served when a lookup is slow or
+    /// fails. Zero: never.
+    ///
+    /// Defaults to 24 h (RFC 8767, section 5, suggests one to three days). Lower it where a name
+    /// may move to another owner.
+    pub fn serve_stale(mut self, longest: Duration) -> Self {
+        self.serve_stale = longest;
+        self
+    }
+
+    /// Sets how long a caller waits for a fresh answer before a stale one is served.
+    ///
+    /// Defaults to 1.8 s (RFC 8767, section 5, client response timer).
+    pub fn stale_after(mut self, wait: Duration) -> Self {
+        self.stale_after = wait;
+        self
+    }
+
+    /// Sets how long one lookup may take.
+    ///
+    /// Defaults to 5 s.
+    pub fn lookup_timeout(mut self, timeout: Duration) -> Self {
+        self.lookup_timeout = timeout;
+        self
+    }
+
+    /// Sets how long a connect may be pending before its address is held to be slow: it goes
+    /// behind the healthy ones and the host is looked up again.
+    ///
+    /// Defaults to 1 s, the time of the first SYN retransmission. Raise it on links where a
+    /// healthy connect takes longer.
+    pub fn stalled_after(mut self, pending: Duration) -> Self {
+        self.stalled_after = pending;
+        self
+    }
+
+    /// Sets how long a connect that has more than one address may take before
+    /// [`ConnectLayer`](crate::ConnectLayer) gives it up with a timeout error, which a retry
+    /// dials elsewhere. `None`: it never does.
+    ///
+    /// Defaults to 10 s. It is a backstop for what the connector below does not end by itself: it
+    /// dials one address after the other, and an operating system takes minutes to give one up.
+    /// A shorter connect timeout of the client comes first.
+    pub fn attempt_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.attempt_timeout = timeout.into();
+        self
+    }
+
+    /// Sets how many hosts are kept; those not asked for longest leave.
+    ///
+    /// Defaults to 10 000. A host with four addresses takes a few hundred bytes.
+    pub fn capacity(mut self, hosts: usize) -> Self {
+        self.capacity = hosts;
+        self
+    }
+
+    /// Sets whether the addresses of an IPv4-only host are also handed out as IPv4-mapped IPv6
+    /// addresses, so that a connector which only races families races them.
+    ///
+    /// Defaults to `true`, on systems that dial such addresses. Turn it off where a firewall or a
+    /// log must never see `::ffff:192.0.2.1`.
+    pub fn lanes(mut self, on: bool) -> Self {
+        self.lanes = on;
+        self
+    }
+
+    /// Sets whether IPv4 addresses are dialled before IPv6 ones.
+    ///
+    /// Defaults to `false` (RFC 8305, section 4). Turn it on where IPv6 is known to be slow.
+    pub fn prefer_ipv4(mut self, on: bool) -> Self {
+        self.prefer_ipv4 = on;
+        self
+    }
+
+    /// Makes the resolver. It needs no tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`] names the setter whose value can't be worked with.
+    pub fn build(self) -> Result<Resolver, InvalidConfig> {
+        let config = self.check()?;
+        let lookup = self.lookup.unwrap_or_else(default_lookup);
+        Ok(Resolver::assemble(config, lookup, self.observe))
+    }
+
+    fn check(&self) -> Result<Config, InvalidConfig> {
+        let invalid = |setter, problem| Err(InvalidConfig::new(setter, problem));
+        let &Self {
+            lookup: _,
+            observe: _,
+            min_ttl,
+            max_ttl,
+            serve_stale,
+            stale_after,
+            lookup_timeout,
+            stalled_after,
+            attempt_timeout,
+            capacity,
+            lanes,
+            prefer_ipv4,
+        } = self;
+        match () {
+            () if max_ttl.is_zero() => invalid("max_ttl", "an answer must be kept for some time"),
+            () if max_ttl > LONGEST => invalid("max_ttl", "it must not exceed 7 days (RFC 8767)"),
+            () if min_ttl > max_ttl => invalid("min_ttl", "it must not exceed max_ttl"),
+            () if serve_stale > LONGEST => invalid("serve_stale", "it must not exceed 7 days"),
+            () if lookup_timeout.is_zero() => invalid("lookup_timeout", "it must not be zero"),
+            () if lookup_timeout > LONGEST => {
+                invalid("lookup_timeout", "it must not exceed 7 days")
+            }
+            () if stale_after > LONGEST => invalid("stale_after", "it must not exceed 7 days"),
+            () if stalled_after.is_zero() => invalid("stalled_after", "it must not be zero"),
+            () if stalled_after > LONGEST => invalid("stalled_after", "it must not exceed 7 days"),
+            () if attempt_timeout.is_some_and(|t| t.is_zero() || t > LONGEST) => invalid(
+                "attempt_timeout",
+                "it must be over zero and at most 7 days, or None",
+            ),
+            () if capacity == 0 => invalid("capacity", "at least one host must be kept"),
+            () => Ok(Config {
+                ttl: TtlBounds {
+                    min: min_ttl,
+                    max: max_ttl,
+                },
+                serve_stale,
+                stale_after,
+                lookup_timeout,
+                stalled_after,
+                attempt_timeout,
+                capacity,
+                lanes,
+                prefer: prefer_ipv4.then_some(Family::V4),
+            }),
+        }
+    }
+}
+
+/// No setting of time is longer: RFC 8767, section 4, caps a TTL there, and sums of them stay far
+/// from the end of the clock.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+fn default_lookup() -> Arc<dyn Lookup> {
+    #[cfg(feature = "hickory")]
+    match crate::lookup::Dns::from_system() {
+        Ok(dns) => return Arc::new(dns),
+        Err(error) => {
+            let source = std::error::Error::source(&error);
+            tracing::warn!(%error, source, "asking the system by getaddrinfo instead");
+        }
+    }
+    Arc::new(System::new())
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").finish_non_exhaustive()
+    }
+}

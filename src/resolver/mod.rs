@@ -1,0 +1,303 @@
+//! The resolver: joins memory, rules and lookups.
+//!
+//! ```text
+//! ask ▶ literal? ▶ judge what is known ▶ join a lookup ▶ order ▶ write the slip ▶ answer
+//! ```
+
+mod builder;
+mod future;
+mod lanes;
+mod refresh;
+mod report;
+mod resolve;
+mod view;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+pub use self::builder::Builder;
+use self::builder::Config;
+pub use self::future::{Addrs, ResponseFuture};
+pub(crate) use self::report::Ending;
+use crate::cache::{Cause, Store};
+use crate::connect::ConnectLayer;
+use crate::health::Book;
+use crate::host::{self, Parsed};
+use crate::lookup::Lookup;
+use crate::observe::{Counters, Event, Observe, Observers, Snapshot};
+use crate::recheck::Quota;
+use crate::{Error, Outcome, time};
+
+/// A DNS resolver that caches, shuffles, and learns from connects which addresses are dead.
+///
+/// It is a `tower::Service<Name>` for hyper-util's `HttpConnector`, and with the feature
+/// `reqwest` a [`reqwest::dns::Resolve`](::reqwest::dns::Resolve). Together with its
+/// [`connect_layer`](Self::connect_layer) it sees connects fail and acts on it.
+///
+/// # Cloning
+///
+/// A clone is one `Arc` and shares everything. Share one resolver among all clients of a process,
+/// so that each learns from all.
+///
+/// # Runtimes
+///
+/// It may be made outside of a tokio runtime (in a `static`, in a sync `main`) and asked from any
+/// number of runtimes, one after another or side by side. Lookups run on the runtime that asks,
+/// which needs its timer and I/O enabled.
+///
+/// # Examples
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let resolver = sidestep::Resolver::new();
+/// let resolved = resolver.resolve("localhost").await?;
+/// assert!(resolved.addrs().iter().all(|addr| addr.is_loopback()));
+/// # Ok::<(), sidestep::Error>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Resolver {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    /// Tells the slips of several resolvers apart.
+    id: u64,
+    config: Config,
+    lookup: Arc<dyn Lookup>,
+    store: Store,
+    book: Book,
+    quota: Mutex<Quota>,
+    observers: Observers,
+    /// Whether a connector layer was made: only then can a slip be lost.
+    layered: AtomicBool,
+    unslipped: AtomicU64,
+    warned: AtomicBool,
+}
+
+impl Resolver {
+    /// Makes a resolver with all defaults.
+    ///
+    /// It asks the name servers that the system is configured with. When that configuration
+    /// can't be read it asks the system by `getaddrinfo`, and logs so; never a public name
+    /// server.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build().expect("the defaults are valid")
+    }
+
+    /// Starts from the defaults.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    fn assemble(config: Config, lookup: Arc<dyn Lookup>, user: Option<Arc<dyn Observe>>) -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let now = time::now();
+        let shared = Shared {
+            id: MADE.fetch_add(1, Ordering::Relaxed),
+            store: Store::new(config.capacity, now),
+            book: Book::new(config.capacity, now),
+            config: Config {
+                lanes: config.lanes && lanes::are_dialled(),
+                ..config
+            },
+            lookup,
+            quota: Mutex::default(),
+            observers: Observers {
+                counters: Counters::default(),
+                user,
+            },
+            layered: AtomicBool::new(false),
+            unslipped: AtomicU64::new(0),
+            warned: AtomicBool::new(false),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Returns the layer that sees connects fail. Put it around a connector whose resolver this
+    /// is; see [`ConnectLayer`].
+    #[must_use]
+    pub fn connect_layer(&self) -> ConnectLayer {
+        self.shared.layered.store(true, Ordering::Relaxed);
+        ConnectLayer::new(self.clone())
+    }
+
+    /// Looks a host up, or takes what is known of it.
+    ///
+    /// All addresses are returned, at most 64, in the order in which to dial them; ports are the
+    /// caller's. Tell the resolver with [`report`](Self::report) how the dial went.
+    ///
+    /// # Errors
+    ///
+    /// An [`Error`] only while no address of the host is known, fresh or stale.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the lookup running; its answer is kept for the next caller.
+    pub async fn resolve(&self, host: &str) -> Result<Resolved, Error> {
+        self.shared.resolve(host).await
+    }
+
+    /// Ends what is known of a host: the next caller waits for a fresh answer, past every cache.
+    ///
+    /// The old answer stays as the last resort, should the lookup fail. What is held against its
+    /// addresses stays too. A lookup that was sent before does not undo it. An unknown host or
+    /// one that is no name is left as it is.
+    pub fn invalidate(&self, host: &str) {
+        let Ok(Parsed::Name(host)) = host::parse(host) else {
+            return;
+        };
+        let known = self
+            .shared
+            .store
+            .edit_present(host.as_str(), |slot| slot.invalidate_by_hand());
+        if known.is_some() {
+            self.shared.tell(&Event::Invalidated {
+                host: host.as_str(),
+                cause: Cause::Invalidated,
+            });
+        }
+    }
+
+    /// Tells the resolver what a dial of yours came to.
+    ///
+    /// For connectors under a [`ConnectLayer`] this is done for you. An address that is not among
+    /// the host's known ones is left out of account.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::net::IpAddr;
+    /// use sidestep::Outcome;
+    ///
+    /// # fn dial(_: IpAddr) -> std::io::Result<()> { Ok(()) }
+    /// # async fn connect(resolver: &sidestep::Resolver) -> Result<(), Box<dyn std::error::Error>> {
+    /// for &addr in resolver.resolve("api.example.com").await?.addrs() {
+    ///     match dial(addr) {
+    ///         Ok(()) => {
+    ///             resolver.report("api.example.com", addr, Outcome::Connected);
+    ///             break;
+    ///         }
+    ///         Err(error) => resolver.report("api.example.com", addr, Outcome::of(&error)),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn report(&self, host: &str, addr: IpAddr, outcome: Outcome) {
+        if let Ok(Parsed::Name(host)) = host::parse(host) {
+            self.shared
+                .report_by_hand(&host, addr.to_canonical(), outcome);
+        }
+    }
+
+    /// Returns plain numbers: what is known of each host and how often each thing happened.
+    ///
+    /// It walks over all hosts; made for a status page, not for each request.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.shared.snapshot()
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Deals the addresses of a host to a connector.
+    pub(crate) fn deal(&self, host: &str) -> ResponseFuture {
+        self.shared.deal(host)
+    }
+}
+
+impl Default for Resolver {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolver")
+            .field("hosts", &self.shared.store.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn tell(&self, event: &Event<'_>) {
+        self.observers.tell(event);
+    }
+
+    /// Takes one lookup after a failure from the quota of all hosts.
+    fn take_from_quota(&self) -> bool {
+        self.quota
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(time::now())
+    }
+
+    /// How often a connector has asked outside of any slip; see [`Event::SlipLost`].
+    pub(crate) fn unslipped(&self) -> u64 {
+        self.unslipped.load(Ordering::Relaxed)
+    }
+}
+
+/// The addresses of a host, and where they came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    addrs: Vec<IpAddr>,
+    source: Source,
+    age: Duration,
+}
+
+impl Resolved {
+    /// Returns the addresses, in the order in which to dial them. Never empty.
+    #[must_use]
+    pub fn addrs(&self) -> &[IpAddr] {
+        &self.addrs
+    }
+
+    /// Returns where they came from.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
+    /// Returns how long ago they had been asked for; zero where nothing was asked.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.age
+    }
+}
+
+/// Where the addresses of a [`Resolved`] came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Source {
+    /// The lookup, within the answer's life.
+    Fresh,
+    /// The host was an address itself.
+    Literal,
+    /// The host was `localhost`.
+    Loopback,
+    /// The lookup, past the answer's life: a new one was slow or failed.
+    Stale,
+    /// The lookup; a connect has failed on this answer, or it was invalidated, and a fresh one
+    /// has not come yet.
+    Suspect,
+}

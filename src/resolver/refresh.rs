@@ -1,0 +1,134 @@
+//! Lookups: the one place that spawns.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::Shared;
+use crate::cache::{Cause, Flight, Joined, Known, Landing};
+use crate::host::Host;
+use crate::lookup::{Answer, Lookup};
+use crate::observe::Event;
+use crate::order::Addrs;
+use crate::{Error, time};
+
+impl Shared {
+    /// Joins the lookup of a host that is in the air on this runtime, or sends one.
+    ///
+    /// The task that flies it belongs to the runtime of the caller and ends with it. It holds the
+    /// resolver weakly: when the last one is dropped, its answer is thrown away.
+    pub(super) fn ask(self: &Arc<Self>, host: &Host, cause: Cause) -> Result<Flight, Error> {
+        let runtime = Handle::try_current().map_err(|_| Error::no_runtime(host.as_str()))?;
+        let now = time::now();
+        let read = self.store.read(host.as_str(), now, |_, slot| {
+            slot.boardable(runtime.id()).cloned()
+        });
+        if let Some(current) = read.flatten() {
+            return Ok(current);
+        }
+        if cause == Cause::ConnectFailed && !self.take_from_quota() {
+            return Err(Error::failed(
+                host.as_str(),
+                "too many lookups after failed connects",
+            ));
+        }
+        let (land, flight) = Flight::new(runtime.id());
+        if let Some(current) = self
+            .store
+            .edit(host, now, |slot| slot.board(&flight, cause, now))
+        {
+            return Ok(current);
+        }
+        self.tell(&Event::Asked {
+            host: host.as_str(),
+            cause,
+        });
+        let pilot = Pilot {
+            shared: Arc::downgrade(self),
+            host: host.clone(),
+            flight: flight.clone(),
+            land: Some(land),
+        };
+        let (lookup, limit) = (Arc::clone(&self.lookup), self.config.lookup_timeout);
+        runtime.spawn(pilot.fly(lookup, limit));
+        Ok(flight)
+    }
+
+    /// Keeps what a lookup brought.
+    fn land(&self, host: &Host, flight: &Flight, landing: &Landing) -> Result<Arc<Known>, Error> {
+        let now = time::now();
+        let landed = self
+            .store
+            .edit(host, now, |slot| slot.land(flight, landing, now));
+        let host = host.as_str();
+        match &landing.outcome {
+            Ok((addrs, life)) => {
+                self.tell(&Event::Answered {
+                    host,
+                    addrs: addrs.as_slice(),
+                    life: *life,
+                });
+            }
+            Err(error) => self.tell(&Event::LookupFailed { host, error }),
+        }
+        landed
+    }
+}
+
+/// Flies one lookup and sends the waiters away however it ends.
+struct Pilot {
+    shared: Weak<Shared>,
+    host: Host,
+    flight: Flight,
+    land: Option<Joined>,
+}
+
+impl Pilot {
+    async fn fly(mut self, lookup: Arc<dyn Lookup>, limit: Duration) {
+        let asked_at = time::now();
+        let host = self.host.as_str();
+        let brought = match tokio::time::timeout(limit, lookup.lookup(host)).await {
+            Ok(brought) => brought,
+            Err(_elapsed) => Err(Error::timed_out(host)),
+        };
+        let Some(shared) = self.shared.upgrade() else {
+            return;
+        };
+        let outcome = brought.and_then(|answer| shared.read(host, answer));
+        let landed = shared.land(&self.host, &self.flight, &Landing { asked_at, outcome });
+        // Stored before the waiters wake: one that wakes first would ask again.
+        if let Some(land) = self.land.take() {
+            land.send_replace(Some(landed));
+        }
+    }
+}
+
+impl Drop for Pilot {
+    /// The lookup panicked: its waiters get that for an answer. Its runtime was shut down, or the
+    /// resolver is gone: they find the flight ended, and ask on their own runtime.
+    fn drop(&mut self) {
+        let Some(land) = self.land.take() else {
+            return;
+        };
+        if let Some(shared) = self.shared.upgrade() {
+            shared
+                .store
+                .edit_present(self.host.as_str(), |slot| slot.remove(&self.flight));
+        }
+        if std::thread::panicking() {
+            land.send_replace(Some(Err(Error::panicked(self.host.as_str()))));
+        }
+    }
+}
+
+impl Shared {
+    fn read(&self, host: &str, answer: Answer) -> Result<(Addrs, Duration), Error> {
+        let Answer { addrs, ttl } = answer;
+        let addrs = Addrs::new(addrs);
+        if addrs.is_empty() {
+            return Err(Error::no_records(host));
+        }
+        Ok((addrs, self.config.ttl.positive(ttl)))
+    }
+}

@@ -1,0 +1,56 @@
+//! The snapshot.
+
+use std::time::Instant;
+
+use super::Shared;
+use crate::cache::Slot;
+use crate::host::Host;
+use crate::observe::{AddressView, HostView, Snapshot, Standing};
+use crate::penalty::Rank;
+use crate::time;
+
+impl Shared {
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let now = time::now();
+        let mut hosts = Vec::with_capacity(self.store.len());
+        self.store
+            .for_each(|host, slot| hosts.push(self.view(host, slot, now)));
+        hosts.sort_by(|one, other| one.host.cmp(&other.host));
+        Snapshot::of(&self.observers.counters, hosts)
+    }
+
+    fn view(&self, host: &Host, slot: &Slot, now: Instant) -> HostView {
+        let known = slot.known();
+        let addrs = known.map_or(&[][..], |known| known.addrs.as_slice());
+        let addrs = self.book.read(host.as_str(), now, |page| {
+            let view = |&addr| {
+                let record = page
+                    .iter()
+                    .find(|(other, _)| *other == addr)
+                    .map(|(_, record)| record);
+                AddressView {
+                    addr,
+                    standing: record.map_or(Standing::Healthy, |r| standing(r.rank(now), now)),
+                    why: record.map(|record| record.why()),
+                    strikes: record.map_or(0, |record| record.strikes()),
+                }
+            };
+            addrs.iter().map(view).collect()
+        });
+        HostView {
+            host: host.as_str().to_owned(),
+            addrs,
+            age: known.map(|known| now.saturating_duration_since(known.asked_at)),
+            life_left: known.map(|known| known.expires_at.saturating_duration_since(now)),
+            suspect: slot.is_suspect(),
+        }
+    }
+}
+
+fn standing(rank: Rank, now: Instant) -> Standing {
+    match rank {
+        Rank::Healthy => Standing::Healthy,
+        Rank::Trial | Rank::Recovering => Standing::Recovering,
+        Rank::Penalised(until) => Standing::Penalised(until.saturating_duration_since(now)),
+    }
+}

@@ -1,0 +1,65 @@
+//! Rule: how long an answer lives.
+
+use std::time::Duration;
+
+/// Life of an answer that came without a TTL, as from `getaddrinfo`: 30 s, the default of AWS
+/// CRT, the JVM and Bun for such answers.
+const WITHOUT_TTL: Duration = Duration::from_secs(30);
+/// Life of a negative answer without an SOA record: 5 s. RFC 2308, section 5, forbids to cache
+/// those; some seconds are kept all the same, because dnsmasq answers so and every connect would
+/// ask again.
+const NEGATIVE_WITHOUT_SOA: Duration = Duration::from_secs(5);
+/// Bounds of a negative answer's life.
+const NEGATIVE: TtlBounds = TtlBounds {
+    min: Duration::from_secs(1),
+    max: Duration::from_secs(60),
+};
+
+/// Least and greatest life of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TtlBounds {
+    pub(crate) min: Duration,
+    pub(crate) max: Duration,
+}
+
+impl TtlBounds {
+    /// Returns how long an answer with this TTL lives, counted from when the query was sent.
+    pub(crate) fn positive(&self, ttl: Option<Duration>) -> Duration {
+        self.clamp(ttl.unwrap_or(WITHOUT_TTL))
+    }
+
+    fn clamp(&self, ttl: Duration) -> Duration {
+        ttl.clamp(self.min, self.max)
+    }
+}
+
+/// Returns how long a negative answer is kept.
+pub(crate) fn negative(ttl: Option<Duration>) -> Duration {
+    ttl.map_or(NEGATIVE_WITHOUT_SOA, |ttl| NEGATIVE.clamp(ttl))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const BOUNDS: TtlBounds = TtlBounds {
+        min: Duration::from_secs(1),
+        max: Duration::from_secs(60),
+    };
+
+    #[test]
+    fn an_answer_without_a_ttl_lives_thirty_seconds() {
+        assert_eq!(BOUNDS.positive(None), Duration::from_secs(30));
+        assert_eq!(negative(None), Duration::from_secs(5));
+    }
+
+    proptest! {
+        #[test]
+        fn a_clamped_ttl_lies_in_its_bounds(ttl in proptest::option::of(0_u64..u64::from(u32::MAX))) {
+            let ttl = ttl.map(Duration::from_secs);
+            prop_assert!((BOUNDS.min..=BOUNDS.max).contains(&BOUNDS.positive(ttl)));
+            prop_assert!((NEGATIVE.min..=NEGATIVE.max).contains(&negative(ttl)));
+        }
+    }
+}
