@@ -1,0 +1,481 @@
+//! CDN edges on loopback that die in the ways that real ones do.
+//!
+//! Each edge listens on an address of its own (127.0.0.2, 127.0.0.3, …), all on one port, as the
+//! edges behind one name do. [`Edges::set`] changes what an edge does, closes its connections, and
+//! returns when the new mode holds. A port stays bound while its edge refuses, so nobody else gets it.
+//!
+//! ```ignore
+//! let edges = Edges::https(4).await;
+//! dns.set("edge.test", &edges.ips(), 60);
+//! edges.set(edges.ips()[0], Mode::BlackHole).await;
+//! client.get(edges.url("edge.test")).send().await?;
+//! ```
+#![allow(dead_code, reason = "each test crate uses a part")]
+
+use std::future;
+use std::io;
+use std::iter;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream as StdTcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, Issuer, KeyPair};
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio_rustls::TlsAcceptor;
+
+/// What an edge does with those who dial it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Answers: HTTP/1.1 or HTTP/2, by ALPN or by the preface.
+    Serve,
+    /// Nobody listens: connection refused.
+    Refuse,
+    /// Packets vanish: no connect ever ends.
+    BlackHole,
+    /// Accepts, reads the first bytes (the `ClientHello`) and resets the connection.
+    TlsReset,
+    /// Answers with a certificate for another name; over plain HTTP it just serves.
+    WrongCertificate,
+    /// Accepts and closes at once.
+    AcceptAndClose,
+    /// Reads one request and closes without an answer.
+    CloseAfterRequest,
+    /// Accepts and never says a word, not even in the TLS handshake.
+    Hang,
+}
+
+/// What an edge speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// HTTP in the clear.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+/// Running edges; cheap to clone, and they stop with the last clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Edges(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    scheme: Scheme,
+    port: u16,
+    edges: Vec<Edge>,
+    identity: Arc<Identity>,
+}
+
+/// The outside of one edge's task.
+#[derive(Debug)]
+struct Edge {
+    ip: IpAddr,
+    counts: Arc<watch::Sender<Counts>>,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+/// A mode to take on, and whom to tell when it holds.
+type Order = (Mode, oneshot::Sender<()>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    accepted: usize,
+    served: usize,
+}
+
+impl Edges {
+    /// Starts `n` HTTP edges on 127.0.0.2 and up.
+    pub(crate) async fn http(n: u8) -> Self {
+        Self::on(&loopback(n), Scheme::Http).await
+    }
+
+    /// Starts `n` HTTPS edges on 127.0.0.2 and up.
+    ///
+    /// Their certificate is good for `edge.test`, `*.edge.test`, `localhost` and their addresses.
+    pub(crate) async fn https(n: u8) -> Self {
+        Self::on(&loopback(n), Scheme::Https).await
+    }
+
+    /// Starts an edge on each of `ips`, on the current runtime and a port free on all of them.
+    pub(crate) async fn on(ips: &[IpAddr], scheme: Scheme) -> Self {
+        let identity = Arc::new(Identity::new(ips));
+        let (port, sockets) = bind_all(ips);
+        let edges = iter::zip(ips, sockets)
+            .map(|(&ip, socket)| start(ip, socket, scheme, identity.clone()))
+            .collect();
+        let edges = Self(Arc::new(Shared {
+            scheme,
+            port,
+            edges,
+            identity,
+        }));
+        for &ip in ips {
+            edges.set(ip, Mode::Serve).await;
+        }
+        edges
+    }
+
+    /// Returns the port that all edges share.
+    pub(crate) fn port(&self) -> u16 {
+        self.0.port
+    }
+
+    /// Returns the addresses of the edges.
+    pub(crate) fn ips(&self) -> Vec<IpAddr> {
+        self.0.edges.iter().map(|edge| edge.ip).collect()
+    }
+
+    /// Returns the URL of the root at `host`, with the edges' scheme and port.
+    pub(crate) fn url(&self, host: &str) -> String {
+        match self.0.scheme {
+            Scheme::Http => format!("http://{host}:{}/", self.0.port),
+            Scheme::Https => format!("https://{host}:{}/", self.0.port),
+        }
+    }
+
+    /// Returns the certificate of the authority that signs the edges' certificates.
+    pub(crate) fn ca(&self) -> CertificateDer<'static> {
+        self.0.identity.ca.clone()
+    }
+
+    /// Returns the TLS settings of a client that trusts the edges; it offers no ALPN protocol.
+    pub(crate) fn client_config(&self) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(self.ca())
+            .expect("the authority's certificate is well formed");
+        ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring speaks TLS 1.2 and 1.3")
+            .with_root_certificates(roots)
+            .with_no_client_auth()
+    }
+
+    /// Lets the edge at `ip` take on `mode`, and closes its connections.
+    pub(crate) async fn set(&self, ip: IpAddr, mode: Mode) {
+        let (done, held) = oneshot::channel();
+        self.edge(ip)
+            .orders
+            .send((mode, done))
+            .expect("the edge's runtime is running");
+        held.await.expect("the edge's runtime is running");
+    }
+
+    /// Counts the requests that the edge at `ip` has answered.
+    pub(crate) fn served(&self, ip: IpAddr) -> usize {
+        self.edge(ip).counts.borrow().served
+    }
+
+    /// Counts the TCP connections that the edge at `ip` has accepted, in whatever mode.
+    pub(crate) fn accepted(&self, ip: IpAddr) -> usize {
+        self.edge(ip).counts.borrow().accepted
+    }
+
+    /// Waits until the edge at `ip` has accepted at least `n` TCP connections.
+    pub(crate) async fn accepts(&self, ip: IpAddr, n: usize) {
+        let mut counts = self.edge(ip).counts.subscribe();
+        let seen = counts.wait_for(|counts| counts.accepted >= n).await;
+        seen.expect("the edge lives as long as its handle");
+    }
+
+    fn edge(&self, ip: IpAddr) -> &Edge {
+        let edge = self.0.edges.iter().find(|edge| edge.ip == ip);
+        edge.unwrap_or_else(|| panic!("no edge at {ip}"))
+    }
+}
+
+fn loopback(n: u8) -> Vec<IpAddr> {
+    (2..2 + n)
+        .map(|last| Ipv4Addr::new(127, 0, 0, last).into())
+        .collect()
+}
+
+fn start(ip: IpAddr, socket: Socket, scheme: Scheme, identity: Arc<Identity>) -> Edge {
+    let counts = Arc::new(watch::Sender::default());
+    let manner = Manner {
+        ip,
+        scheme,
+        identity,
+        counts: counts.clone(),
+    };
+    let (orders, inbox) = mpsc::unbounded_channel();
+    tokio::spawn(run(Door::Shut(socket), Arc::new(manner), inbox));
+    Edge { ip, counts, orders }
+}
+
+/// Lives an edge's life; ends, and closes everything, with the last handle.
+async fn run(mut door: Door, manner: Arc<Manner>, mut inbox: mpsc::UnboundedReceiver<Order>) {
+    let mut mode = Mode::Refuse;
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            order = inbox.recv() => {
+                let Some((next, done)) = order else { return };
+                door = door.change(next).await;
+                connections.shutdown().await;
+                mode = next;
+                // Whoever gave the order may have gone; it is carried out all the same.
+                let _: Result<(), ()> = done.send(());
+            }
+            stream = door.accept() => {
+                manner.counts.send_modify(|counts| counts.accepted += 1);
+                connections.spawn(manner.clone().meet(mode, stream));
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// What the kernel knows of an edge.
+enum Door {
+    /// Accepts.
+    Open(TcpListener),
+    /// Bound, so that the port stays ours, but not listening.
+    Shut(Socket),
+    /// Listening with a full queue, kept full by connections of our own.
+    Clogged(Socket, Vec<StdTcpStream>),
+}
+
+impl Door {
+    async fn accept(&self) -> TcpStream {
+        let Self::Open(listener) = self else {
+            return future::pending().await;
+        };
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => return stream,
+                // Out of files: the test has them and will give some back.
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    }
+
+    /// Turns into the door that `mode` needs; one that stays open is the same listener.
+    async fn change(self, mode: Mode) -> Self {
+        let addr = self.addr();
+        match (self, mode) {
+            (before, Mode::Refuse) => {
+                drop(before);
+                Self::Shut(bind(addr).expect("the port is ours"))
+            }
+            (before, Mode::BlackHole) => {
+                drop(before);
+                let clogged = spawn_blocking(move || clog(addr)).await;
+                clogged.expect("the queue fills")
+            }
+            (Self::Open(listener), _) => Self::Open(listener),
+            (before, _) => {
+                drop(before);
+                Self::Open(listen(addr).expect("the port is ours"))
+            }
+        }
+    }
+
+    fn addr(&self) -> SocketAddr {
+        let addr = match self {
+            Self::Open(listener) => listener.local_addr().ok(),
+            Self::Shut(socket) | Self::Clogged(socket, _) => {
+                socket.local_addr().ok().and_then(|addr| addr.as_socket())
+            }
+        };
+        addr.expect("a bound socket has an address")
+    }
+}
+
+/// Listens with the shortest queue and fills it, until a connect of our own gets no answer.
+fn clog(addr: SocketAddr) -> Door {
+    // None went in: a client's connect took the place first, and it would hang as connected.
+    let filled = |(_, fillers): &(Socket, Vec<StdTcpStream>)| !fillers.is_empty();
+    let (socket, fillers) = iter::repeat_with(|| fill(addr))
+        .take(5)
+        .find(filled)
+        .expect("we fill the queue");
+    Door::Clogged(socket, fillers)
+}
+
+fn fill(addr: SocketAddr) -> (Socket, Vec<StdTcpStream>) {
+    /// A connect on loopback that takes longer than this gets no answer at all.
+    const PATIENCE: Duration = Duration::from_millis(100);
+    let socket = bind(addr).expect("the port is ours");
+    socket.listen(0).expect("a bound socket listens");
+    let connects = iter::from_fn(|| StdTcpStream::connect_timeout(&addr, PATIENCE).ok());
+    (socket, connects.take(4096).collect())
+}
+
+fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = bind(addr)?;
+    socket.set_nonblocking(true)?;
+    socket.listen(1024)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn bind(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    // Connections that ended a moment ago still hold the port.
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())?;
+    Ok(socket)
+}
+
+/// Binds every address to one port; tries another port where one of them is taken.
+fn bind_all(ips: &[IpAddr]) -> (u16, Vec<Socket>) {
+    loop {
+        let first = bind((ips[0], 0).into()).expect("the address is on loopback");
+        let addr = first.local_addr().expect("a bound socket has an address");
+        let port = addr
+            .as_socket()
+            .expect("the socket is an internet socket")
+            .port();
+        let others = ips[1..].iter().map(|&ip| bind((ip, port).into()));
+        let sockets = iter::once(Ok(first))
+            .chain(others)
+            .collect::<io::Result<Vec<_>>>();
+        match sockets {
+            Ok(sockets) => return (port, sockets),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => panic!("cannot bind {ips:?}: {error}"),
+        }
+    }
+}
+
+/// How an edge treats a connection.
+struct Manner {
+    ip: IpAddr,
+    scheme: Scheme,
+    identity: Arc<Identity>,
+    counts: Arc<watch::Sender<Counts>>,
+}
+
+impl Manner {
+    async fn meet(self: Arc<Self>, mode: Mode, stream: TcpStream) {
+        // Nagle's algorithm would hold small answers back; a failure to set this is only slow.
+        let _: io::Result<()> = stream.set_nodelay(true);
+        match mode {
+            Mode::Serve | Mode::CloseAfterRequest => {
+                let certificate = self.identity.good.clone();
+                self.secure(stream, certificate, mode).await;
+            }
+            Mode::WrongCertificate => {
+                let certificate = self.identity.wrong.clone();
+                self.secure(stream, certificate, mode).await;
+            }
+            Mode::TlsReset => reset(stream).await,
+            Mode::Hang => future::pending().await,
+            Mode::AcceptAndClose | Mode::Refuse | Mode::BlackHole => {}
+        }
+    }
+
+    async fn secure(self: Arc<Self>, stream: TcpStream, tls: Arc<ServerConfig>, mode: Mode) {
+        match self.scheme {
+            Scheme::Http => self.speak(stream, mode).await,
+            Scheme::Https => {
+                if let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await {
+                    self.speak(stream, mode).await;
+                }
+            }
+        }
+    }
+
+    async fn speak<S>(self: Arc<Self>, stream: S, mode: Mode)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let heard = Arc::new(Notify::new());
+        let service = service_fn(|request| {
+            let (manner, heard) = (self.clone(), heard.clone());
+            async move {
+                if mode == Mode::CloseAfterRequest {
+                    heard.notify_one();
+                    future::pending::<()>().await;
+                }
+                manner.answer(request).await
+            }
+        });
+        let http = auto::Builder::new(TokioExecutor::new());
+        tokio::select! {
+            _ = http.serve_connection(TokioIo::new(stream), service) => {}
+            () = heard.notified() => {}
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> hyper::Result<Response<Full<Bytes>>> {
+        let echoed = match request.uri().path().starts_with("/echo") {
+            true => Some(request.into_body().collect().await?.to_bytes()),
+            false => None,
+        };
+        let mut served = 0;
+        self.counts.send_modify(|counts| {
+            counts.served += 1;
+            served = counts.served;
+        });
+        let named = || format!("edge {} request {served}\n", self.ip).into();
+        Ok(Response::new(Full::new(echoed.unwrap_or_else(named))))
+    }
+}
+
+/// Reads what the client says first and resets the connection.
+async fn reset(mut stream: TcpStream) {
+    let mut first = [0; 4096];
+    // Whether the client said something or left, the end is the same.
+    let _: io::Result<usize> = stream.read(&mut first).await;
+    let _: io::Result<()> = stream.set_zero_linger();
+}
+
+/// An authority and what it has signed.
+#[derive(Debug)]
+struct Identity {
+    ca: CertificateDer<'static>,
+    good: Arc<ServerConfig>,
+    wrong: Arc<ServerConfig>,
+}
+
+impl Identity {
+    fn new(ips: &[IpAddr]) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca = CertifiedIssuer::self_signed(params, key()).expect("the parameters are valid");
+        let names = ["edge.test", "*.edge.test", "localhost"].map(String::from);
+        let names = names
+            .into_iter()
+            .chain(ips.iter().map(IpAddr::to_string))
+            .collect();
+        Self {
+            ca: ca.der().clone(),
+            good: server_config(&ca, names),
+            wrong: server_config(&ca, vec!["another-tenant.test".to_owned()]),
+        }
+    }
+}
+
+fn server_config(ca: &Issuer<'_, KeyPair>, names: Vec<String>) -> Arc<ServerConfig> {
+    let key = key();
+    let params = CertificateParams::new(names).expect("the names are valid");
+    let certificate = params
+        .signed_by(&key, ca)
+        .expect("the parameters are valid");
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key.into())
+        .expect("the key is the certificate's");
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
+fn key() -> KeyPair {
+    KeyPair::generate().expect("ring makes keys")
+}

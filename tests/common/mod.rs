@@ -1,0 +1,194 @@
+//! The world of a test: edges, a name server, a resolver that asks it, and what it tells.
+#![allow(dead_code, unused_imports, reason = "each test crate uses a part")]
+
+mod edge;
+mod name_server;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use sidestep::lookup::Dns;
+use sidestep::reqwest::ClientBuilderExt as _;
+use sidestep::{Builder, Event, Outcome, Resolver, Standing};
+use tokio::sync::watch;
+
+pub(crate) use self::edge::{Edges, Mode, Scheme};
+pub(crate) use self::name_server::{Fault, NameServer, RecordType};
+
+/// The name of the edges.
+pub(crate) const HOST: &str = "edge.test";
+
+/// Edges, a name server and a resolver.
+pub(crate) struct World {
+    pub(crate) dns: NameServer,
+    pub(crate) edges: Edges,
+    pub(crate) resolver: Resolver,
+    pub(crate) journal: Journal,
+}
+
+impl World {
+    pub(crate) async fn http(n: u8) -> Self {
+        Self::of(Edges::http(n).await, |builder| builder).await
+    }
+
+    pub(crate) async fn https(n: u8) -> Self {
+        Self::of(Edges::https(n).await, |builder| builder).await
+    }
+
+    /// A world of these edges, whose resolver is set up further.
+    pub(crate) async fn of(edges: Edges, set: impl FnOnce(Builder) -> Builder) -> Self {
+        let dns = NameServer::start().await;
+        dns.set(HOST, &edges.ips(), 1800);
+        let journal = Journal::default();
+        let builder = Resolver::builder()
+            .lookup(asking(&dns))
+            .observe(journal.observer());
+        let resolver = set(builder).build().expect("the settings are valid");
+        Self {
+            dns,
+            edges,
+            resolver,
+            journal,
+        }
+    }
+
+    pub(crate) fn ips(&self) -> Vec<IpAddr> {
+        self.edges.ips()
+    }
+
+    /// A stock reqwest client with sidestep in one line; each request makes a new connection.
+    pub(crate) fn client(&self) -> reqwest::Client {
+        self.builder()
+            .sidestep(&self.resolver)
+            .build()
+            .expect("the client is valid")
+    }
+
+    /// A stock reqwest client that trusts the edges, without a pool and without sidestep.
+    pub(crate) fn builder(&self) -> reqwest::ClientBuilder {
+        reqwest::Client::builder()
+            .no_proxy()
+            .pool_max_idle_per_host(0)
+            .tls_backend_preconfigured(self.edges.client_config())
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.edges.url(HOST)
+    }
+
+    /// Sends GETs, one after another, until something has happened.
+    pub(crate) async fn get_until(
+        &self,
+        client: &reqwest::Client,
+        happened: impl Fn(&Self) -> bool,
+    ) {
+        // With half of the addresses dead this ends by chance once in 2^200 times.
+        for _ in 0..200 {
+            if happened(self) {
+                return;
+            }
+            get(client, &self.url()).await.expect("no request fails");
+        }
+        panic!(
+            "it has not happened in 200 requests: {:?}",
+            self.journal.seen()
+        );
+    }
+
+    /// Where the address stands; healthy while the host has not been asked for.
+    pub(crate) fn standing(&self, ip: IpAddr) -> Standing {
+        let snapshot = self.resolver.snapshot();
+        let addr = snapshot.host(HOST).and_then(|host| host.addr(ip));
+        addr.map_or(Standing::Healthy, |addr| addr.standing)
+    }
+
+    pub(crate) fn is_penalised(&self, ip: IpAddr) -> bool {
+        matches!(self.standing(ip), Standing::Penalised(_))
+    }
+
+    /// How often the name server was asked for the edges' A records.
+    pub(crate) fn queries(&self) -> usize {
+        self.dns.queries(HOST, RecordType::A)
+    }
+}
+
+/// A lookup that asks this name server.
+pub(crate) fn asking(dns: &NameServer) -> Dns {
+    Dns::with_servers([dns.addr()]).expect("the name server has a port")
+}
+
+/// Sends a GET and reads the whole answer, which names the edge that gave it.
+pub(crate) async fn get(client: &reqwest::Client, url: &str) -> reqwest::Result<String> {
+    client
+        .get(url)
+        .send()
+        .await?
+        .error_for_status()?
+        .text()
+        .await
+}
+
+/// What a resolver told, kept.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Seen {
+    Asked,
+    Failed(IpAddr, Outcome),
+    Recovered(IpAddr),
+    Trial(IpAddr),
+    Invalidated,
+    ServedStale,
+    NoRoute,
+    SlipLost,
+}
+
+/// The transcript of a resolver's events.
+#[derive(Clone, Default)]
+pub(crate) struct Journal(Arc<watch::Sender<Vec<Seen>>>);
+
+impl Journal {
+    pub(crate) fn observer(&self) -> impl Fn(&Event<'_>) + Send + Sync + 'static {
+        let journal = self.0.clone();
+        move |event| {
+            if let Some(seen) = seen(event) {
+                journal.send_modify(|all| all.push(seen));
+            }
+        }
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.0.borrow().clone()
+    }
+
+    pub(crate) fn count(&self, is: impl Fn(&Seen) -> bool) -> usize {
+        self.0.borrow().iter().filter(|seen| is(seen)).count()
+    }
+
+    pub(crate) fn failures(&self) -> Vec<(IpAddr, Outcome)> {
+        let failed = |seen: &Seen| match seen {
+            Seen::Failed(addr, outcome) => Some((*addr, *outcome)),
+            _ => None,
+        };
+        self.0.borrow().iter().filter_map(failed).collect()
+    }
+
+    /// Waits until something was told.
+    pub(crate) async fn saw(&self, is: impl Fn(&Seen) -> bool) {
+        let mut all = self.0.subscribe();
+        let told = all.wait_for(|all| all.iter().any(&is)).await;
+        told.expect("the journal lives as long as its test");
+    }
+}
+
+fn seen(event: &Event<'_>) -> Option<Seen> {
+    Some(match *event {
+        Event::Asked { .. } => Seen::Asked,
+        Event::AddressFailed { addr, outcome, .. } => Seen::Failed(addr, outcome),
+        Event::AddressRecovered { addr, .. } => Seen::Recovered(addr),
+        Event::Trial { addr, .. } => Seen::Trial(addr),
+        Event::Invalidated { .. } => Seen::Invalidated,
+        Event::ServedStale { .. } => Seen::ServedStale,
+        Event::NoRoute { .. } => Seen::NoRoute,
+        Event::SlipLost { .. } => Seen::SlipLost,
+        _ => return None,
+    })
+}

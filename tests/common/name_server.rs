@@ -1,0 +1,414 @@
+//! A name server on loopback whose answers, faults and timing a test decides.
+//!
+//! It speaks UDP and TCP on one port (hickory-server does the DNS). What it says is settled when the
+//! query arrives; [`NameServer::hold`] and [`NameServer::delay`] keep a settled answer back, as a slow
+//! network does. A held query is already counted, so a test can wait for it with [`NameServer::asked`].
+//!
+//! ```ignore
+//! let dns = NameServer::start().await;
+//! dns.set("edge.test", &[ip], 60);
+//! dns.hold();
+//! let lookup = tokio::spawn(resolve("edge.test", dns.addr()));
+//! dns.asked("edge.test", RecordType::A, 1).await;
+//! dns.release();
+//! ```
+#![allow(dead_code, reason = "each test crate uses a part")]
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hickory_server::Server;
+use hickory_server::net::runtime::Time;
+use hickory_server::net::xfer::Protocol;
+use hickory_server::proto::op::{Edns, Header, HeaderCounts, LowerQuery, Metadata, ResponseCode};
+pub(crate) use hickory_server::proto::rr::RecordType;
+use hickory_server::proto::rr::rdata::SOA;
+use hickory_server::proto::rr::{LowerName, Name, RData, Record};
+use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
+use hickory_server::zone_handler::MessageResponseBuilder;
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::runtime::Builder;
+use tokio::sync::{oneshot, watch};
+
+/// What the server does instead of answering.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing: it answers.
+    #[default]
+    None,
+    /// Answers SERVFAIL.
+    ServFail,
+    /// Answers REFUSED.
+    Refused,
+    /// Never answers.
+    Silent,
+    /// Says over UDP that the answer is cut off and brings no record; TCP answers in full.
+    Truncated,
+}
+
+/// A running name server; cheap to clone, and it stops with its last clone.
+#[derive(Clone, Debug)]
+pub(crate) struct NameServer {
+    addr: SocketAddr,
+    zone: Arc<Zone>,
+    _running: Arc<oneshot::Sender<()>>,
+}
+
+impl NameServer {
+    /// Starts a server on the current runtime.
+    pub(crate) async fn start() -> Self {
+        let (server, serving) = Self::bind().await;
+        tokio::spawn(serving);
+        server
+    }
+
+    /// Starts a server on a thread and runtime of its own, so that it outlives every other runtime.
+    pub(crate) fn start_in_background() -> Self {
+        let (started, server) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut runtime = Builder::new_current_thread();
+            let runtime = runtime.enable_all().build().expect("a runtime starts");
+            runtime.block_on(async {
+                let (server, serving) = Self::bind().await;
+                started.send(server).expect("the starter waits");
+                serving.await;
+            });
+        });
+        server.recv().expect("the name server starts")
+    }
+
+    /// Returns a server and what is to be run until its last handle is gone.
+    async fn bind() -> (Self, impl Future<Output = ()>) {
+        let zone = Arc::new(Zone::default());
+        let (addr, tasks) = bind(zone.clone()).await;
+        let (running, ended) = oneshot::channel();
+        let _running = Arc::new(running);
+        let server = Self {
+            addr,
+            zone,
+            _running,
+        };
+        let serving = async move {
+            let _: Result<(), _> = ended.await;
+            drop(tasks);
+        };
+        (server, serving)
+    }
+
+    /// Returns the address that answers, by UDP and by TCP.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Replaces all addresses of `name`; a family without addresses is NODATA.
+    pub(crate) fn set(&self, name: &str, ips: &[IpAddr], ttl_secs: u32) {
+        let entry = Entry {
+            ips: ips.to_vec(),
+            ttl: ttl_secs,
+        };
+        self.zone.edit(|rules| rules.names.insert(key(name), entry));
+    }
+
+    /// Forgets `name`: NXDOMAIN from now on.
+    pub(crate) fn remove(&self, name: &str) {
+        self.zone.edit(|rules| rules.names.remove(&key(name)));
+    }
+
+    /// Sets whether an answer without addresses carries an SOA record; it does by default.
+    pub(crate) fn soa(&self, on: bool) {
+        self.zone.edit(|rules| rules.soa = on);
+    }
+
+    /// Sets the TTL and the minimum of the SOA record in seconds, 30 by default.
+    pub(crate) fn negative_ttl(&self, secs: u32) {
+        self.zone.edit(|rules| rules.negative_ttl = secs);
+    }
+
+    /// Sets whether each answer starts one record further than the last, as it does by default.
+    pub(crate) fn rotate(&self, on: bool) {
+        self.zone.edit(|rules| rules.rotate = on);
+    }
+
+    /// Sets what is wrong with the server; `fault_for` one record type goes before it.
+    pub(crate) fn fault(&self, fault: Fault) {
+        self.zone.edit(|rules| rules.fault = fault);
+    }
+
+    /// Sets what is wrong with the answers of one record type.
+    pub(crate) fn fault_for(&self, rtype: RecordType, fault: Fault) {
+        self.zone.edit(|rules| rules.faults.insert(rtype, fault));
+    }
+
+    /// Delays each answer; zero by default.
+    pub(crate) fn delay(&self, delay: Duration) {
+        self.zone.edit(|rules| rules.delay = delay);
+    }
+
+    /// Keeps all answers back until [`NameServer::release`].
+    pub(crate) fn hold(&self) {
+        self.zone.held.send_replace(true);
+    }
+
+    /// Sends what was kept back, and answers at once from now on.
+    pub(crate) fn release(&self) {
+        self.zone.held.send_replace(false);
+    }
+
+    /// Counts the queries for `name` and `rtype` that have come in.
+    pub(crate) fn queries(&self, name: &str, rtype: RecordType) -> usize {
+        count(&self.zone.asked.borrow(), &key(name), rtype)
+    }
+
+    /// Counts all queries that have come in.
+    pub(crate) fn total(&self) -> usize {
+        self.zone.asked.borrow().values().sum()
+    }
+
+    /// Waits until at least `n` queries for `name` and `rtype` have come in.
+    pub(crate) async fn asked(&self, name: &str, rtype: RecordType, n: usize) {
+        let name = key(name);
+        let mut asked = self.zone.asked.subscribe();
+        let enough = |asked: &Asked| count(asked, &name, rtype) >= n;
+        let seen = asked.wait_for(enough).await;
+        seen.expect("the zone lives as long as its server");
+    }
+}
+
+type Asked = HashMap<(LowerName, RecordType), usize>;
+
+fn count(asked: &Asked, name: &LowerName, rtype: RecordType) -> usize {
+    asked.get(&(name.clone(), rtype)).copied().unwrap_or(0)
+}
+
+/// What the server knows, and whom it tells about queries.
+#[derive(Debug, Default)]
+struct Zone {
+    rules: Mutex<Rules>,
+    asked: watch::Sender<Asked>,
+    held: watch::Sender<bool>,
+}
+
+impl Zone {
+    /// Counts the query and settles its answer, and how long that is to be delayed.
+    fn settle(&self, query: &LowerQuery, protocol: Protocol) -> (Option<Settled>, Duration) {
+        self.edit(|rules| {
+            let turn = self.count(query);
+            (rules.settle(query, protocol, turn), rules.delay)
+        })
+    }
+
+    /// Counts the query and returns how many like it came before.
+    fn count(&self, query: &LowerQuery) -> usize {
+        let key = (query.name().clone(), query.query_type());
+        let mut before = 0;
+        self.asked.send_modify(|asked| {
+            let n = asked.entry(key).or_default();
+            before = *n;
+            *n += 1;
+        });
+        before
+    }
+
+    async fn let_through(&self, delay: Duration) {
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        let mut held = self.held.subscribe();
+        let open = held.wait_for(|held| !held).await;
+        drop(open.expect("the zone lives as long as its server"));
+    }
+
+    fn edit<T>(&self, change: impl FnOnce(&mut Rules) -> T) -> T {
+        let rules = self.rules.lock();
+        change(&mut rules.expect("no edit panics"))
+    }
+}
+
+#[derive(Debug)]
+struct Rules {
+    names: HashMap<LowerName, Entry>,
+    faults: HashMap<RecordType, Fault>,
+    fault: Fault,
+    delay: Duration,
+    negative_ttl: u32,
+    soa: bool,
+    rotate: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            names: HashMap::new(),
+            faults: HashMap::new(),
+            fault: Fault::None,
+            delay: Duration::ZERO,
+            negative_ttl: 30,
+            soa: true,
+            rotate: true,
+        }
+    }
+}
+
+impl Rules {
+    /// Returns what the query gets, or nothing where the server keeps silent.
+    fn settle(&self, query: &LowerQuery, protocol: Protocol, turn: usize) -> Option<Settled> {
+        match *self.faults.get(&query.query_type()).unwrap_or(&self.fault) {
+            Fault::Silent => None,
+            Fault::ServFail => Some(Settled::empty(ResponseCode::ServFail)),
+            Fault::Refused => Some(Settled::empty(ResponseCode::Refused)),
+            Fault::Truncated if protocol == Protocol::Udp => Some(Settled::cut_off()),
+            Fault::None | Fault::Truncated => Some(self.answer(query, turn)),
+        }
+    }
+
+    fn answer(&self, query: &LowerQuery, turn: usize) -> Settled {
+        let Some(entry) = self.names.get(query.name()) else {
+            return self.negative(query, ResponseCode::NXDomain);
+        };
+        let mut answer = Settled::empty(ResponseCode::NoError);
+        answer.records = entry.records(query);
+        if answer.records.is_empty() {
+            return self.negative(query, ResponseCode::NoError);
+        }
+        if self.rotate {
+            let places = turn % answer.records.len();
+            answer.records.rotate_left(places);
+        }
+        answer
+    }
+
+    fn negative(&self, query: &LowerQuery, code: ResponseCode) -> Settled {
+        let zone = Name::from(query.name()).base_name();
+        let soa = SOA::new(zone.clone(), zone.clone(), 1, 60, 60, 60, self.negative_ttl);
+        let soa = Record::from_rdata(zone, self.negative_ttl, RData::SOA(soa));
+        let mut answer = Settled::empty(code);
+        answer.soa = self.soa.then_some(soa);
+        answer
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    ips: Vec<IpAddr>,
+    ttl: u32,
+}
+
+impl Entry {
+    fn records(&self, query: &LowerQuery) -> Vec<Record> {
+        let name = Name::from(query.name());
+        let record = |&ip| Record::from_rdata(name.clone(), self.ttl, RData::from(ip));
+        let of_type = |record: &Record| record.record_type() == query.query_type();
+        self.ips.iter().map(record).filter(of_type).collect()
+    }
+}
+
+/// An answer as it was settled when its query came in.
+#[derive(Default)]
+struct Settled {
+    code: ResponseCode,
+    truncated: bool,
+    records: Vec<Record>,
+    soa: Option<Record>,
+}
+
+impl Settled {
+    fn empty(code: ResponseCode) -> Self {
+        let nothing = Self::default();
+        Self { code, ..nothing }
+    }
+
+    fn cut_off() -> Self {
+        let nothing = Self::default();
+        let truncated = true;
+        Self {
+            truncated,
+            ..nothing
+        }
+    }
+
+    async fn send(self, request: &Request, mut to: impl ResponseHandler) -> ResponseInfo {
+        let mut metadata = Metadata::response_from_request(&request.metadata);
+        metadata.authoritative = true;
+        metadata.truncation = self.truncated;
+        metadata.response_code = self.code;
+        let edns = request.edns.as_ref().map(reply_edns);
+        let mut response = MessageResponseBuilder::from_message_request(request);
+        if let Some(edns) = &edns {
+            response.edns(edns);
+        }
+        let response = response.build(metadata, &self.records, [], &self.soa, []);
+        let sent = to.send_response(response).await;
+        // The client may have gone; then nobody is left to tell.
+        sent.unwrap_or_else(|_| unsent(metadata))
+    }
+}
+
+fn reply_edns(asked: &Edns) -> Edns {
+    let mut edns = Edns::new();
+    edns.set_max_payload(asked.max_payload().max(512));
+    edns
+}
+
+fn unsent(metadata: Metadata) -> ResponseInfo {
+    let counts = HeaderCounts::default();
+    Header { metadata, counts }.into()
+}
+
+struct Answers(Arc<Zone>);
+
+impl Answers {
+    async fn answer(&self, request: &Request, to: impl ResponseHandler) -> ResponseInfo {
+        let Ok(info) = request.request_info() else {
+            let bad = Settled::empty(ResponseCode::FormErr);
+            return bad.send(request, to).await;
+        };
+        let (settled, delay) = self.0.settle(info.query, info.protocol);
+        let Some(settled) = settled else {
+            return unsent(*info.metadata);
+        };
+        self.0.let_through(delay).await;
+        settled.send(request, to).await
+    }
+}
+
+// What `#[async_trait]` on hickory's trait expands to.
+impl RequestHandler for Answers {
+    fn handle_request<'a, 'b, 'c, R, T>(
+        &'a self,
+        request: &'b Request,
+        to: R,
+    ) -> Pin<Box<dyn Future<Output = ResponseInfo> + Send + 'c>>
+    where
+        'a: 'c,
+        'b: 'c,
+        R: ResponseHandler + 'c,
+        T: Time + 'c,
+    {
+        Box::pin(self.answer(request, to))
+    }
+}
+
+/// Binds UDP and TCP to one port that is free for both.
+async fn bind(zone: Arc<Zone>) -> (SocketAddr, Server<Answers>) {
+    loop {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let tcp = tcp.expect("loopback has a port");
+        let addr = tcp.local_addr().expect("a bound socket has an address");
+        let Ok(udp) = UdpSocket::bind(addr).await else {
+            continue;
+        };
+        let mut server = Server::new(Answers(zone));
+        server.register_socket(udp);
+        server.register_listener(tcp, Duration::from_secs(60), 32);
+        return (addr, server);
+    }
+}
+
+fn key(name: &str) -> LowerName {
+    let mut name = Name::from_ascii(name).expect("a test asks for names that DNS can carry");
+    name.set_fqdn(true);
+    LowerName::new(&name)
+}

@@ -1,0 +1,336 @@
+//! Edges die; stock reqwest with `.sidestep()` does not notice.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Edges, HOST, Mode, Seen, World, get};
+use sidestep::reqwest::ClientBuilderExt as _;
+use sidestep::{Outcome, Standing};
+
+/// The dead address goes behind the others at the first failure, which no caller sees.
+#[tokio::test]
+async fn one_of_two_edges_refuses() {
+    let world = World::http(2).await;
+    let client = world.client();
+    get(&client, &world.url()).await.unwrap();
+    let dead = world.ips()[0];
+    world.edges.set(dead, Mode::Refuse).await;
+    world
+        .get_until(&client, |world| world.is_penalised(dead))
+        .await;
+    for _ in 0..20 {
+        assert!(
+            get(&client, &world.url())
+                .await
+                .unwrap()
+                .contains("127.0.0.3")
+        );
+    }
+    assert_eq!(
+        world.journal.failures(),
+        [(dead, Outcome::Failed)],
+        "it was dialled once"
+    );
+}
+
+/// A black hole costs one caller the 300 ms of hyper-util's race and not minutes.
+#[tokio::test]
+async fn one_of_two_edges_is_black_holed() {
+    let world = World::http(2).await;
+    let client = world.client();
+    let dead = world.ips()[0];
+    world.edges.set(dead, Mode::BlackHole).await;
+    let requests = world.get_until(&client, |world| world.is_penalised(dead));
+    tokio::time::timeout(Duration::from_secs(10), requests)
+        .await
+        .expect("no request hangs");
+    assert_eq!(world.journal.failures(), [(dead, Outcome::Failed)]);
+}
+
+/// TCP is up and TLS fails: the request is sent again, to another edge.
+#[tokio::test]
+async fn one_of_two_edges_resets_in_tls() {
+    let world = World::https(2).await;
+    let client = world.client();
+    let dead = world.ips()[0];
+    world.edges.set(dead, Mode::TlsReset).await;
+    world
+        .get_until(&client, |world| world.is_penalised(dead))
+        .await;
+    assert_eq!(world.journal.failures(), [(dead, Outcome::Tls)]);
+}
+
+#[tokio::test]
+async fn one_of_two_edges_shows_a_wrong_certificate() {
+    let world = World::https(2).await;
+    let client = world.client();
+    let dead = world.ips()[0];
+    world.edges.set(dead, Mode::WrongCertificate).await;
+    world
+        .get_until(&client, |world| world.is_penalised(dead))
+        .await;
+    assert_eq!(world.journal.failures(), [(dead, Outcome::BadCertificate)]);
+}
+
+/// A wrong certificate is tried at one other address and never in a loop.
+#[tokio::test]
+async fn when_all_certificates_are_wrong_two_edges_are_tried() {
+    let world = World::https(4).await;
+    for ip in world.ips() {
+        world.edges.set(ip, Mode::WrongCertificate).await;
+    }
+    let error = get(&world.client(), &world.url()).await.unwrap_err();
+    assert!(error.is_connect());
+    let accepted: usize = world.ips().iter().map(|&ip| world.edges.accepted(ip)).sum();
+    assert_eq!(accepted, 2);
+}
+
+/// Three of four edges fail in TLS at once; one request walks past them all.
+#[tokio::test]
+async fn one_request_walks_past_three_broken_edges() {
+    let world = World::https(4).await;
+    for ip in world.ips().into_iter().take(3) {
+        world.edges.set(ip, Mode::TlsReset).await;
+    }
+    let client = world.client();
+    for _ in 0..10 {
+        assert!(
+            get(&client, &world.url())
+                .await
+                .unwrap()
+                .contains("127.0.0.5")
+        );
+    }
+}
+
+/// Soft: at the second strike the address is penalised; the healthy ones go first from the first.
+#[tokio::test]
+async fn one_of_two_edges_accepts_and_closes() {
+    for mode in [Mode::AcceptAndClose, Mode::CloseAfterRequest] {
+        let world = World::http(2).await;
+        let client = world.client();
+        let dead = world.ips()[0];
+        world.edges.set(dead, mode).await;
+        world
+            .get_until(&client, |world| world.standing(dead) != Standing::Healthy)
+            .await;
+        for _ in 0..20 {
+            get(&client, &world.url()).await.unwrap();
+        }
+        assert_eq!(
+            world.journal.failures(),
+            [(dead, Outcome::ClosedEarly)],
+            "{mode:?}"
+        );
+    }
+}
+
+/// RFC 9110, section 9.2.2: idempotent methods are sent again once, others are not, and a retry
+/// that fails is not retried.
+#[tokio::test]
+async fn after_an_early_close_a_request_is_sent_again_once_and_a_post_never() {
+    let world = World::http(4).await;
+    for ip in world.ips() {
+        world.edges.set(ip, Mode::CloseAfterRequest).await;
+    }
+    let accepted =
+        |world: &World| -> usize { world.ips().iter().map(|&ip| world.edges.accepted(ip)).sum() };
+    let client = world.client();
+    client.get(world.url()).send().await.unwrap_err();
+    assert_eq!(accepted(&world), 2);
+    client
+        .post(world.url())
+        .body("once")
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(accepted(&world), 3);
+    client
+        .put(world.url())
+        .body("again")
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(accepted(&world), 5);
+}
+
+/// No byte of it was sent, so a POST is safe to dial again too; a streaming body is left alone.
+#[tokio::test]
+async fn a_failed_connect_is_dialled_again_for_every_method() {
+    let world = World::https(2).await;
+    let dead = world.ips()[0];
+    world.edges.set(dead, Mode::TlsReset).await;
+    let client = world.client();
+    let url = world.url() + "echo";
+    for _ in 0..200 {
+        let answer = client.post(&url).body("hello").send().await.unwrap();
+        assert_eq!(answer.text().await.unwrap(), "hello");
+        if world.is_penalised(dead) {
+            return;
+        }
+    }
+    panic!("the dead edge was never dialled");
+}
+
+/// DNS moved while half an hour of TTL was cached and the old edges are gone.
+#[tokio::test]
+async fn all_addresses_moved_in_dns() {
+    let world = World::http(4).await;
+    let client = world.client();
+    let (old, new) = world.ips().split_at(2).to_owned_pair();
+    world.dns.set(HOST, &old, 1800);
+    get(&client, &world.url()).await.unwrap();
+    world.dns.set(HOST, &new, 1800);
+    for &ip in &old {
+        world.edges.set(ip, Mode::Refuse).await;
+    }
+    for _ in 0..10 {
+        get(&client, &world.url()).await.unwrap();
+    }
+    assert_eq!(
+        world.queries(),
+        2,
+        "one lookup before, one because a connect failed"
+    );
+}
+
+/// After its penalty one request tries the edge; it serves, and is one of the edges again.
+#[tokio::test]
+async fn an_edge_that_comes_back_serves_again() {
+    let world = World::http(2).await;
+    let client = world.client();
+    let dead = world.ips()[0];
+    world.edges.set(dead, Mode::Refuse).await;
+    world
+        .get_until(&client, |world| world.is_penalised(dead))
+        .await;
+    world.edges.set(dead, Mode::Serve).await;
+    let Standing::Penalised(penalty) = world.standing(dead) else {
+        panic!("its penalty runs");
+    };
+    tokio::time::sleep(penalty).await;
+    get(&client, &world.url()).await.unwrap();
+    assert_eq!(world.journal.count(|seen| *seen == Seen::Trial(dead)), 1);
+    assert_eq!(
+        world.journal.count(|seen| *seen == Seen::Recovered(dead)),
+        1
+    );
+    assert_eq!(world.standing(dead), Standing::Healthy);
+    let served = world.edges.served(dead);
+    world
+        .get_until(&client, |world| world.edges.served(dead) > served + 3)
+        .await;
+}
+
+/// When every address is dead the caller gets an error, soon, and it is reqwest's own.
+#[tokio::test]
+async fn when_all_are_dead_the_error_comes_soon_and_says_connect() {
+    let world = World::http(4).await;
+    for ip in world.ips() {
+        world.edges.set(ip, Mode::Refuse).await;
+    }
+    let client = world.client();
+    for _ in 0..20 {
+        let error = get(&client, &world.url()).await.unwrap_err();
+        assert!(error.is_connect() && !error.is_timeout(), "{error:?}");
+    }
+    assert!(world.queries() <= 3, "{} lookups", world.queries());
+    world.edges.set(world.ips()[2], Mode::Serve).await;
+    get(&client, &world.url())
+        .await
+        .expect("penalised addresses are dialled when all are bad");
+}
+
+/// A thousand tasks fail at once: one look-up-again per record type.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_failures_at_once_are_one_lookup() {
+    let world = World::http(2).await;
+    let client = world.client();
+    get(&client, &world.url()).await.unwrap();
+    let asked = world.queries();
+    let dead = world.ips()[0];
+    world.edges.set(dead, Mode::Refuse).await;
+    let requests = (0..1_000).map(|_| {
+        let (client, url) = (client.clone(), world.url());
+        tokio::spawn(async move { get(&client, &url).await.expect("no request fails") })
+    });
+    for request in requests.collect::<Vec<_>>() {
+        request.await.unwrap();
+    }
+    assert_eq!(world.queries() - asked, 1);
+    assert_eq!(world.dns.queries(HOST, common::RecordType::AAAA), 2);
+    assert_eq!(world.journal.failures().len(), 1, "and one strike");
+}
+
+/// `connect_timeout` means what it says: it ends the connect, and nothing is tried after it.
+#[tokio::test]
+async fn the_users_connect_timeout_holds() {
+    let world = World::http(1).await;
+    world.edges.set(world.ips()[0], Mode::BlackHole).await;
+    let timeout = Duration::from_millis(600);
+    let client = world
+        .builder()
+        .connect_timeout(timeout)
+        .sidestep(&world.resolver)
+        .build()
+        .unwrap();
+    let begun = tokio::time::Instant::now();
+    let error = get(&client, &world.url()).await.unwrap_err();
+    assert!(error.is_connect() && error.is_timeout(), "{error:?}");
+    let took = tokio::time::Instant::now() - begun;
+    assert!(
+        took >= timeout && took < 2 * timeout,
+        "one connect timeout, not two: {took:?}"
+    );
+}
+
+/// The two-line use works without retries too: refused and black-holed cost no request.
+#[tokio::test]
+async fn two_lines_do_what_a_connector_can() {
+    let world = World::http(2).await;
+    let client = world
+        .builder()
+        .dns_resolver(world.resolver.clone())
+        .connector_layer(world.resolver.connect_layer())
+        .build()
+        .unwrap();
+    let dead = world.ips()[0];
+    world.edges.set(dead, Mode::Refuse).await;
+    world
+        .get_until(&client, |world| world.is_penalised(dead))
+        .await;
+}
+
+/// HTTP/2 goes through the same layer and the same retry.
+#[tokio::test]
+async fn http2_is_no_different() {
+    let world = World::of(Edges::https(2).await, |builder| builder).await;
+    let mut tls = world.edges.client_config();
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let dead = world.ips()[0];
+    world.edges.set(dead, Mode::TlsReset).await;
+    for _ in 0..200 {
+        // A client each: HTTP/2 keeps its one connection.
+        let builder = reqwest::Client::builder()
+            .no_proxy()
+            .tls_backend_preconfigured(tls.clone());
+        let client = builder.sidestep(&world.resolver).build().unwrap();
+        let answer = client.get(world.url()).send().await.unwrap();
+        assert_eq!(answer.version(), reqwest::Version::HTTP_2);
+        if world.is_penalised(dead) {
+            return;
+        }
+    }
+    panic!("the dead edge was never dialled");
+}
+
+trait ToOwnedPair<T> {
+    fn to_owned_pair(self) -> (Vec<T>, Vec<T>);
+}
+
+impl<T: Clone> ToOwnedPair<T> for (&[T], &[T]) {
+    fn to_owned_pair(self) -> (Vec<T>, Vec<T>) {
+        (self.0.to_vec(), self.1.to_vec())
+    }
+}
