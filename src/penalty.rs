@@ -78,12 +78,14 @@ impl Record {
         now: Instant,
         rng: &mut fastrand::Rng,
     ) -> Transition {
-        if self.is_old_news(began, now) {
+        if self.is_old_news(why, began, now) {
             return Transition::None;
         }
         self.forget_after_quiet(now);
         let first_soft = why.blame() == Blame::Soft && self.strikes == 0;
-        self.strikes = self.strikes.saturating_add(1);
+        if !self.is_the_suspected_dial(began) {
+            self.strikes = self.strikes.saturating_add(1);
+        }
         self.why = why;
         self.since = now;
         let penalty = PENALTY.jittered(self.strikes, rng);
@@ -153,13 +155,18 @@ impl Record {
 
     /// A failure inside a running penalty is the same outage, and one that began before the
     /// address was cleared is overtaken: a thousand callers that fail at once are one strike.
-    fn is_old_news(&self, began: Instant, now: Instant) -> bool {
+    fn is_old_news(&self, why: Outcome, began: Instant, now: Instant) -> bool {
         match self.standing {
             Standing::Healthy => self.why != Outcome::Connected && began < self.since,
-            Standing::Suspect { until } => now < until && began <= self.since,
+            Standing::Suspect { .. } => why.blame() == Blame::Soft && began <= self.since,
             Standing::Penalised { until } => now < until,
             Standing::Trial { .. } => began <= self.since,
         }
+    }
+
+    /// A dial that was slow and has failed now is one strike.
+    fn is_the_suspected_dial(&self, began: Instant) -> bool {
+        matches!(self.standing, Standing::Suspect { .. }) && began <= self.since
     }
 
     fn forget_after_quiet(&mut self, now: Instant) {
@@ -277,6 +284,16 @@ mod tests {
         let second = record.fail(Outcome::ClosedEarly, again, again, &mut rng());
         assert!(matches!(second, Transition::Penalised(_)));
         assert!(matches!(record.rank(again), Rank::Penalised(_)));
+    }
+
+    /// A dial that was slow and then fails is penalised, and is one strike.
+    #[test]
+    fn a_slow_dial_that_fails_is_penalised_once() {
+        let (mut record, began) = failed(Outcome::Stalled);
+        let given_up = began + 9 * S;
+        let change = record.fail(Outcome::TimedOut, began, given_up, &mut rng());
+        assert!(matches!(change, Transition::Penalised(_)));
+        assert_eq!(record.strikes, 1);
     }
 
     /// An edge that accepts and closes is connected to each time; its strikes must still add up.

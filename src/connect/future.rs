@@ -1,6 +1,7 @@
 //! Waits for the connect and reports its end, however it comes.
 
 use std::fmt;
+use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -46,12 +47,13 @@ enum Watch {
 }
 
 /// A connect was given up after [`attempt_timeout`](crate::Builder::attempt_timeout).
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("connecting to {host} took longer than {limit:?} (tried {tried:?})")]
+#[derive(Debug, thiserror::Error)]
+#[error("connecting to {host} took longer than {limit:?} (its addresses: {tried:?})")]
 pub struct AttemptTimedOut {
     host: String,
     limit: Duration,
     tried: Vec<IpAddr>,
+    source: io::Error,
 }
 
 impl<F> ResponseFuture<F> {
@@ -77,22 +79,15 @@ impl<F> ResponseFuture<F> {
         let Some(winner) = extras.get::<HttpInfo>().map(|info| info.remote_addr().ip()) else {
             return;
         };
-        let shared = self.resolver.shared();
-        shared.ended(&self.slip, Ending::Connected(winner));
+        self.end(Ending::Connected(winner));
         if self.slip.is_blank() {
+            let shared = self.resolver.shared();
             shared.check_blank_slip(self.asked_outside, winner);
         }
     }
 
-    fn failed(&self, error: BoxError) -> BoxError {
-        self.report(Outcome::of(&*error));
-        error
-    }
-
-    fn report(&self, outcome: Outcome) {
-        self.resolver
-            .shared()
-            .ended(&self.slip, Ending::Failed(outcome));
+    fn end(&self, ending: Ending) {
+        self.resolver.shared().ended(&self.slip, ending);
     }
 
     /// Waits beside a pending connect: reports that it is slow, then gives it up.
@@ -106,9 +101,10 @@ impl<F> ResponseFuture<F> {
             self.alarm = None;
             if self.watch == Watch::ForTimeout {
                 self.watch = Watch::Over;
-                return Poll::Ready(self.failed(self.timed_out().into()));
+                self.end(Ending::GivenUp);
+                return Poll::Ready(self.timed_out().into());
             }
-            self.report(Outcome::Stalled);
+            self.end(Ending::Failed(Outcome::Stalled));
             self.watch = if self.may_time_out() {
                 Watch::ForTimeout
             } else {
@@ -161,7 +157,12 @@ impl<F> ResponseFuture<F> {
             .config()
             .attempt_timeout
             .unwrap_or_default();
-        AttemptTimedOut { host, limit, tried }
+        AttemptTimedOut {
+            host,
+            limit,
+            tried,
+            source: io::ErrorKind::TimedOut.into(),
+        }
     }
 }
 
@@ -189,7 +190,11 @@ where
                 this.connected(&connection);
                 Ok(connection)
             }
-            Err(error) => Err(this.failed(error.into())),
+            Err(error) => {
+                let error = error.into();
+                this.end(Ending::Failed(Outcome::of(&*error)));
+                Err(error)
+            }
         })
     }
 }
@@ -197,7 +202,7 @@ where
 impl<F> Drop for ResponseFuture<F> {
     fn drop(&mut self) {
         if self.watch == Watch::ForStall && self.due().is_some_and(|due| due <= time::now()) {
-            self.report(Outcome::Stalled);
+            self.end(Ending::Failed(Outcome::Stalled));
         }
     }
 }

@@ -21,6 +21,8 @@ pub(crate) enum Ending {
     Connected(IpAddr),
     /// Failed, or pending for so long that it counts.
     Failed(Outcome),
+    /// The layer itself gave it up; the addresses after the first may never have been dialled.
+    GivenUp,
 }
 
 impl Shared {
@@ -28,12 +30,8 @@ impl Shared {
     pub(crate) fn ended(&self, slip: &Slip, ending: Ending) {
         match ending {
             Ending::Connected(winner) => self.connected(slip, winner),
-            Ending::Failed(outcome) => {
-                // Of two names, as SOCKS asks for, neither can be blamed.
-                if let Some(note) = slip.only_note() {
-                    self.failed(&note, outcome);
-                }
-            }
+            Ending::Failed(outcome) => self.failed(slip, outcome, outcome.is_after_tcp()),
+            Ending::GivenUp => self.failed(slip, Outcome::TimedOut, true),
         }
     }
 
@@ -47,13 +45,17 @@ impl Shared {
         self.clear(&note.host, winner.to_canonical());
     }
 
-    fn failed(&self, note: &Note, outcome: Outcome) {
+    fn failed(&self, slip: &Slip, outcome: Outcome, only_the_first: bool) {
+        // Of two names, as SOCKS asks for, neither can be blamed.
+        let Some(note) = slip.only_note() else {
+            return;
+        };
         let dealt = note.dealt.as_slice();
         if outcome.blame() == Blame::Family {
             return self.no_route(dealt);
         }
-        for addr in blame::failed(dealt, outcome.is_after_tcp()) {
-            self.hold_against(note, addr, outcome);
+        for addr in blame::failed(dealt, only_the_first) {
+            self.hold_against(&note, addr, outcome);
         }
     }
 

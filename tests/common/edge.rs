@@ -113,7 +113,7 @@ impl Edges {
         let identity = Arc::new(Identity::new(ips));
         let (port, sockets) = bind_all(ips);
         let edges = iter::zip(ips, sockets)
-            .map(|(&ip, socket)| start(ip, socket, scheme, identity.clone()))
+            .map(|(&ip, socket)| start((ip, port).into(), socket, scheme, identity.clone()))
             .collect();
         let edges = Self(Arc::new(Shared {
             scheme,
@@ -169,8 +169,8 @@ impl Edges {
         self.edge(ip)
             .orders
             .send((mode, done))
-            .expect("the edge's runtime is running");
-        held.await.expect("the edge's runtime is running");
+            .expect("the edge and its runtime live");
+        held.await.expect("the edge and its runtime live");
     }
 
     /// Counts the requests that the edge at `ip` has answered.
@@ -202,16 +202,17 @@ fn loopback(n: u8) -> Vec<IpAddr> {
         .collect()
 }
 
-fn start(ip: IpAddr, socket: Socket, scheme: Scheme, identity: Arc<Identity>) -> Edge {
+fn start(addr: SocketAddr, socket: Socket, scheme: Scheme, identity: Arc<Identity>) -> Edge {
     let counts = Arc::new(watch::Sender::default());
-    let manner = Manner {
-        ip,
+    let (orders, inbox) = mpsc::unbounded_channel();
+    let manner = Arc::new(Manner {
+        addr,
         scheme,
         identity,
         counts: counts.clone(),
-    };
-    let (orders, inbox) = mpsc::unbounded_channel();
-    tokio::spawn(run(Door::Shut(socket), Arc::new(manner), inbox));
+    });
+    tokio::spawn(run(Door::Shut(socket), manner, inbox));
+    let ip = addr.ip();
     Edge { ip, counts, orders }
 }
 
@@ -223,7 +224,7 @@ async fn run(mut door: Door, manner: Arc<Manner>, mut inbox: mpsc::UnboundedRece
         tokio::select! {
             order = inbox.recv() => {
                 let Some((next, done)) = order else { return };
-                door = door.change(next).await;
+                door = door.change(next, manner.addr).await;
                 connections.shutdown().await;
                 mode = next;
                 // Whoever gave the order may have gone; it is carried out all the same.
@@ -263,8 +264,7 @@ impl Door {
     }
 
     /// Turns into the door that `mode` needs; one that stays open is the same listener.
-    async fn change(self, mode: Mode) -> Self {
-        let addr = self.addr();
+    async fn change(self, mode: Mode, addr: SocketAddr) -> Self {
         match (self, mode) {
             (before, Mode::Refuse) => {
                 drop(before);
@@ -282,36 +282,23 @@ impl Door {
             }
         }
     }
-
-    fn addr(&self) -> SocketAddr {
-        let addr = match self {
-            Self::Open(listener) => listener.local_addr().ok(),
-            Self::Shut(socket) | Self::Clogged(socket, _) => {
-                socket.local_addr().ok().and_then(|addr| addr.as_socket())
-            }
-        };
-        addr.expect("a bound socket has an address")
-    }
 }
 
 /// Listens with the shortest queue and fills it, until a connect of our own gets no answer.
 fn clog(addr: SocketAddr) -> Door {
-    // None went in: a client's connect took the place first, and it would hang as connected.
-    let filled = |(_, fillers): &(Socket, Vec<StdTcpStream>)| !fillers.is_empty();
-    let (socket, fillers) = iter::repeat_with(|| fill(addr))
-        .take(5)
-        .find(filled)
-        .expect("we fill the queue");
-    Door::Clogged(socket, fillers)
-}
-
-fn fill(addr: SocketAddr) -> (Socket, Vec<StdTcpStream>) {
     /// A connect on loopback that takes longer than this gets no answer at all.
     const PATIENCE: Duration = Duration::from_millis(100);
-    let socket = bind(addr).expect("the port is ours");
-    socket.listen(0).expect("a bound socket listens");
-    let connects = iter::from_fn(|| StdTcpStream::connect_timeout(&addr, PATIENCE).ok());
-    (socket, connects.take(4096).collect())
+    for _ in 0..10 {
+        let socket = bind(addr).expect("the port is ours");
+        socket.listen(0).expect("a bound socket listens");
+        let connects = iter::from_fn(|| StdTcpStream::connect_timeout(&addr, PATIENCE).ok());
+        let fillers: Vec<_> = connects.take(4096).collect();
+        // None went in: a client's connect took the place first, and it would hang as connected.
+        if !fillers.is_empty() {
+            return Door::Clogged(socket, fillers);
+        }
+    }
+    panic!("no connect of our own gets into the queue of {addr}");
 }
 
 fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
@@ -333,17 +320,14 @@ fn bind(addr: SocketAddr) -> io::Result<Socket> {
 fn bind_all(ips: &[IpAddr]) -> (u16, Vec<Socket>) {
     loop {
         let first = bind((ips[0], 0).into()).expect("the address is on loopback");
-        let addr = first.local_addr().expect("a bound socket has an address");
-        let port = addr
-            .as_socket()
-            .expect("the socket is an internet socket")
-            .port();
+        let addr = first.local_addr().ok().and_then(|addr| addr.as_socket());
+        let port = addr.expect("a bound socket has an address").port();
         let others = ips[1..].iter().map(|&ip| bind((ip, port).into()));
-        let sockets = iter::once(Ok(first))
-            .chain(others)
-            .collect::<io::Result<Vec<_>>>();
-        match sockets {
-            Ok(sockets) => return (port, sockets),
+        match others.collect::<io::Result<Vec<_>>>() {
+            Ok(mut sockets) => {
+                sockets.insert(0, first);
+                return (port, sockets);
+            }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
             Err(error) => panic!("cannot bind {ips:?}: {error}"),
         }
@@ -352,7 +336,7 @@ fn bind_all(ips: &[IpAddr]) -> (u16, Vec<Socket>) {
 
 /// How an edge treats a connection.
 struct Manner {
-    ip: IpAddr,
+    addr: SocketAddr,
     scheme: Scheme,
     identity: Arc<Identity>,
     counts: Arc<watch::Sender<Counts>>,
@@ -420,7 +404,7 @@ impl Manner {
             counts.served += 1;
             served = counts.served;
         });
-        let named = || format!("edge {} request {served}\n", self.ip).into();
+        let named = || format!("edge {} request {served}\n", self.addr.ip()).into();
         Ok(Response::new(Full::new(echoed.unwrap_or_else(named))))
     }
 }

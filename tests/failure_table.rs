@@ -1,0 +1,336 @@
+//! The failure table, row by row, as far as a stock client can meet it.
+//!
+//! Refused, TLS, certificate and closed early are in `failover_reqwest.rs`.
+
+mod common;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use common::{Edges, Fault, HOST, Mode, NameServer, Seen, World, asking, get};
+use sidestep::reqwest::ClientBuilderExt as _;
+use sidestep::{Outcome, Resolver, Standing};
+
+/// Nothing was held against anyone, and nobody was asked again.
+fn nothing_followed(world: &World) {
+    assert_eq!(world.journal.failures(), []);
+    assert_eq!(world.journal.count(|seen| *seen == Seen::Invalidated), 0);
+}
+
+/// A bind error is this machine's: no penalty, no lookup, no retry.
+#[tokio::test]
+async fn a_bind_error_says_nothing_about_the_address() {
+    let world = World::http(2).await;
+    // TEST-NET-1: no machine has it, so binding to it fails.
+    let nobody = IpAddr::from([192, 0, 2, 1]);
+    let client = world
+        .builder()
+        .local_address(nobody)
+        .sidestep(&world.resolver)
+        .build()
+        .unwrap();
+    let error = get(&client, &world.url()).await.unwrap_err();
+    assert!(error.is_connect(), "{error:?}");
+    nothing_followed(&world);
+    assert_eq!(world.queries(), 1);
+}
+
+/// Out of file descriptors, in a child process with a lowered limit.
+#[cfg(unix)]
+#[test]
+fn running_out_of_files_says_nothing_about_the_address() {
+    const CHILD: &str = "SIDESTEP_TEST_OUT_OF_FILES";
+    if std::env::var_os(CHILD).is_some() {
+        return out_of_files();
+    }
+    let this = std::env::current_exe().unwrap();
+    let child = std::process::Command::new(this)
+        .args([
+            "--exact",
+            "running_out_of_files_says_nothing_about_the_address",
+            "--nocapture",
+        ])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success(), "{said}");
+    let reached = String::from_utf8_lossy(&child.stdout).contains("met EMFILE");
+    assert!(reached, "{said}");
+}
+
+#[cfg(unix)]
+#[tokio::main(flavor = "current_thread")]
+async fn out_of_files() {
+    let world = World::http(2).await;
+    let client = world.client();
+    get(&client, &world.url()).await.unwrap();
+    let (_, most) = rlimit::Resource::NOFILE.get().unwrap();
+    rlimit::Resource::NOFILE.set(64, most).unwrap();
+    let hoard: Vec<std::fs::File> =
+        std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+    let error = get(&client, &world.url()).await.unwrap_err();
+    assert!(format!("{error:?}").contains("code: 24"), "{error:?}");
+    println!("met EMFILE");
+    nothing_followed(&world);
+    drop(hoard);
+    get(&client, &world.url())
+        .await
+        .expect("with files it goes on as before");
+    assert_eq!(world.queries(), 1);
+}
+
+/// A family without a route is a matter of this machine: the addresses are not blamed. Multicast
+/// addresses have no route for TCP, and no packet leaves.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn no_route_blames_no_address() {
+    let world = World::http(1).await;
+    world.dns.set(HOST, &["224.0.0.1".parse().unwrap()], 1800);
+    let error = get(&world.client(), &world.url()).await.unwrap_err();
+    assert!(error.is_connect(), "{error:?}");
+    nothing_followed(&world);
+    assert_eq!(world.journal.count(|seen| *seen == Seen::NoRoute), 1);
+}
+
+/// A caller that goes away early says nothing.
+#[tokio::test]
+async fn a_connect_dropped_early_says_nothing() {
+    let world = World::http(1).await;
+    world.edges.set(world.ips()[0], Mode::BlackHole).await;
+    let client = world.client();
+    let url = world.url();
+    let request = get(&client, &url);
+    let early = Duration::from_millis(50);
+    assert!(tokio::time::timeout(early, request).await.is_err());
+    nothing_followed(&world);
+}
+
+/// One that stays pending is a soft strike and a lookup; the total timeout drops it later.
+#[tokio::test]
+async fn a_connect_pending_for_long_is_a_soft_strike() {
+    let stalled = Duration::from_millis(200);
+    let world = World::of(Edges::http(1).await, |b| b.stalled_after(stalled)).await;
+    let dead = world.ips()[0];
+    world.edges.set(dead, Mode::BlackHole).await;
+    let client = world
+        .builder()
+        .timeout(Duration::from_millis(500))
+        .sidestep(&world.resolver)
+        .build()
+        .unwrap();
+    let error = get(&client, &world.url()).await.unwrap_err();
+    assert!(error.is_timeout(), "{error:?}");
+    assert_eq!(world.journal.failures(), [(dead, Outcome::Stalled)]);
+    assert_eq!(
+        world.standing(dead),
+        Standing::Recovering,
+        "soft: two strikes"
+    );
+    assert_eq!(world.journal.count(|seen| *seen == Seen::Invalidated), 1);
+}
+
+/// reqwest's `connect_timeout` drops the connect from outside of all layers: no error is seen.
+#[tokio::test]
+async fn a_connect_timeout_is_seen_as_a_strike_without_an_error() {
+    let stalled = Duration::from_millis(200);
+    let world = World::of(Edges::https(1).await, |b| b.stalled_after(stalled)).await;
+    let dead = world.ips()[0];
+    // TCP is up and TLS hangs: only the outer timeout can end it.
+    world.edges.set(dead, Mode::Hang).await;
+    let client = world
+        .builder()
+        .connect_timeout(Duration::from_millis(400))
+        .sidestep(&world.resolver)
+        .build()
+        .unwrap();
+    let error = get(&client, &world.url()).await.unwrap_err();
+    assert!(error.is_connect() && error.is_timeout(), "{error:?}");
+    assert_eq!(world.journal.failures(), [(dead, Outcome::Stalled)]);
+    assert_eq!(
+        world.edges.accepted(dead),
+        1,
+        "nothing is tried after the user's timeout"
+    );
+}
+
+/// An edge that accepts and then says nothing in TLS is given up, and the request goes elsewhere.
+#[tokio::test]
+async fn an_edge_that_hangs_in_tls_is_given_up_for_another() {
+    let world = World::of(Edges::https(2).await, |builder| {
+        builder
+            .stalled_after(Duration::from_millis(100))
+            .attempt_timeout(Duration::from_millis(300))
+    })
+    .await;
+    let dead = world.ips()[0];
+    world.edges.set(dead, Mode::Hang).await;
+    let client = world.client();
+    world
+        .get_until(&client, |world| world.is_penalised(dead))
+        .await;
+    let expected = [(dead, Outcome::Stalled), (dead, Outcome::TimedOut)];
+    assert_eq!(world.journal.failures(), expected);
+}
+
+/// All addresses moved while the old ones swallow packets: the request in flight is given up and
+/// dialled at the new address.
+#[tokio::test]
+async fn a_move_away_from_black_holes_costs_no_request() {
+    let world = World::of(Edges::http(4).await, |builder| {
+        builder
+            .stalled_after(Duration::from_millis(100))
+            .attempt_timeout(Duration::from_millis(400))
+    })
+    .await;
+    let ips = world.ips();
+    world.dns.set(HOST, &ips[..3], 1800);
+    let client = world.client();
+    get(&client, &world.url()).await.unwrap();
+    world.dns.set(HOST, &ips[3..], 1800);
+    for &ip in &ips[..3] {
+        world.edges.set(ip, Mode::BlackHole).await;
+    }
+    for _ in 0..5 {
+        assert!(
+            get(&client, &world.url())
+                .await
+                .unwrap()
+                .contains("127.0.0.5")
+        );
+    }
+}
+
+/// An unknown host: an error that says so, and no retry.
+#[tokio::test]
+async fn a_dns_error_is_told_as_such_and_penalises_nobody() {
+    let world = World::http(1).await;
+    let client = world.client();
+    let error = get(&client, &world.edges.url("nobody.test"))
+        .await
+        .unwrap_err();
+    assert!(error.is_connect() && error.is_dns(), "{error:?}");
+    let cause = std::iter::successors(std::error::Error::source(&error), |e| e.source())
+        .find_map(|cause| cause.downcast_ref::<sidestep::Error>())
+        .expect("our error is in the chain");
+    assert!(cause.is_not_found());
+    assert_eq!(
+        cause.to_string(),
+        "nobody.test: the name does not exist (NXDOMAIN)"
+    );
+    nothing_followed(&world);
+    assert_eq!(world.dns.queries("nobody.test", common::RecordType::A), 1);
+}
+
+/// The name server fails: the error names what was attempted, and nothing is held against anyone.
+#[tokio::test]
+async fn a_failing_name_server_is_told_as_such() {
+    for fault in [Fault::ServFail, Fault::Refused] {
+        let dns = NameServer::start().await;
+        dns.fault(fault);
+        let resolver = Resolver::builder().lookup(asking(&dns)).build().unwrap();
+        let error = resolver.resolve("edge.test").await.unwrap_err();
+        assert!(
+            !error.is_not_found() && !error.is_no_records(),
+            "{fault:?}: {error:?}"
+        );
+        assert_eq!(error.to_string(), "edge.test: the lookup failed");
+        assert!(std::error::Error::source(&error).is_some());
+    }
+}
+
+/// A penalty never adds delay when there is nothing else to dial.
+#[tokio::test]
+async fn a_single_address_is_dialled_though_it_is_penalised() {
+    let world = World::http(1).await;
+    let only = world.ips()[0];
+    let client = world.client();
+    world.edges.set(only, Mode::Refuse).await;
+    get(&client, &world.url()).await.unwrap_err();
+    assert!(world.is_penalised(only));
+    world.edges.set(only, Mode::Serve).await;
+    get(&client, &world.url())
+        .await
+        .expect("it is dialled at once");
+    assert_eq!(world.standing(only), Standing::Healthy);
+}
+
+/// A late report about an older answer does not end the newer one.
+#[tokio::test]
+async fn a_late_failure_does_not_harm_a_newer_answer() {
+    let stalled = Duration::from_millis(300);
+    let world = World::of(Edges::http(2).await, |b| b.stalled_after(stalled)).await;
+    let (old, new) = (world.ips()[0], world.ips()[1]);
+    world.dns.set(HOST, &[old], 1800);
+    world.edges.set(old, Mode::BlackHole).await;
+    let client = world.client();
+    let late = tokio::spawn({
+        let (client, url) = (client.clone(), world.url());
+        async move { tokio::time::timeout(Duration::from_secs(1), get(&client, &url)).await }
+    });
+    world.dns.asked(HOST, common::RecordType::A, 1).await;
+    world.journal.saw(|seen| *seen == Seen::Asked).await;
+    while world
+        .resolver
+        .snapshot()
+        .host(HOST)
+        .is_none_or(|host| host.addrs.is_empty())
+    {
+        tokio::task::yield_now().await;
+    }
+    // The name moves and is looked up again before the first connect is seen to hang.
+    world.dns.set(HOST, &[new], 1800);
+    world.resolver.invalidate(HOST);
+    get(&client, &world.url()).await.unwrap();
+    late.await.unwrap().expect_err("the first connect hangs");
+    assert_eq!(
+        world.journal.count(|seen| *seen == Seen::Invalidated),
+        1,
+        "only the one by hand"
+    );
+    assert_eq!(world.queries(), 2);
+}
+
+/// Under an HTTP proxy the name asked is the proxy's, and that is what is learned about.
+#[tokio::test]
+async fn under_a_proxy_the_proxys_addresses_are_learned_about() {
+    let world = World::http(2).await;
+    let dead = world.ips()[0];
+    world.edges.set(dead, Mode::Refuse).await;
+    let client = reqwest::Client::builder()
+        .proxy(reqwest::Proxy::http(world.url()).unwrap())
+        .pool_max_idle_per_host(0)
+        .tls_backend_preconfigured(world.edges.client_config())
+        .sidestep(&world.resolver)
+        .build()
+        .unwrap();
+    for _ in 0..200 {
+        get(&client, "http://origin.test/")
+            .await
+            .expect("the proxy's other edge answers");
+        if world.is_penalised(dead) {
+            break;
+        }
+    }
+    assert_eq!(world.journal.failures(), [(dead, Outcome::Failed)]);
+    assert_eq!(world.dns.queries("origin.test", common::RecordType::A), 0);
+}
+
+/// Overrides bypass the resolver: their failures blame nobody.
+#[tokio::test]
+async fn overrides_and_literals_ask_nobody_and_blame_nobody() {
+    let world = World::http(2).await;
+    let pinned = (world.ips()[0], world.edges.port()).into();
+    let client = world
+        .builder()
+        .resolve_to_addrs(HOST, &[pinned])
+        .sidestep(&world.resolver)
+        .build()
+        .unwrap();
+    get(&client, &world.url()).await.unwrap();
+    get(&client, &world.edges.url("127.0.0.3")).await.unwrap();
+    world.edges.set(world.ips()[0], Mode::Refuse).await;
+    get(&client, &world.url()).await.unwrap_err();
+    assert_eq!(world.dns.total(), 0);
+    nothing_followed(&world);
+}
