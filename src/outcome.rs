@@ -58,10 +58,7 @@ pub(crate) enum Blame {
 
 /// Whether a request that met this outcome may be dialled once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    not(feature = "reqwest"),
-    expect(dead_code, reason = "only retries ask")
-)]
+#[cfg(feature = "reqwest")]
 pub(crate) enum Again {
     /// The error goes to the caller.
     Never,
@@ -126,10 +123,7 @@ impl Outcome {
         matches!(self.blame(), Blame::Soft | Blame::Hard)
     }
 
-    #[cfg_attr(
-        not(feature = "reqwest"),
-        expect(dead_code, reason = "only retries ask")
-    )]
+    #[cfg(feature = "reqwest")]
     pub(crate) fn again(self) -> Again {
         match self {
             Self::Abandoned | Self::Connected | Self::Local | Self::NoRoute | Self::Unknown => {

@@ -1,4 +1,9 @@
 //! The same edges die under hyper-util's legacy client, with and without TLS.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and times itself"
+)]
 
 mod common;
 

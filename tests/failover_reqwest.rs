@@ -1,4 +1,9 @@
 //! Edges die; stock reqwest with `.sidestep()` does not notice.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and times itself"
+)]
 
 mod common;
 

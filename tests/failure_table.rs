@@ -1,6 +1,11 @@
 //! The failure table, row by row, as far as a stock client can meet it.
 //!
 //! Refused, TLS, certificate and closed early are in `failover_reqwest.rs`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and times itself"
+)]
 
 mod common;
 

@@ -155,7 +155,7 @@ impl Slot {
     /// Forgets a flight that will not land; returns the generation at which it was sent.
     pub(crate) fn remove(&mut self, flight: &Flight) -> Generation {
         let place = self.flights.iter().position(|other| other.is(flight));
-        place.map_or(Generation::default(), |place| {
+        place.map_or_else(Generation::default, |place| {
             self.flights.swap_remove(place).generation
         })
     }
@@ -254,6 +254,7 @@ impl Slot {
     }
 
     /// Whether a fresh answer is wanted and one may be had now, or is on its way.
+    #[cfg(feature = "reqwest")]
     pub(crate) fn expects_news(&self, now: Instant) -> bool {
         let suspect = self
             .generation_known()

@@ -89,7 +89,10 @@ impl Store {
         let host = slots.get_key_value(host)?.0.clone();
         let mut told = None;
         slots.compute(host, |held| match held {
-            None => Operation::Abort(told = None),
+            None => {
+                told = None;
+                Operation::Abort(())
+            }
             Some((_, held)) => {
                 let mut slot = held.slot.clone();
                 told = Some(change(&mut slot));

@@ -41,9 +41,15 @@ pub struct ConnectLayer {
     resolver: Resolver,
 }
 
-impl ConnectLayer {
-    pub(crate) fn new(resolver: Resolver) -> Self {
-        Self { resolver }
+impl Resolver {
+    /// Returns the layer that sees connects fail. Put it around a connector whose resolver this
+    /// is; see [`ConnectLayer`].
+    #[must_use]
+    pub fn connect_layer(&self) -> ConnectLayer {
+        self.shared().expect_slips();
+        ConnectLayer {
+            resolver: self.clone(),
+        }
     }
 }
 

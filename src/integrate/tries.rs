@@ -112,7 +112,7 @@ mod tests {
         for _ in 0..8 {
             assert!(tries.take(&uri.clone(), Kind::Connect));
         }
-        assert!(!tries.take(&uri.clone(), Kind::ClosedEarly));
+        assert!(!tries.take(&uri, Kind::ClosedEarly));
     }
 
     #[test]

@@ -23,7 +23,6 @@ use self::builder::Config;
 pub use self::future::{Addrs, ResponseFuture};
 pub(crate) use self::report::Ending;
 use crate::cache::{Cause, Store};
-use crate::connect::ConnectLayer;
 use crate::health::Book;
 use crate::host::{self, Parsed};
 use crate::lookup::Lookup;
@@ -86,6 +85,7 @@ impl Resolver {
     /// can't be read it asks the system by `getaddrinfo`, and logs so; never a public name
     /// server.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a test builds the defaults")]
     pub fn new() -> Self {
         Self::builder().build().expect("the defaults are valid")
     }
@@ -119,14 +119,6 @@ impl Resolver {
         Self {
             shared: Arc::new(shared),
         }
-    }
-
-    /// Returns the layer that sees connects fail. Put it around a connector whose resolver this
-    /// is; see [`ConnectLayer`].
-    #[must_use]
-    pub fn connect_layer(&self) -> ConnectLayer {
-        self.shared.layered.store(true, Ordering::Relaxed);
-        ConnectLayer::new(self.clone())
     }
 
     /// Looks a host up, or takes what is known of it.
@@ -249,6 +241,11 @@ impl Shared {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take(time::now())
+    }
+
+    /// Notes that a connector layer was made: from now on slips can be lost.
+    pub(crate) fn expect_slips(&self) {
+        self.layered.store(true, Ordering::Relaxed);
     }
 
     /// How often a connector has asked outside of any slip; see [`Event::SlipLost`].

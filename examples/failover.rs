@@ -1,0 +1,113 @@
+//! Kills CDN edges under three HTTP clients, side by side, and shows what their callers notice.
+//!
+//! ```sh
+//! cargo run --release --example failover
+//! cargo run --release --example failover -- --scenario black-holed --seconds 40
+//! cargo run --release --example failover -- --json
+//! ```
+//!
+//! Everything runs inside this process, on loopback: a name server, and for each client four edges of
+//! its own (127.0.0.2 to .5, one port) behind a name of its own, with a TTL of 30 minutes. A quarter
+//! into a scenario the edge dies that the client has dialled most. What is counted:
+//!
+//! - *requests*: one starts every 20 ms (`--rate`), whatever became of the earlier ones, each on a new
+//!   connection. *failed* ones ended in an error; those not even sent, because 64 were in flight
+//!   already, are failed too (and counted apart as `shed`).
+//! - *hung*: still without an answer one second after the last one started; not in *failed*.
+//! - *p50*, *p99*, *worst*: from the start of a request to the last byte or the error. A hung request
+//!   counts with the time it has hung, so these are then lower bounds. Shed ones have no time.
+//! - *dead dials*: connects begun by requests to an address while it is dead, as hyper-util's own
+//!   log tells them. `dials` are all of them in that time.
+//! - *DNS queries*: those for the client's name, A and AAAA, over the whole scenario.
+
+#[path = "failover/args.rs"]
+mod args;
+#[path = "failover/chart.rs"]
+mod chart;
+#[path = "failover/clients.rs"]
+mod clients;
+#[path = "failover/clock.rs"]
+mod clock;
+#[path = "failover/dials.rs"]
+mod dials;
+#[path = "../tests/common/edge.rs"]
+mod edge;
+#[path = "failover/load.rs"]
+mod load;
+#[path = "../tests/common/name_server.rs"]
+mod name_server;
+#[path = "failover/report.rs"]
+mod report;
+#[path = "failover/scenario.rs"]
+mod scenario;
+#[path = "failover/screen.rs"]
+mod screen;
+#[path = "failover/stand.rs"]
+mod stand;
+#[path = "failover/summary.rs"]
+mod summary;
+
+use std::error::Error;
+
+use clap::Parser as _;
+use futures_util::future::{join_all, try_join_all};
+
+use crate::args::Args;
+use crate::clients::Client;
+use crate::dials::Dials;
+use crate::name_server::NameServer;
+use crate::scenario::{Plan, Scenario};
+use crate::screen::Screen;
+use crate::stand::{Stand, World};
+
+/// What a scenario came to, one row for each client.
+struct Outcome {
+    scenario: Scenario,
+    plan: Plan,
+    rows: Vec<stand::Row>,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+    let args = Args::parse();
+    let world = World {
+        dials: Dials::watch(),
+        dns: NameServer::start().await,
+    };
+    if !args.json {
+        println!("{}\n", report::foreword(&args));
+    }
+    let screen = Screen::new(&args);
+    let mut outcomes = Vec::new();
+    for scenario in args.scenarios() {
+        outcomes.push(play(scenario, &args, &world, &screen).await?);
+    }
+    screen.clear();
+    let svg = chart::draw(&outcomes)?;
+    match args.json {
+        true => println!("{}", report::json(&outcomes, &svg)?),
+        false => println!("{}", report::table(&outcomes, &svg)),
+    }
+    Ok(())
+}
+
+/// Plays one scenario through all clients at once.
+async fn play(
+    scenario: Scenario,
+    args: &Args,
+    world: &World,
+    screen: &Screen,
+) -> Result<Outcome, Box<dyn Error + Send + Sync>> {
+    let plan = Plan::new(scenario, args);
+    screen.begin(scenario);
+    let stands = Client::ALL.map(|client| Stand::build(client, scenario, world));
+    let stands = try_join_all(stands).await?;
+    let begin = clock::now();
+    let runs = stands.iter().map(|stand| stand.run(&plan, begin, screen));
+    let rows = join_all(runs).await;
+    Ok(Outcome {
+        scenario,
+        plan,
+        rows,
+    })
+}

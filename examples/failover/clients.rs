@@ -1,0 +1,98 @@
+//! The three clients that are compared.
+
+use std::error::Error;
+use std::net::SocketAddr;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use rustls::ClientConfig;
+use sidestep::reqwest::ClientBuilderExt as _;
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// One way to build a `reqwest::Client`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Client {
+    /// Asks DNS at every connect and caches nothing, as `getaddrinfo` does.
+    Plain,
+    /// As with reqwest's `hickory-dns` feature, whose cache keeps to the TTL.
+    Hickory,
+    /// Ours.
+    Sidestep,
+}
+
+impl Client {
+    pub(crate) const ALL: [Self; 3] = [Self::Plain, Self::Hickory, Self::Sidestep];
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Plain => "reqwest, DNS every time",
+            Self::Hickory => "reqwest + hickory-dns",
+            Self::Sidestep => "reqwest + sidestep",
+        }
+    }
+
+    /// Returns the name that only this client asks for, so that its queries can be told apart.
+    pub(crate) fn host(self) -> &'static str {
+        match self {
+            Self::Plain => "plain.edge.test",
+            Self::Hickory => "hickory.edge.test",
+            Self::Sidestep => "sidestep.edge.test",
+        }
+    }
+
+    /// Builds the client on the lab's name server and authority, with no other setting.
+    pub(crate) fn build(
+        self,
+        dns: SocketAddr,
+        tls: ClientConfig,
+    ) -> Result<reqwest::Client, Failure> {
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .pool_max_idle_per_host(0) // a new connection for each request
+            .no_proxy();
+        let client = match self {
+            Self::Plain => client.dns_resolver(Hickory::new(dns, Some(0))?),
+            Self::Hickory => client.dns_resolver(Hickory::new(dns, None)?),
+            Self::Sidestep => {
+                let lookup = sidestep::lookup::Dns::with_servers([dns])?;
+                let resolver = sidestep::Resolver::builder().lookup(lookup).build()?;
+                client.sidestep(&resolver)
+            }
+        };
+        Ok(client.build()?)
+    }
+}
+
+/// hickory as reqwest's `hickory-dns` feature builds it, but for the name server.
+#[derive(Clone)]
+struct Hickory(TokioResolver);
+
+impl Hickory {
+    fn new(dns: SocketAddr, cache_size: Option<u64>) -> Result<Self, Failure> {
+        let mut server = NameServerConfig::udp_and_tcp(dns.ip());
+        for connection in &mut server.connections {
+            connection.port = dns.port();
+        }
+        let config = ResolverConfig::from_name_servers(vec![server]);
+        let provider = TokioRuntimeProvider::default();
+        let mut builder = TokioResolver::builder_with_config(config, provider);
+        let options = builder.options_mut();
+        options.ip_strategy = LookupIpStrategy::Ipv6AndIpv4;
+        options.cache_size = cache_size.unwrap_or(options.cache_size);
+        Ok(Self(builder.build()?))
+    }
+}
+
+impl Resolve for Hickory {
+    fn resolve(&self, name: Name) -> Resolving {
+        let Self(resolver) = self.clone();
+        Box::pin(async move {
+            let answer = resolver.lookup_ip(name.as_str()).await?;
+            let addrs: Vec<_> = answer.iter().map(|ip| SocketAddr::new(ip, 0)).collect();
+            Ok(Box::new(addrs.into_iter()) as Addrs)
+        })
+    }
+}

@@ -1,0 +1,133 @@
+//! A steady load: a request starts every period, whatever became of the earlier ones.
+
+use std::time::{Duration, Instant};
+
+use indicatif::ProgressBar;
+use tokio::task::JoinSet;
+use tokio::time::{Instant as TokioInstant, MissedTickBehavior, interval_at, timeout_at};
+
+use crate::clock;
+use crate::scenario::Plan;
+
+/// Requests of one client that may be in flight at once; more are not sent.
+const IN_FLIGHT: usize = 64;
+/// How long after the last start a request may still end without counting as hung.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Answered,
+    Failed,
+    /// Not sent, because too many were in flight.
+    Shed,
+    /// Without an answer when the scenario was over.
+    Hung,
+}
+
+/// One request, its times counted from the start of the scenario.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
+    pub(crate) at: Duration,
+    pub(crate) took: Duration,
+    pub(crate) end: End,
+}
+
+/// Sends `client` to `url` all through the plan and tells `bar` how it goes.
+pub(crate) async fn drive(
+    client: &reqwest::Client,
+    url: &str,
+    plan: &Plan,
+    begin: Instant,
+    bar: &ProgressBar,
+) -> Vec<Request> {
+    let mut load = Load::new(begin);
+    let mut ticks = interval_at(begin.into(), plan.period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    while load.requests.len() < plan.requests() {
+        tokio::select! {
+            _ = ticks.tick() => load.start(client, url),
+            Some(done) = load.tasks.join_next() => load.note(done.expect("no request panics")),
+        }
+        if !bar.is_hidden() {
+            bar.set_message(load.words());
+        }
+    }
+    load.finish().await
+}
+
+/// The requests so far, and those in flight.
+struct Load {
+    begin: Instant,
+    requests: Vec<Request>,
+    tasks: JoinSet<(usize, End, Instant)>,
+}
+
+impl Load {
+    fn new(begin: Instant) -> Self {
+        let (requests, tasks) = (Vec::new(), JoinSet::new());
+        Self {
+            begin,
+            requests,
+            tasks,
+        }
+    }
+
+    fn start(&mut self, client: &reqwest::Client, url: &str) {
+        let at = clock::now() - self.begin;
+        let full = self.tasks.len() >= IN_FLIGHT;
+        let end = if full { End::Shed } else { End::Hung };
+        let took = Duration::ZERO;
+        self.requests.push(Request { at, took, end });
+        if !full {
+            let (index, request) = (self.requests.len() - 1, client.get(url));
+            self.tasks.spawn(async move {
+                let end = send(request).await;
+                (index, end, clock::now())
+            });
+        }
+    }
+
+    fn note(&mut self, (index, end, ended): (usize, End, Instant)) {
+        let request = &mut self.requests[index];
+        request.took = ended - self.begin - request.at;
+        request.end = end;
+    }
+
+    /// Waits for the last requests; those that stay in flight have hung until now.
+    async fn finish(mut self) -> Vec<Request> {
+        let patience = TokioInstant::from(clock::now() + GRACE);
+        while let Ok(Some(done)) = timeout_at(patience, self.tasks.join_next()).await {
+            self.note(done.expect("no request panics"));
+        }
+        let now = clock::now() - self.begin;
+        let hung = |request: &&mut Request| request.end == End::Hung;
+        for request in self.requests.iter_mut().filter(hung) {
+            request.took = now - request.at;
+        }
+        self.requests
+    }
+
+    fn words(&self) -> String {
+        let count = |end| {
+            self.requests
+                .iter()
+                .filter(|request| request.end == end)
+                .count()
+        };
+        let answered = count(End::Answered);
+        let failed = count(End::Failed) + count(End::Shed);
+        format!(
+            "{answered:>5} answered  {failed:>5} failed  {:>3} waiting",
+            self.tasks.len()
+        )
+    }
+}
+
+async fn send(request: reqwest::RequestBuilder) -> End {
+    let answer = async { request.send().await?.error_for_status()?.bytes().await };
+    match answer.await {
+        Ok(_) => End::Answered,
+        Err(_) => End::Failed,
+    }
+}

@@ -1,0 +1,121 @@
+//! What the lab says: before it runs, and in the end.
+
+use std::path::Path;
+
+use comfy_table::presets::UTF8_FULL;
+use comfy_table::{CellAlignment, Table};
+use serde_json::json;
+
+use crate::Outcome;
+use crate::args::Args;
+use crate::summary::Summary;
+
+/// Tells in plain words what is about to be shown.
+pub(crate) fn foreword(args: &Args) -> String {
+    let count = args.scenarios().len();
+    let (seconds, rate) = (args.seconds, args.rate);
+    let scenarios = if count == 1 { "scenario" } else { "scenarios" };
+    format!(
+        "\
+A CDN has four edges behind one name. One of them dies. What do callers notice?
+
+Three clients run side by side, each against edges of its own, {rate} requests a second each, every
+request on a new connection. A DNS answer is good for 30 minutes. After {dies:.1} s the edge dies that
+the client has dialled most: {count} {scenarios} of {seconds} s, all on loopback inside this process.",
+        dies = seconds as f64 / 4.0,
+    )
+}
+
+/// Renders all results for a terminal.
+pub(crate) fn table(outcomes: &[Outcome], svg: &Path) -> String {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL).set_header(HEADER);
+    for column in table.column_iter_mut().skip(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    for outcome in outcomes {
+        table.add_row(cells(outcome));
+    }
+    let returns = outcomes
+        .iter()
+        .flat_map(summaries)
+        .filter_map(|s| returned(&s));
+    let returns: String = returns.collect();
+    format!("{table}\n{NOTES}{returns}\nTimeline: {}", svg.display())
+}
+
+/// Renders all results as one JSON object.
+pub(crate) fn json(outcomes: &[Outcome], svg: &Path) -> serde_json::Result<String> {
+    let results: Vec<_> = outcomes.iter().flat_map(summaries).collect();
+    serde_json::to_string(&json!({ "results": results, "svg": svg }))
+}
+
+const HEADER: [&str; 10] = [
+    "scenario",
+    "client",
+    "requests",
+    "failed",
+    "hung",
+    "p50",
+    "p99",
+    "worst",
+    "dead dials",
+    "DNS queries",
+];
+
+const NOTES: &str = "\
+failed: errors, and requests not sent because 64 were waiting already.
+hung: no answer when the scenario was over (age of the oldest); p50, p99 and worst hold their ages.
+dead dials: connects begun to a dead address, and their share of all connects in that time.
+";
+
+/// Returns the cells of one scenario, each with a line for each client.
+fn cells(outcome: &Outcome) -> Vec<String> {
+    let rows: Vec<_> = summaries(outcome).collect();
+    let lines = |show: fn(&Summary) -> String| {
+        let lines: Vec<_> = rows.iter().map(show).collect();
+        lines.join("\n")
+    };
+    vec![
+        outcome.scenario.words().0,
+        lines(|row| row.client.to_owned()),
+        lines(|row| row.requests.to_string()),
+        lines(|row| row.failed.to_string()),
+        lines(hung),
+        lines(|row| time(row.p50_ms)),
+        lines(|row| time(row.p99_ms)),
+        lines(|row| time(row.worst_ms)),
+        lines(|row| format!("{} ({:.1} %)", row.dead_dials, row.dead_dials_percent)),
+        lines(|row| row.dns_queries.to_string()),
+    ]
+}
+
+pub(crate) fn summaries(outcome: &Outcome) -> impl Iterator<Item = Summary> {
+    let summary = |row| Summary::new(outcome.scenario, &outcome.plan, row);
+    outcome.rows.iter().map(summary)
+}
+
+fn hung(row: &Summary) -> String {
+    match row.hung {
+        0 => "0".to_owned(),
+        n => format!("{n} ({:.1} s)", row.hung_oldest_s),
+    }
+}
+
+/// Says how many requests went to an edge that came back.
+fn returned(row: &Summary) -> Option<String> {
+    let served = row.served_after_return?;
+    let client = row.client;
+    Some(format!(
+        "came back: the edge then answered {served} requests of {client}.\n"
+    ))
+}
+
+/// Renders milliseconds with a unit that fits.
+pub(crate) fn time(ms: f64) -> String {
+    match ms {
+        ms if ms < 10.0 => format!("{ms:.1} ms"),
+        ms if ms < 1000.0 => format!("{ms:.0} ms"),
+        ms => format!("{:.1} s", ms / 1000.0),
+    }
+}

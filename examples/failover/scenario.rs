@@ -1,0 +1,112 @@
+//! How an edge can die, and when.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::args::Args;
+use crate::edge::{Mode, Scheme};
+
+/// What happens to the edges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Scenario {
+    /// One of four edges refuses connections
+    Refuses,
+    /// One of four edges swallows packets: a connect to it never ends
+    BlackHoled,
+    /// One of four edges accepts, then resets in the TLS handshake
+    TlsReset,
+    /// One of four edges shows another tenant's certificate
+    WrongCertificate,
+    /// One of four edges accepts and closes at once (plain HTTP)
+    AcceptsAndCloses,
+    /// DNS has four new addresses, and the old edges refuse
+    Moved,
+    /// One of four edges refuses, then serves again
+    ComesBack,
+}
+
+impl Scenario {
+    /// Returns the name, as the command line takes it, and what happens in it.
+    pub(crate) fn words(self) -> (String, String) {
+        let value = self.to_possible_value().expect("no scenario is hidden");
+        let help = value.get_help().map(ToString::to_string);
+        (value.get_name().to_owned(), help.unwrap_or_default())
+    }
+
+    pub(crate) fn scheme(self) -> Scheme {
+        match self {
+            Self::AcceptsAndCloses => Scheme::Http,
+            Self::Refuses | Self::BlackHoled | Self::TlsReset => Scheme::Https,
+            Self::WrongCertificate | Self::Moved | Self::ComesBack => Scheme::Https,
+        }
+    }
+
+    /// Returns what a dead edge does.
+    pub(crate) fn death(self) -> Mode {
+        match self {
+            Self::Refuses | Self::Moved | Self::ComesBack => Mode::Refuse,
+            Self::BlackHoled => Mode::BlackHole,
+            Self::TlsReset => Mode::TlsReset,
+            Self::WrongCertificate => Mode::WrongCertificate,
+            Self::AcceptsAndCloses => Mode::AcceptAndClose,
+        }
+    }
+
+    /// Returns the addresses that are in DNS at first.
+    pub(crate) fn old_ips(self) -> Vec<IpAddr> {
+        loopback(2..=5)
+    }
+
+    /// Returns the addresses that replace them, where they move.
+    pub(crate) fn new_ips(self) -> Vec<IpAddr> {
+        match self {
+            Self::Moved => loopback(6..=9),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn loopback(last: impl Iterator<Item = u8>) -> Vec<IpAddr> {
+    last.map(|last| Ipv4Addr::new(127, 0, 0, last).into())
+        .collect()
+}
+
+/// When things happen, from the start of the scenario.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) dies_at: Duration,
+    pub(crate) returns_at: Option<Duration>,
+    pub(crate) ends_at: Duration,
+    /// Time between the starts of two requests of one client.
+    pub(crate) period: Duration,
+}
+
+impl Plan {
+    pub(crate) fn new(scenario: Scenario, args: &Args) -> Self {
+        let ends_at = Duration::from_secs(args.seconds);
+        let period = Duration::from_secs(1) / args.rate;
+        // Between two starts: a request caught in the act would see a reset, which a black hole
+        // does not send, and tell its client too much.
+        let between = |at| at + period / 2;
+        Self {
+            dies_at: between(ends_at / 4),
+            returns_at: (scenario == Scenario::ComesBack).then(|| between(ends_at / 2)),
+            ends_at,
+            period,
+        }
+    }
+
+    /// Returns how many requests each client starts.
+    pub(crate) fn requests(&self) -> usize {
+        (self.ends_at.as_secs_f64() / self.period.as_secs_f64()).round() as usize
+    }
+
+    /// Returns when no edge is dead any more, or the end.
+    pub(crate) fn heals_at(&self) -> Duration {
+        self.returns_at.unwrap_or(self.ends_at)
+    }
+}

@@ -1,0 +1,59 @@
+//! What is shown on stderr while the lab runs.
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::args::Args;
+use crate::clients::Client;
+use crate::scenario::Scenario;
+
+/// A line for the whole run and one for each client; silent where stderr is no terminal.
+pub(crate) struct Screen {
+    lines: MultiProgress,
+    run: ProgressBar,
+    clients: [ProgressBar; 3],
+}
+
+impl Screen {
+    pub(crate) fn new(args: &Args) -> Self {
+        let target = match args.json {
+            true => ProgressDrawTarget::hidden(),
+            false => ProgressDrawTarget::stderr(),
+        };
+        let lines = MultiProgress::with_draw_target(target);
+        let run = lines.add(ProgressBar::new(args.scenarios().len() as u64));
+        run.set_style(style("scenario {pos} of {len}: {msg} ({elapsed})"));
+        let clients = Client::ALL.map(|client| {
+            let line = lines.add(ProgressBar::no_length());
+            line.set_style(style("  {prefix:<24} {msg}"));
+            line.with_prefix(client.title())
+        });
+        Self {
+            lines,
+            run,
+            clients,
+        }
+    }
+
+    /// Names the scenario that begins.
+    pub(crate) fn begin(&self, scenario: Scenario) {
+        let (name, happens) = scenario.words();
+        self.run.inc(1);
+        self.run.set_message(format!("{name}. {happens}"));
+    }
+
+    /// Returns the line of `client`.
+    pub(crate) fn of(&self, client: Client) -> &ProgressBar {
+        let place = Client::ALL.iter().position(|&other| other == client);
+        &self.clients[place.expect("every client has a line")]
+    }
+
+    /// Takes everything off the screen.
+    pub(crate) fn clear(&self) {
+        // A terminal that cannot be cleared keeps the lines; no harm.
+        let _: std::io::Result<()> = self.lines.clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is well formed")
+}

@@ -1,0 +1,213 @@
+//! The rooms of the crate: imports point down.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and times itself"
+)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use syn::visit::{self, Visit};
+
+/// Each room and the rooms it may import from. What stands lower imports nothing above it.
+const ROOMS: &[(&str, &[&str])] = &[
+    // Words.
+    ("time", &[]),
+    ("error", &[]),
+    ("host", &[]),
+    // Rules: pure, told the time and the dice.
+    ("ttl", &[]),
+    ("backoff", &[]),
+    ("recheck", &["backoff"]),
+    ("outcome", &["error"]),
+    ("penalty", &["backoff", "outcome"]),
+    ("order", &["penalty"]),
+    ("blame", &["order"]),
+    // Memory.
+    (
+        "cache",
+        &["backoff", "error", "host", "order", "recheck", "ttl"],
+    ),
+    ("health", &["host", "order", "outcome", "penalty"]),
+    // Slip, ask, tell.
+    ("attempt", &["cache", "host", "order"]),
+    ("lookup", &["error", "order"]),
+    ("observe", &["cache", "error", "outcome"]),
+    // Join.
+    (
+        "resolver",
+        &[
+            "attempt", "blame", "cache", "error", "health", "host", "lookup", "observe", "order",
+            "outcome", "penalty", "recheck", "time", "ttl",
+        ],
+    ),
+    // Act.
+    (
+        "connect",
+        &["attempt", "error", "outcome", "resolver", "time"],
+    ),
+    ("integrate", &["connect", "error", "outcome", "resolver"]),
+];
+
+/// Names at the root of the crate, and the room each comes from.
+const ROOT: &[(&str, &str)] = &[
+    ("Error", "error"),
+    ("InvalidConfig", "error"),
+    ("Outcome", "outcome"),
+    ("Lookup", "lookup"),
+    ("Answer", "lookup"),
+    ("Resolver", "resolver"),
+    ("Builder", "resolver"),
+    ("Event", "observe"),
+];
+
+#[test]
+fn imports_point_down() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for (room, allowed) in ROOMS {
+        for imported in imports_of(&src, room) {
+            if imported != *room && !allowed.contains(&imported.as_str()) {
+                wrong.push(format!("{room} imports {imported}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The table itself points down.
+#[test]
+fn the_table_has_no_way_up() {
+    for (place, (room, allowed)) in ROOMS.iter().enumerate() {
+        for below in *allowed {
+            let found = ROOMS[..place].iter().any(|(other, _)| other == below);
+            assert!(found, "{room} imports {below}, which is not below it");
+        }
+    }
+}
+
+#[test]
+fn every_room_is_in_the_table() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let rooms: BTreeSet<_> = fs::read_dir(src)
+        .unwrap()
+        .map(|entry| {
+            entry
+                .unwrap()
+                .path()
+                .file_stem()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned()
+        })
+        .filter(|room| room != "lib")
+        .collect();
+    let table: BTreeSet<_> = ROOMS.iter().map(|(room, _)| (*room).to_owned()).collect();
+    assert_eq!(rooms, table);
+}
+
+/// The clock has one door, and tasks are spawned in one file.
+#[test]
+fn the_clock_and_the_spawn_have_one_door() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    walk(&src, &mut files);
+    let holding = |text: &str| -> Vec<String> {
+        let holds = |path: &&std::path::PathBuf| {
+            let source = fs::read_to_string(path).unwrap();
+            source.split("#[cfg(test)]").next().unwrap().contains(text)
+        };
+        let name = |path: &std::path::PathBuf| {
+            path.strip_prefix(&src)
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .replace('\\', "/")
+        };
+        files.iter().filter(holds).map(name).collect()
+    };
+    assert_eq!(holding("Instant::now()"), ["time.rs"]);
+    assert_eq!(holding(".spawn("), ["resolver/refresh.rs"]);
+    assert!(holding("tokio::spawn(").is_empty());
+}
+
+fn imports_of(src: &Path, room: &str) -> BTreeSet<String> {
+    let mut files = Vec::new();
+    walk(&src.join(room), &mut files);
+    let single = src.join(room).with_extension("rs");
+    files.extend(single.exists().then_some(single));
+    assert!(!files.is_empty(), "the room {room} has no file");
+    let mut found = Imports::default();
+    for file in files {
+        let source = fs::read_to_string(&file).unwrap();
+        found.visit_file(&syn::parse_file(&source).unwrap());
+    }
+    found.0
+}
+
+fn walk(dir: &Path, files: &mut Vec<std::path::PathBuf>) {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return;
+    };
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            walk(&path, files);
+        } else {
+            files.push(path);
+        }
+    }
+}
+
+/// First segments after `crate::`, in `use` items and in paths; tests may import what they like.
+#[derive(Default)]
+struct Imports(BTreeSet<String>);
+
+impl Imports {
+    fn note(&mut self, name: &str) {
+        let room = ROOT
+            .iter()
+            .find(|(item, _)| *item == name)
+            .map_or(name, |(_, room)| room);
+        self.0.insert(room.to_owned());
+    }
+
+    fn after_crate(&mut self, tree: &syn::UseTree) {
+        match tree {
+            syn::UseTree::Path(path) => self.note(&path.ident.to_string()),
+            syn::UseTree::Name(name) => self.note(&name.ident.to_string()),
+            syn::UseTree::Rename(rename) => self.note(&rename.ident.to_string()),
+            syn::UseTree::Group(group) => {
+                group.items.iter().for_each(|tree| self.after_crate(tree))
+            }
+            syn::UseTree::Glob(_) => panic!("a glob hides what is imported"),
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Imports {
+    fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
+        if module.ident != "tests" {
+            visit::visit_item_mod(self, module);
+        }
+    }
+
+    fn visit_use_tree(&mut self, tree: &'ast syn::UseTree) {
+        match tree {
+            syn::UseTree::Path(path) if path.ident == "crate" => self.after_crate(&path.tree),
+            _ => visit::visit_use_tree(self, tree),
+        }
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let mut segments = path.segments.iter();
+        if segments.next().is_some_and(|first| first.ident == "crate")
+            && let Some(second) = segments.next()
+        {
+            self.note(&second.ident.to_string());
+        }
+        visit::visit_path(self, path);
+    }
+}

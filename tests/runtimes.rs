@@ -1,0 +1,126 @@
+//! One resolver, several runtimes: one after another, side by side, shut down in the middle.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and times itself"
+)]
+
+mod common;
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use common::{HOST, NameServer, RecordType, asking};
+use sidestep::Resolver;
+use tokio::runtime::{Builder, Runtime};
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn served() -> (NameServer, Resolver) {
+    let dns = NameServer::start_in_background();
+    dns.set(HOST, &[[192, 0, 2, 1].into()], 60);
+    let resolver = Resolver::builder().lookup(asking(&dns)).build().unwrap();
+    (dns, resolver)
+}
+
+/// A `static` may hold it; it is made outside of any runtime.
+#[test]
+fn a_static_resolver_is_made_outside_of_a_runtime() {
+    static RESOLVER: LazyLock<Resolver> = LazyLock::new(Resolver::new);
+    LazyLock::force(&RESOLVER);
+    let resolved = runtime().block_on(RESOLVER.resolve("localhost"));
+    assert!(!resolved.unwrap().addrs().is_empty());
+}
+
+/// What belongs to a runtime ends with it, and the next one starts afresh.
+#[test]
+fn runtimes_one_after_another() {
+    let (dns, resolver) = served();
+    for asked in 1..=20 {
+        let runtime = runtime();
+        runtime.block_on(resolver.resolve(HOST)).unwrap();
+        assert_eq!(dns.queries(HOST, RecordType::A), asked);
+        resolver.invalidate(HOST);
+        drop(runtime);
+    }
+}
+
+#[test]
+fn runtimes_side_by_side() {
+    let (dns, resolver) = served();
+    std::thread::scope(|threads| {
+        for _ in 0..8 {
+            threads.spawn(|| {
+                runtime().block_on(async {
+                    for _ in 0..50 {
+                        resolver.resolve(HOST).await.unwrap();
+                        resolver.invalidate(HOST);
+                    }
+                });
+            });
+        }
+    });
+    assert!(dns.queries(HOST, RecordType::A) > 0);
+}
+
+/// A lookup in the air on a runtime that was shut down, or that nobody drives any more, is none
+/// for the others.
+#[test]
+fn a_runtime_ends_in_the_middle_of_a_lookup() {
+    let (dns, resolver) = served();
+    dns.hold();
+    let (stopped, standing_still) = (runtime(), runtime());
+    for runtime in [&stopped, &standing_still] {
+        let early = resolver.clone();
+        let waiter = runtime.spawn(async move { early.resolve(HOST).await });
+        let asked = dns.queries(HOST, RecordType::A);
+        runtime.block_on(dns.asked(HOST, RecordType::A, asked + 1));
+        assert!(!waiter.is_finished());
+    }
+    drop(stopped);
+    dns.release();
+    let next = runtime();
+    let resolved = next.block_on(async {
+        tokio::time::timeout(Duration::from_secs(20), resolver.resolve(HOST)).await
+    });
+    resolved
+        .expect("it does not hang")
+        .expect("it is asked again");
+    drop(standing_still);
+}
+
+/// Multi-thread runtimes too, and blocking clients, which have a runtime of their own.
+#[test]
+fn blocking_clients_and_async_ones_share_a_resolver() {
+    use sidestep::reqwest::ClientBuilderExt as _;
+
+    let (dns, resolver) = served();
+    let lab = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let edges = lab.block_on(common::Edges::http(2));
+    dns.set(HOST, &edges.ips(), 60);
+    resolver.invalidate(HOST);
+    let url = edges.url(HOST);
+    let blocking = std::thread::spawn({
+        let (resolver, url) = (resolver.clone(), url.clone());
+        move || {
+            let builder = reqwest::Client::builder().no_proxy().sidestep(&resolver);
+            let builder = builder.tls_backend_preconfigured(edges.client_config());
+            let client = reqwest::blocking::ClientBuilder::from(builder)
+                .build()
+                .unwrap();
+            client.get(&url).send().unwrap().text().unwrap();
+            edges
+        }
+    });
+    let edges = blocking.join().unwrap();
+    let builder = reqwest::Client::builder().tls_backend_preconfigured(edges.client_config());
+    let client = builder.no_proxy().sidestep(&resolver).build().unwrap();
+    lab.block_on(common::get(&client, &url)).unwrap();
+    assert_eq!(dns.queries(HOST, RecordType::A), 1);
+}
