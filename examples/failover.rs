@@ -22,6 +22,8 @@
 
 #[path = "failover/args.rs"]
 mod args;
+#[path = "failover/bars.rs"]
+mod bars;
 #[path = "failover/chart.rs"]
 mod chart;
 #[path = "failover/clients.rs"]
@@ -87,6 +89,10 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     match args.json {
         true => println!("{}", report::json(&outcomes, &svg)?),
         false => println!("{}", report::table(&outcomes, &svg)),
+    }
+    let missed = bars::missed(&outcomes);
+    if args.check && !missed.is_empty() {
+        return Err(format!("sidestep broke its promise: {}", missed.join("; ")).into());
     }
     Ok(())
 }

@@ -93,3 +93,7 @@ pub mod future {
     pub use crate::connect::ResponseFuture as Connecting;
     pub use crate::resolver::{Addrs, ResponseFuture};
 }
+
+#[cfg(all(doctest, feature = "hickory", feature = "reqwest"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -20,6 +20,10 @@ pub(crate) struct Args {
     /// Prints one JSON object on stdout, and nothing else
     #[arg(long)]
     pub(crate) json: bool,
+    /// Ends with an error when sidestep did not keep a promise: requests failed, one took too long,
+    /// or (from a minute of death on) too many dials went to the dead edge
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 impl Args {

@@ -105,6 +105,11 @@ impl Plan {
         (self.ends_at.as_secs_f64() / self.period.as_secs_f64()).round() as usize
     }
 
+    /// Returns how long an edge is dead.
+    pub(crate) fn dead_for(&self) -> Duration {
+        self.heals_at().saturating_sub(self.dies_at)
+    }
+
     /// Returns when no edge is dead any more, or the end.
     pub(crate) fn heals_at(&self) -> Duration {
         self.returns_at.unwrap_or(self.ends_at)

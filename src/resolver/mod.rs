@@ -33,7 +33,7 @@ use crate::{Error, Outcome, time};
 /// A DNS resolver that caches, shuffles, and learns from connects which addresses are dead.
 ///
 /// It is a `tower::Service<Name>` for hyper-util's `HttpConnector`, and with the feature
-/// `reqwest` a [`reqwest::dns::Resolve`](::reqwest::dns::Resolve). Together with its
+/// `reqwest` a [`reqwest::dns::Resolve`]. Together with its
 /// [`connect_layer`](Self::connect_layer) it sees connects fail and acts on it.
 ///
 /// # Cloning
@@ -160,7 +160,7 @@ impl Resolver {
 
     /// Tells the resolver what a dial of yours came to.
     ///
-    /// For connectors under a [`ConnectLayer`] this is done for you. An address that is not among
+    /// For connectors under a [`ConnectLayer`](crate::ConnectLayer) this is done for you. An address that is not among
     /// the host's known ones is left out of account.
     ///
     /// # Examples
