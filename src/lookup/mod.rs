@@ -32,12 +32,12 @@
 //!     }
 //! }
 //!
-//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let resolver = sidestep::Resolver::builder().lookup(Registry).build()?;
 //! assert_eq!(resolver.resolve("api.internal").await?.addrs(), [IpAddr::from([10, 0, 0, 7])]);
 //! # Ok(())
-//! # })
-//! # as Result<(), Box<dyn std::error::Error>>
+//! # }
 //! ```
 
 #[cfg(feature = "hickory")]

@@ -50,13 +50,13 @@ use crate::{Error, Outcome, time};
 /// # Examples
 ///
 /// ```
-/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), sidestep::Error> {
 /// let resolver = sidestep::Resolver::new();
 /// let resolved = resolver.resolve("localhost").await?;
 /// assert!(resolved.addrs().iter().all(|addr| addr.is_loopback()));
-/// # Ok::<(), sidestep::Error>(())
-/// # })?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone)]
 pub struct Resolver {
