@@ -5,30 +5,39 @@
 //! the preferred one has failed to its end.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::order::Family;
 
-/// Returns the addresses that must have failed when the list ended in a connection to `winner`.
-///
-/// Every address before the winner in the winner's own family was dialled and failed. When the
-/// second lane won (IPv4-mapped addresses), the head of the first lane was dialled too, and has
-/// had 300 ms in which it did not answer. Of two true families nothing is said about the other
-/// one: a connector bound to a local address never dials it.
+/// Returns the addresses that must have failed when the list ended in a connection to `winner`:
+/// those before it in its own family.
 pub(crate) fn losers(dealt: &[IpAddr], winner: IpAddr) -> impl Iterator<Item = IpAddr> {
-    let in_lane = move |addr: &&IpAddr| Family::of(**addr) == Family::of(winner);
     let known = dealt.contains(&winner);
+    let in_lane = move |addr: &&IpAddr| is_in_lane(**addr, winner);
     let before = dealt
         .iter()
         .filter(in_lane)
         .take_while(move |&&addr| addr != winner);
-    let stuck = dealt
-        .first()
-        .filter(move |_| is_mapped(winner))
-        .filter(|addr| !is_mapped(**addr));
-    before
-        .chain(stuck)
-        .map(IpAddr::to_canonical)
-        .filter(move |&addr| known && addr != winner.to_canonical())
+    before.map(IpAddr::to_canonical).filter(move |_| known)
+}
+
+/// Returns the address that kept the first lane waiting until the second won.
+///
+/// The second lane is dialled when the head of the list has not answered for so long that it lost
+/// its start, or when the whole first lane has failed. `late` tells which: of two true families
+/// only a late winner says so, because a connector bound to a local address dials one family and
+/// never the other.
+pub(crate) fn stuck(dealt: &[IpAddr], winner: IpAddr, late: bool) -> Option<IpAddr> {
+    let head = *dealt.first().filter(|_| dealt.contains(&winner))?;
+    let second_lane_won = !is_in_lane(head, winner) && (late || is_mapped(winner));
+    (second_lane_won && head != winner.to_canonical()).then(|| head.to_canonical())
+}
+
+/// How long hyper-util lets the first family run before it dials the other: 300 ms.
+pub(crate) const HEAD_START: Duration = Duration::from_millis(300);
+
+fn is_in_lane(addr: IpAddr, winner: IpAddr) -> bool {
+    Family::of(addr) == Family::of(winner)
 }
 
 /// Returns the addresses to blame when the connect ended in an error.
@@ -97,16 +106,31 @@ mod tests {
     }
 
     #[test]
-    fn when_the_second_lane_wins_the_head_of_the_first_is_stuck() {
+    fn in_lanes_too_all_before_the_winner_in_its_lane_have_failed() {
         let list = lanes(4);
         assert!(lost(&list, v4(1)).is_empty());
         assert_eq!(lost(&list, v4(3)), [v4(1), v4(2)]);
-        assert_eq!(lost(&list, mapped(2)), [v4(1)]);
-        assert_eq!(lost(&list, mapped(4)), [v4(2), v4(3), v4(1)]);
+        assert!(lost(&list, mapped(2)).is_empty());
+        assert_eq!(lost(&list, mapped(1)), [v4(2), v4(3), v4(4)]);
+    }
+
+    #[test]
+    fn when_the_second_lane_wins_the_head_of_the_first_was_stuck() {
+        let list = lanes(4);
+        assert_eq!(stuck(&list, v4(3), true), None);
+        assert_eq!(stuck(&list, mapped(2), false), Some(v4(1)));
         assert_eq!(
-            lost(&list, mapped(1)),
-            [v4(2), v4(3), v4(4)],
-            "the winner is never a loser"
+            stuck(&list, mapped(1), true),
+            None,
+            "the winner was never stuck"
+        );
+        assert_eq!(stuck(&list, mapped(9), true), None, "it was not dealt");
+        let families = [v6(1), v4(1)];
+        assert_eq!(stuck(&families, v4(1), true), Some(v6(1)));
+        assert_eq!(
+            stuck(&families, v4(1), false),
+            None,
+            "IPv6 may never have been dialled"
         );
     }
 

@@ -16,6 +16,9 @@ const TRIAL: Duration = Duration::from_secs(10);
 /// is known to be old news. No dial that is not cut off lasts longer.
 const MEMORY: Duration = Duration::from_secs(60);
 
+/// Soft strikes so close together are one: a connection that dies takes all its requests with it.
+const ONE_EVENT: Duration = Duration::from_millis(500);
+
 /// Where an address stands among its host's addresses. Less is dialled earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
@@ -158,7 +161,9 @@ impl Record {
     fn is_old_news(&self, why: Outcome, began: Instant, now: Instant) -> bool {
         match self.standing {
             Standing::Healthy => self.why != Outcome::Connected && began < self.since,
-            Standing::Suspect { .. } => why.blame() == Blame::Soft && began <= self.since,
+            Standing::Suspect { .. } => {
+                why.blame() == Blame::Soft && began <= self.since + ONE_EVENT
+            }
             Standing::Penalised { until } => now < until,
             Standing::Trial { .. } => began <= self.since,
         }

@@ -72,14 +72,14 @@ async fn a_black_hole_costs_one_race() {
     let (client, dead) = (client(&world), world.ips()[0]);
     world.edges.set(dead, Mode::BlackHole).await;
     let requests = async {
-        while !world.is_penalised(dead) {
+        while world.standing(dead) == Standing::Healthy {
             get(&client, &world.url()).await.unwrap();
         }
     };
     tokio::time::timeout(Duration::from_secs(10), requests)
         .await
         .expect("no request hangs");
-    assert_eq!(world.journal.failures(), [(dead, Outcome::Failed)]);
+    assert_eq!(world.journal.failures(), [(dead, Outcome::Stalled)]);
 }
 
 /// Plain hyper does not send a request again: one request sees the error, the next ones do not.

@@ -46,11 +46,11 @@ async fn one_of_two_edges_is_black_holed() {
     let client = world.client();
     let dead = world.ips()[0];
     world.edges.set(dead, Mode::BlackHole).await;
-    let requests = world.get_until(&client, |world| world.is_penalised(dead));
+    let requests = world.get_until(&client, |world| world.standing(dead) != Standing::Healthy);
     tokio::time::timeout(Duration::from_secs(10), requests)
         .await
         .expect("no request hangs");
-    assert_eq!(world.journal.failures(), [(dead, Outcome::Failed)]);
+    assert_eq!(world.journal.failures(), [(dead, Outcome::Stalled)]);
 }
 
 /// TCP is up and TLS fails: the request is sent again, to another edge.

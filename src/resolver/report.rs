@@ -39,8 +39,13 @@ impl Shared {
         let Some(note) = slip.note_with(winner) else {
             return;
         };
-        for loser in blame::losers(note.dealt.as_slice(), winner) {
+        let dealt = note.dealt.as_slice();
+        for loser in blame::losers(dealt, winner) {
             self.hold_against(&note, loser, Outcome::Failed);
+        }
+        let late = time::now() >= note.at + blame::HEAD_START;
+        if let Some(head) = blame::stuck(dealt, winner, late) {
+            self.hold_against(&note, head, Outcome::Stalled);
         }
         self.clear(&note.host, winner.to_canonical());
     }
