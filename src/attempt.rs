@@ -26,6 +26,9 @@ pub(crate) struct Slip(Arc<Sheet>);
 #[derive(Debug)]
 struct Sheet {
     resolver: u64,
+    /// The slip that hung around the caller when this one was made: layers of two resolvers may
+    /// be stacked, and each resolver looks for its own.
+    outer: Option<Slip>,
     notes: Mutex<Vec<Note>>,
 }
 
@@ -46,16 +49,22 @@ impl Slip {
     pub(crate) fn new(resolver: u64) -> Self {
         Self(Arc::new(Sheet {
             resolver,
+            outer: HANGING.try_with(Self::clone).ok(),
             notes: Mutex::default(),
         }))
     }
 
-    /// Returns the slip that hangs around the caller, if it is this resolver's.
+    /// Returns the nearest slip of this resolver that hangs around the caller.
     pub(crate) fn hanging(resolver: u64) -> Option<Self> {
         HANGING
-            .try_with(|slip| (slip.0.resolver == resolver).then(|| slip.clone()))
+            .try_with(|slip| slip.nearest(resolver))
             .ok()
             .flatten()
+    }
+
+    fn nearest(&self, resolver: u64) -> Option<Self> {
+        let mut slips = std::iter::successors(Some(self), |slip| slip.0.outer.as_ref());
+        slips.find(|slip| slip.0.resolver == resolver).cloned()
     }
 
     /// Hangs the slip around a call, because hyper-rustls calls the connector below at once.
@@ -114,6 +123,17 @@ mod tests {
         let inside = async { (Slip::hanging(7).is_some(), Slip::hanging(8).is_some()) };
         assert_eq!(slip.around(inside).await, (true, false));
         assert!(slip.around_call(|| Slip::hanging(7).is_some()));
+    }
+
+    /// Layers of two resolvers around one connector.
+    #[tokio::test]
+    async fn each_resolver_finds_its_own_of_two_slips() {
+        let outer = Slip::new(1);
+        let seen = outer.around_call(|| {
+            let inner = Slip::new(2);
+            inner.around_call(|| [1, 2, 3].map(|id| Slip::hanging(id).is_some()))
+        });
+        assert_eq!(seen, [true, true, false]);
     }
 
     #[tokio::test]

@@ -68,7 +68,8 @@ impl Error {
     }
 
     /// Sets for how long a negative answer may be kept: the lesser of the SOA record's own TTL
-    /// and its MINIMUM field (RFC 2308, section 5). Without it 5 s are taken.
+    /// and its MINIMUM field (RFC 2308, section 5). It is kept within 1 s and 60 s; without it 5 s
+    /// are taken.
     #[must_use]
     pub fn with_negative_ttl(self, ttl: Duration) -> Self {
         let inner = Arc::try_unwrap(self.0).unwrap_or_else(|shared| Inner {
@@ -154,11 +155,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = if self.0.host.is_empty() {
-            "\"\""
-        } else {
-            &self.0.host
-        };
+        let host = &self.0.host;
         let why = match self.0.kind {
             Kind::Failed => "the lookup failed",
             Kind::InvalidName(why) => return write!(f, "{host:?}: not a domain name: {why}"),
@@ -166,7 +163,9 @@ impl fmt::Display for Error {
             Kind::NoRecords => "the name exists but has no addresses (NODATA)",
             Kind::NoRuntime => "a lookup needs a tokio runtime: ask from inside one",
             Kind::NotFound => "the name does not exist (NXDOMAIN)",
-            Kind::Panicked => "the lookup panicked",
+            Kind::Panicked => {
+                "the lookup panicked; if it was tokio that did, enable the runtime's timer and I/O"
+            }
             Kind::TimedOut => "no answer came in time; are the name servers reachable?",
         };
         write!(f, "{host}: {why}")

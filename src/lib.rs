@@ -37,7 +37,8 @@
 //! use tower_layer::Layer as _;
 //!
 //! let resolver = sidestep::Resolver::new();
-//! let http = HttpConnector::new_with_resolver(resolver.clone());
+//! let mut http = HttpConnector::new_with_resolver(resolver.clone());
+//! http.enforce_http(false); // for https
 //! // Wrap `http` in hyper-rustls or hyper-tls here, if you use them.
 //! let connector = resolver.connect_layer().layer(http);
 //! let client: Client<_, String> = Client::builder(TokioExecutor::new()).build(connector);

@@ -95,6 +95,9 @@ impl Outcome {
                 Self::Local
             };
         }
+        if causes(error).any(|cause| cause.is::<tokio::time::error::Elapsed>()) {
+            return Self::TimedOut;
+        }
         let in_tcp = causes(error).any(is_tcp_stage) || is_bare_os_error(error);
         causes(error)
             .filter_map(|cause| cause.downcast_ref::<io::Error>())

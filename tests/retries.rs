@@ -60,6 +60,45 @@ async fn when_all_are_dead_retries_do_not_multiply_the_load() {
     );
 }
 
+/// However the URL spells the host, one request walks past all the broken edges.
+#[tokio::test]
+async fn the_root_dot_in_a_url_costs_no_retry() {
+    let world = World::https(6).await;
+    for ip in world.ips() {
+        world.edges.set(ip, Mode::TlsReset).await;
+    }
+    let client = world.client();
+    get(&client, &world.edges.url("EDGE.test."))
+        .await
+        .unwrap_err();
+    assert!(world.ips().iter().all(|&ip| world.edges.accepted(ip) > 0));
+}
+
+/// Layers of two resolvers around one client: the one that is asked learns.
+#[tokio::test]
+async fn of_two_resolvers_the_last_one_set_is_asked_and_learns() {
+    let world = World::http(2).await;
+    let other = Resolver::builder()
+        .lookup(asking(&world.dns))
+        .build()
+        .unwrap();
+    let client = world
+        .builder()
+        .sidestep(&other)
+        .sidestep(&world.resolver)
+        .build()
+        .unwrap();
+    let dead = world.ips()[0];
+    world.edges.set(dead, Mode::Refuse).await;
+    world
+        .get_until(&client, |world| world.is_penalised(dead))
+        .await;
+    assert_eq!(
+        world.journal.count(|seen| *seen == common::Seen::SlipLost),
+        0
+    );
+}
+
 /// A streaming body can't be sent twice, so nothing is.
 #[tokio::test]
 async fn a_streaming_body_is_left_alone() {

@@ -82,6 +82,7 @@ impl Judge {
         match (Outcome::of(error).again(), hope) {
             (Again::Never, _) | (Again::WhileHopeful, Some(false)) => None,
             (Again::Once, _) => Some(Kind::Certificate),
+            (Again::WhileHopeful, Some(true)) if is_given_up(error) => Some(Kind::GivenUp),
             (Again::WhileHopeful, Some(true)) => Some(Kind::Connect),
             // Behind a proxy: which host was dialled is not known.
             (Again::WhileHopeful, None) => Some(Kind::ConnectUnknown),
@@ -112,13 +113,17 @@ fn is_idempotent(method: &Method) -> bool {
 /// of its own that no I/O error lies behind; or in hyper-util, address by address, with one that
 /// the operating system did not give. Ours has a type, and the system's has a code.
 fn is_the_users_connect_timeout(error: &legacy::Error) -> bool {
-    if causes(error).any(|cause| cause.is::<AttemptTimedOut>()) {
+    if is_given_up(error) {
         return false;
     }
     causes(error).any(|cause| match cause.downcast_ref::<io::Error>() {
         Some(error) => error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none(),
         None => cause.to_string() == "operation timed out",
     })
+}
+
+fn is_given_up(error: &legacy::Error) -> bool {
+    causes(error).any(|cause| cause.is::<AttemptTimedOut>())
 }
 
 /// End of file or a reset where a response was due, as hyper says it.

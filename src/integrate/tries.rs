@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Connect,
     /// The connect failed, to a host that is not known here.
     ConnectUnknown,
+    /// The connect was given up after a long time.
+    GivenUp,
     /// The server said that it did not process the request.
     ProtocolNack,
 }
@@ -28,7 +30,7 @@ impl Kind {
     fn limit(self) -> u8 {
         match self {
             Self::Certificate | Self::ClosedEarly => 1,
-            Self::ConnectUnknown | Self::ProtocolNack => 2,
+            Self::ConnectUnknown | Self::GivenUp | Self::ProtocolNack => 2,
             Self::Connect => u8::MAX,
         }
     }
@@ -44,7 +46,7 @@ pub(super) struct Tries {
 struct Request {
     /// Holds the buffer, so that no later request can have the same one.
     uri: Uri,
-    taken: [u8; 5],
+    taken: [u8; 6],
 }
 
 /// Requests remembered; of those that were dropped in the middle the oldest leave first.
@@ -63,7 +65,7 @@ impl Tries {
                 }
                 requests.push_back(Request {
                     uri: uri.clone(),
-                    taken: [0; 5],
+                    taken: [0; 6],
                 });
                 requests.len() - 1
             });

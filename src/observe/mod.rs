@@ -108,7 +108,8 @@ pub enum Event<'a> {
 
 /// Receives each [`Event`]. Implemented for closures.
 ///
-/// Called in the middle of a connect or a lookup: return quickly, and do not block.
+/// Called in the middle of a connect or a lookup: return quickly, and neither block nor panic. A
+/// closure has to name the type of its argument: `|event: &Event<'_>| …`.
 pub trait Observe: Send + Sync + 'static {
     /// Takes note of an event.
     fn observe(&self, event: &Event<'_>);

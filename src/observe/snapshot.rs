@@ -96,10 +96,13 @@ impl Snapshot {
         }
     }
 
-    /// Returns the view of one host.
+    /// Returns the view of one host, in whatever spelling.
     #[must_use]
     pub fn host(&self, host: &str) -> Option<&HostView> {
-        self.hosts.iter().find(|view| view.host == host)
+        let host = host.strip_suffix('.').unwrap_or(host);
+        self.hosts
+            .iter()
+            .find(|view| view.host.eq_ignore_ascii_case(host))
     }
 }
 

@@ -2,18 +2,26 @@
 
 use super::Event;
 
-/// warn: something to change in the program; info: an address or an answer changed standing;
+/// All under the target `sidestep`. warn: something to change in the program; info: an address or an answer changed standing;
 /// debug: each lookup.
 pub(super) fn observe(event: &Event<'_>) {
     match event {
-        Event::Asked { host, cause } => tracing::debug!(host, ?cause, "looking up"),
-        Event::Answered { host, addrs, life } => tracing::debug!(host, ?addrs, ?life, "answered"),
+        Event::Asked { host, cause } => {
+            tracing::debug!(target: "sidestep", host, ?cause, "looking up")
+        }
+        Event::Answered { host, addrs, life } => {
+            tracing::debug!(target: "sidestep", host, ?addrs, ?life, "answered")
+        }
         Event::LookupFailed { host, error } => {
             let source = std::error::Error::source(error);
-            tracing::debug!(host, %error, source, "lookup failed");
+            tracing::debug!(target: "sidestep", host, %error, source, "lookup failed");
         }
-        Event::ServedStale { host, age } => tracing::info!(host, ?age, "served a stale answer"),
-        Event::Invalidated { host, cause } => tracing::info!(host, ?cause, "answer invalidated"),
+        Event::ServedStale { host, age } => {
+            tracing::info!(target: "sidestep", host, ?age, "served a stale answer")
+        }
+        Event::Invalidated { host, cause } => {
+            tracing::info!(target: "sidestep", host, ?cause, "answer invalidated")
+        }
         Event::AddressFailed {
             host,
             addr,
@@ -21,18 +29,19 @@ pub(super) fn observe(event: &Event<'_>) {
             penalty,
             hard,
         } => {
-            tracing::info!(host, %addr, ?outcome, ?penalty, hard, "address goes behind the others");
+            tracing::info!(target: "sidestep", host, %addr, ?outcome, ?penalty, hard, "address goes behind the others");
         }
         Event::AddressRecovered { host, addr } => {
-            tracing::info!(host, %addr, "address serves again");
+            tracing::info!(target: "sidestep", host, %addr, "address serves again");
         }
-        Event::Trial { host, addr } => tracing::debug!(host, %addr, "trying an address again"),
+        Event::Trial { host, addr } => {
+            tracing::debug!(target: "sidestep", host, %addr, "trying an address again")
+        }
         Event::NoRoute { ipv6, penalty } => {
-            tracing::info!(ipv6, ?penalty, "address family has no route");
+            tracing::info!(target: "sidestep", ipv6, ?penalty, "address family has no route");
         }
         // A warning, for it can only be mended in the program.
-        Event::SlipLost { addr } => tracing::warn!(
-            %addr,
+        Event::SlipLost { addr } => tracing::warn!(target: "sidestep", %addr,
             "a connect asked sidestep's resolver from another task, so failing addresses can't \
              be told; move the layer that spawns (such as a buffer) outside of ConnectLayer"
         ),

@@ -85,6 +85,23 @@ impl Builder {
     /// Sets who is told of each [`Event`](crate::Event), besides the log.
     ///
     /// Defaults to nobody.
+    ///
+    /// # Examples
+    ///
+    /// A closure has to name the type of its argument:
+    ///
+    /// ```
+    /// use sidestep::{Event, Resolver};
+    ///
+    /// let resolver = Resolver::builder()
+    ///     .observe(|event: &Event<'_>| {
+    ///         if let Event::AddressFailed { host, addr, outcome, .. } = event {
+    ///             eprintln!("{addr} of {host}: {outcome:?}");
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), sidestep::InvalidConfig>(())
+    /// ```
     pub fn observe(mut self, observe: impl Observe) -> Self {
         self.observe = Some(Arc::new(observe));
         self
@@ -137,7 +154,9 @@ impl Builder {
     /// behind the healthy ones and the host is looked up again.
     ///
     /// Defaults to 1 s, the time of the first SYN retransmission. Raise it on links where a
-    /// healthy connect takes longer.
+    /// healthy connect takes longer. Lower it below the timeouts of your client: a connect that
+    /// is dropped sooner says nothing about its address, because the caller may just have gone
+    /// away.
     pub fn stalled_after(mut self, pending: Duration) -> Self {
         self.stalled_after = pending;
         self
@@ -149,7 +168,8 @@ impl Builder {
     ///
     /// Defaults to 10 s. It is a backstop for what the connector below does not end by itself: it
     /// dials one address after the other, and an operating system takes minutes to give one up.
-    /// A shorter connect timeout of the client comes first.
+    /// A shorter connect timeout of the client comes first. Not under
+    /// [`stalled_after`](Self::stalled_after).
     pub fn attempt_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.attempt_timeout = timeout.into();
         self
@@ -211,6 +231,9 @@ impl Builder {
         match () {
             () if max_ttl.is_zero() => invalid("max_ttl", "an answer must be kept for some time"),
             () if max_ttl > LONGEST => invalid("max_ttl", "it must not exceed 7 days (RFC 8767)"),
+            () if min_ttl > max_ttl && min_ttl == Self::new().min_ttl => {
+                invalid("max_ttl", "it must not be under min_ttl (1 s unless set)")
+            }
             () if min_ttl > max_ttl => invalid("min_ttl", "it must not exceed max_ttl"),
             () if serve_stale > LONGEST => invalid("serve_stale", "it must not exceed 7 days"),
             () if lookup_timeout.is_zero() => invalid("lookup_timeout", "it must not be zero"),
@@ -223,6 +246,10 @@ impl Builder {
             () if attempt_timeout.is_some_and(|t| t.is_zero() || t > LONGEST) => invalid(
                 "attempt_timeout",
                 "it must be over zero and at most 7 days, or None",
+            ),
+            () if attempt_timeout.is_some_and(|timeout| timeout < stalled_after) => invalid(
+                "attempt_timeout",
+                "it must not be under stalled_after (1 s unless set)",
             ),
             () if capacity == 0 => invalid("capacity", "at least one host must be kept"),
             () => Ok(Config {
@@ -253,7 +280,7 @@ fn default_lookup() -> Arc<dyn Lookup> {
         Ok(dns) => return Arc::new(dns),
         Err(error) => {
             let source = std::error::Error::source(&error);
-            tracing::warn!(%error, source, "asking the system by getaddrinfo instead");
+            tracing::warn!(target: "sidestep", %error, source, "asking the system by getaddrinfo instead");
         }
     }
     Arc::new(System::new())

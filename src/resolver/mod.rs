@@ -160,8 +160,9 @@ impl Resolver {
 
     /// Tells the resolver what a dial of yours came to.
     ///
-    /// For connectors under a [`ConnectLayer`](crate::ConnectLayer) this is done for you. An address that is not among
-    /// the host's known ones is left out of account.
+    /// For connectors under a [`ConnectLayer`](crate::ConnectLayer) this is done for you. An
+    /// address that is not among the host's known ones is left out of account, and so is a host
+    /// that is no name.
     ///
     /// # Examples
     ///

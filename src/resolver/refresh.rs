@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::Shared;
-use crate::cache::{Cause, Flight, Joined, Known, Landing};
+use crate::cache::{Cause, Flight, Joined, Known, Landing, Slot};
 use crate::host::Host;
 use crate::lookup::{Answer, Lookup};
 use crate::observe::Event;
@@ -111,13 +111,18 @@ impl Drop for Pilot {
         let Some(land) = self.land.take() else {
             return;
         };
-        if let Some(shared) = self.shared.upgrade() {
-            shared
-                .store
-                .edit_present(self.host.as_str(), |slot| slot.remove(&self.flight));
-        }
+        let shared = self.shared.upgrade();
         if std::thread::panicking() {
-            land.send_replace(Some(Err(Error::panicked(self.host.as_str()))));
+            let error = Error::panicked(self.host.as_str());
+            let asked_at = time::now();
+            let outcome = Err(error.clone());
+            let landed = shared.map(|shared| {
+                shared.land(&self.host, &self.flight, &Landing { asked_at, outcome })
+            });
+            land.send_replace(Some(landed.unwrap_or(Err(error))));
+        } else if let Some(shared) = shared {
+            let forget = |slot: &mut Slot| slot.remove(&self.flight);
+            shared.store.edit_present(self.host.as_str(), forget);
         }
     }
 }

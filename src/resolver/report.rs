@@ -8,6 +8,8 @@ use super::Shared;
 use crate::attempt::{Note, Slip};
 use crate::cache::{Cause, Generation};
 use crate::host::Host;
+#[cfg(feature = "reqwest")]
+use crate::host::{self, Parsed};
 use crate::observe::Event;
 use crate::order::Family;
 use crate::outcome::{Blame, Outcome};
@@ -181,9 +183,12 @@ impl Shared {
     /// behind a proxy.
     #[cfg(feature = "reqwest")]
     pub(crate) fn has_hope(&self, host: &str) -> Option<bool> {
+        let Ok(Parsed::Name(host)) = host::parse(host) else {
+            return None;
+        };
         let now = time::now();
         self.store
-            .read(host, now, |host, slot| {
+            .read(host.as_str(), now, |host, slot| {
                 let known = slot.known()?;
                 Some(self.health_left(host, known, now) || slot.expects_news(now))
             })
