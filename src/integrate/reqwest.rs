@@ -43,7 +43,7 @@ pub trait ClientBuilderExt: Sized {
     /// address swallows packets costs a request three times `attempt_timeout`: 30 s.
     ///
     /// There is no budget over all requests. When every address of a host is known to be bad, hope
-    /// ends after one fresh answer: 200 requests to four edges that all fail in TLS made 205
+    /// ends after one fresh answer: 200 requests to four edges that all fail in TLS made 203
     /// connects (`tests/retries.rs`). A budget would save little there, and would turn a burst
     /// that meets one dead edge into errors while live edges are left.
     ///
