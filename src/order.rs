@@ -86,6 +86,9 @@ impl Addrs {
     }
 }
 
+/// Tells where an address stands; `None`: nothing is held against any.
+pub(crate) type Ranks<'a> = Option<&'a dyn Fn(IpAddr) -> Rank>;
+
 /// Hands out the addresses in dialling order, at most `per_family` of each family.
 ///
 /// Each family is shuffled; a shuffle across families would make the preferred one random,
@@ -93,29 +96,30 @@ impl Addrs {
 /// and among equals the families take turns (RFC 8305, section 4).
 pub(crate) fn deal(
     addrs: &Addrs,
-    rank: impl Fn(IpAddr) -> Rank,
+    ranks: Ranks<'_>,
     prefer: Family,
     per_family: usize,
     rng: &mut fastrand::Rng,
     mut hand_out: impl FnMut(IpAddr),
 ) {
-    let mut first = Pile::new(addrs.family(prefer), per_family, &rank, rng);
-    let mut second = Pile::new(addrs.family(prefer.other()), per_family, &rank, rng);
+    let mut first = Pile::new(addrs.family(prefer), per_family, ranks, rng);
+    let mut second = Pile::new(addrs.family(prefer.other()), per_family, ranks, rng);
     let mut first_has_the_turn = true;
     loop {
-        let from_first = match (first.top(&rank), second.top(&rank)) {
-            (None, None) => return,
-            (Some(_), None) => true,
-            (None, Some(_)) => false,
-            (Some(one), Some(other)) => match one.cmp(&other) {
-                Ordering::Less => true,
-                Ordering::Equal => first_has_the_turn,
-                Ordering::Greater => false,
+        let from_first = match (first.is_dealt(), second.is_dealt()) {
+            (true, true) => return,
+            (false, true) => true,
+            (true, false) => false,
+            (false, false) => match ranks.map(|rank| rank(first.top()).cmp(&rank(second.top()))) {
+                Some(Ordering::Less) => true,
+                Some(Ordering::Equal) | None => first_has_the_turn,
+                Some(Ordering::Greater) => false,
             },
         };
         first_has_the_turn = !from_first;
         let pile = if from_first { &mut first } else { &mut second };
-        hand_out(pile.draw());
+        hand_out(pile.top());
+        pile.next += 1;
     }
 }
 
@@ -128,37 +132,44 @@ struct Pile<'a> {
 }
 
 impl<'a> Pile<'a> {
-    fn new(
-        addrs: &'a [IpAddr],
-        most: usize,
-        rank: &impl Fn(IpAddr) -> Rank,
-        rng: &mut fastrand::Rng,
-    ) -> Self {
-        let mut order = [0; MAX_ADDRS];
-        let used = &mut order[..addrs.len()];
-        for (place, index) in used.iter_mut().zip(0_u8..) {
-            *place = index;
+    fn new(addrs: &'a [IpAddr], most: usize, ranks: Ranks<'_>, rng: &mut fastrand::Rng) -> Self {
+        let mut order = IN_ORDER;
+        let (len, end) = (addrs.len(), addrs.len().min(most));
+        // Of those that are handed out each is drawn from all that are left (Fisher and Yates);
+        // ranks can bring any to the top, so then all are drawn.
+        let drawn = if ranks.is_some() { len } else { end };
+        for place in 0..drawn.min(len.saturating_sub(1)) {
+            order.swap(place, rng.usize(place..len));
         }
-        rng.shuffle(used);
-        used.sort_by_key(|&index| rank(addrs[usize::from(index)]));
+        if let Some(rank) = ranks {
+            order[..len].sort_by_key(|&index| rank(addrs[usize::from(index)]));
+        }
         Self {
             addrs,
             order,
             next: 0,
-            end: addrs.len().min(most),
+            end,
         }
     }
 
-    fn top(&self, rank: &impl Fn(IpAddr) -> Rank) -> Option<Rank> {
-        (self.next < self.end).then(|| rank(self.addrs[usize::from(self.order[self.next])]))
+    fn is_dealt(&self) -> bool {
+        self.next == self.end
     }
 
-    fn draw(&mut self) -> IpAddr {
-        let addr = self.addrs[usize::from(self.order[self.next])];
-        self.next += 1;
-        addr
+    fn top(&self) -> IpAddr {
+        self.addrs[usize::from(self.order[self.next])]
     }
 }
+
+const IN_ORDER: [u8; MAX_ADDRS] = {
+    let mut order = [0; MAX_ADDRS];
+    let mut place = 0;
+    while place < MAX_ADDRS {
+        order[place] = place as u8;
+        place += 1;
+    }
+    order
+};
 
 /// The addresses dealt to one connect, in the order in which they will be dialled. Lives on the
 /// stack.
@@ -245,9 +256,14 @@ mod tests {
     fn dealt(addrs: &Addrs, rank: impl Fn(IpAddr) -> Rank, seed: u64) -> Vec<IpAddr> {
         let mut out = Vec::new();
         let mut rng = fastrand::Rng::with_seed(seed);
-        deal(addrs, rank, Family::V6, MAX_ADDRS, &mut rng, |addr| {
-            out.push(addr)
-        });
+        deal(
+            addrs,
+            Some(&rank),
+            Family::V6,
+            MAX_ADDRS,
+            &mut rng,
+            |addr| out.push(addr),
+        );
         out
     }
 
@@ -306,14 +322,9 @@ mod tests {
         let mut leads = [[0_u32; 4]; 2];
         for _ in 0..40_000 {
             let mut out = Vec::new();
-            deal(
-                &addrs,
-                |_| Rank::Healthy,
-                Family::V6,
-                PER_FAMILY,
-                &mut rng,
-                |a| out.push(a),
-            );
+            deal(&addrs, None, Family::V6, PER_FAMILY, &mut rng, |a| {
+                out.push(a)
+            });
             for (family, addr) in [out[0], out[1]].into_iter().enumerate() {
                 let place = match addr {
                     IpAddr::V4(a) => a.octets()[3] - 1,
@@ -384,7 +395,7 @@ mod tests {
             let addrs = Addrs::new(list);
             let mut rng = fastrand::Rng::with_seed(seed);
             let mut dealt = Dealt::new();
-            deal(&addrs, |_| Rank::Healthy, Family::V6, PER_FAMILY, &mut rng, |a| dealt.push(a));
+            deal(&addrs, None, Family::V6, PER_FAMILY, &mut rng, |a| dealt.push(a));
             for family in [Family::V4, Family::V6] {
                 let handed = dealt.as_slice().iter().filter(|&&a| Family::of(a) == family).count();
                 prop_assert_eq!(handed, addrs.family(family).len().min(PER_FAMILY));

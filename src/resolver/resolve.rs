@@ -191,12 +191,16 @@ impl Shared {
         now: Instant,
         hand_out: impl FnMut(IpAddr),
     ) {
-        let trial = self.take_trial(host, known, now);
         let prefer = self
             .config
             .prefer
             .unwrap_or_else(|| self.book.preferred(now));
-        let mut rng = fastrand::Rng::new();
+        let (addrs, mut rng) = (&known.addrs, fastrand::Rng::new());
+        // Nothing is held against anyone: by far the most common case, and the cheapest.
+        if self.book.is_empty() {
+            return order::deal(addrs, None, prefer, per_family, &mut rng, hand_out);
+        }
+        let trial = self.take_trial(host, known, now);
         self.book.read(host.as_str(), now, |page| {
             let rank = |addr| {
                 if trial == Some(addr) {
@@ -205,14 +209,11 @@ impl Shared {
                     rank(page, addr, now)
                 }
             };
-            order::deal(&known.addrs, rank, prefer, per_family, &mut rng, hand_out);
+            order::deal(addrs, Some(&rank), prefer, per_family, &mut rng, hand_out);
         });
     }
 
     fn take_trial(&self, host: &Host, known: &Known, now: Instant) -> Option<IpAddr> {
-        if self.book.is_empty() {
-            return None;
-        }
         let addr = self.book.take_trial(host, known.addrs.as_slice(), now)?;
         self.tell(&Event::Trial {
             host: host.as_str(),
