@@ -45,6 +45,12 @@ mod tests {
         }
 
         #[test]
+        fn two_processes_do_not_move_as_one(seed: u64) {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            prop_assert_ne!(PENALTY.jittered(1, &mut rng), PENALTY.jittered(1, &mut rng));
+        }
+
+        #[test]
         fn jitter_stays_within_a_fifth(strikes: u32, seed: u64) {
             let (exact, jittered) = (PENALTY.delay(strikes),
                 PENALTY.jittered(strikes, &mut fastrand::Rng::with_seed(seed)));

@@ -40,24 +40,21 @@ fn is_in_lane(addr: IpAddr, winner: IpAddr) -> bool {
     Family::of(addr) == Family::of(winner)
 }
 
-/// Returns the addresses to blame when the connect ended in an error.
-///
-/// A TCP error comes when every address has failed. After TCP the connector had settled on one:
-/// the head of the list, unless the head had failed before; either way the head is bad.
-pub(crate) fn failed(dealt: &[IpAddr], after_tcp: bool) -> impl Iterator<Item = IpAddr> {
-    let most = if after_tcp { 1 } else { dealt.len() };
-    dealt
-        .iter()
-        .enumerate()
-        .take(most)
-        .map(|(place, addr)| (place, addr.to_canonical()))
-        .filter_map(|(place, addr)| {
-            let earlier = dealt
-                .iter()
-                .take(place)
-                .any(|other| other.to_canonical() == addr);
-            (!earlier).then_some(addr)
-        })
+/// Returns the addresses that a TCP error blames: it comes when every one has failed.
+pub(crate) fn all(dealt: &[IpAddr]) -> impl Iterator<Item = IpAddr> {
+    dealt.iter().enumerate().filter_map(|(place, addr)| {
+        let addr = addr.to_canonical();
+        let mut earlier = dealt.iter().take(place).map(IpAddr::to_canonical);
+        (!earlier.any(|other| other == addr)).then_some(addr)
+    })
+}
+
+/// Returns the addresses that an error after TCP may be about: the head of each family. The
+/// connector had settled on one address, and in a family it settles on the head, unless that had
+/// failed before; either way the head is bad. Of two heads one may be innocent.
+pub(crate) fn heads(dealt: &[IpAddr]) -> impl Iterator<Item = IpAddr> {
+    let of = |family| all(dealt).find(move |&addr| Family::of(addr) == family);
+    [Family::V6, Family::V4].into_iter().filter_map(of)
 }
 
 fn is_mapped(addr: IpAddr) -> bool {
@@ -143,11 +140,10 @@ mod tests {
     #[test]
     fn a_tcp_error_blames_all_and_a_later_one_the_head() {
         let list = lanes(3);
-        assert_eq!(
-            failed(&list, false).collect::<Vec<_>>(),
-            [v4(1), v4(2), v4(3)]
-        );
-        assert_eq!(failed(&list, true).collect::<Vec<_>>(), [v4(1)]);
-        assert_eq!(failed(&[], true).count(), 0);
+        assert_eq!(all(&list).collect::<Vec<_>>(), [v4(1), v4(2), v4(3)]);
+        assert_eq!(heads(&list).collect::<Vec<_>>(), [v4(1)]);
+        let families = [v6(1), v4(1), v6(2), v4(2)];
+        assert_eq!(heads(&families).collect::<Vec<_>>(), [v6(1), v4(1)]);
+        assert_eq!(heads(&[]).count(), 0);
     }
 }

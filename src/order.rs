@@ -73,9 +73,10 @@ impl Addrs {
         self.all.contains(&addr)
     }
 
-    /// Whether both answers hold the same addresses, in whatever order.
-    pub(crate) fn is_same_set(&self, other: &Self) -> bool {
-        self.all.len() == other.all.len() && self.all.iter().all(|&addr| other.contains(addr))
+    /// Whether an address is among these that is not among the old ones. A name server that tells
+    /// some of many in turn brings no news by leaving others out.
+    pub(crate) fn has_new(&self, old: &Self) -> bool {
+        self.all.iter().any(|&addr| !old.contains(addr))
     }
 
     fn family(&self, family: Family) -> &[IpAddr] {

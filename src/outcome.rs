@@ -56,14 +56,14 @@ pub(crate) enum Blame {
     Family,
 }
 
-/// Whether a request that met this outcome may be dialled once more.
+/// Whether a request whose connect met this outcome may be dialled once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg(feature = "reqwest")]
 pub(crate) enum Again {
     /// The error goes to the caller.
     Never,
-    /// One other address and no more.
-    Once,
+    /// A few other addresses and no more.
+    Few,
     /// As long as an address is left that is not known to be bad.
     WhileHopeful,
 }
@@ -121,18 +121,13 @@ impl Outcome {
         }
     }
 
-    /// Whether the host is to be looked up again.
-    pub(crate) fn looks_up_again(self) -> bool {
-        matches!(self.blame(), Blame::Soft | Blame::Hard)
-    }
-
     #[cfg(feature = "reqwest")]
     pub(crate) fn again(self) -> Again {
         match self {
-            Self::Abandoned | Self::Connected | Self::Local | Self::NoRoute | Self::Unknown => {
+            Self::Abandoned | Self::ClosedEarly | Self::Connected | Self::Local | Self::Unknown => {
                 Again::Never
             }
-            Self::BadCertificate | Self::ClosedEarly => Again::Once,
+            Self::BadCertificate | Self::NoRoute => Again::Few,
             Self::Failed
             | Self::Refused
             | Self::Reset
@@ -143,8 +138,8 @@ impl Outcome {
         }
     }
 
-    /// Whether a failure of this kind ends every address of the list, because the connector
-    /// dials the next one by itself, or only the one that the connector had settled on.
+    /// Whether it came after TCP was up. Until then the connector dials the next address by itself,
+    /// so that a failure is every address's; afterwards it has settled on one.
     pub(crate) fn is_after_tcp(self) -> bool {
         matches!(
             self,
@@ -344,21 +339,20 @@ mod tests {
 
     #[test]
     fn only_faults_of_the_address_cause_a_look_up() {
-        for outcome in [
-            Outcome::Local,
-            Outcome::NoRoute,
-            Outcome::Abandoned,
-            Outcome::Unknown,
-        ] {
-            assert!(!outcome.looks_up_again(), "{outcome:?}");
+        for outcome in [Outcome::Local, Outcome::Abandoned, Outcome::Unknown] {
+            assert_eq!(outcome.blame(), Blame::None, "{outcome:?}");
         }
+        assert_eq!(Outcome::NoRoute.blame(), Blame::Family);
         for outcome in [
             Outcome::Refused,
             Outcome::TimedOut,
             Outcome::Tls,
             Outcome::Stalled,
         ] {
-            assert!(outcome.looks_up_again(), "{outcome:?}");
+            assert!(
+                matches!(outcome.blame(), Blame::Soft | Blame::Hard),
+                "{outcome:?}"
+            );
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
-use crate::outcome::{Blame, Outcome};
+use crate::outcome::Outcome;
 
 /// Penalty after the first failure, and its cap (Envoy's and Finagle's range: 1 s to 5 min).
 pub(crate) const PENALTY: Backoff = Backoff {
@@ -30,6 +30,14 @@ pub(crate) enum Rank {
     Recovering,
     /// It failed; the one whose penalty ends first leads.
     Penalised(Instant),
+}
+
+/// A failure of an address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failure {
+    pub(crate) why: Outcome,
+    /// Whether a first one only moves the address behind the healthy ones.
+    pub(crate) soft: bool,
 }
 
 /// What is held against one address of one host.
@@ -73,27 +81,33 @@ impl Record {
         }
     }
 
-    /// Takes a failure whose dial began at `began`.
+    /// Takes a failure whose dial began at `began`. `last_end` is when the last penalty of the
+    /// host's addresses ends.
     pub(crate) fn fail(
         &mut self,
-        why: Outcome,
+        failure: Failure,
         began: Instant,
+        last_end: Instant,
         now: Instant,
         rng: &mut fastrand::Rng,
     ) -> Transition {
-        if self.is_old_news(why, began, now) {
+        if self.is_old_news(failure, began) {
             return Transition::None;
         }
-        self.forget_after_quiet(now);
-        let first_soft = why.blame() == Blame::Soft && self.strikes == 0;
-        if !self.is_the_suspected_dial(began) {
-            self.strikes = self.strikes.saturating_add(1);
+        if let Standing::Penalised { until } = &mut self.standing
+            && now < *until
+        {
+            // The same outage: no strike, but the penalty counts from the last failure and ends
+            // after all others, so that addresses that are all bad lead in turn.
+            let anew = now + PENALTY.jittered(self.strikes, rng);
+            *until = anew.max(last_end + Duration::from_nanos(1));
+            self.since = now;
+            return Transition::None;
         }
-        self.why = why;
-        self.since = now;
+        self.strike(failure, began, now);
         let penalty = PENALTY.jittered(self.strikes, rng);
         let until = now + penalty;
-        if first_soft {
+        if failure.soft && self.strikes == 1 {
             self.standing = Standing::Suspect { until };
             Transition::Suspected(penalty)
         } else {
@@ -102,19 +116,38 @@ impl Record {
         }
     }
 
-    /// A success clears, with one exception: that a connection was made says nothing about an
-    /// edge that closes connections after it accepted them. It serves again, but its strikes are
-    /// only forgotten after a quiet time.
-    pub(crate) fn succeed(&mut self, now: Instant) -> Transition {
-        let was = self.standing;
-        self.standing = Standing::Healthy;
-        if self.why != Outcome::ClosedEarly {
+    fn strike(&mut self, failure: Failure, began: Instant, now: Instant) {
+        if self.is_spent(now) {
             self.strikes = 0;
         }
-        if was == Standing::Healthy {
+        // A dial that was slow and has failed now is one strike.
+        let counted = matches!(self.standing, Standing::Suspect { .. }) && began <= self.since;
+        if !counted {
+            self.strikes = self.strikes.saturating_add(1);
+        }
+        self.why = failure.why;
+        self.since = now;
+    }
+
+    /// Takes a success whose dial began at `began`. It clears, with two exceptions: one that began
+    /// before the failure is old news, and that a connection was made says nothing about an edge
+    /// that closes connections after it accepted them. That one serves again after its penalty,
+    /// and its strikes are only forgotten after a quiet time.
+    pub(crate) fn succeed(&mut self, began: Instant, now: Instant) -> Transition {
+        let closes_early = self.why == Outcome::ClosedEarly;
+        let running = match self.standing {
+            Standing::Healthy => return Transition::None,
+            Standing::Trial { .. } => false,
+            Standing::Suspect { until } | Standing::Penalised { until } => now < until,
+        };
+        if began < self.since || (closes_early && running) {
             return Transition::None;
         }
+        self.standing = Standing::Healthy;
         self.since = now;
+        if !closes_early {
+            self.strikes = 0;
+        }
         Transition::Recovered
     }
 
@@ -143,6 +176,14 @@ impl Record {
         }
     }
 
+    /// When the penalty ends, or has ended.
+    pub(crate) fn end(&self) -> Option<Instant> {
+        match self.standing {
+            Standing::Healthy | Standing::Trial { .. } => None,
+            Standing::Suspect { until } | Standing::Penalised { until } => Some(until),
+        }
+    }
+
     /// Whether nothing would be lost without this record.
     pub(crate) fn is_spent(&self, now: Instant) -> bool {
         self.standing == Standing::Healthy && now > self.since + self.quiet_time()
@@ -156,27 +197,13 @@ impl Record {
         self.why
     }
 
-    /// A failure inside a running penalty is the same outage, and one that began before the
-    /// address was cleared is overtaken: a thousand callers that fail at once are one strike.
-    fn is_old_news(&self, why: Outcome, began: Instant, now: Instant) -> bool {
+    /// A failure that began before the last verdict is overtaken by it: a thousand callers that
+    /// fail at once are one strike.
+    fn is_old_news(&self, failure: Failure, began: Instant) -> bool {
         match self.standing {
             Standing::Healthy => self.why != Outcome::Connected && began < self.since,
-            Standing::Suspect { .. } => {
-                why.blame() == Blame::Soft && began <= self.since + ONE_EVENT
-            }
-            Standing::Penalised { until } => now < until,
-            Standing::Trial { .. } => began <= self.since,
-        }
-    }
-
-    /// A dial that was slow and has failed now is one strike.
-    fn is_the_suspected_dial(&self, began: Instant) -> bool {
-        matches!(self.standing, Standing::Suspect { .. }) && began <= self.since
-    }
-
-    fn forget_after_quiet(&mut self, now: Instant) {
-        if self.is_spent(now) {
-            self.strikes = 0;
+            Standing::Suspect { .. } => failure.soft && began <= self.since + ONE_EVENT,
+            Standing::Penalised { .. } | Standing::Trial { .. } => began <= self.since,
         }
     }
 
@@ -189,6 +216,7 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::Blame;
     use crate::time;
     use proptest::prelude::*;
 
@@ -198,18 +226,23 @@ mod tests {
         fastrand::Rng::with_seed(7)
     }
 
+    fn of(why: Outcome) -> Failure {
+        let soft = why.blame() == Blame::Soft;
+        Failure { why, soft }
+    }
+
     fn failed(outcome: Outcome) -> (Record, Instant) {
         let now = time::now();
         let mut record = Record::new(now);
-        assert_ne!(record.fail(outcome, now, now, &mut rng()), Transition::None);
+        assert_ne!(
+            record.fail(of(outcome), now, now, now, &mut rng()),
+            Transition::None
+        );
         (record, now)
     }
 
     fn end(record: &Record) -> Instant {
-        match record.standing {
-            Standing::Penalised { until } | Standing::Suspect { until } => until,
-            Standing::Healthy | Standing::Trial { .. } => panic!("no penalty runs: {record:?}"),
-        }
+        record.end().unwrap()
     }
 
     /// A penalty ends although nothing else happens; then one caller tries and the rest wait.
@@ -236,7 +269,7 @@ mod tests {
             assert!(record.try_take_trial(now));
             let began = now + Duration::from_millis(1);
             assert_ne!(
-                record.fail(Outcome::Refused, began, began, &mut rng()),
+                record.fail(of(Outcome::Refused), began, began, began, &mut rng()),
                 Transition::None
             );
             let length = end(&record) - began;
@@ -247,36 +280,58 @@ mod tests {
             );
         }
         let now = end(&record);
-        assert_eq!(record.succeed(now), Transition::Recovered);
+        assert_eq!(record.succeed(now, now), Transition::Recovered);
         assert_eq!((record.rank(now), record.strikes), (Rank::Healthy, 0));
     }
 
     /// A thousand callers that fail at the same moment are one strike.
     #[test]
-    fn failures_inside_a_penalty_add_nothing() {
+    fn failures_inside_a_penalty_only_start_it_anew() {
         let (mut record, now) = failed(Outcome::Refused);
         let until = end(&record);
         for ms in 0..1000 {
             let now = now + Duration::from_millis(ms);
             assert_eq!(
-                record.fail(Outcome::Refused, now, now, &mut rng()),
+                record.fail(of(Outcome::Refused), now, now, now, &mut rng()),
                 Transition::None
             );
         }
-        assert_eq!((record.strikes, end(&record)), (1, until));
+        assert_eq!(record.strikes, 1);
+        assert!(end(&record) > until, "it counts from the last failure");
+        let later = now + 2 * S;
+        let _ = record.fail(
+            of(Outcome::Refused),
+            later,
+            later + 9 * S,
+            later,
+            &mut rng(),
+        );
+        assert!(end(&record) > later + 9 * S, "and ends after all others");
     }
 
     #[test]
     fn a_failure_that_began_before_the_address_recovered_is_old_news() {
         let (mut record, began) = failed(Outcome::TimedOut);
         let cleared = began + 2 * S;
-        let _ = record.succeed(cleared);
-        let late = record.fail(Outcome::TimedOut, began, cleared + S, &mut rng());
+        let _ = record.succeed(cleared, cleared);
+        let late = record.fail(
+            of(Outcome::TimedOut),
+            began,
+            cleared + S,
+            cleared + S,
+            &mut rng(),
+        );
         assert_eq!(
             (late, record.rank(cleared + S)),
             (Transition::None, Rank::Healthy)
         );
-        let fresh = record.fail(Outcome::TimedOut, cleared + S, cleared + S, &mut rng());
+        let fresh = record.fail(
+            of(Outcome::TimedOut),
+            cleared + S,
+            cleared + S,
+            cleared + S,
+            &mut rng(),
+        );
         assert!(matches!(fresh, Transition::Penalised(_)));
     }
 
@@ -286,7 +341,7 @@ mod tests {
         let (mut record, now) = failed(Outcome::ClosedEarly);
         assert_eq!(record.rank(now), Rank::Recovering);
         let again = now + S;
-        let second = record.fail(Outcome::ClosedEarly, again, again, &mut rng());
+        let second = record.fail(of(Outcome::ClosedEarly), again, again, again, &mut rng());
         assert!(matches!(second, Transition::Penalised(_)));
         assert!(matches!(record.rank(again), Rank::Penalised(_)));
     }
@@ -296,7 +351,7 @@ mod tests {
     fn a_slow_dial_that_fails_is_penalised_once() {
         let (mut record, began) = failed(Outcome::Stalled);
         let given_up = began + 9 * S;
-        let change = record.fail(Outcome::TimedOut, began, given_up, &mut rng());
+        let change = record.fail(of(Outcome::TimedOut), began, given_up, given_up, &mut rng());
         assert!(matches!(change, Transition::Penalised(_)));
         assert_eq!(record.strikes, 1);
     }
@@ -308,19 +363,32 @@ mod tests {
         for strikes in 2..5 {
             let now = end(&record);
             assert!(record.try_take_trial(now));
-            let _ = record.succeed(now + Duration::from_millis(1));
+            let made = now + Duration::from_millis(1);
+            assert_eq!(record.succeed(now, made), Transition::Recovered);
             let closed = now + Duration::from_millis(2);
-            let change = record.fail(Outcome::ClosedEarly, closed, closed, &mut rng());
+            let change = record.fail(of(Outcome::ClosedEarly), closed, closed, closed, &mut rng());
             assert!(matches!(change, Transition::Penalised(_)));
             assert_eq!(record.strikes, strikes);
         }
         let now = end(&record);
-        let _ = record.succeed(now);
+        let _ = record.succeed(now, now);
         assert!(!record.is_spent(now));
         assert!(
             record.is_spent(now + 10 * 60 * S),
             "after a quiet time it is forgotten"
         );
+    }
+
+    /// Others that connect meanwhile neither excuse a closer nor undo a later failure.
+    #[test]
+    fn a_success_that_began_before_the_failure_is_old_news() {
+        let (mut record, began) = failed(Outcome::Tls);
+        let early = began - S;
+        assert_eq!(record.succeed(early, began + S), Transition::None);
+        assert!(matches!(record.rank(began + S), Rank::Penalised(_)));
+        let (mut closer, began) = failed(Outcome::ClosedEarly);
+        assert_eq!(closer.succeed(began + S, began + S), Transition::None);
+        assert_eq!(closer.rank(began + S), Rank::Recovering);
     }
 
     proptest! {
@@ -333,10 +401,10 @@ mod tests {
             for (step, ms) in steps {
                 now += Duration::from_millis(ms);
                 match step {
-                    0 => { let _ = record.succeed(now); }
+                    0 => { let _ = record.succeed(now, now); }
                     1 => { let _ = record.try_take_trial(now); }
-                    2 => { let _ = record.fail(Outcome::Stalled, now, now, &mut rng); }
-                    _ => { let _ = record.fail(Outcome::Refused, now, now, &mut rng); }
+                    2 => { let _ = record.fail(of(Outcome::Stalled), now, now, now, &mut rng); }
+                    _ => { let _ = record.fail(of(Outcome::Refused), now, now, now, &mut rng); }
                 }
                 let over = now + PENALTY.most.mul_f64(1.21);
                 prop_assert!(record.rank(over) <= Rank::Recovering);

@@ -469,6 +469,66 @@ async fn look_ups_after_failures_are_spaced() {
     assert_eq!(script.asked("a.test"), 6);
 }
 
+/// All hosts together: a hundred lookups at once because of failures or invalidations, no more.
+#[tokio::test(start_paused = true)]
+async fn lookups_after_failures_have_a_quota_over_all_hosts() {
+    type Spoil = fn(&Resolver, &str);
+    let spoil: [Spoil; 2] = [
+        |resolver, host| resolver.report(host, ip(1), Outcome::Refused),
+        |resolver, host| resolver.invalidate(host),
+    ];
+    for spoil in spoil {
+        let script = Script::answer(&[1], 60);
+        let resolver = script.resolver();
+        let hosts: Vec<String> = (0..300).map(|n| format!("h{n}.test")).collect();
+        for host in &hosts {
+            sorted(&resolver, host).await;
+        }
+        for host in &hosts {
+            spoil(&resolver, host);
+            assert_eq!(sorted(&resolver, host).await, [ip(1)]);
+        }
+        let asked: usize = hosts.iter().map(|host| script.asked(host)).sum();
+        assert_eq!(asked, 300 + 100);
+    }
+}
+
+/// A thousand callers that invalidate one host at once are no storm.
+#[tokio::test(start_paused = true)]
+async fn a_thousand_invalidations_at_once_are_bounded() {
+    let script = Script::answer(&[1], 60);
+    script.takes(S);
+    let resolver = script.resolver();
+    sorted(&resolver, "a.test").await;
+    let callers = (0..1_000).map(|_| async {
+        resolver.invalidate("a.test");
+        resolver.resolve("a.test").await.unwrap();
+    });
+    futures_util::future::join_all(callers).await;
+    assert!(
+        script.asked("a.test") <= 101,
+        "asked {} times",
+        script.asked("a.test")
+    );
+}
+
+/// A new answer is news: the next failure is looked up again at once.
+#[tokio::test(start_paused = true)]
+async fn a_changed_answer_starts_the_spacing_afresh() {
+    let script = Script::answer(&[1], 60);
+    let resolver = script.resolver();
+    sorted(&resolver, "a.test").await;
+    let mut last = 1;
+    script.say(move |_| {
+        last += 1;
+        Ok(answer(&[last], 60))
+    });
+    for n in 1..=20 {
+        resolver.report("a.test", ip(n), Outcome::Refused);
+        assert_eq!(sorted(&resolver, "a.test").await, [ip(n + 1)]);
+    }
+}
+
 /// What is held against an address outlives its answer.
 #[tokio::test(start_paused = true)]
 async fn a_penalty_outlives_the_answer_and_ends_by_itself() {

@@ -19,8 +19,9 @@ use hyper::{Request, Uri};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::client::legacy::{Client, Error};
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use sidestep::{Outcome, Resolver, Standing};
+use tokio::net::TcpStream;
 use tower::{Layer as _, Service, ServiceExt as _, util::BoxCloneSyncService};
 
 type Body = Empty<Bytes>;
@@ -234,6 +235,54 @@ async fn a_spawning_layer_in_between_is_warned_of_once() {
     }
     assert_eq!(world.journal.count(|seen| *seen == Seen::SlipLost), 1);
     assert_eq!(world.journal.failures(), []);
+}
+
+/// Asks the resolver while it is called, and not in its future.
+#[derive(Clone)]
+struct Eager(Resolver);
+
+impl Service<Uri> for Eager {
+    type Response = TokioIo<TcpStream>;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let port = uri.port_u16().unwrap_or(80);
+        let resolving = self.0.call(uri.host().unwrap().parse().unwrap());
+        Box::pin(async move {
+            let mut failed = None;
+            for mut addr in resolving.await? {
+                addr.set_port(port);
+                match TcpStream::connect(addr).await {
+                    Ok(stream) => return Ok(TokioIo::new(stream)),
+                    Err(error) => failed = Some(error),
+                }
+            }
+            Err(failed.expect("there are addresses").into())
+        })
+    }
+}
+
+/// hyper-rustls calls the connector below at once; one that asks then is seen too.
+#[tokio::test]
+async fn a_connector_that_asks_while_it_is_called_is_seen() {
+    let world = World::http(2).await;
+    let client = build(
+        world
+            .resolver
+            .connect_layer()
+            .layer(Eager(world.resolver.clone())),
+    );
+    let dead = world.ips()[0];
+    world.edges.set(dead, Mode::Refuse).await;
+    for _ in 0..100 {
+        get(&client, &world.url()).await.unwrap();
+    }
+    assert_eq!(world.journal.failures(), [(dead, Outcome::Failed)]);
 }
 
 /// A blank slip alone is no reason to warn: an address in the URL asks nobody.

@@ -78,9 +78,9 @@ async fn one_of_two_edges_shows_a_wrong_certificate() {
     assert_eq!(world.journal.failures(), [(dead, Outcome::BadCertificate)]);
 }
 
-/// A wrong certificate is tried at one other address and never in a loop.
+/// A wrong certificate is tried at two other addresses and never in a loop.
 #[tokio::test]
-async fn when_all_certificates_are_wrong_two_edges_are_tried() {
+async fn when_all_certificates_are_wrong_three_edges_are_tried() {
     let world = World::https(4).await;
     for ip in world.ips() {
         world.edges.set(ip, Mode::WrongCertificate).await;
@@ -88,7 +88,7 @@ async fn when_all_certificates_are_wrong_two_edges_are_tried() {
     let error = get(&world.client(), &world.url()).await.unwrap_err();
     assert!(error.is_connect());
     let accepted: usize = world.ips().iter().map(|&ip| world.edges.accepted(ip)).sum();
-    assert_eq!(accepted, 2);
+    assert_eq!(accepted, 3);
 }
 
 /// Three of four edges fail in TLS at once; one request walks past them all.
@@ -160,7 +160,7 @@ async fn after_an_early_close_a_request_is_sent_again_once_and_a_post_never() {
     assert_eq!(accepted(&world), 5);
 }
 
-/// No byte of it was sent, so a POST is safe to dial again too; a streaming body is left alone.
+/// No byte of it was sent, so a POST is safe to dial again too.
 #[tokio::test]
 async fn a_failed_connect_is_dialled_again_for_every_method() {
     let world = World::https(2).await;
@@ -328,6 +328,43 @@ async fn http2_is_no_different() {
         }
     }
     panic!("the dead edge was never dialled");
+}
+
+/// The end of a connect in the second lane clears the address too.
+#[tokio::test]
+async fn a_winner_of_the_second_lane_is_cleared() {
+    let world = World::http(2).await;
+    let client = world.client();
+    let (slow, back) = (world.ips()[0], world.ips()[1]);
+    world.edges.set(back, Mode::Refuse).await;
+    world
+        .get_until(&client, |world| world.is_penalised(back))
+        .await;
+    world.edges.set(back, Mode::Serve).await;
+    world.edges.set(slow, Mode::BlackHole).await;
+    get(&client, &world.url()).await.unwrap();
+    assert_eq!(
+        world.journal.count(|seen| *seen == Seen::Recovered(back)),
+        1
+    );
+}
+
+/// All are penalised and one is back: it is found by the first request, whichever leads.
+#[tokio::test]
+async fn an_edge_that_is_back_is_found_though_all_are_penalised() {
+    for seed in 0..8 {
+        let world = World::https(3).await;
+        let client = world.client();
+        for ip in world.ips() {
+            world.edges.set(ip, Mode::TlsReset).await;
+        }
+        for _ in 0..3 {
+            get(&client, &world.url()).await.unwrap_err();
+        }
+        assert!(world.ips().into_iter().all(|ip| world.is_penalised(ip)));
+        world.edges.set(world.ips()[seed % 3], Mode::Serve).await;
+        get(&client, &world.url()).await.expect("it is dialled");
+    }
 }
 
 trait ToOwnedPair<T> {

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use common::{Edges, HOST, Mode, NameServer, World, asking, get};
 use sidestep::Resolver;
 use sidestep::reqwest::ClientBuilderExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 fn accepted(world: &World) -> usize {
@@ -40,9 +41,9 @@ async fn a_burst_of_failed_handshakes_costs_no_request() {
     }
 }
 
-/// Without hope there is no retry: when all edges are dead, a request costs about one connect.
+/// When all edges are dead a request dials each once, as a refused connect does anyway.
 #[tokio::test]
-async fn when_all_are_dead_retries_do_not_multiply_the_load() {
+async fn when_all_are_dead_a_request_costs_a_connect_for_each_address() {
     let world = World::https(4).await;
     for ip in world.ips() {
         world.edges.set(ip, Mode::TlsReset).await;
@@ -53,11 +54,143 @@ async fn when_all_are_dead_retries_do_not_multiply_the_load() {
         assert!(get(&client, &world.url()).await.unwrap_err().is_connect());
     }
     let dials = accepted(&world);
-    println!("{dials} connects for {requests} requests while all edges are dead");
+    println!("{dials} connects for {requests} requests while all of 4 edges are dead");
     assert!(
-        dials <= requests + 20,
+        dials <= 4 * requests + 20,
         "{dials} connects for {requests} requests"
     );
+    assert!(
+        world.queries() < 10,
+        "and hardly any lookups: {}",
+        world.queries()
+    );
+}
+
+/// The connection dies before the request is on its way, on another thread: as safe to send again
+/// as after a failed connect, and learned from.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_that_accepts_and_closes_is_learned_on_every_runtime() {
+    for _ in 0..150 {
+        let world = World::http(2).await;
+        let client = world.client();
+        let dead = world.ips()[0];
+        world.edges.set(dead, Mode::AcceptAndClose).await;
+        for n in 0..4 {
+            let request = if n % 2 == 0 {
+                client.get(world.url())
+            } else {
+                client.put(world.url())
+            };
+            request.send().await.unwrap_or_else(|error| {
+                panic!("request {n}: {error:?}; {:?}", world.journal.seen())
+            });
+        }
+        let dialled = world.edges.accepted(dead);
+        assert!(
+            dialled <= 1,
+            "dialled {dialled} times; {:?}",
+            world.journal.seen()
+        );
+        assert_eq!(world.journal.failures().len(), dialled);
+    }
+}
+
+/// HTTP/2 dies in its preface. A POST that was not on its way is sent again too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http2_that_dies_in_its_preface_costs_no_request() {
+    for _ in 0..60 {
+        let world = World::http(2).await;
+        world.edges.set(world.ips()[0], Mode::AcceptAndClose).await;
+        let client = world
+            .builder()
+            .http2_prior_knowledge()
+            .sidestep(&world.resolver);
+        let client = client.build().unwrap();
+        let requests = (0..6).map(|_| async { get(&client, &world.url()).await });
+        for answer in futures_util::future::join_all(requests).await {
+            answer.unwrap_or_else(|error| panic!("{error:?}; {:?}", world.journal.seen()));
+        }
+    }
+}
+
+/// A server that ends a kept connection is no dead edge.
+#[tokio::test]
+async fn the_end_of_a_connection_that_has_answered_is_not_held_against_the_edge() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        // Answers one request on each connection, and closes at the second.
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut room = [0; 1024];
+                assert!(stream.read(&mut room).await.unwrap() > 0);
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+                stream.write_all(answer).await.unwrap();
+                let _ = stream.read(&mut room).await;
+            });
+        }
+    });
+    let dns = NameServer::start().await;
+    dns.set(HOST, &[addr.ip()], 60);
+    let journal = common::Journal::default();
+    let builder = Resolver::builder()
+        .lookup(asking(&dns))
+        .observe(journal.observer());
+    let edges = Edges::http(1).await;
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_backend_preconfigured(edges.client_config())
+        .sidestep(&builder.build().unwrap())
+        .build()
+        .unwrap();
+    let url = format!("http://{HOST}:{}/", addr.port());
+    get(&client, &url).await.unwrap();
+    get(&client, &url)
+        .await
+        .expect("it is sent again on a new connection");
+    assert_eq!(journal.failures(), []);
+}
+
+/// IPv4 has moved and IPv6 has no route: the error is about IPv6, and the move is found.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_move_is_found_though_the_error_is_about_the_other_family() {
+    let world = World::of(Edges::http(2).await, |builder| builder.prefer_ipv4(true)).await;
+    let client = world.client();
+    let [old, new] = world.ips()[..] else {
+        panic!("there are two");
+    };
+    // Multicast has no route for TCP, and no packet leaves.
+    let no_route = "ff02::1".parse().unwrap();
+    world.dns.set(HOST, &[old, no_route], 1800);
+    get(&client, &world.url()).await.unwrap();
+    world.dns.set(HOST, &[new, no_route], 1800);
+    world.edges.set(old, Mode::Refuse).await;
+    assert!(
+        get(&client, &world.url())
+            .await
+            .unwrap()
+            .contains("127.0.0.3")
+    );
+}
+
+/// IPv6 can't be reached and leads; one IPv4 edge shows a wrong certificate and the other serves.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_wrong_certificate_behind_a_dead_family_costs_no_request() {
+    for _ in 0..20 {
+        let world = World::https(2).await;
+        let mut ips = world.ips();
+        world.edges.set(ips[0], Mode::WrongCertificate).await;
+        ips.push("ff02::1".parse().unwrap());
+        world.dns.set(HOST, &ips, 1800);
+        let client = world.client();
+        for _ in 0..3 {
+            get(&client, &world.url())
+                .await
+                .unwrap_or_else(|error| panic!("{error:?}; {:?}", world.journal.seen()));
+        }
+    }
 }
 
 /// However the URL spells the host, one request walks past all the broken edges.

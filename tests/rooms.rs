@@ -48,7 +48,10 @@ const ROOMS: &[(&str, &[&str])] = &[
         "connect",
         &["attempt", "error", "outcome", "resolver", "time"],
     ),
-    ("integrate", &["connect", "error", "outcome", "resolver"]),
+    (
+        "integrate",
+        &["connect", "error", "outcome", "resolver", "time"],
+    ),
 ];
 
 /// Names at the root of the crate, and the room each comes from.

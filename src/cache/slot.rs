@@ -164,7 +164,7 @@ impl Slot {
         if self
             .known
             .as_ref()
-            .is_some_and(|old| !old.addrs.is_same_set(&known.addrs))
+            .is_some_and(|old| known.addrs.has_new(&old.addrs))
         {
             self.recheck.changed();
         }
@@ -247,6 +247,12 @@ impl Slot {
                 && flight.generation >= self.generation
                 && flight.is_in_the_air()
         })
+    }
+
+    /// Returns the latest lookup in the air on a runtime, whenever it was sent.
+    pub(crate) fn in_the_air(&self, runtime: Id) -> Option<&Flight> {
+        let mut flights = self.flights.iter().rev();
+        flights.find(|flight| flight.runtime == runtime && flight.is_in_the_air())
     }
 
     pub(crate) fn known(&self) -> Option<&Arc<Known>> {

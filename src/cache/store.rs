@@ -1,6 +1,6 @@
 //! All hosts: reads take no lock and write nothing that threads share.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use foldhash::quality::RandomState;
@@ -19,6 +19,8 @@ pub(crate) struct Store {
     capacity: usize,
     epoch: Instant,
     evicting: AtomicBool,
+    /// From so many hosts on room is made: more than the capacity while lookups are in the air.
+    crowded: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -35,6 +37,7 @@ impl Store {
             capacity,
             epoch: now,
             evicting: AtomicBool::new(false),
+            crowded: AtomicUsize::new(capacity),
         }
     }
 
@@ -109,7 +112,7 @@ impl Store {
         }
     }
 
-    /// Whether any host's answer holds the address. Reads every host.
+    /// Whether a host is such. Reads every host.
     pub(crate) fn any(&self, mut is: impl FnMut(&Slot) -> bool) -> bool {
         self.slots.pin().iter().any(|(_, held)| is(&held.slot))
     }
@@ -121,7 +124,8 @@ impl Store {
     /// Drops a sixteenth more than is over, so that the scan is paid for by many inserts. One
     /// thread at a time. A host with a lookup in the air stays, or its waiters would ask twice.
     fn evict(&self) {
-        if self.slots.len() <= self.capacity || self.evicting.swap(true, Ordering::Acquire) {
+        let crowded = self.slots.len() > self.crowded.load(Ordering::Relaxed);
+        if !crowded || self.evicting.swap(true, Ordering::Acquire) {
             return;
         }
         let slots = self.slots.pin();
@@ -138,6 +142,10 @@ impl Store {
         for (_, host) in &idle[..drop] {
             slots.remove(*host);
         }
+        // What could not go is not looked through again for each new host.
+        let left = self.slots.len().saturating_sub(self.capacity);
+        let crowded = self.capacity + left + left.min(self.capacity / 16);
+        self.crowded.store(crowded, Ordering::Relaxed);
         self.evicting.store(false, Ordering::Release);
     }
 
@@ -151,6 +159,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::{Cause, Flight};
     use crate::host::{self, Parsed};
     use crate::time;
     use std::time::Duration;
@@ -190,6 +199,25 @@ mod tests {
             store.edit(&host(&format!("h{n}.attacker.test")), now, |_| ());
         }
         assert!(store.len() <= 16);
+    }
+
+    /// A host that is being looked up stays, or its waiters would ask twice.
+    #[test]
+    fn a_host_with_a_lookup_in_the_air_stays() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let (_land, flight) = Flight::new(runtime.handle().id());
+        let now = time::now();
+        let store = Store::new(16, now);
+        store.edit(&host("asked.test"), now, |slot| {
+            slot.board(&flight, Cause::Unknown, now).is_none()
+        });
+        let later = now + Duration::from_secs(5);
+        for n in 0..100 {
+            store.edit(&host(&format!("h{n}.test")), later, |_| ());
+        }
+        assert!(store.read("asked.test", later, |_, _| ()).is_some());
     }
 
     #[test]

@@ -15,15 +15,15 @@ use tokio::time::Sleep;
 use crate::attempt::Slip;
 use crate::error::BoxError;
 use crate::resolver::Ending;
-use crate::{Outcome, Resolver, time};
+use crate::{Outcome, Resolver};
 
 /// The future of a watched connect.
 ///
 /// # Cancel safety
 ///
-/// Dropped before [`stalled_after`](crate::Builder::stalled_after) it says nothing about the
-/// address, dropped later it counts as a soft strike: reqwest's `connect_timeout` ends a connect
-/// so.
+/// Pending for [`stalled_after`](crate::Builder::stalled_after) it is a soft strike against its
+/// address, so that a drop after that has been told, as when reqwest's `connect_timeout` ends a
+/// connect. Dropped sooner it says nothing: the caller may just have gone away.
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<F> {
     // Boxed: a task-local scope can't be moved once polled, and hyper-util wants to move it.
@@ -76,13 +76,14 @@ impl<F> ResponseFuture<F> {
     fn connected(&self, connection: &impl Connection) {
         let mut extras = Extensions::new();
         connection.connected().get_extras(&mut extras);
-        let Some(winner) = extras.get::<HttpInfo>().map(|info| info.remote_addr().ip()) else {
+        let Some(info) = extras.get::<HttpInfo>() else {
             return;
         };
-        self.end(Ending::Connected(winner));
+        let (peer, local) = (info.remote_addr().ip(), info.local_addr());
+        self.end(Ending::Connected { peer, local });
         if self.slip.is_blank() {
             let shared = self.resolver.shared();
-            shared.check_blank_slip(self.asked_outside, winner);
+            shared.check_blank_slip(self.asked_outside, peer);
         }
     }
 
@@ -196,14 +197,6 @@ where
                 Err(error)
             }
         })
-    }
-}
-
-impl<F> Drop for ResponseFuture<F> {
-    fn drop(&mut self) {
-        if self.watch == Watch::ForStall && self.due().is_some_and(|due| due <= time::now()) {
-            self.end(Ending::Failed(Outcome::Stalled));
-        }
     }
 }
 

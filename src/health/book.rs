@@ -9,8 +9,7 @@ use papaya::{Compute, HashMap, Operation};
 
 use crate::host::Host;
 use crate::order::{Family, MAX_ADDRS};
-use crate::outcome::Outcome;
-use crate::penalty::{Rank, Record, Transition};
+use crate::penalty::{Failure, Rank, Record, Transition};
 
 /// How long a family without a route stays behind the other one.
 const NO_ROUTE: Duration = Duration::from_secs(10);
@@ -42,7 +41,7 @@ impl Book {
         &self,
         host: &Host,
         addr: IpAddr,
-        why: Outcome,
+        failure: Failure,
         began: Instant,
         now: Instant,
         rng: &fastrand::Rng,
@@ -54,19 +53,33 @@ impl Book {
                 page.truncate(MAX_ADDRS - 1);
                 page.push((addr, Record::new(now)));
             }
+            let last_end = page.iter().filter_map(|(_, record)| record.end()).max();
             let (_, record) = page.iter_mut().find(|(other, _)| *other == addr)?;
-            Some(record.fail(why, began, now, &mut rng.clone()))
+            Some(record.fail(
+                failure,
+                began,
+                last_end.unwrap_or(now),
+                now,
+                &mut rng.clone(),
+            ))
         })
     }
 
-    /// Takes a success. It costs next to nothing while nothing is held against anyone.
-    pub(crate) fn succeed(&self, host: &Host, addr: IpAddr, now: Instant) -> Transition {
+    /// Takes a success whose dial began at `began`. It costs next to nothing while nothing is held
+    /// against anyone.
+    pub(crate) fn succeed(
+        &self,
+        host: &Host,
+        addr: IpAddr,
+        began: Instant,
+        now: Instant,
+    ) -> Transition {
         if self.is_empty() || !self.pages.pin().contains_key(host) {
             return Transition::None;
         }
         self.edit(host, |page| {
             let (_, record) = page.iter_mut().find(|(other, _)| *other == addr)?;
-            Some(record.succeed(now))
+            Some(record.succeed(began, now))
         })
     }
 
@@ -131,7 +144,7 @@ impl Book {
         match pages.get_key_value(host) {
             None => look(&[]),
             Some((host, page)) if is_spent(page, now) => {
-                self.drop_page(host);
+                self.drop_page(host, |page| !is_spent(page, now));
                 look(&[])
             }
             Some((_, page)) => look(page),
@@ -174,12 +187,18 @@ impl Book {
         let spent: Vec<&Host> = spent.collect();
         let others = leave.saturating_sub(spent.len());
         for host in spent.into_iter().chain(pages.keys().take(others)) {
-            self.drop_page(host);
+            self.drop_page(host, |_| false);
         }
     }
 
-    fn drop_page(&self, host: &Host) {
-        if self.pages.pin().remove(host).is_some() {
+    /// Tears a page out, unless a failure was written on it meanwhile and it is wanted.
+    fn drop_page(&self, host: &Host, wanted: impl Fn(&[(IpAddr, Record)]) -> bool) {
+        let pages = self.pages.pin();
+        let done = pages.compute(host.clone(), |page| match page {
+            Some((_, page)) if !wanted(page) => Operation::Remove,
+            Some(_) | None => Operation::Abort(()),
+        });
+        if matches!(done, Compute::Removed(..)) {
             self.hosts.fetch_sub(1, Ordering::AcqRel);
         }
     }
@@ -200,6 +219,7 @@ fn is_spent(page: &[(IpAddr, Record)], now: Instant) -> bool {
 mod tests {
     use super::*;
     use crate::host::{self, Parsed};
+    use crate::outcome::Outcome;
     use crate::time;
 
     fn host(text: &str) -> Host {
@@ -212,6 +232,11 @@ mod tests {
     fn addr(n: u8) -> IpAddr {
         [192, 0, 2, n].into()
     }
+
+    const REFUSED: Failure = Failure {
+        why: Outcome::Refused,
+        soft: false,
+    };
 
     struct World {
         book: Book,
@@ -232,7 +257,7 @@ mod tests {
         fn refuse(&self, name: &str, last: u8) -> Transition {
             let (host, now) = (host(name), self.now);
             self.book
-                .fail(&host, addr(last), Outcome::Refused, now, now, &self.rng)
+                .fail(&host, addr(last), REFUSED, now, now, &self.rng)
         }
 
         fn rank(&self, name: &str, last: u8) -> Rank {

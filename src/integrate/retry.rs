@@ -2,6 +2,8 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::net::SocketAddr;
+use std::time::Instant;
 
 use http::{Extensions, Method, Uri};
 use hyper_util::client::legacy;
@@ -11,6 +13,7 @@ use reqwest::retry::{Builder, for_host};
 use super::tries::{Kind, Tries};
 use crate::connect::AttemptTimedOut;
 use crate::outcome::{Again, causes};
+use crate::resolver::Hope;
 use crate::{Outcome, Resolver};
 
 /// Most times that one request is sent again. Each failed connect puts at least one address
@@ -27,7 +30,7 @@ pub(super) fn policy(resolver: &Resolver) -> Builder {
         .max_retries_per_request(MOST)
         .classify_fn(move |attempt| {
             let again = match attempt.error() {
-                None => judge.tries.end(attempt.uri()),
+                None => judge.answered(attempt.uri()),
                 Some(error) => judge.sends_again(attempt.method(), attempt.uri(), error),
             };
             if again {
@@ -53,15 +56,29 @@ struct Judge {
 }
 
 impl Judge {
-    fn sends_again(&self, method: &Method, uri: &Uri, error: &(dyn StdError + 'static)) -> bool {
-        let kind = self.kind(method, uri, error);
-        kind.map_or_else(|| self.tries.end(uri), |kind| self.tries.take(uri, kind))
+    fn answered(&self, uri: &Uri) -> bool {
+        if let Some(host) = uri.host() {
+            self.resolver.shared().answered(host);
+        }
+        self.tries.end(uri)
     }
 
-    /// Returns as what the request may be sent again, if at all.
-    fn kind(&self, method: &Method, uri: &Uri, error: &(dyn StdError + 'static)) -> Option<Kind> {
+    fn sends_again(&self, method: &Method, uri: &Uri, error: &(dyn StdError + 'static)) -> bool {
+        match self.kind(method, uri, error) {
+            Some((kind, limit)) => self.tries.take(uri, kind, limit),
+            None => self.tries.end(uri),
+        }
+    }
+
+    /// Returns as what the request may be sent again, and how often as that, if at all.
+    fn kind(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        error: &(dyn StdError + 'static),
+    ) -> Option<(Kind, usize)> {
         if is_protocol_nack(error) {
-            return Some(Kind::ProtocolNack);
+            return Some((Kind::ProtocolNack, 2));
         }
         let client = causes(error).find_map(|cause| cause.downcast_ref::<legacy::Error>())?;
         if client.is_connect() {
@@ -72,36 +89,122 @@ impl Judge {
     }
 
     /// No byte of the request was sent, so that any method may be sent again.
-    fn after_connect_error(&self, uri: &Uri, error: &legacy::Error) -> Option<Kind> {
+    fn after_connect_error(&self, uri: &Uri, error: &legacy::Error) -> Option<(Kind, usize)> {
         if is_the_users_connect_timeout(error) {
             return None;
         }
-        let hope = uri
-            .host()
-            .and_then(|host| self.resolver.shared().has_hope(host));
-        match (Outcome::of(error).again(), hope) {
-            (Again::Never, _) | (Again::WhileHopeful, Some(false)) => None,
-            (Again::Once, _) => Some(Kind::Certificate),
-            (Again::WhileHopeful, Some(true)) if is_given_up(error) => Some(Kind::GivenUp),
-            (Again::WhileHopeful, Some(true)) => Some(Kind::Connect),
-            // Behind a proxy: which host was dialled is not known.
-            (Again::WhileHopeful, None) => Some(Kind::ConnectUnknown),
+        let outcome = Outcome::of(error);
+        match outcome.again() {
+            Again::Never => None,
+            // Without a route from here only other addresses can help.
+            Again::Few if outcome == Outcome::NoRoute && !self.expects_news(uri) => None,
+            Again::Few => Some((Kind::Few(outcome), 2)),
+            Again::WhileHopeful if is_given_up(error) => Some((Kind::GivenUp, 2)),
+            Again::WhileHopeful => {
+                let limit = self.hope(uri, outcome.is_after_tcp());
+                Some((Kind::Connect, limit)).filter(|(_, limit)| *limit > 0)
+            }
         }
     }
 
-    /// The connection died before a response. The server may have acted on the request.
-    fn after_early_close(&self, method: &Method, uri: &Uri, error: &legacy::Error) -> Option<Kind> {
-        if !is_closed_early(error) {
-            return None;
+    /// Returns how often a failed connect may be tried again. A TCP error has tried every address
+    /// already; an error after TCP only one, so that the others are left even when all are bad.
+    fn hope(&self, uri: &Uri, after_tcp: bool) -> usize {
+        match self.hope_of(uri) {
+            Some(hope) if hope.health_left || hope.news => usize::MAX,
+            Some(hope) if after_tcp => hope.addrs.saturating_sub(1),
+            Some(_) => 0,
+            // Behind a proxy: which host was dialled is not known.
+            None => 2,
         }
-        let mut extras = Extensions::new();
-        error.connect_info()?.get_extras(&mut extras);
-        if let (Some(info), Some(host)) = (extras.get::<HttpInfo>(), uri.host()) {
-            self.resolver
-                .report(host, info.remote_addr().ip(), Outcome::ClosedEarly);
-        }
-        is_idempotent(method).then_some(Kind::ClosedEarly)
     }
+
+    fn expects_news(&self, uri: &Uri) -> bool {
+        self.hope_of(uri).is_some_and(|hope| hope.news)
+    }
+
+    fn hope_of(&self, uri: &Uri) -> Option<Hope> {
+        uri.host()
+            .and_then(|host| self.resolver.shared().hope(host))
+    }
+
+    /// The connection died before a response.
+    fn after_early_close(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        error: &legacy::Error,
+    ) -> Option<(Kind, usize)> {
+        let early = early_close(error)?;
+        let local = local_addr(error);
+        let made = uri
+            .host()
+            .and_then(|host| self.resolver.shared().closed_early(host, local));
+        match early {
+            // As good as a failed connect.
+            Early::NotSent => Some((Kind::Connect, self.hope(uri, true))),
+            // The server may have acted on it.
+            Early::Sent if !is_idempotent(method) => None,
+            Early::Sent if self.went_out_on_an_old_connection(uri, made) => {
+                Some((Kind::ClosedOld, 3))
+            }
+            // A failed retry is not retried.
+            Early::Sent => Some((Kind::ClosedEarly, 1)),
+        }
+    }
+
+    /// Whether a retry was put on a connection from before the first failure, which may have died
+    /// with the first: then it has not gone to another address yet.
+    fn went_out_on_an_old_connection(&self, uri: &Uri, made: Option<Instant>) -> bool {
+        let first = self.tries.since(uri);
+        first.is_some_and(|first| made.is_none_or(|made| made < first))
+    }
+}
+
+/// Whether the request was on its way when the connection died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Early {
+    NotSent,
+    Sent,
+}
+
+/// End of file or a reset where a response was due, as hyper says it. hyper cancels a request that
+/// it has not begun to write; and hyper-util does not name the connection of a request that it
+/// never handed over, because the connection died before it was ready.
+fn early_close(error: &legacy::Error) -> Option<Early> {
+    let hyper = || causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>());
+    if hyper().any(hyper::Error::is_canceled) {
+        return Some(Early::NotSent);
+    }
+    let closed = hyper().any(|error| error.is_incomplete_message() || error.is_closed());
+    let cut = || causes(error).any(is_cut);
+    match error.connect_info() {
+        None if closed || cut() => Some(Early::NotSent),
+        Some(_) if closed || cut() => Some(Early::Sent),
+        _ => None,
+    }
+}
+
+fn is_cut(cause: &(dyn StdError + 'static)) -> bool {
+    use io::ErrorKind as K;
+    let of_io = |kind| {
+        matches!(
+            kind,
+            K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe | K::UnexpectedEof
+        )
+    };
+    let io = cause.downcast_ref::<io::Error>();
+    // h2 hands out its I/O error by a method and not as its source.
+    let h2 = cause
+        .downcast_ref::<h2::Error>()
+        .and_then(h2::Error::get_io);
+    io.or(h2).is_some_and(|error| of_io(error.kind()))
+}
+
+fn local_addr(error: &legacy::Error) -> Option<SocketAddr> {
+    let mut extras = Extensions::new();
+    error.connect_info()?.get_extras(&mut extras);
+    extras.get::<HttpInfo>().map(HttpInfo::local_addr)
 }
 
 /// RFC 9110, section 9.2.2.
@@ -124,27 +227,6 @@ fn is_the_users_connect_timeout(error: &legacy::Error) -> bool {
 
 fn is_given_up(error: &legacy::Error) -> bool {
     causes(error).any(|cause| cause.is::<AttemptTimedOut>())
-}
-
-/// End of file or a reset where a response was due, as hyper says it.
-fn is_closed_early(error: &legacy::Error) -> bool {
-    causes(error).any(|cause| {
-        let incomplete = cause
-            .downcast_ref::<hyper::Error>()
-            .is_some_and(|error| error.is_incomplete_message() || error.is_closed());
-        let cut = cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| is_cut(error.kind()));
-        incomplete || cut
-    })
-}
-
-fn is_cut(kind: io::ErrorKind) -> bool {
-    use io::ErrorKind as K;
-    matches!(
-        kind,
-        K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe | K::UnexpectedEof
-    )
 }
 
 /// What reqwest sends again by default: the server said that it did not process the request

@@ -148,8 +148,9 @@ const ONE_TRY: Duration = Duration::from_secs(2);
 const MAX_ACTIVE: usize = 1024;
 /// Runtimes whose resolver is kept; those unused longest leave.
 const MAX_RUNTIMES: usize = 16;
-/// How long an answer for A waits for AAAA: 50 ms (RFC 8305, section 3, Resolution Delay).
-const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
+/// How long an answer for A waits for AAAA. Longer than the 50 ms of RFC 8305, section 3, after
+/// which a dial may start: what comes too late here is missing until the answer is asked again.
+const PATIENCE_FOR_V6: Duration = Duration::from_millis(500);
 /// How long an answer for AAAA waits for A. Longer: IPv4 is what is left when IPv6 is broken.
 const PATIENCE_FOR_V4: Duration = Duration::from_secs(1);
 
@@ -176,7 +177,7 @@ impl Lookup for Dns {
             let v4 = pin!(ask(&resolver, host, RecordType::A));
             let v6 = pin!(ask(&resolver, host, RecordType::AAAA));
             let (first, second) = match select(v4, v6).await {
-                Either::Left((first, v6)) => wait(first, v6, RESOLUTION_DELAY).await,
+                Either::Left((first, v6)) => wait(first, v6, PATIENCE_FOR_V6).await,
                 Either::Right((first, v4)) => wait(first, v4, PATIENCE_FOR_V4).await,
             };
             merge(first, second)

@@ -83,13 +83,9 @@ impl Lookup for System {
 /// std hands out what `getaddrinfo` said only as a text, on Windows as a code.
 fn read(host: &str, error: io::Error) -> Error {
     const WSAHOST_NOT_FOUND: i32 = 11001;
-    // glibc, musl, the BSDs and macOS in their words for EAI_NONAME.
-    const NO_NAME: [&str; 4] = [
-        "Name or service not known",
-        "Name does not resolve",
-        "nodename nor servname provided",
-        "no address associated with name",
-    ];
+    // glibc's and musl's words for EAI_NONAME. macOS says its own without a network too, so there it
+    // does not count.
+    const NO_NAME: [&str; 2] = ["Name or service not known", "Name does not resolve"];
     let text = error.to_string();
     let unknown = NO_NAME.iter().any(|words| text.contains(words))
         || (cfg!(windows) && error.raw_os_error() == Some(WSAHOST_NOT_FOUND));

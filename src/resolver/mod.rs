@@ -22,6 +22,10 @@ pub use self::builder::Builder;
 use self::builder::Config;
 pub use self::future::{Addrs, ResponseFuture};
 pub(crate) use self::report::Ending;
+#[cfg(feature = "reqwest")]
+pub(crate) use self::report::Hope;
+#[cfg(feature = "reqwest")]
+use crate::attempt::Recent;
 use crate::cache::{Cause, Store};
 use crate::health::Book;
 use crate::host::{self, Parsed};
@@ -76,6 +80,8 @@ pub(crate) struct Shared {
     layered: AtomicBool,
     unslipped: AtomicU64,
     warned: AtomicBool,
+    #[cfg(feature = "reqwest")]
+    recent: Recent,
 }
 
 impl Resolver {
@@ -115,6 +121,8 @@ impl Resolver {
             layered: AtomicBool::new(false),
             unslipped: AtomicU64::new(0),
             warned: AtomicBool::new(false),
+            #[cfg(feature = "reqwest")]
+            recent: Recent::default(),
         };
         Self {
             shared: Arc::new(shared),

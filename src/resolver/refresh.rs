@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Id};
 
 use super::Shared;
 use crate::cache::{Cause, Flight, Joined, Known, Landing, Slot};
@@ -27,11 +27,9 @@ impl Shared {
         if let Some(current) = read.flatten() {
             return Ok(current);
         }
-        if cause == Cause::ConnectFailed && !self.take_from_quota() {
-            return Err(Error::failed(
-                host.as_str(),
-                "too many lookups after failed connects",
-            ));
+        let limited = matches!(cause, Cause::ConnectFailed | Cause::Invalidated);
+        if limited && !self.take_from_quota() {
+            return self.join_any(host, runtime.id());
         }
         let (land, flight) = Flight::new(runtime.id());
         if let Some(current) = self
@@ -53,6 +51,16 @@ impl Shared {
         let (lookup, limit) = (Arc::clone(&self.lookup), self.config.lookup_timeout);
         runtime.spawn(pilot.fly(lookup, limit));
         Ok(flight)
+    }
+
+    /// Over the quota the next best is a lookup that was sent before the invalidation.
+    fn join_any(&self, host: &Host, runtime: Id) -> Result<Flight, Error> {
+        let any = self.store.read(host.as_str(), time::now(), |_, slot| {
+            slot.in_the_air(runtime).cloned()
+        });
+        let too_many =
+            || Error::failed(host.as_str(), "too many hosts are looked up again at once");
+        any.flatten().ok_or_else(too_many)
     }
 
     /// Keeps what a lookup brought.

@@ -1,10 +1,12 @@
 //! What a connect came to, and what follows for its addresses and its answer.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::Shared;
+#[cfg(feature = "reqwest")]
+use crate::attempt::Made;
 use crate::attempt::{Note, Slip};
 use crate::cache::{Cause, Generation};
 use crate::host::Host;
@@ -13,14 +15,19 @@ use crate::host::{self, Parsed};
 use crate::observe::Event;
 use crate::order::Family;
 use crate::outcome::{Blame, Outcome};
-use crate::penalty::Transition;
+use crate::penalty::{Failure, Transition};
 use crate::{blame, time};
 
 /// How a connect ended, as far as a connector layer sees it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ending {
-    /// Connected to this address, as the socket names it.
-    Connected(IpAddr),
+    /// Connected.
+    Connected {
+        /// To this address, as the socket names it.
+        peer: IpAddr,
+        /// From this one.
+        local: SocketAddr,
+    },
     /// Failed, or pending for so long that it counts.
     Failed(Outcome),
     /// The layer itself gave it up; the addresses after the first may never have been dialled.
@@ -31,51 +38,70 @@ impl Shared {
     /// Takes the end of a connect with what its slip says.
     pub(crate) fn ended(&self, slip: &Slip, ending: Ending) {
         match ending {
-            Ending::Connected(winner) => self.connected(slip, winner),
+            Ending::Connected { peer, local } => self.connected(slip, peer, local),
             Ending::Failed(outcome) => self.failed(slip, outcome, outcome.is_after_tcp()),
             Ending::GivenUp => self.failed(slip, Outcome::TimedOut, true),
         }
     }
 
-    fn connected(&self, slip: &Slip, winner: IpAddr) {
+    fn connected(&self, slip: &Slip, winner: IpAddr, local: SocketAddr) {
         let Some(note) = slip.note_with(winner) else {
             return;
         };
+        let now = time::now();
         let dealt = note.dealt.as_slice();
         for loser in blame::losers(dealt, winner) {
-            self.hold_against(&note, loser, Outcome::Failed);
+            self.hold_against(&note, loser, Outcome::Failed, Blame::Hard);
         }
-        let late = time::now() >= note.at + blame::HEAD_START;
+        let late = now >= note.at + blame::HEAD_START;
         if let Some(head) = blame::stuck(dealt, winner, late) {
-            self.hold_against(&note, head, Outcome::Stalled);
+            self.hold_against(&note, head, Outcome::Stalled, Blame::Soft);
         }
-        self.clear(&note.host, winner.to_canonical());
+        let peer = winner.to_canonical();
+        self.clear(&note.host, peer, note.at, now);
+        #[cfg(feature = "reqwest")]
+        self.recent.note(Made {
+            host: note.host,
+            generation: note.generation,
+            peer,
+            local,
+            task: tokio::task::try_id(),
+            at: now,
+        });
+        #[cfg(not(feature = "reqwest"))]
+        let _ = local;
     }
 
-    fn failed(&self, slip: &Slip, outcome: Outcome, only_the_first: bool) {
+    fn failed(&self, slip: &Slip, outcome: Outcome, after_tcp: bool) {
         // Of two names, as SOCKS asks for, neither can be blamed.
         let Some(note) = slip.only_note() else {
             return;
         };
         let dealt = note.dealt.as_slice();
-        if outcome.blame() == Blame::Family {
-            return self.no_route(dealt);
-        }
-        for addr in blame::failed(dealt, only_the_first) {
-            self.hold_against(&note, addr, outcome);
+        match outcome.blame() {
+            Blame::None => {}
+            Blame::Family => self.no_route(&note),
+            blame if after_tcp => {
+                let two = blame::heads(dealt).count() > 1;
+                let blame = if two { Blame::Soft } else { blame };
+                blame::heads(dealt).for_each(|addr| self.hold_against(&note, addr, outcome, blame));
+            }
+            blame => {
+                blame::all(dealt).for_each(|addr| self.hold_against(&note, addr, outcome, blame));
+            }
         }
     }
 
-    /// Which family had no route can be told only where one was dealt.
-    fn no_route(&self, dealt: &[IpAddr]) {
+    /// Where one family was dealt it has no route. Where both were, both have failed and the error
+    /// is one's: all may be gone, so they are looked up again, and none is blamed for certain.
+    fn no_route(&self, note: &Note) {
+        let dealt = note.dealt.as_slice();
         let mut families = dealt.iter().map(|addr| Family::of(addr.to_canonical()));
-        let Some(family) = families
-            .next()
-            .filter(|first| families.all(|other| other == *first))
-        else {
-            return;
-        };
-        self.family_has_no_route(family);
+        match families.next() {
+            Some(first) if families.all(|other| other == first) => self.family_has_no_route(first),
+            _ => blame::all(dealt)
+                .for_each(|addr| self.hold_against(note, addr, Outcome::Failed, Blame::Soft)),
+        }
     }
 
     fn family_has_no_route(&self, family: Family) {
@@ -86,9 +112,9 @@ impl Shared {
         });
     }
 
-    fn hold_against(&self, note: &Note, addr: IpAddr, outcome: Outcome) {
-        self.penalise(&note.host, addr, outcome, note.at);
-        self.suspect(&note.host, outcome, note.generation);
+    fn hold_against(&self, note: &Note, addr: IpAddr, outcome: Outcome, blame: Blame) {
+        self.penalise(&note.host, addr, outcome, blame, note.at);
+        self.suspect(&note.host, note.generation);
     }
 
     /// Takes a report of a caller that dials for itself: about what is known now.
@@ -103,42 +129,37 @@ impl Shared {
             return;
         };
         match outcome.blame() {
-            Blame::None if outcome == Outcome::Connected => self.clear(host, addr),
+            Blame::None if outcome == Outcome::Connected => self.clear(host, addr, now, now),
             Blame::None => {}
             Blame::Family => self.family_has_no_route(Family::of(addr)),
-            Blame::Soft | Blame::Hard => {
-                self.penalise(host, addr, outcome, now);
-                self.suspect(host, outcome, generation);
+            blame @ (Blame::Soft | Blame::Hard) => {
+                self.penalise(host, addr, outcome, blame, now);
+                self.suspect(host, generation);
             }
         }
     }
 
-    fn penalise(&self, host: &Host, addr: IpAddr, outcome: Outcome, began: Instant) {
-        if outcome.blame() == Blame::None {
-            return;
-        }
+    fn penalise(&self, host: &Host, addr: IpAddr, why: Outcome, blame: Blame, began: Instant) {
         let now = time::now();
         let rng = fastrand::Rng::new();
-        let (hard, penalty) = match self.book.fail(host, addr, outcome, began, now, &rng) {
+        let soft = blame == Blame::Soft;
+        let failure = Failure { why, soft };
+        let (hard, penalty) = match self.book.fail(host, addr, failure, began, now, &rng) {
             Transition::Suspected(penalty) => (false, penalty),
             Transition::Penalised(penalty) => (true, penalty),
             Transition::None | Transition::Recovered => return,
         };
-        let host = host.as_str();
         self.tell(&Event::AddressFailed {
-            host,
+            host: host.as_str(),
             addr,
-            outcome,
+            outcome: why,
             penalty,
             hard,
         });
     }
 
     /// Marks the answer that was dealt; a newer one is left alone.
-    fn suspect(&self, host: &Host, outcome: Outcome, seen: Generation) {
-        if !outcome.looks_up_again() {
-            return;
-        }
+    fn suspect(&self, host: &Host, seen: Generation) {
         let marked = self
             .store
             .edit_present(host.as_str(), |slot| slot.invalidate(seen));
@@ -151,8 +172,8 @@ impl Shared {
         }
     }
 
-    fn clear(&self, host: &Host, addr: IpAddr) {
-        if self.book.succeed(host, addr, time::now()) == Transition::Recovered {
+    fn clear(&self, host: &Host, addr: IpAddr, began: Instant, now: Instant) {
+        if self.book.succeed(host, addr, began, now) == Transition::Recovered {
             self.tell(&Event::AddressRecovered {
                 host: host.as_str(),
                 addr,
@@ -178,20 +199,73 @@ impl Shared {
         }
     }
 
-    /// Whether dialling this host again now may end otherwise: an address is left that nothing is
-    /// held against, or a fresh answer is to be had. `None` when the host is not known here, as
+    /// Takes the death of a connection before the first byte of a response. Known by its local
+    /// address, or, where it died so soon that nobody names it, as what this task has made to the
+    /// host. One that has answered, or was not made a short while ago, is not blamed.
+    ///
+    /// Returns when the connection was made, if that is known.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn closed_early(&self, host: &str, local: Option<SocketAddr>) -> Option<Instant> {
+        let now = time::now();
+        let made = match (local, host::parse(host)) {
+            (Some(local), _) => self.recent.take(local, now),
+            (None, Ok(Parsed::Name(host))) => {
+                self.recent
+                    .take_of(host.as_str(), tokio::task::try_id(), now)
+            }
+            (None, _) => None,
+        };
+        let made = made?;
+        self.penalise(
+            &made.host,
+            made.peer,
+            Outcome::ClosedEarly,
+            Blame::Soft,
+            made.at,
+        );
+        self.suspect(&made.host, made.generation);
+        Some(made.at)
+    }
+
+    /// Takes an answer: what the task has made to the host works.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn answered(&self, host: &str) {
+        if !self.recent.is_empty()
+            && let Ok(Parsed::Name(host)) = host::parse(host)
+        {
+            let task = tokio::task::try_id();
+            self.recent.answered(host.as_str(), task, time::now());
+        }
+    }
+
+    /// What dialling this host again now may come to. `None` when the host is not known here, as
     /// behind a proxy.
     #[cfg(feature = "reqwest")]
-    pub(crate) fn has_hope(&self, host: &str) -> Option<bool> {
+    pub(crate) fn hope(&self, host: &str) -> Option<Hope> {
         let Ok(Parsed::Name(host)) = host::parse(host) else {
             return None;
         };
         let now = time::now();
-        self.store
-            .read(host.as_str(), now, |host, slot| {
-                let known = slot.known()?;
-                Some(self.health_left(host, known, now) || slot.expects_news(now))
+        let hope = self.store.read(host.as_str(), now, |host, slot| {
+            let known = slot.known()?;
+            Some(Hope {
+                health_left: self.health_left(host, known, now),
+                news: slot.expects_news(now),
+                addrs: known.addrs.as_slice().len(),
             })
-            .flatten()
+        });
+        hope.flatten()
     }
+}
+
+/// What dialling a host again may come to.
+#[cfg(feature = "reqwest")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hope {
+    /// An address is left that nothing is held against.
+    pub(crate) health_left: bool,
+    /// A fresh answer is wanted and can be had.
+    pub(crate) news: bool,
+    /// How many addresses there are.
+    pub(crate) addrs: usize,
 }

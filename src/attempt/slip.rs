@@ -115,6 +115,7 @@ impl Slip {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::{self, Parsed};
 
     #[tokio::test]
     async fn a_slip_is_seen_only_inside_and_only_by_its_resolver() {
@@ -123,6 +124,31 @@ mod tests {
         let inside = async { (Slip::hanging(7).is_some(), Slip::hanging(8).is_some()) };
         assert_eq!(slip.around(inside).await, (true, false));
         assert!(slip.around_call(|| Slip::hanging(7).is_some()));
+    }
+
+    /// SOCKS asks for the target and for the proxy: neither can be blamed.
+    #[test]
+    fn of_two_names_neither_is_the_only_one() {
+        let slip = Slip::new(1);
+        let mut dealt = Dealt::new();
+        dealt.push([192, 0, 2, 1].into());
+        for name in ["target.test", "proxy.test"] {
+            let Ok(Parsed::Name(host)) = host::parse(name) else {
+                panic!("it is a name");
+            };
+            let (generation, at) = (Generation::default(), crate::time::now());
+            slip.write(Note {
+                host,
+                generation,
+                dealt: dealt.clone(),
+                at,
+            });
+        }
+        assert!(slip.only_note().is_none());
+        assert!(
+            slip.note_with([192, 0, 2, 1].into()).is_none(),
+            "and both were dealt it"
+        );
     }
 
     /// Layers of two resolvers around one connector.

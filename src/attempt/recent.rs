@@ -1,0 +1,165 @@
+//! Connections that were made a short while ago and have not answered yet, to tell whose an early
+//! death was.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::task::Id;
+
+use crate::cache::Generation;
+use crate::host::Host;
+
+/// Connections that a connect layer has seen made. Bounded in number and age.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    made: Mutex<VecDeque<Made>>,
+    /// How many there are: without any, an answer takes no lock.
+    held: AtomicUsize,
+}
+
+/// A connection that was made.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Made {
+    pub(crate) host: Host,
+    pub(crate) generation: Generation,
+    pub(crate) peer: IpAddr,
+    /// The socket's own address: no two open connections to one peer share it.
+    pub(crate) local: SocketAddr,
+    /// The task that made it, and mostly the one that uses it first.
+    pub(crate) task: Option<Id>,
+    pub(crate) at: Instant,
+}
+
+/// An older connection has most likely answered before and been kept: the shortest keep-alive
+/// time that servers commonly have is 5 s (Node.js, Apache httpd), and its end is no fault.
+const YOUNG: Duration = Duration::from_secs(5);
+/// Connections remembered; those over that are told nothing about.
+const REMEMBERED: usize = 1024;
+
+impl Recent {
+    pub(crate) fn note(&self, made: Made) {
+        let now = made.at;
+        self.edit(now, |all| {
+            if all.len() >= REMEMBERED {
+                all.pop_front();
+            }
+            all.push_back(made);
+        });
+    }
+
+    /// Forgets what a task has made to a host: it got an answer.
+    pub(crate) fn answered(&self, host: &str, task: Option<Id>, now: Instant) {
+        self.edit(now, |all| {
+            all.retain(|made| made.task != task || made.host.as_str() != host);
+        });
+    }
+
+    /// Takes the connection with this local address out. Taken once: one that dies under many
+    /// requests died once.
+    pub(crate) fn take(&self, local: SocketAddr, now: Instant) -> Option<Made> {
+        self.edit(now, |all| {
+            let place = all.iter().rposition(|made| made.local == local)?;
+            all.remove(place)
+        })
+    }
+
+    /// Takes the connection that a task has made to a host, if all that it made have one peer.
+    pub(crate) fn take_of(&self, host: &str, task: Option<Id>, now: Instant) -> Option<Made> {
+        self.edit(now, |all| {
+            let is = |made: &Made| made.task == task && made.host.as_str() == host;
+            let place = all.iter().rposition(is)?;
+            let peer = all[place].peer;
+            let one_peer = all
+                .iter()
+                .filter(|made| is(made))
+                .all(|made| made.peer == peer);
+            one_peer.then(|| all.remove(place)).flatten()
+        })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held.load(Ordering::Relaxed) == 0
+    }
+
+    fn edit<T>(&self, now: Instant, change: impl FnOnce(&mut VecDeque<Made>) -> T) -> T {
+        let mut all = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        while all.front().is_some_and(|old| now > old.at + YOUNG) {
+            all.pop_front();
+        }
+        let told = change(&mut all);
+        self.held.store(all.len(), Ordering::Relaxed);
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::{self, Parsed};
+    use crate::time;
+
+    fn made(peer: u8, port: u16, at: Instant) -> Made {
+        let Ok(Parsed::Name(host)) = host::parse("edge.test") else {
+            panic!("it is a name");
+        };
+        let local = ([127, 0, 0, 1], port).into();
+        let (generation, peer) = (Generation::default(), [192, 0, 2, peer].into());
+        Made {
+            host,
+            generation,
+            peer,
+            local,
+            task: None,
+            at,
+        }
+    }
+
+    #[test]
+    fn a_connection_that_dies_under_many_requests_is_told_once() {
+        let (recent, now) = (Recent::default(), time::now());
+        recent.note(made(1, 1000, now));
+        assert!(recent.take(([127, 0, 0, 1], 1000).into(), now).is_some());
+        assert!(recent.take(([127, 0, 0, 1], 1000).into(), now).is_none());
+    }
+
+    #[test]
+    fn an_old_connection_has_answered_before() {
+        let (recent, now) = (Recent::default(), time::now());
+        recent.note(made(1, 1000, now));
+        let later = now + Duration::from_secs(6);
+        assert!(recent.take(([127, 0, 0, 1], 1000).into(), later).is_none());
+    }
+
+    #[test]
+    fn of_several_peers_none_is_blamed() {
+        let (recent, now) = (Recent::default(), time::now());
+        let first = made(1, 1000, now);
+        recent.note(first.clone());
+        assert_eq!(recent.take_of("edge.test", None, now), Some(first));
+        recent.note(made(1, 1001, now));
+        recent.note(made(2, 1002, now));
+        assert_eq!(recent.take_of("edge.test", None, now), None);
+    }
+
+    #[test]
+    fn one_that_has_answered_is_not_blamed() {
+        let (recent, now) = (Recent::default(), time::now());
+        recent.note(made(1, 1000, now));
+        recent.answered("edge.test", None, now);
+        assert_eq!(recent.take(([127, 0, 0, 1], 1000).into(), now), None);
+    }
+
+    #[test]
+    fn memory_stays_bounded() {
+        let (recent, now) = (Recent::default(), time::now());
+        for port in 0..5_000 {
+            recent.note(made(1, port, now));
+        }
+        assert_eq!(recent.held.load(Ordering::Relaxed), REMEMBERED);
+        recent.note(made(1, 1, now + Duration::from_secs(6)));
+        assert_eq!(recent.held.load(Ordering::Relaxed), 1);
+    }
+}
