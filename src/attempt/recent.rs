@@ -30,6 +30,8 @@ pub(crate) struct Made {
     pub(crate) local: SocketAddr,
     /// The task that made it, and mostly the one that uses it first.
     pub(crate) task: Option<Id>,
+    /// When its address was dealt.
+    pub(crate) dealt: Instant,
     pub(crate) at: Instant,
 }
 
@@ -113,6 +115,7 @@ mod tests {
             peer,
             local,
             task: None,
+            dealt: at,
             at,
         }
     }

@@ -137,7 +137,7 @@ impl Judge {
     ) -> Option<(Kind, usize)> {
         let early = early_close(error)?;
         let local = local_addr(error);
-        let made = uri
+        let dealt = uri
             .host()
             .and_then(|host| self.resolver.shared().closed_early(host, local));
         match early {
@@ -145,7 +145,7 @@ impl Judge {
             Early::NotSent => Some((Kind::Connect, self.hope(uri, true))),
             // The server may have acted on it.
             Early::Sent if !is_idempotent(method) => None,
-            Early::Sent if self.went_out_on_an_old_connection(uri, made) => {
+            Early::Sent if self.went_out_on_an_old_connection(uri, dealt) => {
                 Some((Kind::ClosedOld, 3))
             }
             // A failed retry is not retried.
@@ -153,11 +153,11 @@ impl Judge {
         }
     }
 
-    /// Whether a retry was put on a connection from before the first failure, which may have died
-    /// with the first: then it has not gone to another address yet.
-    fn went_out_on_an_old_connection(&self, uri: &Uri, made: Option<Instant>) -> bool {
+    /// Whether a retry was put on a connection that was dialled before the first failure: then it
+    /// has not gone to another address yet.
+    fn went_out_on_an_old_connection(&self, uri: &Uri, dealt: Option<Instant>) -> bool {
         let first = self.tries.since(uri);
-        first.is_some_and(|first| made.is_none_or(|made| made < first))
+        first.is_some_and(|first| dealt.is_none_or(|dealt| dealt < first))
     }
 }
 

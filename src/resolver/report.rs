@@ -66,6 +66,7 @@ impl Shared {
             peer,
             local,
             task: tokio::task::try_id(),
+            dealt: note.at,
             at: now,
         });
         #[cfg(not(feature = "reqwest"))]
@@ -203,7 +204,7 @@ impl Shared {
     /// address, or, where it died so soon that nobody names it, as what this task has made to the
     /// host. One that has answered, or was not made a short while ago, is not blamed.
     ///
-    /// Returns when the connection was made, if that is known.
+    /// Returns when the connection's address was dealt, if that is known.
     #[cfg(feature = "reqwest")]
     pub(crate) fn closed_early(&self, host: &str, local: Option<SocketAddr>) -> Option<Instant> {
         let now = time::now();
@@ -224,7 +225,7 @@ impl Shared {
             made.at,
         );
         self.suspect(&made.host, made.generation);
-        Some(made.at)
+        Some(made.dealt)
     }
 
     /// Takes an answer: what the task has made to the host works.
