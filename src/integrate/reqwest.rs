@@ -29,10 +29,11 @@ pub trait ClientBuilderExt: Sized {
     ///
     /// | what went wrong | sent again |
     /// |---|---|
-    /// | the connect failed | any method: no byte of the request was sent. While an address is left that nothing is held against, or a fresh answer can be had; at most 8 times |
+    /// | the connect failed | any method: no byte of the request was sent. While an address is left that nothing is held against, or a fresh answer can be had; and when all are bad, what failed in TLS once for each other address; at most 8 times |
+    /// | the connection died before the request was on its way | as above |
+    /// | a wrong certificate | any method, at two other addresses: when an earlier address failed in TCP, which one showed the certificate can't be told |
     /// | the connect was given up after [`attempt_timeout`](crate::Builder::attempt_timeout) | any method, twice |
-    /// | a wrong certificate | any method, once |
-    /// | the connection died before the first byte of a response | idempotent methods (RFC 9110, section 9.2.2), once |
+    /// | the connection died before the first byte of a response | idempotent methods (RFC 9110, section 9.2.2), once; a connection dialled before the failure does not count as that one, at most 3 times |
     /// | HTTP/2 said that it did not process the request (REFUSED_STREAM, GOAWAY with NO_ERROR) | any method, twice: reqwest's own default, which setting a policy replaces |
     ///
     /// A retry is dialled elsewhere, because the address that failed has gone behind the others
@@ -42,10 +43,11 @@ pub trait ClientBuilderExt: Sized {
     /// nothing is tried again. Without one, and without a total timeout, a host whose every
     /// address swallows packets costs a request three times `attempt_timeout`: 30 s.
     ///
-    /// There is no budget over all requests. When every address of a host is known to be bad, hope
-    /// ends after one fresh answer: 200 requests to four edges that all fail in TLS made 203
-    /// connects (`tests/retries.rs`). A budget would save little there, and would turn a burst
-    /// that meets one dead edge into errors while live edges are left.
+    /// There is no budget over all requests, because a budget turns a burst that meets one dead
+    /// edge into errors while live edges are left: 300 requests at once to four edges of which
+    /// three fail in TLS all succeed. What bounds the load is that an address is tried once. When
+    /// all four fail, 200 requests make 800 connects, one for each address, as a connector makes
+    /// that is refused (both in `tests/retries.rs`).
     ///
     /// A retry policy set later replaces this one.
     #[must_use]
