@@ -33,6 +33,12 @@ impl TtlBounds {
     }
 }
 
+/// Returns after how much of its life an answer in use is looked up again: 80 to 90 %, at random,
+/// so that hosts which were cached in the same second do not come back in the same second.
+pub(crate) fn refresh_after(life: Duration, rng: &mut fastrand::Rng) -> Duration {
+    life.mul_f64(0.8 + 0.1 * rng.f64())
+}
+
 /// Returns how long a negative answer is kept.
 pub(crate) fn negative(ttl: Option<Duration>) -> Duration {
     ttl.map_or(NEGATIVE_WITHOUT_SOA, |ttl| NEGATIVE.clamp(ttl))
@@ -55,6 +61,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn an_answer_in_use_is_looked_up_again_before_it_ends(secs in 1_u64..604_800, seed: u64) {
+            let life = Duration::from_secs(secs);
+            let after = refresh_after(life, &mut fastrand::Rng::with_seed(seed));
+            prop_assert!(after >= life.mul_f64(0.799) && after <= life.mul_f64(0.901));
+        }
+
         #[test]
         fn a_clamped_ttl_lies_in_its_bounds(ttl in proptest::option::of(0_u64..u64::from(u32::MAX))) {
             let ttl = ttl.map(Duration::from_secs);

@@ -15,7 +15,7 @@ use hickory_proto::op::{Message, Query};
 use hickory_proto::rr::rdata::A;
 use hickory_proto::rr::{Name, RData, Record};
 use sidestep::lookup::{Dns, FromService, System};
-use sidestep::{Error, Resolver};
+use sidestep::{Error, Event, Resolver};
 use tokio::net::UdpSocket;
 
 fn resolver(dns: &NameServer) -> Resolver {
@@ -78,6 +78,28 @@ async fn the_records_ttl_is_the_answers_life() {
         left <= Duration::from_secs(17) && left > Duration::from_secs(10),
         "{left:?}"
     );
+}
+
+/// A host in use is asked for before its answer ends, so that no caller waits.
+#[tokio::test]
+async fn a_host_in_use_is_looked_up_ahead() {
+    let dns = NameServer::start().await;
+    dns.set(HOST, &[ip(1)], 1);
+    let (tell, mut answered) = tokio::sync::mpsc::unbounded_channel();
+    let observe = move |event: &Event<'_>| {
+        if matches!(event, Event::Answered { .. }) {
+            tell.send(()).expect("the test listens");
+        }
+    };
+    let builder = Resolver::builder().lookup(asking(&dns)).observe(observe);
+    let resolver = builder.build().unwrap();
+    resolver.resolve(HOST).await.unwrap();
+    for asked in 1..=3 {
+        answered.recv().await.unwrap();
+        assert_eq!(dns.queries(HOST, RecordType::A), asked);
+        let at_once = futures_util::FutureExt::now_or_never(resolver.resolve(HOST));
+        assert!(at_once.is_some(), "after lookup {asked}");
+    }
 }
 
 /// UDP says that the answer is cut off; TCP has it.

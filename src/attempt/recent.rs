@@ -26,8 +26,8 @@ pub(crate) struct Made {
     pub(crate) host: Host,
     pub(crate) generation: Generation,
     pub(crate) peer: IpAddr,
-    /// The socket's own address: no two open connections to one peer share it.
-    pub(crate) local: SocketAddr,
+    /// The socket's own address, if it has told: no two open connections to one peer share it.
+    pub(crate) local: Option<SocketAddr>,
     /// The task that made it, and mostly the one that uses it first.
     pub(crate) task: Option<Id>,
     /// When its address was dealt.
@@ -63,7 +63,7 @@ impl Recent {
     /// requests died once.
     pub(crate) fn take(&self, local: SocketAddr, now: Instant) -> Option<Made> {
         self.edit(now, |all| {
-            let place = all.iter().rposition(|made| made.local == local)?;
+            let place = all.iter().rposition(|made| made.local == Some(local))?;
             all.remove(place)
         })
     }
@@ -107,7 +107,7 @@ mod tests {
         let Ok(Parsed::Name(host)) = host::parse("edge.test") else {
             panic!("it is a name");
         };
-        let local = ([127, 0, 0, 1], port).into();
+        let local = Some(([127, 0, 0, 1], port).into());
         let (generation, peer) = (Generation::default(), [192, 0, 2, peer].into());
         Made {
             host,

@@ -68,9 +68,18 @@ impl Flight {
     }
 }
 
-/// What a lookup brought.
+/// Addresses that a lookup brought, and how long they live.
+#[derive(Clone, Debug)]
+pub(crate) struct Brought {
+    pub(crate) addrs: Addrs,
+    pub(crate) life: Duration,
+    /// After so much of its life an answer in use is looked up again.
+    pub(crate) refresh_after: Duration,
+}
+
+/// How a lookup ended.
 #[derive(Clone, Debug)]
 pub(crate) struct Landing {
     pub(crate) asked_at: Instant,
-    pub(crate) outcome: Result<(Addrs, Duration), Error>,
+    pub(crate) outcome: Result<Brought, Error>,
 }

@@ -1,9 +1,9 @@
 //! Memory of answers: how long each is good and who may end it.
 //!
 //! ```text
-//! known ──expires_at──▶ stale ──serve_stale──▶ gone
-//! serve                 ask, serve if that     ask
-//!   │                   is slow or fails
+//! known ──refresh_at──▶ ageing ──expires_at──▶ stale ──serve_stale──▶ gone
+//! serve                 serve, ask             ask, serve if that     ask
+//!   │                   if it is in use        is slow or fails
 //!   └─ generation moves on (a connect failed, or by hand) ─▶ suspect: ask again, keep as last resort
 //! ```
 
@@ -11,7 +11,7 @@ mod flight;
 mod slot;
 mod store;
 
-pub(crate) use self::flight::{Flight, Joined, Landing};
+pub(crate) use self::flight::{Brought, Flight, Joined, Landing};
 pub use self::slot::Cause;
 pub(crate) use self::slot::{Generation, Known, Plan, Slot};
 pub(crate) use self::store::Store;

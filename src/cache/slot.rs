@@ -1,6 +1,7 @@
 //! What is known of one host, and every legal change to it. Pure: told the time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Id;
@@ -38,13 +39,25 @@ pub(crate) struct Known {
     pub(crate) addrs: Addrs,
     pub(crate) generation: Generation,
     pub(crate) asked_at: Instant,
+    pub(crate) refresh_at: Instant,
     pub(crate) expires_at: Instant,
+    used: AtomicBool,
+}
+
+impl Known {
+    /// Returns true for the first one who uses this answer, and never again.
+    pub(crate) fn is_first_use(&self) -> bool {
+        // Read before written: a write at each use would be shared by all threads.
+        !self.used.load(Ordering::Relaxed) && !self.used.swap(true, Ordering::Relaxed)
+    }
 }
 
 /// Why a host is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
+    /// Its answer is in use and near its end.
+    Ageing,
     /// A connect to one of its addresses failed.
     ConnectFailed,
     /// Its answer is past its TTL.
@@ -135,12 +148,14 @@ impl Slot {
             return Ok(newer);
         }
         match &landing.outcome {
-            Ok((addrs, life)) => {
+            Ok(brought) => {
                 let known = Arc::new(Known {
-                    addrs: addrs.clone(),
+                    addrs: brought.addrs.clone(),
                     generation,
                     asked_at: landing.asked_at,
-                    expires_at: landing.asked_at + *life,
+                    refresh_at: landing.asked_at + brought.refresh_after,
+                    expires_at: landing.asked_at + brought.life,
+                    used: AtomicBool::new(false),
                 });
                 self.know(Arc::clone(&known));
                 Ok(known)
@@ -183,6 +198,10 @@ impl Slot {
             self.by_hand &= generation < self.generation;
             now + ttl::negative(error.negative_ttl())
         } else {
+            // The next one who uses it has it looked up ahead once more.
+            if let Some(known) = &self.known {
+                known.used.store(false, Ordering::Relaxed);
+            }
             now + FAILED_LOOKUP.delay(in_a_row)
         };
         self.failure = Some(Arc::new(Failure {
@@ -231,6 +250,24 @@ impl Slot {
             (false, true) => Plan::Ask(Cause::ConnectFailed),
             (true | false, _) => Plan::Serve,
         }
+    }
+
+    /// Returns when an answer in use may be looked up ahead of its end: not while a failed lookup
+    /// is waited out.
+    pub(crate) fn refresh_at(&self) -> Option<Instant> {
+        let at = self.known.as_ref()?.refresh_at;
+        Some(
+            self.failure
+                .as_ref()
+                .map_or(at, |failure| at.max(failure.until)),
+        )
+    }
+
+    /// Whether this is still the answer.
+    pub(crate) fn still_knows(&self, known: &Arc<Known>) -> bool {
+        self.known
+            .as_ref()
+            .is_some_and(|now| Arc::ptr_eq(now, known))
     }
 
     /// Returns the answer while it may be served at all.
@@ -294,6 +331,7 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::Brought;
     use crate::time;
     use std::net::IpAddr;
 
@@ -333,7 +371,12 @@ mod tests {
         }
 
         fn land(&mut self, flight: &Flight, asked_at: Instant, outcome: Result<Addrs, Error>) {
-            let outcome = outcome.map(|addrs| (addrs, 60 * S));
+            let (life, refresh_after) = (60 * S, 50 * S);
+            let outcome = outcome.map(|addrs| Brought {
+                addrs,
+                life,
+                refresh_after,
+            });
             let _ = self
                 .slot
                 .land(flight, &Landing { asked_at, outcome }, self.now);

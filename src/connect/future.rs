@@ -77,7 +77,7 @@ impl<F> ResponseFuture<F> {
         let mut extras = Extensions::new();
         connection.connected().get_extras(&mut extras);
         let Some(info) = extras.get::<HttpInfo>() else {
-            return;
+            return self.end(Ending::Nameless);
         };
         let (peer, local) = (info.remote_addr().ip(), info.local_addr());
         self.end(Ending::Connected { peer, local });

@@ -29,11 +29,11 @@ pub trait ClientBuilderExt: Sized {
     ///
     /// | what went wrong | sent again |
     /// |---|---|
-    /// | the connect failed | any method: no byte of the request was sent. While an address is left that nothing is held against, or a fresh answer can be had; and when all are bad, what failed in TLS once for each other address; at most 8 times |
+    /// | the connect failed | any method: no byte of the request was sent. While an address is left that nothing is held against, or a fresh answer can be had; and when all are bad, what failed in TLS once for each other address; for all reasons together at most 8 times |
     /// | the connection died before the request was on its way | as above |
     /// | a wrong certificate | any method, at two other addresses: when an earlier address failed in TCP, which one showed the certificate can't be told |
     /// | the connect was given up after [`attempt_timeout`](crate::Builder::attempt_timeout) | any method, twice |
-    /// | the connection died before the first byte of a response | idempotent methods (RFC 9110, section 9.2.2), once; a connection dialled before the failure does not count as that one, at most 3 times |
+    /// | the connection died before the first byte of a response | idempotent methods (RFC 9110, section 9.2.2), once; a retry that was put on a connection dialled before the failure does not count |
     /// | HTTP/2 said that it did not process the request (REFUSED_STREAM, GOAWAY with NO_ERROR) | any method, twice: reqwest's own default, which setting a policy replaces |
     ///
     /// A retry is dialled elsewhere, because the address that failed has gone behind the others

@@ -146,7 +146,7 @@ impl Judge {
             // The server may have acted on it.
             Early::Sent if !is_idempotent(method) => None,
             Early::Sent if self.went_out_on_an_old_connection(uri, dealt) => {
-                Some((Kind::ClosedOld, 3))
+                Some((Kind::ClosedOld, usize::MAX))
             }
             // A failed retry is not retried.
             Early::Sent => Some((Kind::ClosedEarly, 1)),

@@ -14,7 +14,7 @@ mod view;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -75,6 +75,8 @@ pub(crate) struct Shared {
     store: Store,
     book: Book,
     quota: Mutex<Quota>,
+    /// Tasks that sleep until a host in use is looked up ahead.
+    sleepers: Arc<AtomicUsize>,
     observers: Observers,
     /// Whether a connector layer was made: only then can a slip be lost.
     layered: AtomicBool,
@@ -114,6 +116,7 @@ impl Resolver {
             },
             lookup,
             quota: Mutex::default(),
+            sleepers: Arc::default(),
             observers: Observers {
                 counters: Counters::default(),
                 user,

@@ -1,17 +1,18 @@
 //! Lookups: the one place that spawns.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::runtime::{Handle, Id};
 
 use super::Shared;
-use crate::cache::{Cause, Flight, Joined, Known, Landing, Slot};
+use crate::cache::{Brought, Cause, Flight, Joined, Known, Landing, Slot};
 use crate::host::Host;
 use crate::lookup::{Answer, Lookup};
 use crate::observe::Event;
 use crate::order::Addrs;
-use crate::{Error, time};
+use crate::{Error, time, ttl};
 
 impl Shared {
     /// Joins the lookup of a host that is in the air on this runtime, or sends one.
@@ -53,6 +54,37 @@ impl Shared {
         Ok(flight)
     }
 
+    /// Looks a host in use up again before its answer ends, so that no caller has to wait.
+    ///
+    /// The first use of an answer starts a task that sleeps until then; a host that nobody asks for
+    /// has none. It belongs to the runtime of the caller, holds the resolver weakly, and there are
+    /// at most as many as hosts are kept.
+    pub(super) fn refresh_ahead(self: &Arc<Self>, host: &Host, known: &Arc<Known>) {
+        let (Ok(runtime), Some(place)) = (Handle::try_current(), Sleeper::lie_down(self)) else {
+            return;
+        };
+        let (host, known) = (host.clone(), Arc::clone(known));
+        let read = self
+            .store
+            .read(host.as_str(), time::now(), |_, slot| slot.refresh_at());
+        let Some(refresh_at) = read.flatten() else {
+            return;
+        };
+        let shared = Arc::downgrade(self);
+        runtime.spawn(async move {
+            tokio::time::sleep_until(refresh_at.into()).await;
+            drop(place);
+            let Some(shared) = shared.upgrade() else {
+                return;
+            };
+            let still = |_: &Host, slot: &Slot| slot.still_knows(&known);
+            if shared.store.read(host.as_str(), time::now(), still) == Some(true) {
+                // Whoever waits for it finds it in the air.
+                let _ = shared.ask(&host, Cause::Ageing);
+            }
+        });
+    }
+
     /// Over the quota the next best is a lookup that was sent before the invalidation.
     fn join_any(&self, host: &Host, runtime: Id) -> Result<Flight, Error> {
         let any = self.store.read(host.as_str(), time::now(), |_, slot| {
@@ -71,16 +103,33 @@ impl Shared {
             .edit(host, now, |slot| slot.land(flight, landing, now));
         let host = host.as_str();
         match &landing.outcome {
-            Ok((addrs, life)) => {
+            Ok(brought) => {
                 self.tell(&Event::Answered {
                     host,
-                    addrs: addrs.as_slice(),
-                    life: *life,
+                    addrs: brought.addrs.as_slice(),
+                    life: brought.life,
                 });
             }
             Err(error) => self.tell(&Event::LookupFailed { host, error }),
         }
         landed
+    }
+}
+
+/// A place among those that wait to look up ahead.
+struct Sleeper(Arc<AtomicUsize>);
+
+impl Sleeper {
+    fn lie_down(shared: &Shared) -> Option<Self> {
+        let place = Self(Arc::clone(&shared.sleepers));
+        let before = place.0.fetch_add(1, Ordering::Relaxed);
+        (before < shared.config.capacity).then_some(place)
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -136,12 +185,18 @@ impl Drop for Pilot {
 }
 
 impl Shared {
-    fn read(&self, host: &str, answer: Answer) -> Result<(Addrs, Duration), Error> {
+    fn read(&self, host: &str, answer: Answer) -> Result<Brought, Error> {
         let Answer { addrs, ttl } = answer;
         let addrs = Addrs::new(addrs);
         if addrs.is_empty() {
             return Err(Error::no_records(host));
         }
-        Ok((addrs, self.config.ttl.positive(ttl)))
+        let life = self.config.ttl.positive(ttl);
+        let refresh_after = ttl::refresh_after(life, &mut fastrand::Rng::new());
+        Ok(Brought {
+            addrs,
+            life,
+            refresh_after,
+        })
     }
 }

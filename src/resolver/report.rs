@@ -28,6 +28,8 @@ pub(crate) enum Ending {
         /// From this one.
         local: SocketAddr,
     },
+    /// Connected, and the socket no longer names its peer: mostly the peer is gone already.
+    Nameless,
     /// Failed, or pending for so long that it counts.
     Failed(Outcome),
     /// The layer itself gave it up; the addresses after the first may never have been dialled.
@@ -39,6 +41,7 @@ impl Shared {
     pub(crate) fn ended(&self, slip: &Slip, ending: Ending) {
         match ending {
             Ending::Connected { peer, local } => self.connected(slip, peer, local),
+            Ending::Nameless => self.nameless(slip),
             Ending::Failed(outcome) => self.failed(slip, outcome, outcome.is_after_tcp()),
             Ending::GivenUp => self.failed(slip, Outcome::TimedOut, true),
         }
@@ -59,7 +62,22 @@ impl Shared {
         }
         let peer = winner.to_canonical();
         self.clear(&note.host, peer, note.at, now);
-        #[cfg(feature = "reqwest")]
+        self.made(note, peer, Some(local));
+    }
+
+    /// Nothing is known of the connection; should it die without an answer, the head of the list
+    /// is the likeliest peer.
+    fn nameless(&self, slip: &Slip) {
+        if let Some(note) = slip.only_note()
+            && let Some(head) = note.dealt.as_slice().first()
+        {
+            let head = head.to_canonical();
+            self.made(note, head, None);
+        }
+    }
+
+    #[cfg(feature = "reqwest")]
+    fn made(&self, note: Note, peer: IpAddr, local: Option<SocketAddr>) {
         self.recent.note(Made {
             host: note.host,
             generation: note.generation,
@@ -67,11 +85,13 @@ impl Shared {
             local,
             task: tokio::task::try_id(),
             dealt: note.at,
-            at: now,
+            at: time::now(),
         });
-        #[cfg(not(feature = "reqwest"))]
-        let _ = local;
     }
+
+    /// Only retries ask whose an early death was.
+    #[cfg(not(feature = "reqwest"))]
+    fn made(&self, _: Note, _: IpAddr, _: Option<SocketAddr>) {}
 
     fn failed(&self, slip: &Slip, outcome: Outcome, after_tcp: bool) {
         // Of two names, as SOCKS asks for, neither can be blamed.

@@ -26,7 +26,10 @@ impl Shared {
         // A name in its one spelling that is known and good is the common case: no parsing.
         let hit = self.store.read(name, now, |host, slot| {
             match (self.plan(host, slot, now), slot.known()) {
-                (Plan::Serve, Some(known)) => Some(self.deal_from(host, known, slip.as_ref(), now)),
+                (Plan::Serve, Some(known)) => {
+                    self.note_use(host, known);
+                    Some(self.deal_from(host, known, slip.as_ref(), now))
+                }
                 _ => None,
             }
         });
@@ -87,7 +90,10 @@ impl Shared {
             (self.plan(host, slot, now), self.servable(slot, now))
         });
         match planned.unwrap_or((Plan::Ask(Cause::Unknown), None)) {
-            (Plan::Serve, Some(known)) => Ok(self.served(host, known)),
+            (Plan::Serve, Some(known)) => {
+                self.note_use(host, &known);
+                Ok(self.served(host, known))
+            }
             (Plan::ServeAndAsk(cause), Some(known)) => {
                 // Without a lookup behind it the mark stays, and a later caller asks.
                 let _ = self.ask(host, cause);
@@ -130,6 +136,12 @@ impl Shared {
             }
         }
         Err(Error::panicked(host.as_str()))
+    }
+
+    fn note_use(self: &Arc<Self>, host: &Host, known: &Arc<Known>) {
+        if known.is_first_use() {
+            self.refresh_ahead(host, known);
+        }
     }
 
     fn plan(&self, host: &Host, slot: &Slot, now: Instant) -> Plan {
