@@ -52,10 +52,15 @@ impl Recent {
         });
     }
 
-    /// Forgets what a task has made to a host: it got an answer.
+    /// Forgets what a task has made to a host: it got an answer. Of several connections nobody
+    /// tells which one answered, so then all stay.
     pub(crate) fn answered(&self, host: &str, task: Option<Id>, now: Instant) {
         self.edit(now, |all| {
-            all.retain(|made| made.task != task || made.host.as_str() != host);
+            let is = |made: &Made| made.task == task && made.host.as_str() == host;
+            let mut places = (0..all.len()).filter(|&place| is(&all[place]));
+            if let (Some(only), None) = (places.next(), places.next()) {
+                all.remove(only);
+            }
         });
     }
 
@@ -153,6 +158,15 @@ mod tests {
         recent.note(made(1, 1000, now));
         recent.answered("edge.test", None, now);
         assert_eq!(recent.take(([127, 0, 0, 1], 1000).into(), now), None);
+    }
+
+    #[test]
+    fn an_answer_to_one_of_several_excuses_none() {
+        let (recent, now) = (Recent::default(), time::now());
+        recent.note(made(1, 1000, now));
+        recent.note(made(2, 1001, now));
+        recent.answered("edge.test", None, now);
+        assert!(recent.take(([127, 0, 0, 1], 1000).into(), now).is_some());
     }
 
     #[test]
