@@ -231,6 +231,26 @@ async fn a_dns_error_is_told_as_such_and_penalises_nobody() {
     assert_eq!(world.dns.queries("nobody.test", common::RecordType::A), 1);
 }
 
+/// A host that DNS cannot carry: an error that says why, and nobody is asked.
+#[tokio::test]
+async fn an_invalid_name_in_a_url_is_told_as_such() {
+    let world = World::http(1).await;
+    let label = "a".repeat(64);
+    for host in ["a..test", &label, "nobody.invalid"] {
+        let error = get(&world.client(), &world.edges.url(host))
+            .await
+            .unwrap_err();
+        let cause = std::iter::successors(std::error::Error::source(&error), |e| e.source())
+            .find_map(|cause| cause.downcast_ref::<sidestep::Error>())
+            .expect("our error is in the chain");
+        let expected = host == "nobody.invalid";
+        assert_eq!(cause.is_not_found(), expected, "{cause}");
+        assert_eq!(cause.is_invalid_name(), !expected, "{cause}");
+    }
+    assert_eq!(world.dns.total(), 0);
+    nothing_followed(&world);
+}
+
 /// The name server fails: the error names what was attempted, and nothing is held against anyone.
 #[tokio::test]
 async fn a_failing_name_server_is_told_as_such() {

@@ -312,6 +312,19 @@ mod tests {
         assert!(merge(none(), Some(none())).unwrap_err().is_no_records());
     }
 
+    /// What was attempted, on what, and what to do.
+    #[test]
+    fn a_missing_system_configuration_is_told_with_a_way_out() {
+        let error = NoSystemConfig {
+            source: "no such file".into(),
+        };
+        let said = error.to_string();
+        for words in [PLACE, "Dns::with_servers", "lookup::System"] {
+            assert!(said.contains(words), "{said}");
+        }
+        assert!(std::error::Error::source(&error).is_some());
+    }
+
     #[test]
     fn servers_that_cannot_be_asked_are_refused() {
         let none = Dns::with_servers([]).unwrap_err();
