@@ -62,7 +62,7 @@ impl<F> ResponseFuture<F> {
         F: Future,
     {
         let connecting = Box::pin(slip.around(connecting));
-        let asked_outside = resolver.shared().unslipped();
+        let asked_outside = resolver.inner().unslipped();
         Self {
             connecting,
             slip,
@@ -82,13 +82,13 @@ impl<F> ResponseFuture<F> {
         let (peer, local) = (info.remote_addr().ip(), info.local_addr());
         self.end(Ending::Connected { peer, local });
         if self.slip.is_blank() {
-            let shared = self.resolver.shared();
+            let shared = self.resolver.inner();
             shared.check_blank_slip(self.asked_outside, peer);
         }
     }
 
     fn end(&self, ending: Ending) {
-        self.resolver.shared().ended(&self.slip, ending);
+        self.resolver.inner().ended(&self.slip, ending);
     }
 
     /// Waits beside a pending connect: reports that it is slow, then gives it up.
@@ -118,7 +118,7 @@ impl<F> ResponseFuture<F> {
     /// When the present watch ends. Time counts from when addresses were dealt: a slow lookup is
     /// no fault of theirs.
     fn due(&self) -> Option<Instant> {
-        let config = self.resolver.shared().config();
+        let config = self.resolver.inner().config();
         let after = match self.watch {
             Watch::ForStall => config.stalled_after,
             Watch::ForTimeout => config.attempt_timeout?.max(config.stalled_after),
@@ -129,7 +129,7 @@ impl<F> ResponseFuture<F> {
 
     /// With one address there is nothing else to dial, so giving up would only do harm.
     fn may_time_out(&self) -> bool {
-        self.resolver.shared().config().attempt_timeout.is_some()
+        self.resolver.inner().config().attempt_timeout.is_some()
             && self
                 .slip
                 .only_note()
@@ -154,7 +154,7 @@ impl<F> ResponseFuture<F> {
         }
         let limit = self
             .resolver
-            .shared()
+            .inner()
             .config()
             .attempt_timeout
             .unwrap_or_default();

@@ -46,7 +46,7 @@ impl Resolver {
     /// is; see [`ConnectLayer`].
     #[must_use]
     pub fn connect_layer(&self) -> ConnectLayer {
-        self.shared().expect_slips();
+        self.inner().expect_slips();
         ConnectLayer {
             resolver: self.clone(),
         }

@@ -53,7 +53,7 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let slip = Slip::new(self.resolver.shared().id());
+        let slip = Slip::new(self.resolver.inner().id());
         // hyper-rustls calls the connector below it at once, others inside their future.
         let connecting = slip.around_call(|| self.inner.call(request));
         ResponseFuture::new(connecting, slip, self.resolver.clone())

@@ -58,7 +58,7 @@ struct Judge {
 impl Judge {
     fn answered(&self, uri: &Uri) -> bool {
         if let Some(host) = uri.host() {
-            self.resolver.shared().answered(host);
+            self.resolver.inner().answered(host);
         }
         self.tries.end(uri)
     }
@@ -124,8 +124,7 @@ impl Judge {
     }
 
     fn hope_of(&self, uri: &Uri) -> Option<Hope> {
-        uri.host()
-            .and_then(|host| self.resolver.shared().hope(host))
+        uri.host().and_then(|host| self.resolver.inner().hope(host))
     }
 
     /// The connection died before a response.
@@ -139,7 +138,7 @@ impl Judge {
         let local = local_addr(error);
         let dealt = uri
             .host()
-            .and_then(|host| self.resolver.shared().closed_early(host, local));
+            .and_then(|host| self.resolver.inner().closed_early(host, local));
         match early {
             // As good as a failed connect.
             Early::NotSent => Some((Kind::Connect, self.hope(uri, true))),

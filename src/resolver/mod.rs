@@ -15,7 +15,7 @@ mod view;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use self::builder::Builder;
@@ -96,6 +96,22 @@ impl Resolver {
     #[expect(clippy::missing_panics_doc, reason = "a test builds the defaults")]
     pub fn new() -> Self {
         Self::builder().build().expect("the defaults are valid")
+    }
+
+    /// Returns the one resolver of this process, made with all defaults at first use.
+    ///
+    /// For programs that build clients in many places and want each to learn from all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let one = sidestep::Resolver::shared();
+    /// let other = sidestep::Resolver::shared(); // the same
+    /// ```
+    #[must_use]
+    pub fn shared() -> Self {
+        static SHARED: LazyLock<Resolver> = LazyLock::new(Resolver::new);
+        SHARED.clone()
     }
 
     /// Starts from the defaults.
@@ -210,7 +226,7 @@ impl Resolver {
         self.shared.snapshot()
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
+    pub(crate) fn inner(&self) -> &Shared {
         &self.shared
     }
 
@@ -309,4 +325,16 @@ pub enum Source {
     /// The lookup; a connect has failed on this answer, or it was invalidated, and a fresh one
     /// has not come yet.
     Suspect,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shared_resolver_is_one() {
+        let (one, other) = (Resolver::shared(), Resolver::shared());
+        assert!(Arc::ptr_eq(&one.shared, &other.shared));
+        assert!(!Arc::ptr_eq(&one.shared, &Resolver::new().shared));
+    }
 }
