@@ -163,6 +163,23 @@ async fn a_connect_timeout_is_seen_as_a_strike_without_an_error() {
     );
 }
 
+/// A timeout as long as the watch ends the connect a moment before it, and is seen all the same.
+#[tokio::test]
+async fn a_connect_timeout_as_long_as_the_watch_is_seen_too() {
+    let second = Duration::from_secs(1);
+    let world = World::of(Edges::https(1).await, |b| b.stalled_after(second)).await;
+    let dead = world.ips()[0];
+    world.edges.set(dead, Mode::Hang).await;
+    let client = world
+        .builder()
+        .connect_timeout(second)
+        .sidestep(&world.resolver)
+        .build()
+        .unwrap();
+    get(&client, &world.url()).await.unwrap_err();
+    assert_eq!(world.journal.failures(), [(dead, Outcome::Stalled)]);
+}
+
 /// An edge that accepts and then says nothing in TLS is given up, and the request goes elsewhere.
 #[tokio::test]
 async fn an_edge_that_hangs_in_tls_is_given_up_for_another() {

@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 use crate::attempt::Slip;
 use crate::error::BoxError;
 use crate::resolver::Ending;
-use crate::{Outcome, Resolver};
+use crate::{Outcome, Resolver, time};
 
 /// The future of a watched connect.
 ///
@@ -23,7 +23,8 @@ use crate::{Outcome, Resolver};
 ///
 /// Pending for [`stalled_after`](crate::Builder::stalled_after) it is a soft strike against its
 /// address, so that a drop after that has been told, as when reqwest's `connect_timeout` ends a
-/// connect. Dropped sooner it says nothing: the caller may just have gone away.
+/// connect. Dropped sooner than nine tenths of that it says nothing: the caller may just have gone
+/// away.
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<F> {
     // Boxed: a task-local scope can't be moved once polled, and hyper-util wants to move it.
@@ -197,6 +198,20 @@ where
                 Err(error)
             }
         })
+    }
+}
+
+impl<F> Drop for ResponseFuture<F> {
+    /// A timeout as long as the watch began with the connect, and so ends a moment before it: a
+    /// drop in the last tenth has been pending for long enough.
+    fn drop(&mut self) {
+        if self.watch != Watch::ForStall {
+            return;
+        }
+        let nearly = self.resolver.inner().config().stalled_after / 10;
+        if self.due().is_some_and(|due| due <= time::now() + nearly) {
+            self.end(Ending::Failed(Outcome::Stalled));
+        }
     }
 }
 
