@@ -167,20 +167,23 @@ enum Early {
     Sent,
 }
 
-/// End of file or a reset where a response was due, as hyper says it. hyper cancels a request that
-/// it has not begun to write; and hyper-util does not name the connection of a request that it
-/// never handed over, because the connection died before it was ready.
+/// End of file or a reset where a response was due, as hyper says it.
+///
+/// A request was not on its way where hyper has handed it back unwritten, which hyper-util calls
+/// "Canceled" (its kinds are told in words only), and where hyper-util does not name a connection:
+/// it died before it was ready, and the request was never handed over.
 fn early_close(error: &legacy::Error) -> Option<Early> {
-    let hyper = || causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>());
-    if hyper().any(hyper::Error::is_canceled) {
-        return Some(Early::NotSent);
-    }
-    let closed = hyper().any(|error| error.is_incomplete_message() || error.is_closed());
-    let cut = || causes(error).any(is_cut);
+    let died = causes(error).any(|cause| {
+        let of_hyper = |error: &hyper::Error| {
+            error.is_canceled() || error.is_closed() || error.is_incomplete_message()
+        };
+        cause.downcast_ref::<hyper::Error>().is_some_and(of_hyper) || is_cut(cause)
+    });
+    let handed_back = error.to_string() == "client error (Canceled)";
     match error.connect_info() {
-        None if closed || cut() => Some(Early::NotSent),
-        Some(_) if closed || cut() => Some(Early::Sent),
-        _ => None,
+        _ if !died => None,
+        Some(_) if !handed_back => Some(Early::Sent),
+        Some(_) | None => Some(Early::NotSent),
     }
 }
 
