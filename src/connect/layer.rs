@@ -14,9 +14,9 @@ use crate::Resolver;
 ///
 /// # Where to put it
 ///
-/// Outside of TLS, so that a failed handshake is seen, and outside of any layer that spawns a
-/// task (such as `tower::buffer`): the resolver is told apart from other askers by a task-local
-/// value. Where that is lost nothing breaks; one warning says what to move.
+/// Outside of TLS, so that a failed handshake is seen, and inside of any layer that runs the
+/// connector on a task of its own (as `tower::buffer` may): the resolver is told apart from other
+/// askers by a task-local value. Where that is lost nothing breaks; one warning says what to move.
 ///
 /// # What it can see
 ///
