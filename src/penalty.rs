@@ -28,7 +28,7 @@ pub(crate) enum Rank {
     Healthy,
     /// It was seen to be slow or cut off once, or its penalty is over and nobody has tried.
     Recovering,
-    /// It failed; the one whose penalty ends first leads.
+    /// It failed; the one whose penalty ends first leads, and one that failed again goes last.
     Penalised(Instant),
 }
 
@@ -52,9 +52,17 @@ pub(crate) struct Record {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Standing {
     Healthy,
-    Suspect { until: Instant },
-    Penalised { until: Instant },
-    Trial { until: Instant },
+    Suspect {
+        until: Instant,
+    },
+    Penalised {
+        until: Instant,
+        /// When its turn is among addresses that are all bad.
+        turn: Instant,
+    },
+    Trial {
+        until: Instant,
+    },
 }
 
 /// What a report changed.
@@ -81,26 +89,26 @@ impl Record {
         }
     }
 
-    /// Takes a failure whose dial began at `began`. `last_end` is when the last penalty of the
-    /// host's addresses ends.
+    /// Takes a failure whose dial began at `began`. `last_turn` is the last one among the host's
+    /// addresses.
     pub(crate) fn fail(
         &mut self,
         failure: Failure,
         began: Instant,
-        last_end: Instant,
+        last_turn: Instant,
         now: Instant,
         rng: &mut fastrand::Rng,
     ) -> Transition {
         if self.is_old_news(failure, began) {
             return Transition::None;
         }
-        if let Standing::Penalised { until } = &mut self.standing
+        if let Standing::Penalised { until, turn } = &mut self.standing
             && now < *until
         {
-            // The same outage: no strike, but the penalty counts from the last failure and ends
-            // after all others, so that addresses that are all bad lead in turn.
-            let anew = now + PENALTY.jittered(self.strikes, rng);
-            *until = anew.max(last_end + Duration::from_nanos(1));
+            // The same outage: no strike, but the penalty counts from the last failure, and the
+            // others have their turn before it.
+            *until = now + PENALTY.jittered(self.strikes, rng);
+            *turn = last_turn.max(*until) + Duration::from_nanos(1);
             self.since = now;
             return Transition::None;
         }
@@ -111,7 +119,7 @@ impl Record {
             self.standing = Standing::Suspect { until };
             Transition::Suspected(penalty)
         } else {
-            self.standing = Standing::Penalised { until };
+            self.standing = Standing::Penalised { until, turn: until };
             Transition::Penalised(penalty)
         }
     }
@@ -138,7 +146,7 @@ impl Record {
         let running = match self.standing {
             Standing::Healthy => return Transition::None,
             Standing::Trial { .. } => false,
-            Standing::Suspect { until } | Standing::Penalised { until } => now < until,
+            Standing::Suspect { until } | Standing::Penalised { until, .. } => now < until,
         };
         if began < self.since || (closes_early && running) {
             return Transition::None;
@@ -157,7 +165,7 @@ impl Record {
         let due = match self.standing {
             Standing::Healthy => return false,
             Standing::Suspect { until }
-            | Standing::Penalised { until }
+            | Standing::Penalised { until, .. }
             | Standing::Trial { until } => until <= now,
         };
         if due {
@@ -169,7 +177,7 @@ impl Record {
     pub(crate) fn rank(&self, now: Instant) -> Rank {
         match self.standing {
             Standing::Healthy => Rank::Healthy,
-            Standing::Penalised { until } if now < until => Rank::Penalised(until),
+            Standing::Penalised { until, turn } if now < until => Rank::Penalised(turn),
             Standing::Suspect { .. } | Standing::Penalised { .. } | Standing::Trial { .. } => {
                 Rank::Recovering
             }
@@ -180,7 +188,15 @@ impl Record {
     pub(crate) fn end(&self) -> Option<Instant> {
         match self.standing {
             Standing::Healthy | Standing::Trial { .. } => None,
-            Standing::Suspect { until } | Standing::Penalised { until } => Some(until),
+            Standing::Suspect { until } | Standing::Penalised { until, .. } => Some(until),
+        }
+    }
+
+    /// When its turn is among addresses that are all bad.
+    pub(crate) fn turn(&self) -> Option<Instant> {
+        match self.standing {
+            Standing::Penalised { turn, .. } => Some(turn),
+            Standing::Healthy | Standing::Suspect { .. } | Standing::Trial { .. } => None,
         }
     }
 
@@ -306,7 +322,11 @@ mod tests {
             later,
             &mut rng(),
         );
-        assert!(end(&record) > later + 9 * S, "and ends after all others");
+        assert!(end(&record) < later + 7 * S, "and is no longer than before");
+        assert!(
+            record.turn() > Some(later + 9 * S),
+            "but all others have their turn first"
+        );
     }
 
     #[test]

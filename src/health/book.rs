@@ -53,12 +53,12 @@ impl Book {
                 page.truncate(MAX_ADDRS - 1);
                 page.push((addr, Record::new(now)));
             }
-            let last_end = page.iter().filter_map(|(_, record)| record.end()).max();
+            let last_turn = page.iter().filter_map(|(_, record)| record.turn()).max();
             let (_, record) = page.iter_mut().find(|(other, _)| *other == addr)?;
             Some(record.fail(
                 failure,
                 began,
-                last_end.unwrap_or(now),
+                last_turn.unwrap_or(now),
                 now,
                 &mut rng.clone(),
             ))

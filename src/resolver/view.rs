@@ -6,7 +6,7 @@ use super::Shared;
 use crate::cache::Slot;
 use crate::host::Host;
 use crate::observe::{AddressView, HostView, Snapshot, Standing};
-use crate::penalty::Rank;
+use crate::penalty::{Rank, Record};
 use crate::time;
 
 impl Shared {
@@ -30,7 +30,7 @@ impl Shared {
                     .map(|(_, record)| record);
                 AddressView {
                     addr,
-                    standing: record.map_or(Standing::Healthy, |r| standing(r.rank(now), now)),
+                    standing: record.map_or(Standing::Healthy, |record| standing(record, now)),
                     why: record.map(|record| record.why()),
                     strikes: record.map_or(0, |record| record.strikes()),
                 }
@@ -47,10 +47,11 @@ impl Shared {
     }
 }
 
-fn standing(rank: Rank, now: Instant) -> Standing {
-    match rank {
+fn standing(record: &Record, now: Instant) -> Standing {
+    let left = |end: Option<Instant>| end.map(|end| end.saturating_duration_since(now));
+    match record.rank(now) {
         Rank::Healthy => Standing::Healthy,
         Rank::Trial | Rank::Recovering => Standing::Recovering,
-        Rank::Penalised(until) => Standing::Penalised(until.saturating_duration_since(now)),
+        Rank::Penalised(_) => Standing::Penalised(left(record.end()).unwrap_or_default()),
     }
 }
