@@ -18,10 +18,6 @@ use sidestep::reqwest::ClientBuilderExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-fn accepted(world: &World) -> usize {
-    world.ips().iter().map(|&ip| world.edges.accepted(ip)).sum()
-}
-
 /// A burst that meets a dead edge all at once: no budget turns it into errors.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_burst_of_failed_handshakes_costs_no_request() {
@@ -53,7 +49,7 @@ async fn when_all_are_dead_a_request_costs_a_connect_for_each_address() {
     for _ in 0..requests {
         assert!(get(&client, &world.url()).await.unwrap_err().is_connect());
     }
-    let dials = accepted(&world);
+    let dials = world.accepted();
     println!("{dials} connects for {requests} requests while all of 4 edges are dead");
     assert!(
         dials <= 4 * requests + 20,
@@ -248,7 +244,7 @@ async fn a_streaming_body_is_left_alone() {
         .send()
         .await
         .unwrap_err();
-    assert_eq!(accepted(&world), 1);
+    assert_eq!(world.accepted(), 1);
 }
 
 /// How an HTTP/2 server turns a request away without having looked at it.
@@ -291,6 +287,17 @@ async fn nacking(nack: Nack, nacks: usize) -> (SocketAddr, Arc<AtomicUsize>) {
     (addr, asked)
 }
 
+/// A client that speaks HTTP/2 at once, in the clear.
+fn http2_client(resolver: &Resolver, edges: &Edges) -> reqwest::Client {
+    reqwest::Client::builder()
+        .no_proxy()
+        .http2_prior_knowledge()
+        .tls_backend_preconfigured(edges.client_config())
+        .sidestep(resolver)
+        .build()
+        .unwrap()
+}
+
 /// Setting a retry policy replaces reqwest's own; what it did must still be done.
 #[tokio::test]
 async fn what_http2_did_not_process_is_sent_again_as_stock_reqwest_does() {
@@ -300,13 +307,7 @@ async fn what_http2_did_not_process_is_sent_again_as_stock_reqwest_does() {
         dns.set(HOST, &[addr.ip()], 60);
         let resolver = Resolver::builder().lookup(asking(&dns)).build().unwrap();
         let edges = Edges::http(1).await;
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .http2_prior_knowledge()
-            .tls_backend_preconfigured(edges.client_config())
-            .sidestep(&resolver)
-            .build()
-            .unwrap();
+        let client = http2_client(&resolver, &edges);
         let url = format!("http://{HOST}:{}/", addr.port());
         let answer = client
             .post(&url)
@@ -325,13 +326,7 @@ async fn a_request_is_turned_away_three_times_at_most() {
     let (addr, asked) = nacking(Nack::RefusedStream, usize::MAX).await;
     let resolver = Resolver::new();
     let edges = Edges::http(1).await;
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .http2_prior_knowledge()
-        .tls_backend_preconfigured(edges.client_config())
-        .sidestep(&resolver)
-        .build()
-        .unwrap();
+    let client = http2_client(&resolver, &edges);
     client
         .get(format!("http://{addr}/"))
         .send()

@@ -46,7 +46,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Act.
     (
         "connect",
-        &["attempt", "error", "outcome", "resolver", "time"],
+        &["attempt", "blame", "error", "outcome", "resolver", "time"],
     ),
     (
         "integrate",

@@ -35,6 +35,13 @@ pub(crate) struct Made {
     pub(crate) at: Instant,
 }
 
+impl Made {
+    /// Whether this task made it to this host.
+    fn is_by(&self, task: Option<Id>, host: &str) -> bool {
+        self.task == task && self.host.as_str() == host
+    }
+}
+
 /// An older connection has most likely answered before and been kept: the shortest keep-alive
 /// time that servers commonly have is 5 s (Node.js, Apache httpd), and its end is no fault.
 const YOUNG: Duration = Duration::from_secs(5);
@@ -56,8 +63,7 @@ impl Recent {
     /// tells which one answered, so then all stay.
     pub(crate) fn answered(&self, host: &str, task: Option<Id>, now: Instant) {
         self.edit(now, |all| {
-            let is = |made: &Made| made.task == task && made.host.as_str() == host;
-            let mut places = (0..all.len()).filter(|&place| is(&all[place]));
+            let mut places = (0..all.len()).filter(|&place| all[place].is_by(task, host));
             if let (Some(only), None) = (places.next(), places.next()) {
                 all.remove(only);
             }
@@ -76,12 +82,11 @@ impl Recent {
     /// Takes the connection that a task has made to a host, if all that it made have one peer.
     pub(crate) fn take_of(&self, host: &str, task: Option<Id>, now: Instant) -> Option<Made> {
         self.edit(now, |all| {
-            let is = |made: &Made| made.task == task && made.host.as_str() == host;
-            let place = all.iter().rposition(is)?;
+            let place = all.iter().rposition(|made| made.is_by(task, host))?;
             let peer = all[place].peer;
             let one_peer = all
                 .iter()
-                .filter(|made| is(made))
+                .filter(|made| made.is_by(task, host))
                 .all(|made| made.peer == peer);
             one_peer.then(|| all.remove(place)).flatten()
         })

@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 use crate::attempt::Slip;
 use crate::error::BoxError;
 use crate::resolver::Ending;
-use crate::{Outcome, Resolver, time};
+use crate::{Outcome, Resolver, blame, time};
 
 /// The future of a watched connect.
 ///
@@ -143,16 +143,10 @@ impl<F> ResponseFuture<F> {
             .as_ref()
             .map(|note| note.host.to_string())
             .unwrap_or_default();
-        let mut tried = Vec::new();
-        for addr in note
+        let tried = note
             .iter()
-            .flat_map(|note| note.dealt.as_slice())
-            .map(IpAddr::to_canonical)
-        {
-            if !tried.contains(&addr) {
-                tried.push(addr);
-            }
-        }
+            .flat_map(|note| blame::all(note.dealt.as_slice()));
+        let tried = tried.collect();
         let limit = self
             .resolver
             .inner()

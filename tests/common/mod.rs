@@ -106,6 +106,11 @@ impl World {
         matches!(self.standing(ip), Standing::Penalised(_))
     }
 
+    /// How many TCP connections all edges have accepted.
+    pub(crate) fn accepted(&self) -> usize {
+        self.ips().iter().map(|&ip| self.edges.accepted(ip)).sum()
+    }
+
     /// How often the name server was asked for the edges' A records.
     pub(crate) fn queries(&self) -> usize {
         self.dns.queries(HOST, RecordType::A)
