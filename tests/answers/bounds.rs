@@ -1,0 +1,69 @@
+//! Behaviour A10: bounds, and settings.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn capacity_holds_whatever_names_are_asked() {
+    let script = Script::answer(&[1], 60);
+    let resolver = Resolver::builder()
+        .lookup(script.clone())
+        .capacity(64)
+        .build()
+        .unwrap();
+    sorted(&resolver, "hot.test").await;
+    for n in 0..5_000 {
+        advance(200 * MS).await;
+        sorted(&resolver, &format!("h{n}.attacker.test")).await;
+        sorted(&resolver, "hot.test").await;
+        assert!(resolver.snapshot().hosts.len() <= 64);
+    }
+    // 1 000 s went by: asked at 80 to 90 % of its life, and never because it was pushed out.
+    let asked = script.asked("hot.test");
+    assert!(asked <= 2 + 1_000 / 48, "asked {asked} times");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_addresses_are_cut_to_64_and_a_connector_gets_four_of_a_family() {
+    let many = (0..5_000_u16).flat_map(|n| {
+        let [a, b] = n.to_be_bytes();
+        [
+            IpAddr::from([10, 0, a, b]),
+            IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n]),
+        ]
+    });
+    let many: Vec<IpAddr> = many.collect();
+    let script = Script::new(move |_| Ok(Answer::new(many.clone())));
+    let resolver = script.resolver();
+    assert_eq!(resolver.resolve("a.test").await.unwrap().addrs().len(), 64);
+    let dealt = deal(&resolver, "a.test").await.unwrap();
+    let v6 = dealt.iter().filter(|addr| addr.is_ipv6()).count();
+    assert_eq!((v6, dealt.len()), (4, 8));
+}
+
+#[test]
+fn a_setting_that_cannot_work_names_its_setter() {
+    type Set = fn(sidestep::Builder) -> sidestep::Builder;
+    let bad: [(&str, Set); 11] = [
+        ("max_ttl", |b| b.max_ttl(500 * MS)),
+        ("attempt_timeout", |b| b.attempt_timeout(900 * MS)),
+        ("min_ttl", |b| b.min_ttl(61 * S)),
+        ("max_ttl", |b| b.max_ttl(Duration::ZERO)),
+        ("max_ttl", |b| b.max_ttl(Duration::MAX)),
+        ("capacity", |b| b.capacity(0)),
+        ("lookup_timeout", |b| b.lookup_timeout(Duration::ZERO)),
+        ("serve_stale", |b| b.serve_stale(Duration::MAX)),
+        ("stale_after", |b| b.stale_after(Duration::MAX)),
+        ("stalled_after", |b| b.stalled_after(Duration::ZERO)),
+        ("attempt_timeout", |b| b.attempt_timeout(Duration::ZERO)),
+    ];
+    for (setter, set) in bad {
+        let error = set(Resolver::builder()).build().unwrap_err();
+        assert_eq!(error.setter(), setter);
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("invalid {setter}: ")),
+            "{error}"
+        );
+    }
+}

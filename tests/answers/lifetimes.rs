@@ -1,0 +1,293 @@
+//! Behaviours A1 to A5: for how long what is known is served.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn all_bad_addresses_are_returned_the_one_whose_penalty_ends_first_leading() {
+    let resolver = Script::answer(&[1, 2, 3], 60).resolver();
+    sorted(&resolver, "a.test").await;
+    for n in [2, 3, 1] {
+        resolver.report("a.test", ip(n), Outcome::Refused);
+        // Longer than the jitter, so that the ends are in the order of the reports.
+        advance(2500 * MS).await;
+    }
+    let addrs = resolver.resolve("a.test").await.unwrap().addrs().to_vec();
+    assert_eq!(addrs.len(), 3);
+    let left = deal(&resolver, "a.test").await.unwrap();
+    assert_eq!(left.len(), 3, "health orders, never removes");
+    assert_eq!(addrs[2], ip(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_known_address_is_served_while_dns_is_down() {
+    let script = Script::answer(&[1], 60);
+    let resolver = script.resolver();
+    sorted(&resolver, "a.test").await;
+    script.say(|host| Err(Error::failed(host, "SERVFAIL")));
+    let mut longest = Duration::ZERO;
+    for _ in 0..600 {
+        advance(S).await;
+        let begun = Instant::now();
+        assert_eq!(sorted(&resolver, "a.test").await, [ip(1)]);
+        longest = longest.max(Instant::now() - begun);
+    }
+    assert!(longest <= 1_800 * MS, "{longest:?}");
+    assert!(
+        script.asked("a.test") < 40,
+        "asked {} times",
+        script.asked("a.test")
+    );
+    assert_eq!(
+        resolver.resolve("a.test").await.unwrap().source(),
+        Source::Stale
+    );
+}
+
+// A2: lifetimes.
+
+/// TTLs are clamped to 1 s and 60 s; without one it is 30 s.
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_kept_for_its_ttl_within_bounds() {
+    for (ttl, life) in [(Some(0), 1), (Some(7), 7), (Some(1800), 60), (None, 30)] {
+        let script = Script::new(move |_| {
+            Ok(match ttl {
+                Some(ttl) => answer(&[1], ttl),
+                None => Answer::new([ip(1)]),
+            })
+        });
+        let resolver = script.resolver();
+        sorted(&resolver, "a.test").await;
+        advance(life * S - MS).await;
+        sorted(&resolver, "a.test").await;
+        assert_eq!(script.asked("a.test"), 1, "TTL {ttl:?}: kept for {life} s");
+        advance(MS).await;
+        sorted(&resolver, "a.test").await;
+        assert_eq!(script.asked("a.test"), 2, "TTL {ttl:?}: and no longer");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bounds_can_be_set() {
+    let script = Script::answer(&[1], 1800);
+    let builder = Resolver::builder().lookup(script.clone());
+    let resolver = builder.min_ttl(100 * S).max_ttl(200 * S).build().unwrap();
+    sorted(&resolver, "a.test").await;
+    advance(199 * S).await;
+    sorted(&resolver, "a.test").await;
+    assert_eq!(script.asked("a.test"), 1);
+    advance(S).await;
+    sorted(&resolver, "a.test").await;
+    assert_eq!(script.asked("a.test"), 2);
+}
+
+/// Life counts from when the query was sent, not from when its answer came.
+#[tokio::test(start_paused = true)]
+async fn life_is_counted_from_the_sending() {
+    let script = Script::answer(&[1], 10);
+    script.takes(3 * S);
+    let resolver = script.resolver();
+    sorted(&resolver, "a.test").await;
+    assert_eq!(resolver.resolve("a.test").await.unwrap().age(), 3 * S);
+    advance(7 * S).await;
+    sorted(&resolver, "a.test").await;
+    assert_eq!(script.asked("a.test"), 2);
+}
+
+// A3: refresh-ahead.
+
+/// A host in steady use is looked up again at 80 to 90 % of its life, and nobody waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_host_in_use_never_makes_a_caller_wait_again() {
+    let script = Script::answer(&[1], 60);
+    let resolver = script.resolver();
+    sorted(&resolver, "a.test").await;
+    script.takes(2 * S);
+    for second in 0..1_200 {
+        tokio::time::sleep(S).await;
+        let begun = Instant::now();
+        deal(&resolver, "a.test").await.unwrap();
+        assert_eq!(Instant::now(), begun, "at {second} s");
+    }
+    // Every 48 to 54 s, counted from the sending.
+    let asked = script.asked("a.test");
+    assert!(
+        (1 + 1_200 / 54..=2 + 1_200 / 48).contains(&asked),
+        "asked {asked} times"
+    );
+}
+
+/// Even one that is asked for only twice in an answer's life.
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_asked_for_now_and_then_is_looked_up_ahead_too() {
+    let script = Script::answer(&[1], 60);
+    let resolver = script.resolver();
+    sorted(&resolver, "a.test").await;
+    script.takes(2 * S);
+    for _ in 0..50 {
+        tokio::time::sleep(25 * S).await;
+        let begun = Instant::now();
+        deal(&resolver, "a.test").await.unwrap();
+        assert_eq!(Instant::now(), begun);
+    }
+}
+
+/// An idle host is left to expire, and costs neither lookups nor tasks.
+#[tokio::test(start_paused = true)]
+async fn an_idle_host_is_left_to_expire() {
+    let tasks = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    let script = Script::answer(&[1], 60);
+    let resolver = script.resolver();
+    let before = tasks();
+    sorted(&resolver, "idle.test").await;
+    sorted(&resolver, "used.test").await;
+    tokio::task::yield_now().await;
+    assert_eq!(
+        tasks(),
+        before,
+        "an answer that nobody has used has no task"
+    );
+    sorted(&resolver, "used.test").await;
+    tokio::time::sleep(600 * S).await;
+    assert_eq!(
+        (script.asked("idle.test"), script.asked("used.test")),
+        (1, 2)
+    );
+    assert_eq!(
+        tasks(),
+        before,
+        "and one that nobody uses any more has none either"
+    );
+}
+
+/// Ten thousand hosts that were cached in the same second do not come back in the same second.
+#[tokio::test(start_paused = true)]
+async fn refreshes_are_spread() {
+    let script = Script::answer(&[1], 60);
+    let resolver = script.resolver();
+    let hosts: Vec<String> = (0..10_000).map(|n| format!("h{n}.test")).collect();
+    for _ in 0..2 {
+        for host in &hosts {
+            deal(&resolver, host).await.unwrap();
+        }
+    }
+    let asked = || script.0.asked.lock().unwrap().values().sum::<usize>();
+    let (mut before, mut most) = (asked(), 0);
+    for _ in 0..60 {
+        tokio::time::sleep(S).await;
+        let now = asked();
+        most = most.max(now - before);
+        before = now;
+    }
+    assert_eq!(before, 20_000);
+    assert!(most < 2_500, "{most} lookups in one second");
+}
+
+/// A refresh that fails while the answer is good changes nothing, and is tried again.
+#[tokio::test(start_paused = true)]
+async fn a_failed_refresh_changes_nothing() {
+    let script = Script::answer(&[1], 60);
+    let resolver = script.resolver();
+    sorted(&resolver, "a.test").await;
+    script.say(|host| Err(Error::failed(host, "SERVFAIL")));
+    for _ in 0..58 {
+        tokio::time::sleep(S).await;
+        let resolved = resolver.resolve("a.test").await.unwrap();
+        assert_eq!(
+            (resolved.addrs(), resolved.source()),
+            (&[ip(1)][..], Source::Fresh)
+        );
+    }
+    let asked = script.asked("a.test");
+    assert!(asked >= 3, "asked {asked} times");
+    script.say(|_| Ok(answer(&[2], 60)));
+    tokio::time::sleep(9 * S).await;
+    assert_eq!(sorted(&resolver, "a.test").await, [ip(2)]);
+}
+
+// A4, A5: stale and negative answers.
+
+/// A slow lookup costs 1.8 s at most while a stale answer is there, and is not thrown away.
+#[tokio::test(start_paused = true)]
+async fn a_slow_lookup_serves_the_stale_answer() {
+    let script = Script::answer(&[1], 60);
+    let resolver = script.resolver();
+    sorted(&resolver, "a.test").await;
+    advance(61 * S).await;
+    script.say(|_| Ok(answer(&[2], 60)));
+    script.takes(3 * S);
+    let begun = Instant::now();
+    assert_eq!(sorted(&resolver, "a.test").await, [ip(1)]);
+    assert_eq!(Instant::now() - begun, 1_800 * MS);
+    tokio::time::sleep(2 * S).await;
+    assert_eq!(sorted(&resolver, "a.test").await, [ip(2)]);
+    assert_eq!(script.asked("a.test"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stale_answers_end_after_a_day() {
+    let script = Script::answer(&[1], 60);
+    let resolver = script.resolver();
+    sorted(&resolver, "a.test").await;
+    script.say(|host| Err(Error::failed(host, "SERVFAIL")));
+    advance(24 * 60 * 60 * S).await;
+    sorted(&resolver, "a.test").await;
+    advance(61 * S).await;
+    resolver.resolve("a.test").await.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn nxdomain_and_nodata_end_an_answer_and_are_kept_by_their_ttl() {
+    type Negative = fn(&str) -> Error;
+    let negatives: [(Negative, u32); 3] = [
+        (|host| Error::not_found(host).with_negative_ttl(20 * S), 20),
+        (
+            |host| Error::no_records(host).with_negative_ttl(900 * S),
+            60,
+        ),
+        (Error::not_found, 5),
+    ];
+    for (negative, life) in negatives {
+        let script = Script::answer(&[1], 60);
+        let resolver = script.resolver();
+        sorted(&resolver, "a.test").await;
+        advance(60 * S).await;
+        script.say(move |host| Err(negative(host)));
+        resolver.resolve("a.test").await.unwrap_err();
+        advance(life * S - MS).await;
+        resolver.resolve("a.test").await.unwrap_err();
+        assert_eq!(script.asked("a.test"), 2, "kept for {life} s");
+        advance(MS).await;
+        resolver.resolve("a.test").await.unwrap_err();
+        assert_eq!(script.asked("a.test"), 3, "and no longer");
+    }
+}
+
+/// RFC 9520: a failed lookup is not repeated at once, and ever less often.
+#[tokio::test(start_paused = true)]
+async fn failed_lookups_back_off() {
+    let script = Script::new(|host| Err(Error::failed(host, "refused")));
+    let resolver = script.resolver();
+    for _ in 0..600 {
+        resolver.resolve("a.test").await.unwrap_err();
+        advance(100 * MS).await;
+    }
+    // At 0, 1, 3, 7, 15, 31 s; the next is due at 61 s.
+    assert_eq!(script.asked("a.test"), 6);
+}
+
+/// An answer without addresses is no answer.
+#[tokio::test(start_paused = true)]
+async fn an_empty_answer_is_an_error() {
+    let resolver = Script::new(|_| Ok(Answer::new([]))).resolver();
+    assert!(
+        resolver
+            .resolve("a.test")
+            .await
+            .unwrap_err()
+            .is_no_records()
+    );
+}

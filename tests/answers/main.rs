@@ -1,0 +1,24 @@
+//! Behaviours A1 to A10, on a paused clock, with a lookup that the test directs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and times itself"
+)]
+
+mod bounds;
+mod flights;
+mod invalidation;
+mod lifetimes;
+mod names;
+mod order;
+mod script;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sidestep::lookup::Answer;
+use sidestep::{Error, Outcome, Resolver, Source};
+use tokio::time::{Instant, advance};
+
+use self::script::{MS, S, Script, answer, deal, ip, sorted};

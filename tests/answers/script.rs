@@ -1,0 +1,119 @@
+//! A lookup that the test directs.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use hyper_util::client::legacy::connect::dns::Name;
+use sidestep::lookup::{Answer, Answering, Lookup};
+use sidestep::{Error, Resolver};
+use tokio::sync::Semaphore;
+use tower::{Service as _, ServiceExt as _};
+
+pub(crate) const S: Duration = Duration::from_secs(1);
+pub(crate) const MS: Duration = Duration::from_millis(1);
+
+pub(crate) fn ip(last: u8) -> IpAddr {
+    [192, 0, 2, last].into()
+}
+
+/// A lookup whose answers, failures and timing the test decides.
+#[derive(Clone)]
+pub(crate) struct Script(pub(crate) Arc<Inner>);
+
+pub(crate) type Say = dyn FnMut(&str) -> Result<Answer, Error> + Send;
+
+pub(crate) struct Inner {
+    pub(crate) said: Mutex<Box<Say>>,
+    pub(crate) asked: Mutex<HashMap<String, usize>>,
+    pub(crate) takes: Mutex<Duration>,
+    /// One permit for each lookup that may end.
+    pub(crate) gate: Semaphore,
+}
+
+impl Script {
+    pub(crate) fn new(say: impl FnMut(&str) -> Result<Answer, Error> + Send + 'static) -> Self {
+        Self(Arc::new(Inner {
+            said: Mutex::new(Box::new(say)),
+            asked: Mutex::default(),
+            takes: Mutex::default(),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS),
+        }))
+    }
+
+    pub(crate) fn answer(last: &'static [u8], ttl: u32) -> Self {
+        Self::new(move |_| Ok(answer(last, ttl)))
+    }
+
+    pub(crate) fn say(&self, say: impl FnMut(&str) -> Result<Answer, Error> + Send + 'static) {
+        *self.0.said.lock().unwrap() = Box::new(say);
+    }
+
+    pub(crate) fn takes(&self, time: Duration) {
+        *self.0.takes.lock().unwrap() = time;
+    }
+
+    /// From now on lookups wait for `release`.
+    pub(crate) fn hold(&self) {
+        self.0.gate.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    pub(crate) fn release(&self) {
+        self.0.gate.add_permits(1);
+    }
+
+    pub(crate) fn asked(&self, host: &str) -> usize {
+        self.0
+            .asked
+            .lock()
+            .unwrap()
+            .get(host)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn resolver(&self) -> Resolver {
+        Resolver::builder().lookup(self.clone()).build().unwrap()
+    }
+}
+
+impl Lookup for Script {
+    fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
+        *self
+            .0
+            .asked
+            .lock()
+            .unwrap()
+            .entry(host.to_owned())
+            .or_default() += 1;
+        let takes = *self.0.takes.lock().unwrap();
+        Box::pin(async move {
+            tokio::time::sleep(takes).await;
+            self.0.gate.acquire().await.unwrap().forget();
+            (self.0.said.lock().unwrap())(host)
+        })
+    }
+}
+
+pub(crate) fn answer(last: &[u8], ttl: u32) -> Answer {
+    Answer::new(last.iter().map(|&n| ip(n))).with_ttl(ttl * S)
+}
+
+pub(crate) async fn sorted(resolver: &Resolver, host: &str) -> Vec<IpAddr> {
+    let mut addrs = resolver.resolve(host).await.unwrap().addrs().to_vec();
+    addrs.sort();
+    addrs
+}
+
+/// Asks as hyper-util's connector does.
+pub(crate) async fn deal(resolver: &Resolver, host: &str) -> Result<Vec<SocketAddr>, Error> {
+    let mut service = resolver.clone();
+    let addrs = service
+        .ready()
+        .await?
+        .call(Name::from_str(host).unwrap())
+        .await?;
+    Ok(addrs.collect())
+}
