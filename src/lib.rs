@@ -86,6 +86,7 @@ pub use self::error::{Error, InvalidConfig};
 pub use self::integrate::reqwest;
 pub use self::lookup::{Answer, Lookup};
 pub use self::observe::{AddressView, Cause, Event, HostView, Observe, Snapshot, Standing};
+pub use self::order::{Family, Order};
 pub use self::outcome::Outcome;
 pub use self::resolver::{Builder, Resolved, Resolver, Source};
 

@@ -9,6 +9,7 @@ use std::time::Instant;
     clippy::disallowed_methods,
     reason = "this is the one place that reads the clock"
 )]
+#[inline]
 pub(crate) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }

@@ -151,7 +151,10 @@ async fn the_end_of_a_connection_that_has_answered_is_not_held_against_the_edge(
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_move_is_found_though_the_error_is_about_the_other_family() {
-    let world = World::of(Edges::http(2).await, |builder| builder.prefer_ipv4(true)).await;
+    let world = World::of(Edges::http(2).await, |builder| {
+        builder.prefer(sidestep::Family::V4)
+    })
+    .await;
     let client = world.client();
     let [old, new] = world.ips()[..] else {
         panic!("there are two");

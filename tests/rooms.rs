@@ -34,7 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Slip, ask, tell.
     ("attempt", &["cache", "host", "order"]),
     ("lookup", &["error", "order"]),
-    ("observe", &["cache", "error", "outcome"]),
+    ("observe", &["cache", "error", "order", "outcome"]),
     // Join.
     (
         "resolver",
@@ -58,6 +58,8 @@ const ROOMS: &[(&str, &[&str])] = &[
 const ROOT: &[(&str, &str)] = &[
     ("Error", "error"),
     ("InvalidConfig", "error"),
+    ("Family", "order"),
+    ("Order", "order"),
     ("Outcome", "outcome"),
     ("Lookup", "lookup"),
     ("Answer", "lookup"),

@@ -1,7 +1,7 @@
 //! What is known of one host, and every legal change to it. Pure: told the time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Id;
@@ -42,6 +42,7 @@ pub(crate) struct Known {
     pub(crate) refresh_at: Instant,
     pub(crate) expires_at: Instant,
     used: AtomicBool,
+    turn: AtomicUsize,
 }
 
 impl Known {
@@ -49,6 +50,11 @@ impl Known {
     pub(crate) fn is_first_use(&self) -> bool {
         // Read before written: a write at each use would be shared by all threads.
         !self.used.load(Ordering::Relaxed) && !self.used.swap(true, Ordering::Relaxed)
+    }
+
+    /// Returns how often it was called before.
+    pub(crate) fn turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
     }
 }
 
@@ -156,6 +162,7 @@ impl Slot {
                     refresh_at: landing.asked_at + brought.refresh_after,
                     expires_at: landing.asked_at + brought.life,
                     used: AtomicBool::new(false),
+                    turn: AtomicUsize::new(0),
                 });
                 self.know(Arc::clone(&known));
                 Ok(known)
@@ -211,6 +218,14 @@ impl Slot {
         }));
     }
 
+    /// Returns the answer while nothing speaks against it.
+    #[inline]
+    pub(crate) fn good(&self, now: Instant) -> Option<&Arc<Known>> {
+        self.known.as_ref().filter(|known| {
+            now < known.expires_at && known.generation == self.generation && !self.by_hand
+        })
+    }
+
     /// Decides what a caller gets. `health_left` tells whether an address is left that nothing is
     /// held against.
     pub(crate) fn plan(
@@ -219,6 +234,9 @@ impl Slot {
         serve_stale: Duration,
         health_left: impl FnOnce(&Known) -> bool,
     ) -> Plan {
+        if self.good(now).is_some() {
+            return Plan::Serve;
+        }
         let failure = self
             .failure
             .as_deref()
@@ -232,7 +250,6 @@ impl Slot {
             () if failure.is_some() => Plan::Serve,
             () if self.by_hand => Plan::Ask(Cause::Invalidated),
             () if now >= known.expires_at => Plan::Ask(Cause::Expired),
-            () if known.generation == self.generation => Plan::Serve,
             () => self.plan_for_suspect(now, health_left(known)),
         }
     }
@@ -309,6 +326,12 @@ impl Slot {
     pub(crate) fn is_suspect(&self) -> bool {
         self.generation_known()
             .is_some_and(|known| known < self.generation)
+    }
+
+    /// Whether somebody asked for the answer after it had come.
+    pub(crate) fn was_asked_again(&self) -> bool {
+        let used = |known: &Arc<Known>| known.used.load(Ordering::Relaxed);
+        self.known.as_ref().is_some_and(used)
     }
 
     pub(crate) fn is_in_use(&self) -> bool {

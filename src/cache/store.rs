@@ -1,10 +1,9 @@
 //! All hosts: reads take no lock and write nothing that threads share.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use foldhash::quality::RandomState;
-use papaya::{Compute, HashMap, Operation};
+use papaya::{HashMap, Operation};
 
 use super::slot::Slot;
 use crate::host::Host;
@@ -17,7 +16,6 @@ use crate::host::Host;
 pub(crate) struct Store {
     slots: HashMap<Host, Held, RandomState>,
     capacity: usize,
-    epoch: Instant,
     evicting: AtomicBool,
     /// From so many hosts on room is made: more than the capacity while lookups are in the air.
     crowded: AtomicUsize,
@@ -26,59 +24,50 @@ pub(crate) struct Store {
 #[derive(Debug)]
 struct Held {
     slot: Slot,
-    asked: AtomicU32,
+    /// Sweeps since it was last asked for. One sweep comes for each sixteenth of the capacity that
+    /// is new, so that under a flood of names the order is finer than any clock's.
+    age: AtomicU8,
 }
 
+/// An answer that was asked for more than once counts as so many sweeps younger: names that a
+/// flood asks once leave before it.
+const ASKED_AGAIN: u8 = 8;
+
 impl Store {
-    pub(crate) fn new(capacity: usize, now: Instant) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         let slots = HashMap::with_hasher(RandomState::default());
         Self {
             slots,
             capacity,
-            epoch: now,
             evicting: AtomicBool::new(false),
             crowded: AtomicUsize::new(capacity),
         }
     }
 
-    /// Looks at a host as it is now and notes that it was asked for.
-    pub(crate) fn read<T>(
-        &self,
-        host: &str,
-        now: Instant,
-        look: impl FnOnce(&Host, &Slot) -> T,
-    ) -> Option<T> {
+    /// Looks at a host as it is now, for somebody who asks for it.
+    pub(crate) fn read<T>(&self, host: &str, look: impl FnOnce(&Host, &Slot) -> T) -> Option<T> {
         let slots = self.slots.pin();
         let (host, held) = slots.get_key_value(host)?;
-        let second = self.second(now);
-        // Written once a second at most: a write at each read would be shared by all threads.
-        if held.asked.load(Ordering::Relaxed) != second {
-            held.asked.store(second, Ordering::Relaxed);
+        // Read before written: a write at each read would be shared by all threads.
+        if held.age.load(Ordering::Relaxed) != 0 {
+            held.age.store(0, Ordering::Relaxed);
         }
         Some(look(host, &held.slot))
     }
 
+    /// Looks at a host for nobody.
+    pub(crate) fn peek<T>(&self, host: &str, look: impl FnOnce(&Slot) -> T) -> Option<T> {
+        self.slots.pin().get(host).map(|held| look(&held.slot))
+    }
+
     /// Changes a host, which is made if it is not there. `change` may run more than once.
-    pub(crate) fn edit<T>(
-        &self,
-        host: &Host,
-        now: Instant,
-        mut change: impl FnMut(&mut Slot) -> T,
-    ) -> T {
+    pub(crate) fn edit<T>(&self, host: &Host, mut change: impl FnMut(&mut Slot) -> T) -> T {
         let mut told = None;
-        let grew = {
-            let slots = self.slots.pin();
-            let done = slots.compute(host.clone(), |held| {
-                let mut slot = held.map(|(_, held)| held.slot.clone()).unwrap_or_default();
-                told = Some(change(&mut slot));
-                let asked = AtomicU32::new(self.second(now));
-                Operation::<Held, ()>::Insert(Held { slot, asked })
-            });
-            matches!(done, Compute::Inserted(..))
-        };
-        if grew {
-            self.evict();
-        }
+        self.slots.pin().compute(host.clone(), |held| {
+            let (mut slot, age) = held.map_or_else(Default::default, |(_, held)| held.taken());
+            told = Some(change(&mut slot));
+            Operation::<Held, ()>::Insert(Held { slot, age })
+        });
         told.expect("the change has run before its slot was swapped in")
     }
 
@@ -97,10 +86,9 @@ impl Store {
                 Operation::Abort(())
             }
             Some((_, held)) => {
-                let mut slot = held.slot.clone();
+                let (mut slot, age) = held.taken();
                 told = Some(change(&mut slot));
-                let asked = AtomicU32::new(held.asked.load(Ordering::Relaxed));
-                Operation::Insert(Held { slot, asked })
+                Operation::Insert(Held { slot, age })
             }
         });
         told
@@ -121,25 +109,28 @@ impl Store {
         self.slots.len()
     }
 
+    /// Keeps the store within its capacity. `spare` tells of which hosts something is known that
+    /// a lookup would not bring back: they leave last.
+    ///
     /// Drops a sixteenth more than is over, so that the scan is paid for by many inserts. One
     /// thread at a time. A host with a lookup in the air stays, or its waiters would ask twice.
-    fn evict(&self) {
+    pub(crate) fn make_room(&self, spare: impl Fn(&Host) -> bool) {
         let crowded = self.slots.len() > self.crowded.load(Ordering::Relaxed);
         if !crowded || self.evicting.swap(true, Ordering::Acquire) {
             return;
         }
         let slots = self.slots.pin();
-        let mut idle: Vec<(u32, &Host)> = slots
+        let mut idle: Vec<_> = slots
             .iter()
             .filter(|(_, held)| !held.slot.is_in_use())
-            .map(|(host, held)| (held.asked.load(Ordering::Relaxed), host))
+            .map(|(host, held)| ((!spare(host), held.grow_older()), host))
             .collect();
         let over = self.slots.len().saturating_sub(self.capacity);
-        let drop = (over + self.capacity / 16).min(idle.len());
-        if drop > 0 {
-            idle.select_nth_unstable(drop - 1);
+        let leave = (over + self.capacity / 16).min(idle.len());
+        if leave > 0 {
+            idle.select_nth_unstable_by(leave - 1, |one, other| other.cmp(one));
         }
-        for (_, host) in &idle[..drop] {
+        for (_, host) in &idle[..leave] {
             slots.remove(*host);
         }
         // What could not go is not looked through again for each new host.
@@ -148,11 +139,24 @@ impl Store {
         self.crowded.store(crowded, Ordering::Relaxed);
         self.evicting.store(false, Ordering::Release);
     }
+}
 
-    /// Whole seconds since the store was made.
-    fn second(&self, now: Instant) -> u32 {
-        let seconds = now.saturating_duration_since(self.epoch).as_secs();
-        seconds.try_into().unwrap_or(u32::MAX)
+impl Held {
+    /// A copy to change. Nobody asked for it.
+    fn taken(&self) -> (Slot, AtomicU8) {
+        let age = self.age.load(Ordering::Relaxed);
+        (self.slot.clone(), AtomicU8::new(age))
+    }
+
+    /// Returns how old it is in this sweep. A host that is asked for meanwhile may miss one; the
+    /// order is not that fine.
+    fn grow_older(&self) -> u8 {
+        let age = self.age.load(Ordering::Relaxed).saturating_add(1);
+        self.age.store(age, Ordering::Relaxed);
+        match self.slot.was_asked_again() {
+            true => age.saturating_sub(ASKED_AGAIN),
+            false => age,
+        }
     }
 }
 
@@ -162,7 +166,6 @@ mod tests {
     use crate::cache::{Cause, Flight};
     use crate::host::{self, Parsed};
     use crate::time;
-    use std::time::Duration;
 
     fn host(text: &str) -> Host {
         match host::parse(text) {
@@ -171,32 +174,53 @@ mod tests {
         }
     }
 
+    fn add(store: &Store, name: &str) {
+        store.edit(&host(name), |_| ());
+        store.make_room(|host| host.as_str().starts_with("bad"));
+    }
+
+    fn has(store: &Store, name: &str) -> bool {
+        store.peek(name, |_| ()).is_some()
+    }
+
     #[test]
     fn the_least_recently_asked_hosts_leave_first() {
-        let now = time::now();
-        let store = Store::new(100, now);
+        let store = Store::new(100);
         for n in 0..100 {
-            store.edit(&host(&format!("h{n}.test")), now, |_| ());
+            add(&store, &format!("h{n}.test"));
         }
-        let later = now + Duration::from_secs(5);
-        assert!(store.read("h7.test", later, |_, _| ()).is_some());
-        for n in 0..50 {
-            store.edit(&host(&format!("new{n}.test")), later, |_| ());
+        for n in 0..1_000 {
+            add(&store, &format!("new{n}.test"));
             assert!(store.len() <= 100);
+            assert!(
+                store.read("h7.test", |_, _| ()).is_some(),
+                "it is asked for"
+            );
         }
-        assert!(
-            store.read("h7.test", later, |_, _| ()).is_some(),
-            "it was asked for"
-        );
-        assert!(store.read("new49.test", later, |_, _| ()).is_some());
+        assert!(has(&store, "new999.test"));
+        assert!(!has(&store, "h8.test"));
+    }
+
+    /// What is held against a host's addresses is not known to a name server.
+    #[test]
+    fn a_host_with_penalties_leaves_after_idle_ones() {
+        let store = Store::new(100);
+        add(&store, "bad.test");
+        for n in 0..10_000 {
+            add(&store, &format!("h{n}.test"));
+        }
+        assert!(has(&store, "bad.test"));
+        for n in 0..10_000 {
+            add(&store, &format!("bad{n}.test"));
+            assert!(store.len() <= 100, "but memory stays bounded");
+        }
     }
 
     #[test]
     fn memory_stays_bounded_whatever_names_are_asked() {
-        let now = time::now();
-        let store = Store::new(16, now);
+        let store = Store::new(16);
         for n in 0..10_000 {
-            store.edit(&host(&format!("h{n}.attacker.test")), now, |_| ());
+            add(&store, &format!("h{n}.attacker.test"));
         }
         assert!(store.len() <= 16);
     }
@@ -208,21 +232,19 @@ mod tests {
             .build()
             .unwrap();
         let (_land, flight) = Flight::new(runtime.handle().id());
-        let now = time::now();
-        let store = Store::new(16, now);
-        store.edit(&host("asked.test"), now, |slot| {
-            slot.board(&flight, Cause::Unknown, now).is_none()
+        let store = Store::new(16);
+        store.edit(&host("asked.test"), |slot| {
+            slot.board(&flight, Cause::Unknown, time::now()).is_none()
         });
-        let later = now + Duration::from_secs(5);
-        for n in 0..100 {
-            store.edit(&host(&format!("h{n}.test")), later, |_| ());
+        for n in 0..1_000 {
+            add(&store, &format!("h{n}.test"));
         }
-        assert!(store.read("asked.test", later, |_, _| ()).is_some());
+        assert!(has(&store, "asked.test"));
     }
 
     #[test]
     fn a_host_that_is_not_there_is_not_made_by_a_report() {
-        let store = Store::new(16, time::now());
+        let store = Store::new(16);
         assert!(store.edit_present("absent.test", |_| ()).is_none());
         assert_eq!(store.len(), 0);
     }

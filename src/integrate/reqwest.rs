@@ -18,8 +18,10 @@ use crate::Resolver;
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let dealing = self.deal(name.as_str());
-        Box::pin(async move { Ok(Box::new(dealing.await?) as Addrs) })
+        match self.deal_boxed(name.as_str()) {
+            Ok(addrs) => Box::pin(std::future::ready(Ok(addrs as Addrs))),
+            Err(asking) => Box::pin(async move { Ok(Box::new(asking.await?) as Addrs) }),
+        }
     }
 }
 

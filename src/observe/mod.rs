@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(crate) use self::counters::Counters;
 pub use self::snapshot::{AddressView, HostView, Snapshot, Standing};
 pub use crate::cache::Cause;
-use crate::{Error, Outcome};
+use crate::{Error, Family, Outcome};
 
 /// Something that happened in a [`Resolver`](crate::Resolver).
 #[derive(Clone, Debug)]
@@ -92,8 +92,8 @@ pub enum Event<'a> {
     /// An address family has no route from this machine: the other one goes first.
     #[non_exhaustive]
     NoRoute {
-        /// True for IPv6.
-        ipv6: bool,
+        /// The family.
+        family: Family,
         /// For how long.
         penalty: Duration,
     },

@@ -37,8 +37,8 @@ pub(super) fn observe(event: &Event<'_>) {
         Event::Trial { host, addr } => {
             tracing::debug!(target: "sidestep", host, %addr, "trying an address again")
         }
-        Event::NoRoute { ipv6, penalty } => {
-            tracing::info!(target: "sidestep", ipv6, ?penalty, "address family has no route");
+        Event::NoRoute { family, penalty } => {
+            tracing::info!(target: "sidestep", ?family, ?penalty, "address family has no route");
         }
         // A warning, for it can only be mended in the program.
         Event::SlipLost { addr } => tracing::warn!(target: "sidestep", %addr,

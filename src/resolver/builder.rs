@@ -1,14 +1,15 @@
 //! Settings, each with its reason to be changed.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Resolver;
+use super::{Resolver, route};
 use crate::error::InvalidConfig;
 use crate::lookup::{Lookup, System};
 use crate::observe::Observe;
-use crate::order::Family;
+use crate::order::{Family, Order};
 use crate::ttl::TtlBounds;
 
 /// Builds a [`Resolver`].
@@ -38,11 +39,15 @@ pub struct Builder {
     attempt_timeout: Option<Duration>,
     capacity: usize,
     lanes: bool,
-    prefer_ipv4: bool,
+    order: Order,
+    prefer: Option<Family>,
+    source_address: Arc<SourceAddress>,
 }
 
+/// Tells from which address one would be dialled.
+pub(crate) type SourceAddress = dyn Fn(IpAddr) -> Option<IpAddr> + Send + Sync;
+
 /// What `build` has proved.
-#[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) ttl: TtlBounds,
     pub(crate) serve_stale: Duration,
@@ -52,7 +57,9 @@ pub(crate) struct Config {
     pub(crate) attempt_timeout: Option<Duration>,
     pub(crate) capacity: usize,
     pub(crate) lanes: bool,
+    pub(crate) order: Order,
     pub(crate) prefer: Option<Family>,
+    pub(crate) source_address: Arc<SourceAddress>,
 }
 
 impl Builder {
@@ -69,7 +76,9 @@ impl Builder {
             attempt_timeout: Some(Duration::from_secs(10)),
             capacity: 10_000,
             lanes: true,
-            prefer_ipv4: false,
+            order: Order::Shuffle,
+            prefer: None,
+            source_address: Arc::new(route::source_of),
         }
     }
 
@@ -193,11 +202,50 @@ impl Builder {
         self
     }
 
-    /// Sets whether IPv4 addresses are dialled before IPv6 ones.
+    /// Sets in which order the addresses of one family are handed out.
     ///
-    /// Defaults to `false` (RFC 8305, section 4). Turn it on where IPv6 is known to be slow.
-    pub fn prefer_ipv4(mut self, on: bool) -> Self {
-        self.prefer_ipv4 = on;
+    /// Defaults to [`Order::Shuffle`], which spreads the load over all edges and makes each retry
+    /// meet another one.
+    pub fn order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// Sets which family is dialled first. `None`: the one with the better route.
+    ///
+    /// Defaults to `None`: by RFC 6724, that is IPv6 unless this system has no route to it, or only
+    /// from a local address. Set [`Family::V4`] where IPv6 is known to be slow. A family that was
+    /// found to have no route at all goes second for 10 s, whatever is set.
+    pub fn prefer(mut self, family: impl Into<Option<Family>>) -> Self {
+        self.prefer = family.into();
+        self
+    }
+
+    /// Sets how the source address of a destination is found, for the order of RFC 6724; `None`
+    /// means that there is no route.
+    ///
+    /// Defaults to asking the system, by connecting a UDP socket, which sends nothing. Asked when
+    /// a lookup brings addresses that it may make a difference for: two families, or two scopes.
+    /// Set it where your connections leave through another interface than the routing table says;
+    /// it must not block.
+    ///
+    /// # Examples
+    ///
+    /// Behind a VPN that carries IPv4 only, whatever the routing table says:
+    ///
+    /// ```
+    /// use std::net::IpAddr;
+    ///
+    /// let resolver = sidestep::Resolver::builder()
+    ///     .source_address(|to| to.is_ipv4().then_some(IpAddr::from([10, 8, 0, 2])))
+    ///     .build()?;
+    /// # Ok::<(), sidestep::InvalidConfig>(())
+    /// ```
+    pub fn source_address(
+        mut self,
+        source: impl Fn(IpAddr) -> Option<IpAddr> + Send + Sync + 'static,
+    ) -> Self {
+        self.source_address = Arc::new(source);
         self
     }
 
@@ -214,7 +262,7 @@ impl Builder {
 
     fn check(&self) -> Result<Config, InvalidConfig> {
         let invalid = |setter, problem| Err(InvalidConfig::new(setter, problem));
-        let &Self {
+        let Self {
             lookup: _,
             observe: _,
             min_ttl,
@@ -226,8 +274,10 @@ impl Builder {
             attempt_timeout,
             capacity,
             lanes,
-            prefer_ipv4,
-        } = self;
+            order,
+            prefer,
+            ref source_address,
+        } = *self;
         match () {
             () if max_ttl.is_zero() => invalid("max_ttl", "an answer must be kept for some time"),
             () if max_ttl > LONGEST => invalid("max_ttl", "it must not exceed 7 days (RFC 8767)"),
@@ -264,7 +314,9 @@ impl Builder {
                 attempt_timeout,
                 capacity,
                 lanes,
-                prefer: prefer_ipv4.then_some(Family::V4),
+                order,
+                prefer,
+                source_address: Arc::clone(source_address),
             }),
         }
     }

@@ -60,13 +60,13 @@ impl fmt::Debug for ResponseFuture {
 
 /// The addresses dealt to one connector: an iterator of at most eight, port 0 ("the scheme's").
 #[derive(Clone, Debug)]
-pub struct Addrs(Dealt);
+pub struct Addrs(pub(super) Dealt);
 
 impl Iterator for Addrs {
     type Item = SocketAddr;
 
     fn next(&mut self) -> Option<SocketAddr> {
-        self.0.next().map(|addr| SocketAddr::new(addr, 0))
+        self.0.take_next().map(|&addr| SocketAddr::new(addr, 0))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -10,6 +10,7 @@ mod lanes;
 mod refresh;
 mod report;
 mod resolve;
+mod route;
 mod view;
 
 use std::fmt;
@@ -31,6 +32,7 @@ use crate::health::Book;
 use crate::host::{self, Parsed};
 use crate::lookup::Lookup;
 use crate::observe::{Counters, Event, Observe, Observers, Snapshot};
+use crate::order::Dealt;
 use crate::recheck::Quota;
 use crate::{Error, Outcome, time};
 
@@ -124,7 +126,7 @@ impl Resolver {
         let now = time::now();
         let shared = Shared {
             id: MADE.fetch_add(1, Ordering::Relaxed),
-            store: Store::new(config.capacity, now),
+            store: Store::new(config.capacity),
             book: Book::new(config.capacity, now),
             config: Config {
                 lanes: config.lanes && lanes::are_dialled(),
@@ -232,7 +234,20 @@ impl Resolver {
 
     /// Deals the addresses of a host to a connector.
     pub(crate) fn deal(&self, host: &str) -> ResponseFuture {
-        self.shared.deal(host)
+        let mut dealt = Dealt::new();
+        let asking = self.shared.deal(host, &mut dealt);
+        asking.unwrap_or_else(|| ResponseFuture::known(Ok(dealt)))
+    }
+
+    /// The same for who needs a box: dealt in its place. `Err`: they are yet to come.
+    #[cfg(feature = "reqwest")]
+    #[inline(always)]
+    pub(crate) fn deal_boxed(&self, host: &str) -> Result<Box<Addrs>, Box<ResponseFuture>> {
+        let mut addrs = Box::new(Addrs(Dealt::new()));
+        match self.shared.deal(host, &mut addrs.0) {
+            None => Ok(addrs),
+            Some(asking) => Err(Box::new(asking)),
+        }
     }
 }
 

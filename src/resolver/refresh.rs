@@ -1,5 +1,6 @@
 //! Lookups: the one place that spawns.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::cache::{Brought, Cause, Flight, Joined, Known, Landing, Slot};
 use crate::host::Host;
 use crate::lookup::{Answer, Lookup};
 use crate::observe::Event;
-use crate::order::Addrs;
+use crate::order::{Addrs, Order};
 use crate::{Error, time, ttl};
 
 impl Shared {
@@ -22,7 +23,7 @@ impl Shared {
     pub(super) fn ask(self: &Arc<Self>, host: &Host, cause: Cause) -> Result<Flight, Error> {
         let runtime = Handle::try_current().map_err(|_| Error::no_runtime(host.as_str()))?;
         let now = time::now();
-        let read = self.store.read(host.as_str(), now, |_, slot| {
+        let read = self.store.read(host.as_str(), |_, slot| {
             slot.boardable(runtime.id()).cloned()
         });
         if let Some(current) = read.flatten() {
@@ -35,10 +36,11 @@ impl Shared {
         let (land, flight) = Flight::new(runtime.id());
         if let Some(current) = self
             .store
-            .edit(host, now, |slot| slot.board(&flight, cause, now))
+            .edit(host, |slot| slot.board(&flight, cause, now))
         {
             return Ok(current);
         }
+        self.make_room();
         self.tell(&Event::Asked {
             host: host.as_str(),
             cause,
@@ -64,9 +66,7 @@ impl Shared {
             return;
         };
         let (host, known) = (host.clone(), Arc::clone(known));
-        let read = self
-            .store
-            .read(host.as_str(), time::now(), |_, slot| slot.refresh_at());
+        let read = self.store.peek(host.as_str(), Slot::refresh_at);
         let Some(refresh_at) = read.flatten() else {
             return;
         };
@@ -77,8 +77,8 @@ impl Shared {
             let Some(shared) = shared.upgrade() else {
                 return;
             };
-            let still = |_: &Host, slot: &Slot| slot.still_knows(&known);
-            if shared.store.read(host.as_str(), time::now(), still) == Some(true) {
+            let still = |slot: &Slot| slot.still_knows(&known);
+            if shared.store.peek(host.as_str(), still) == Some(true) {
                 // Whoever waits for it finds it in the air.
                 let _ = shared.ask(&host, Cause::Ageing);
             }
@@ -87,12 +87,16 @@ impl Shared {
 
     /// Over the quota the next best is a lookup that was sent before the invalidation.
     fn join_any(&self, host: &Host, runtime: Id) -> Result<Flight, Error> {
-        let any = self.store.read(host.as_str(), time::now(), |_, slot| {
-            slot.in_the_air(runtime).cloned()
-        });
+        let any = self
+            .store
+            .peek(host.as_str(), |slot| slot.in_the_air(runtime).cloned());
         let too_many =
             || Error::failed(host.as_str(), "too many hosts are looked up again at once");
         any.flatten().ok_or_else(too_many)
+    }
+
+    fn make_room(&self) {
+        self.store.make_room(|host| self.book.holds(host));
     }
 
     /// Keeps what a lookup brought.
@@ -100,7 +104,8 @@ impl Shared {
         let now = time::now();
         let landed = self
             .store
-            .edit(host, now, |slot| slot.land(flight, landing, now));
+            .edit(host, |slot| slot.land(flight, landing, now));
+        self.make_room();
         let host = host.as_str();
         match &landing.outcome {
             Ok(brought) => {
@@ -187,7 +192,7 @@ impl Drop for Pilot {
 impl Shared {
     fn read(&self, host: &str, answer: Answer) -> Result<Brought, Error> {
         let Answer { addrs, ttl } = answer;
-        let addrs = Addrs::new(addrs);
+        let addrs = self.sorted(addrs);
         if addrs.is_empty() {
             return Err(Error::no_records(host));
         }
@@ -198,5 +203,14 @@ impl Shared {
             life,
             refresh_after,
         })
+    }
+
+    /// By RFC 6724, unless the given order is wanted.
+    fn sorted(&self, addrs: Vec<IpAddr>) -> Addrs {
+        let addrs = Addrs::new(addrs);
+        match self.config.order {
+            Order::AsGiven => addrs,
+            Order::Shuffle | Order::RoundRobin => addrs.classed(&*self.config.source_address),
+        }
     }
 }

@@ -61,6 +61,7 @@ impl Shared {
             self.hold_against(&note, head, Outcome::Stalled, Blame::Soft);
         }
         let peer = winner.to_canonical();
+        self.book.has_route(Family::of(peer));
         self.clear(&note.host, peer, note.at, now);
         self.made(note, peer, Some(local));
     }
@@ -127,10 +128,7 @@ impl Shared {
 
     fn family_has_no_route(&self, family: Family) {
         let penalty = self.book.no_route(family, time::now());
-        self.tell(&Event::NoRoute {
-            ipv6: family == Family::V6,
-            penalty,
-        });
+        self.tell(&Event::NoRoute { family, penalty });
     }
 
     fn hold_against(&self, note: &Note, addr: IpAddr, outcome: Outcome, blame: Blame) {
@@ -141,7 +139,7 @@ impl Shared {
     /// Takes a report of a caller that dials for itself: about what is known now.
     pub(super) fn report_by_hand(&self, host: &Host, addr: IpAddr, outcome: Outcome) {
         let now = time::now();
-        let generation = self.store.read(host.as_str(), now, |_, slot| {
+        let generation = self.store.peek(host.as_str(), |slot| {
             slot.known()
                 .filter(|known| known.addrs.contains(addr))
                 .map(|known| known.generation)
@@ -150,7 +148,10 @@ impl Shared {
             return;
         };
         match outcome.blame() {
-            Blame::None if outcome == Outcome::Connected => self.clear(host, addr, now, now),
+            Blame::None if outcome == Outcome::Connected => {
+                self.book.has_route(Family::of(addr));
+                self.clear(host, addr, now, now);
+            }
             Blame::None => {}
             Blame::Family => self.family_has_no_route(Family::of(addr)),
             blame @ (Blame::Soft | Blame::Hard) => {
@@ -267,7 +268,7 @@ impl Shared {
             return None;
         };
         let now = time::now();
-        let hope = self.store.read(host.as_str(), now, |host, slot| {
+        let hope = self.store.read(host.as_str(), |host, slot| {
             let known = slot.known()?;
             Some(Hope {
                 health_left: self.health_left(host, known, now),

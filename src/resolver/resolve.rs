@@ -11,34 +11,42 @@ use crate::attempt::{Note, Slip};
 use crate::cache::{Cause, Known, Plan, Slot};
 use crate::host::{self, Host, LOOPBACK, Parsed};
 use crate::observe::Event;
-use crate::order::{self, Dealt, MAX_ADDRS, PER_FAMILY};
+use crate::order::{self, Dealt, How, MAX_ADDRS, Order, PER_FAMILY};
 use crate::penalty::{Rank, Record};
 use crate::{Error, time};
 
 impl Shared {
-    /// Deals addresses to a connector and writes them on the slip that hangs around it.
-    pub(super) fn deal(self: &Arc<Self>, name: &str) -> ResponseFuture {
+    /// Deals addresses to a connector and writes them on the slip that hangs around it. `None`:
+    /// they are in `dealt` at once.
+    #[inline(always)]
+    pub(super) fn deal(self: &Arc<Self>, name: &str, dealt: &mut Dealt) -> Option<ResponseFuture> {
         let slip = Slip::hanging(self.id);
         if slip.is_none() && self.layered.load(Ordering::Relaxed) {
             self.unslipped.fetch_add(1, Ordering::Relaxed);
         }
-        let now = time::now();
-        // A name in its one spelling that is known and good is the common case: no parsing.
-        let hit = self.store.read(name, now, |host, slot| {
-            match (self.plan(host, slot, now), slot.known()) {
-                (Plan::Serve, Some(known)) => {
-                    self.note_use(host, known);
-                    Some(self.deal_from(host, known, slip.as_ref(), now))
-                }
-                _ => None,
-            }
-        });
-        match hit.flatten() {
-            Some(dealt) => ResponseFuture::known(Ok(dealt)),
-            None => self.deal_slowly(name, slip),
+        match self.deal_at_once(name, slip.as_ref(), dealt) {
+            true => None,
+            false => Some(self.deal_slowly(name, slip)),
         }
     }
 
+    /// A name in its one spelling that is known and good is the common case: no parsing, nothing
+    /// to wait for. Returns false in every other.
+    #[inline(always)]
+    fn deal_at_once(self: &Arc<Self>, name: &str, slip: Option<&Slip>, dealt: &mut Dealt) -> bool {
+        let now = time::now();
+        let hit = self.store.read(name, |host, slot| match slot.good(now) {
+            Some(known) => {
+                self.note_use(host, known);
+                self.deal_from(host, known, slip, now, dealt);
+                true
+            }
+            None => false,
+        });
+        hit == Some(true)
+    }
+
+    #[inline(never)]
     fn deal_slowly(self: &Arc<Self>, name: &str, slip: Option<Slip>) -> ResponseFuture {
         let host = match Question::read(name) {
             Err(error) => return ResponseFuture::known(Err(error)),
@@ -48,7 +56,9 @@ impl Shared {
         let shared = Arc::clone(self);
         ResponseFuture::asking(async move {
             let known = shared.known(&host).await?;
-            Ok(shared.deal_from(&host, &known, slip.as_ref(), time::now()))
+            let mut dealt = Dealt::new();
+            shared.deal_from(&host, &known, slip.as_ref(), time::now(), &mut dealt);
+            Ok(dealt)
         })
     }
 
@@ -66,11 +76,9 @@ impl Shared {
         };
         let known = self.known(&host).await?;
         let now = time::now();
-        let mut addrs = Vec::with_capacity(known.addrs.as_slice().len());
-        self.in_order(&host, &known, MAX_ADDRS, now, |addr| addrs.push(addr));
-        let suspect = self
-            .store
-            .read(host.as_str(), now, |_, slot| slot.is_suspect());
+        let mut addrs = known.addrs.as_slice().to_vec();
+        self.in_order(&host, &known, MAX_ADDRS, now, &mut addrs);
+        let suspect = self.store.read(host.as_str(), |_, slot| slot.is_suspect());
         let source = match () {
             () if now >= known.expires_at => Source::Stale,
             () if suspect == Some(true) => Source::Suspect,
@@ -86,7 +94,7 @@ impl Shared {
     /// Returns what is known of a host, or asks and waits as far as its plan says.
     async fn known(self: &Arc<Self>, host: &Host) -> Result<Arc<Known>, Error> {
         let now = time::now();
-        let planned = self.store.read(host.as_str(), now, |host, slot| {
+        let planned = self.store.read(host.as_str(), |host, slot| {
             (self.plan(host, slot, now), self.servable(slot, now))
         });
         match planned.unwrap_or((Plan::Ask(Cause::Unknown), None)) {
@@ -138,6 +146,7 @@ impl Shared {
         Err(Error::panicked(host.as_str()))
     }
 
+    #[inline]
     fn note_use(self: &Arc<Self>, host: &Host, known: &Arc<Known>) {
         if known.is_first_use() {
             self.refresh_ahead(host, known);
@@ -177,9 +186,16 @@ impl Shared {
         })
     }
 
-    fn deal_from(&self, host: &Host, known: &Known, slip: Option<&Slip>, now: Instant) -> Dealt {
-        let mut dealt = Dealt::new();
-        self.in_order(host, known, PER_FAMILY, now, |addr| dealt.push(addr));
+    #[inline]
+    fn deal_from(
+        &self,
+        host: &Host,
+        known: &Known,
+        slip: Option<&Slip>,
+        now: Instant,
+        dealt: &mut Dealt,
+    ) {
+        dealt.fill(|out| self.in_order(host, known, PER_FAMILY, now, out));
         if let Some(slip) = slip {
             if self.config.lanes {
                 dealt.add_lane();
@@ -192,25 +208,33 @@ impl Shared {
                 at: now,
             });
         }
-        dealt
     }
 
+    #[inline]
     fn in_order(
         &self,
         host: &Host,
         known: &Known,
         per_family: usize,
         now: Instant,
-        hand_out: impl FnMut(IpAddr),
-    ) {
-        let prefer = self
-            .config
-            .prefer
-            .unwrap_or_else(|| self.book.preferred(now));
-        let (addrs, mut rng) = (&known.addrs, fastrand::Rng::new());
+        out: &mut [IpAddr],
+    ) -> usize {
+        let (addrs, order) = (&known.addrs, self.config.order);
+        let wanted = self.config.prefer.unwrap_or_else(|| addrs.leads());
+        let how = How {
+            order,
+            prefer: self.book.leads(wanted, now),
+            per_family,
+            turn: if order == Order::RoundRobin {
+                known.turn()
+            } else {
+                0
+            },
+        };
+        let mut rng = fastrand::Rng::new();
         // Nothing is held against anyone: by far the most common case, and the cheapest.
         if self.book.is_empty() {
-            return order::deal(addrs, None, prefer, per_family, &mut rng, hand_out);
+            return order::deal(addrs, None, how, &mut rng, out);
         }
         let trial = self.take_trial(host, known, now);
         self.book.read(host.as_str(), now, |page| {
@@ -221,8 +245,8 @@ impl Shared {
                     rank(page, addr, now)
                 }
             };
-            order::deal(addrs, Some(&rank), prefer, per_family, &mut rng, hand_out);
-        });
+            order::deal(addrs, Some(&rank), how, &mut rng, out)
+        })
     }
 
     fn take_trial(&self, host: &Host, known: &Known, now: Instant) -> Option<IpAddr> {

@@ -27,7 +27,7 @@ async fn ipv4_may_be_preferred() {
     let script = Script::new(move |_| Ok(Answer::new([v6, ip(1)])));
     let resolver = Resolver::builder()
         .lookup(script)
-        .prefer_ipv4(true)
+        .prefer(sidestep::Family::V4)
         .build()
         .unwrap();
     assert_eq!(

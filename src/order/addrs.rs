@@ -1,0 +1,116 @@
+//! What is kept of an answer.
+
+use std::net::IpAddr;
+
+use super::destination::{self, Class};
+use super::{Family, MAX_ADDRS};
+
+/// The addresses of an answer: no duplicates, IPv6 first, at most [`MAX_ADDRS`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Addrs {
+    all: Box<[IpAddr]>,
+    /// For each address its class within its family, less is better; `None`: all are equal.
+    classes: Option<Box<[u8]>>,
+    v6: u8,
+    leads: Family,
+}
+
+impl Addrs {
+    /// Keeps the first addresses as the name server sent them; IPv4-mapped ones are IPv4.
+    pub(crate) fn new(addrs: impl IntoIterator<Item = IpAddr>) -> Self {
+        let mut all = Vec::new();
+        for addr in addrs {
+            let addr = addr.to_canonical();
+            if !all.contains(&addr) {
+                all.push(addr);
+            }
+            if all.len() == MAX_ADDRS {
+                break;
+            }
+        }
+        let leads = all.first().map_or(Family::V6, |&first| Family::of(first));
+        all.sort_by_key(IpAddr::is_ipv4);
+        let v6 = all.partition_point(IpAddr::is_ipv6);
+        Self {
+            all: all.into(),
+            classes: None,
+            v6: v6.try_into().expect("at most 64 addresses are kept"),
+            leads,
+        }
+    }
+
+    /// Sorts them into classes by RFC 6724; the family of the best one leads. `source` tells from
+    /// which address one would be dialled; where that makes no difference it is not asked.
+    pub(crate) fn classed(self, source: impl Fn(IpAddr) -> Option<IpAddr>) -> Self {
+        if !destination::differ(&self.all) {
+            return self;
+        }
+        let classes: Vec<Class> = self
+            .all
+            .iter()
+            .map(|&addr| Class::of(addr, source(addr)))
+            .collect();
+        let best = (0..classes.len()).min_by_key(|&place| classes[place]);
+        let leads = best.map_or(self.leads, |place| Family::of(self.all[place]));
+        let (v6, v4) = classes.split_at(self.v6.into());
+        let alike = |family: &[Class]| family.windows(2).all(|two| two[0] == two[1]);
+        let classes = (!alike(v6) || !alike(v4)).then(|| numbered(&classes));
+        Self {
+            classes,
+            leads,
+            ..self
+        }
+    }
+
+    pub(crate) fn as_slice(&self) -> &[IpAddr] {
+        &self.all
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(crate) fn contains(&self, addr: IpAddr) -> bool {
+        self.all.contains(&addr)
+    }
+
+    /// Whether an address is among these that is not among the old ones. A name server that tells
+    /// some of many in turn brings no news by leaving others out.
+    pub(crate) fn has_new(&self, old: &Self) -> bool {
+        self.all.iter().any(|&addr| !old.contains(addr))
+    }
+
+    /// Returns the family to dial first, as far as the answer and the routes tell.
+    pub(crate) fn leads(&self) -> Family {
+        self.leads
+    }
+
+    /// Whether some are better than others of their family.
+    pub(super) fn has_classes(&self) -> bool {
+        self.classes.is_some()
+    }
+
+    /// Returns the addresses of a family and their classes.
+    #[inline]
+    pub(super) fn family(&self, family: Family) -> (&[IpAddr], Option<&[u8]>) {
+        let (v6, v4) = self.all.split_at(self.v6.into());
+        let classes = self.classes.as_ref();
+        let classes = classes.map(|classes| classes.split_at(self.v6.into()));
+        match family {
+            Family::V4 => (v4, classes.map(|(_, v4)| v4)),
+            Family::V6 => (v6, classes.map(|(v6, _)| v6)),
+        }
+    }
+}
+
+/// Numbers classes from the best one on.
+fn numbered(classes: &[Class]) -> Box<[u8]> {
+    let mut distinct = classes.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    let number = |class| distinct.partition_point(|other| other < class);
+    classes
+        .iter()
+        .map(|class| number(class).try_into().unwrap_or(u8::MAX))
+        .collect()
+}
