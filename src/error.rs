@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,9 +31,11 @@ struct Inner {
     source: Option<BoxError>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
     Failed,
+    /// The first of the addresses that were refused, and how many there were.
+    Filtered(Box<[IpAddr]>, usize),
     InvalidName(&'static str),
     NeverSent,
     NoRecords,
@@ -74,7 +77,7 @@ impl Error {
     pub fn with_negative_ttl(self, ttl: Duration) -> Self {
         let inner = Arc::try_unwrap(self.0).unwrap_or_else(|shared| Inner {
             host: shared.host.clone(),
-            kind: shared.kind,
+            kind: shared.kind.clone(),
             negative_ttl: None,
             source: None,
         });
@@ -82,6 +85,12 @@ impl Error {
             negative_ttl: Some(ttl),
             ..inner
         }))
+    }
+
+    /// The filter refused every address of an answer. It ends an answer known before.
+    pub(crate) fn filtered(host: &str, refused: &[IpAddr]) -> Self {
+        let named = refused.iter().copied().take(NAMED).collect();
+        Self::new(host, Kind::Filtered(named, refused.len()))
     }
 
     pub(crate) fn timed_out(host: &str) -> Self {
@@ -131,6 +140,13 @@ impl Error {
         self.0.kind == Kind::NoRecords
     }
 
+    /// Returns true when there are addresses and the filter refused them all; see
+    /// [`Builder::filter`](crate::Builder::filter).
+    #[must_use]
+    pub fn is_filtered(&self) -> bool {
+        matches!(self.0.kind, Kind::Filtered(..))
+    }
+
     /// Returns true when no answer came in time.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
@@ -145,7 +161,10 @@ impl Error {
 
     /// Returns true when the answer is about the name and not about how the lookup went.
     pub(crate) fn is_negative_answer(&self) -> bool {
-        matches!(self.0.kind, Kind::NotFound | Kind::NoRecords)
+        matches!(
+            self.0.kind,
+            Kind::NotFound | Kind::NoRecords | Kind::Filtered(..)
+        )
     }
 
     pub(crate) fn negative_ttl(&self) -> Option<Duration> {
@@ -156,8 +175,9 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = &self.0.host;
-        let why = match self.0.kind {
+        let why = match &self.0.kind {
             Kind::Failed => "the lookup failed",
+            Kind::Filtered(named, count) => return write_filtered(f, host, named, *count),
             Kind::InvalidName(why) => return write!(f, "{host:?}: not a domain name: {why}"),
             Kind::NeverSent => "the name is reserved and is never sent to a name server",
             Kind::NoRecords => "the name exists but has no addresses (NODATA)",
@@ -170,6 +190,29 @@ impl fmt::Display for Error {
         };
         write!(f, "{host}: {why}")
     }
+}
+
+/// Most refused addresses that an error names.
+const NAMED: usize = 3;
+
+fn write_filtered(
+    f: &mut fmt::Formatter<'_>,
+    host: &str,
+    named: &[IpAddr],
+    count: usize,
+) -> fmt::Result {
+    match count {
+        1 => write!(f, "{host}: the address filter refused its only address (")?,
+        _ => write!(
+            f,
+            "{host}: the address filter refused all of its {count} addresses ("
+        )?,
+    }
+    for (place, addr) in named.iter().enumerate() {
+        let comma = if place == 0 { "" } else { ", " };
+        write!(f, "{comma}{addr}")?;
+    }
+    f.write_str(if count > named.len() { ", …)" } else { ")" })
 }
 
 impl fmt::Debug for Error {

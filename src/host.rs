@@ -67,6 +67,13 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, &'static str> {
     })
 }
 
+/// Returns a host that can be read in the one spelling that is shown to others: in lower case,
+/// without the root dot and without the brackets of an address.
+pub(crate) fn spelling(text: &str) -> String {
+    let bare = text.strip_prefix('[').unwrap_or(text);
+    bare.trim_end_matches([']', '.']).to_ascii_lowercase()
+}
+
 fn literal(text: &str) -> Option<IpAddr> {
     let bare = text
         .strip_prefix('[')

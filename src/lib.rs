@@ -25,6 +25,7 @@
 //!   retries on a reqwest client.
 //! - [`Lookup`] is where addresses come from: [`lookup::Dns`], [`lookup::System`], any
 //!   `Service<Name>`, or your own.
+//! - [`Builder::filter`] refuses addresses, such as private ones: see [`filter`].
 //! - [`Resolver::report`], [`Resolver::invalidate`] and [`Resolver::resolve`] are for callers that
 //!   dial for themselves.
 //! - [`Resolver::snapshot`] and [`Event`] tell what it knows and does.
@@ -67,6 +68,7 @@ mod blame;
 mod cache;
 mod connect;
 mod error;
+pub mod filter;
 mod health;
 mod host;
 mod integrate;

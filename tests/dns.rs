@@ -102,6 +102,32 @@ async fn a_host_in_use_is_looked_up_ahead() {
     }
 }
 
+/// DNS rebinding: the name is public when it is looked at first, and private at the next lookup.
+#[tokio::test]
+async fn a_name_that_moves_into_the_private_network_is_refused() {
+    let (public, private) = (ip(1), IpAddr::from([10, 0, 0, 7]));
+    let dns = NameServer::start().await;
+    dns.set(HOST, &[public], 1);
+    let resolver = Resolver::builder()
+        .lookup(asking(&dns))
+        .filter(|_, addr| matches!(addr, IpAddr::V4(addr) if !addr.is_private()))
+        .build()
+        .unwrap();
+    assert_eq!(resolver.resolve(HOST).await.unwrap().addrs(), [public]);
+    dns.set(HOST, &[private], 1);
+    resolver.invalidate(HOST);
+    let error = resolver.resolve(HOST).await.unwrap_err();
+    assert!(error.is_filtered());
+    assert_eq!(
+        error.to_string(),
+        "edge.test: the address filter refused its only address (10.0.0.7)"
+    );
+    assert!(
+        resolver.snapshot().host(HOST).unwrap().addrs.is_empty(),
+        "the public address is the name's no longer"
+    );
+}
+
 /// UDP says that the answer is cut off; TCP has it.
 #[tokio::test]
 async fn a_truncated_answer_is_fetched_over_tcp() {

@@ -25,6 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("penalty", &["backoff", "outcome"]),
     ("order", &["penalty"]),
     ("blame", &["order"]),
+    ("filter", &[]),
     // Memory.
     (
         "cache",
@@ -39,8 +40,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "resolver",
         &[
-            "attempt", "blame", "cache", "error", "health", "host", "lookup", "observe", "order",
-            "outcome", "penalty", "recheck", "time", "ttl",
+            "attempt", "blame", "cache", "error", "filter", "health", "host", "lookup", "observe",
+            "order", "outcome", "penalty", "recheck", "time", "ttl",
         ],
     ),
     // Act.

@@ -14,6 +14,7 @@ pub(crate) struct Counters {
     pub(crate) failed_addresses: AtomicU64,
     pub(crate) recovered_addresses: AtomicU64,
     pub(crate) trials: AtomicU64,
+    pub(crate) refused_addresses: AtomicU64,
 }
 
 impl Counters {
@@ -26,6 +27,7 @@ impl Counters {
             Event::AddressFailed { .. } => &self.failed_addresses,
             Event::AddressRecovered { .. } => &self.recovered_addresses,
             Event::Trial { .. } => &self.trials,
+            Event::AddressRefused { .. } => &self.refused_addresses,
             Event::Answered { .. } | Event::NoRoute { .. } | Event::SlipLost { .. } => return,
         };
         counter.fetch_add(1, Ordering::Relaxed);

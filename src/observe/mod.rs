@@ -73,6 +73,14 @@ pub enum Event<'a> {
         /// False at a first soft strike: it goes behind the healthy ones and before the failed.
         hard: bool,
     },
+    /// The filter refused an address of an answer; it is not handed out.
+    #[non_exhaustive]
+    AddressRefused {
+        /// The host whose address it is.
+        host: &'a str,
+        /// The address.
+        addr: IpAddr,
+    },
     /// An address serves again.
     #[non_exhaustive]
     AddressRecovered {

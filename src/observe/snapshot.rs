@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub recovered_addresses: u64,
     /// Times that one caller was told to try an address whose penalty was over.
     pub trials: u64,
+    /// Times that the filter refused an address.
+    pub refused_addresses: u64,
 }
 
 /// One host of a [`Snapshot`].
@@ -82,6 +84,7 @@ impl Snapshot {
             failed_addresses,
             recovered_addresses,
             trials,
+            refused_addresses,
         } = counters;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Self {
@@ -93,6 +96,7 @@ impl Snapshot {
             failed_addresses: read(failed_addresses),
             recovered_addresses: read(recovered_addresses),
             trials: read(trials),
+            refused_addresses: read(refused_addresses),
         }
     }
 

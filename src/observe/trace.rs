@@ -31,6 +31,9 @@ pub(super) fn observe(event: &Event<'_>) {
         } => {
             tracing::info!(target: "sidestep", host, %addr, ?outcome, ?penalty, hard, "address goes behind the others");
         }
+        Event::AddressRefused { host, addr } => {
+            tracing::debug!(target: "sidestep", host, %addr, "the filter refused an address");
+        }
         Event::AddressRecovered { host, addr } => {
             tracing::info!(target: "sidestep", host, %addr, "address serves again");
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Resolver, route};
 use crate::error::InvalidConfig;
+use crate::filter::Filter;
 use crate::lookup::{Lookup, System};
 use crate::observe::Observe;
 use crate::order::{Family, Order};
@@ -30,6 +31,7 @@ use crate::ttl::TtlBounds;
 pub struct Builder {
     lookup: Option<Arc<dyn Lookup>>,
     observe: Option<Arc<dyn Observe>>,
+    filter: Option<Arc<Filter>>,
     min_ttl: Duration,
     max_ttl: Duration,
     serve_stale: Duration,
@@ -67,6 +69,7 @@ impl Builder {
         Self {
             lookup: None,
             observe: None,
+            filter: None,
             min_ttl: Duration::from_secs(1),
             max_ttl: Duration::from_secs(60),
             serve_stale: Duration::from_secs(24 * 60 * 60),
@@ -113,6 +116,50 @@ impl Builder {
     /// ```
     pub fn observe(mut self, observe: impl Observe) -> Self {
         self.observe = Some(Arc::new(observe));
+        self
+    }
+
+    /// Sets which addresses may be handed out: those for which `filter` returns true, told the host
+    /// and one of its addresses. A second call replaces the filter of the first.
+    ///
+    /// Defaults to none: every address is handed out. Set it where others choose the names that are
+    /// dialled, to keep them out of your own network (server-side request forgery, DNS
+    /// rebinding); [`filter::public_only`](crate::filter::public_only) is ready-made for that.
+    ///
+    /// The host is in lower case and without the root dot, and an IPv4-mapped IPv6 address comes as
+    /// IPv4. The filter is asked once for each address of an answer, when that comes in, and not
+    /// when a kept answer is served; and for each asking of an IP literal or `localhost`. Return
+    /// quickly, and neither block nor panic. Each refusal is an
+    /// [`Event::AddressRefused`](crate::Event::AddressRefused).
+    ///
+    /// An answer with nothing left is an error that [says so](crate::Error::is_filtered). Like a
+    /// NODATA it ends what was known of the host, and is kept for the answer's TTL within 1 s and
+    /// 60 s, without one for 5 s.
+    ///
+    /// **What does not pass through the resolver is not filtered**: an IP literal in a URL, which
+    /// reqwest and hyper dial without asking; reqwest's `resolve` and `resolve_to_addrs`; and
+    /// the targets of a proxy, which looks them up by itself. See [`filter`](mod@crate::filter).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::net::Ipv4Addr;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), sidestep::InvalidConfig> {
+    /// let resolver = sidestep::Resolver::builder()
+    ///     .filter(|host, addr| host != "localhost" || addr == Ipv4Addr::LOCALHOST)
+    ///     .build()?;
+    /// assert_eq!(resolver.resolve("localhost").await.unwrap().addrs(), [Ipv4Addr::LOCALHOST]);
+    ///
+    /// let public = sidestep::Resolver::builder().filter(sidestep::filter::public_only()).build()?;
+    /// let error = public.resolve("LocalHost.").await.unwrap_err();
+    /// assert!(error.is_filtered(), "{error}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn filter(mut self, filter: impl Fn(&str, IpAddr) -> bool + Send + Sync + 'static) -> Self {
+        self.filter = Some(Arc::new(filter));
         self
     }
 
@@ -257,7 +304,12 @@ impl Builder {
     pub fn build(self) -> Result<Resolver, InvalidConfig> {
         let config = self.check()?;
         let lookup = self.lookup.unwrap_or_else(default_lookup);
-        Ok(Resolver::assemble(config, lookup, self.observe))
+        Ok(Resolver::assemble(
+            config,
+            lookup,
+            self.filter,
+            self.observe,
+        ))
     }
 
     fn check(&self) -> Result<Config, InvalidConfig> {
@@ -265,6 +317,7 @@ impl Builder {
         let Self {
             lookup: _,
             observe: _,
+            filter: _,
             min_ttl,
             max_ttl,
             serve_stale,

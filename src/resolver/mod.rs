@@ -11,6 +11,7 @@ mod refresh;
 mod report;
 mod resolve;
 mod route;
+mod sift;
 mod view;
 
 use std::fmt;
@@ -28,6 +29,7 @@ pub(crate) use self::report::Hope;
 #[cfg(feature = "reqwest")]
 use crate::attempt::Recent;
 use crate::cache::{Cause, Store};
+use crate::filter::Filter;
 use crate::health::Book;
 use crate::host::{self, Parsed};
 use crate::lookup::Lookup;
@@ -74,6 +76,7 @@ pub(crate) struct Shared {
     id: u64,
     config: Config,
     lookup: Arc<dyn Lookup>,
+    filter: Option<Arc<Filter>>,
     store: Store,
     book: Book,
     quota: Mutex<Quota>,
@@ -121,7 +124,12 @@ impl Resolver {
         Builder::new()
     }
 
-    fn assemble(config: Config, lookup: Arc<dyn Lookup>, user: Option<Arc<dyn Observe>>) -> Self {
+    fn assemble(
+        config: Config,
+        lookup: Arc<dyn Lookup>,
+        filter: Option<Arc<Filter>>,
+        user: Option<Arc<dyn Observe>>,
+    ) -> Self {
         static MADE: AtomicU64 = AtomicU64::new(0);
         let now = time::now();
         let shared = Shared {
@@ -133,6 +141,7 @@ impl Resolver {
                 ..config
             },
             lookup,
+            filter,
             quota: Mutex::default(),
             sleepers: Arc::default(),
             observers: Observers {
@@ -157,7 +166,8 @@ impl Resolver {
     ///
     /// # Errors
     ///
-    /// An [`Error`] only while no address of the host is known, fresh or stale.
+    /// An [`Error`] only while no address of the host is known, fresh or stale, or when the
+    /// [filter](Builder::filter) refused them all.
     ///
     /// # Cancel safety
     ///

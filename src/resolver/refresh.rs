@@ -192,10 +192,15 @@ impl Drop for Pilot {
 impl Shared {
     fn read(&self, host: &str, answer: Answer) -> Result<Brought, Error> {
         let Answer { addrs, ttl } = answer;
-        let addrs = self.sorted(addrs);
+        let addrs = Addrs::new(addrs);
         if addrs.is_empty() {
             return Err(Error::no_records(host));
         }
+        let sifted = self.sift(host, addrs.as_slice());
+        let addrs = self.sorted(sifted.map_err(|error| match ttl {
+            Some(ttl) => error.with_negative_ttl(ttl),
+            None => error,
+        })?);
         let life = self.config.ttl.positive(ttl);
         let refresh_after = ttl::refresh_after(life, &mut fastrand::Rng::new());
         Ok(Brought {

@@ -48,7 +48,7 @@ impl Shared {
 
     #[inline(never)]
     fn deal_slowly(self: &Arc<Self>, name: &str, slip: Option<Slip>) -> ResponseFuture {
-        let host = match Question::read(name) {
+        let host = match self.question(name) {
             Err(error) => return ResponseFuture::known(Err(error)),
             Ok(Question::Answered(dealt, _)) => return ResponseFuture::known(Ok(dealt)),
             Ok(Question::Open(host)) => host,
@@ -62,9 +62,20 @@ impl Shared {
         })
     }
 
+    /// Reads a name; what needs no lookup passes the filter here.
+    fn question(&self, name: &str) -> Result<Question, Error> {
+        match Question::read(name)? {
+            Question::Answered(dealt, source) if self.filter.is_some() => {
+                let sifted = self.sift(&host::spelling(name), dealt.as_slice())?;
+                Ok(Question::answered(&sifted, source))
+            }
+            question => Ok(question),
+        }
+    }
+
     /// Returns all addresses in dialling order.
     pub(super) async fn resolve(self: &Arc<Self>, name: &str) -> Result<Resolved, Error> {
-        let host = match Question::read(name)? {
+        let host = match self.question(name)? {
             Question::Answered(dealt, source) => {
                 return Ok(Resolved {
                     addrs: dealt.collect(),
@@ -272,15 +283,16 @@ enum Question {
 }
 
 impl Question {
+    fn answered(addrs: &[IpAddr], source: Source) -> Self {
+        let mut dealt = Dealt::new();
+        addrs.iter().for_each(|&addr| dealt.push(addr));
+        Self::Answered(dealt, source)
+    }
+
     fn read(name: &str) -> Result<Self, Error> {
-        let answered = |addrs: &[IpAddr], source| {
-            let mut dealt = Dealt::new();
-            addrs.iter().for_each(|&addr| dealt.push(addr));
-            Ok(Self::Answered(dealt, source))
-        };
         match host::parse(name).map_err(|why| Error::invalid_name(name, why))? {
-            Parsed::Literal(addr) => answered(&[addr], Source::Literal),
-            Parsed::Loopback => answered(&LOOPBACK, Source::Loopback),
+            Parsed::Literal(addr) => Ok(Self::answered(&[addr], Source::Literal)),
+            Parsed::Loopback => Ok(Self::answered(&LOOPBACK, Source::Loopback)),
             Parsed::NeverSent(host) => Err(Error::never_sent(host.as_str())),
             Parsed::Name(host) => Ok(Self::Open(host)),
         }

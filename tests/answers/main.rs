@@ -6,6 +6,7 @@
 )]
 
 mod bounds;
+mod filter;
 mod flights;
 mod invalidation;
 mod lifetimes;

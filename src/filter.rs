@@ -1,0 +1,453 @@
+//! Which addresses may be dialled: ready-made filters for [`Builder::filter`].
+//!
+//! A program that fetches URLs which others give it can be made to reach into its own network:
+//! `http://evil.example/` whose address is 10.0.0.7 or 169.254.169.254 (server-side request
+//! forgery), or one whose address is public when it is checked and private when it is dialled (DNS
+//! rebinding). A check of the name, or of an earlier lookup, can't prevent that; the resolver
+//! that the connector asks can, because what it refuses is never handed out.
+//!
+//! # What a filter can't see
+//!
+//! **It judges the addresses that pass through the resolver, and only those.**
+//!
+//! - **An IP literal in a URL** (`http://10.0.0.7/`, also as the target of a redirect): reqwest
+//!   and hyper dial it without asking any resolver. Check the URL and each redirect, as below.
+//! - **Overrides** such as reqwest's `resolve` and `resolve_to_addrs`: they go past the resolver.
+//! - **Proxies**: the proxy looks the target up, and the filter sees the proxy's own name. reqwest
+//!   takes proxies from the environment unless `no_proxy()` is called.
+//! - **HTTP clients beside yours**, and connections that were made before.
+//!
+//! # Examples
+//!
+//! ```
+//! use std::net::IpAddr;
+//! use sidestep::{Resolver, filter, lookup::{Answer, Answering, Lookup}};
+//!
+//! /// The name server of an attacker.
+//! struct Evil;
+//!
+//! impl Lookup for Evil {
+//!     fn lookup<'a>(&'a self, _host: &'a str) -> Answering<'a> {
+//!         let addrs = [[10, 0, 0, 7], [127, 0, 0, 1]].map(IpAddr::from);
+//!         Box::pin(async move { Ok(Answer::new(addrs)) })
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), sidestep::InvalidConfig> {
+//! let resolver = Resolver::builder().lookup(Evil).filter(filter::public_only()).build()?;
+//! let error = resolver.resolve("evil.test").await.unwrap_err();
+//! assert!(error.is_filtered());
+//! assert_eq!(
+//!     error.to_string(),
+//!     "evil.test: the address filter refused all of its 2 addresses (10.0.0.7, 127.0.0.1)",
+//! );
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The IP literals of a URL and of redirects, with the same filter:
+//!
+//! ```
+//! # #[cfg(feature = "reqwest")] {
+//! use std::net::IpAddr;
+//! use reqwest::{Url, redirect::Policy};
+//! use sidestep::filter;
+//!
+//! /// Whether a URL's host is a name, which the resolver filters, or a public address.
+//! fn may_be_asked(url: &Url) -> bool {
+//!     let host = url.host_str().unwrap_or_default();
+//!     let literal: Result<IpAddr, _> = host.trim_matches(['[', ']']).parse();
+//!     literal.map_or(true, |addr| filter::public_only()(host, addr))
+//! }
+//!
+//! let redirects = Policy::custom(|attempt| match attempt.previous().len() < 10 {
+//!     true if may_be_asked(attempt.url()) => attempt.follow(),
+//!     _ => attempt.error("this redirect leads nowhere good"),
+//! });
+//! let client = reqwest::Client::builder().redirect(redirects).no_proxy();
+//! # let url = |text| Url::parse(text).expect("it is a URL");
+//! assert!(may_be_asked(&url("https://example.com/")));
+//! assert!(!may_be_asked(&url("http://169.254.169.254/latest/")));
+//! assert!(!may_be_asked(&url("http://0x7f.1/")));
+//! assert!(!may_be_asked(&url("http://[::ffff:10.0.0.7]/")));
+//! # }
+//! ```
+//!
+//! [`Builder::filter`]: crate::Builder::filter
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Tells of an address of a host whether it may be handed out.
+pub(crate) type Filter = dyn Fn(&str, IpAddr) -> bool + Send + Sync;
+
+/// Returns a filter that keeps only addresses which hosts of the public internet can have.
+///
+/// It refuses, in whatever spelling:
+///
+/// - what the IANA [IPv4] and [IPv6] Special-Purpose Address Registries do not mark as globally
+///   reachable: private, loopback, link-local (also the metadata services of clouds), shared
+///   (100.64.0.0/10), unique local, unspecified, documentation, benchmarking, reserved;
+/// - multicast and broadcast;
+/// - IPv6 that is not given out to anybody: all outside of 2000::/3, such as fec0::/10;
+/// - IPv6 that carries an IPv4 address which it would refuse: IPv4-mapped and NAT64 (64:ff9b::/96).
+///   IPv4-compatible (::/96), 6to4 (2002::/16), Teredo (2001::/32) and NAT64 for local use
+///   (64:ff9b:1::/48) are refused whatever they carry.
+///
+/// It can't know a NAT64 prefix of your own network, nor that a public address is yours: refuse
+/// those in a filter of your own that asks this one too. See the [module](self) for what no filter
+/// can see.
+///
+/// # Examples
+///
+/// ```
+/// use std::net::IpAddr;
+/// use sidestep::{Resolver, filter};
+///
+/// let public = filter::public_only();
+/// let ours: IpAddr = "10.20.0.7".parse()?;
+/// let resolver = Resolver::builder()
+///     .filter(move |host, addr| public(host, addr) || (host == "billing.example.com" && addr == ours))
+///     .build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// [IPv4]: https://www.iana.org/assignments/iana-ipv4-special-registry
+/// [IPv6]: https://www.iana.org/assignments/iana-ipv6-special-registry
+pub fn public_only() -> impl Fn(&str, IpAddr) -> bool + Clone + Send + Sync + 'static {
+    |_host: &str, addr: IpAddr| is_public(addr)
+}
+
+fn is_public(addr: IpAddr) -> bool {
+    match carried(addr) {
+        Some(inner) => is_public(inner.into()),
+        None => BLOCKS
+            .iter()
+            .filter(|block| block.holds(bits(addr)))
+            .max_by_key(|block| block.len)
+            .is_some_and(|block| block.public),
+    }
+}
+
+/// Returns the IPv4 address that packets to this IPv6 address may end at: NAT64 (RFC 6052, section
+/// 2.1).
+fn carried(addr: IpAddr) -> Option<Ipv4Addr> {
+    let IpAddr::V6(addr) = addr else {
+        return None;
+    };
+    match addr.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, ..] => {
+            let [.., a, b, c, d] = addr.octets();
+            Some(Ipv4Addr::new(a, b, c, d))
+        }
+        _ => None,
+    }
+}
+
+/// One number for both families: IPv4 as IPv4-mapped IPv6, so that both spellings are one.
+const fn bits(addr: IpAddr) -> u128 {
+    match addr {
+        IpAddr::V4(addr) => addr.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(addr) => addr.to_bits(),
+    }
+}
+
+/// Addresses that begin with the same bits.
+struct Block {
+    first: u128,
+    len: u32,
+    public: bool,
+}
+
+impl Block {
+    fn holds(&self, bits: u128) -> bool {
+        (self.first ^ bits).leading_zeros() >= self.len
+    }
+}
+
+const fn keep((first, len): (u128, u32)) -> Block {
+    let public = true;
+    Block { first, len, public }
+}
+
+const fn refuse((first, len): (u128, u32)) -> Block {
+    let public = false;
+    Block { first, len, public }
+}
+
+const fn v4(a: u8, b: u8, c: u8, d: u8, len: u32) -> (u128, u32) {
+    (bits(IpAddr::V4(Ipv4Addr::new(a, b, c, d))), 96 + len)
+}
+
+/// Three segments begin every block; a single address has a last one too.
+const fn v6(a: u16, b: u16, c: u16, last: u16, len: u32) -> (u128, u32) {
+    let addr = Ipv6Addr::new(a, b, c, 0, 0, 0, 0, last);
+    (addr.to_bits(), len)
+}
+
+/// The smallest block that holds an address decides; what is in none is refused.
+///
+/// From the IANA IPv4 and IPv6 Special-Purpose Address Registries; N/A in their column "Globally
+/// Reachable" is not "True". A block inside another of the same lot is left out, and so is all of
+/// IPv6 outside of 2000::/3, the one block that IANA gives global unicast addresses out of
+/// (RFC 4291, section 2.4; IANA Internet Protocol Version 6 Address Space): 64:ff9b:1::/48
+/// (RFC 8215), 100::/64 (RFC 6666), 100:0:0:1::/64 (RFC 9780), 5f00::/16 (RFC 9602), fc00::/7
+/// (RFC 4193), fe80::/10 (RFC 4291), fec0::/10 (RFC 3879), ff00::/8 (RFC 4291).
+const BLOCKS: &[Block] = &[
+    // All of IPv4, as ::ffff:0:0/96.
+    keep(v4(0, 0, 0, 0, 0)),
+    // "This network" (RFC 791, section 3.2), and 0.0.0.0 is this host (RFC 1122).
+    refuse(v4(0, 0, 0, 0, 8)),
+    // Private use (RFC 1918).
+    refuse(v4(10, 0, 0, 0, 8)),
+    refuse(v4(172, 16, 0, 0, 12)),
+    refuse(v4(192, 168, 0, 0, 16)),
+    // Shared address space of carrier-grade NAT (RFC 6598).
+    refuse(v4(100, 64, 0, 0, 10)),
+    // Loopback (RFC 1122, section 3.2.1.3).
+    refuse(v4(127, 0, 0, 0, 8)),
+    // Link-local (RFC 3927).
+    refuse(v4(169, 254, 0, 0, 16)),
+    // IETF protocol assignments (RFC 6890, section 2.1), but for two anycast addresses: Port
+    // Control Protocol (RFC 7723) and TURN (RFC 8155).
+    refuse(v4(192, 0, 0, 0, 24)),
+    keep(v4(192, 0, 0, 9, 32)),
+    keep(v4(192, 0, 0, 10, 32)),
+    // Documentation (RFC 5737).
+    refuse(v4(192, 0, 2, 0, 24)),
+    refuse(v4(198, 51, 100, 0, 24)),
+    refuse(v4(203, 0, 113, 0, 24)),
+    // 6to4 relay anycast, deprecated: N/A (RFC 7526); 6a44 (RFC 6751).
+    refuse(v4(192, 88, 99, 0, 24)),
+    // Benchmarking (RFC 2544).
+    refuse(v4(198, 18, 0, 0, 15)),
+    // Multicast (RFC 5771).
+    refuse(v4(224, 0, 0, 0, 4)),
+    // Reserved (RFC 1112, section 4), and limited broadcast (RFC 919).
+    refuse(v4(240, 0, 0, 0, 4)),
+    // Global unicast.
+    keep(v6(0x2000, 0, 0, 0, 3)),
+    // IETF protocol assignments (RFC 2928), among them Teredo: N/A (RFC 4380), benchmarking
+    // (RFC 5180) and the first ORCHID: N/A (RFC 4843).
+    refuse(v6(0x2001, 0, 0, 0, 23)),
+    // Anycast: Port Control Protocol (RFC 7723), TURN (RFC 8155), service registration (RFC 9665).
+    keep(v6(0x2001, 1, 0, 1, 128)),
+    keep(v6(0x2001, 1, 0, 2, 128)),
+    keep(v6(0x2001, 1, 0, 3, 128)),
+    // AMT (RFC 7450).
+    keep(v6(0x2001, 3, 0, 0, 32)),
+    // AS112 (RFC 7535).
+    keep(v6(0x2001, 4, 0x112, 0, 48)),
+    // ORCHIDv2 (RFC 7343).
+    keep(v6(0x2001, 0x20, 0, 0, 28)),
+    // Drone remote ID entity tags (RFC 9374).
+    keep(v6(0x2001, 0x30, 0, 0, 28)),
+    // Documentation (RFC 3849, RFC 9637).
+    refuse(v6(0x2001, 0xdb8, 0, 0, 32)),
+    refuse(v6(0x3fff, 0, 0, 0, 20)),
+    // 6to4: N/A (RFC 3056).
+    refuse(v6(0x2002, 0, 0, 0, 16)),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn is_kept(addr: &str) -> bool {
+        public_only()("a.test", addr.parse().expect("it is an address"))
+    }
+
+    #[test]
+    fn addresses_of_the_public_internet_are_kept() {
+        for addr in [
+            "1.1.1.1",
+            "8.8.8.8",
+            "100.63.255.255",
+            "100.128.0.0",
+            "151.101.1.140",
+            "172.15.255.255",
+            "172.32.0.0",
+            "192.0.0.9",
+            "192.0.0.10",
+            "192.31.196.1",
+            "192.52.193.1",
+            "192.175.48.1",
+            "198.17.255.255",
+            "198.20.0.0",
+            "223.255.255.255",
+            "::ffff:8.8.8.8",
+            "64:ff9b::8.8.8.8",
+            "2001:1::1",
+            "2001:1::2",
+            "2001:1::3",
+            "2001:3::1",
+            "2001:3:ffff::1",
+            "2001:4:112::1",
+            "2001:4:112:ffff::1",
+            "2001:20::1",
+            "2001:2f:ffff::1",
+            "2001:30::1",
+            "2001:3f:ffff::1",
+            "2001:200::1",
+            "2001:4860:4860::8888",
+            "2606:4700:4700::1111",
+            "2620:4f:8000::1",
+            "2a04:4e42::396",
+            "3fff:1000::1",
+        ] {
+            assert!(is_kept(addr), "{addr}");
+        }
+    }
+
+    /// What the registries do not mark as globally reachable, and what else nobody out there has.
+    const REFUSED: &[&str] = &[
+        // IPv4.
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/29",
+        "192.0.0.8/32",
+        "192.0.0.11/32",
+        "192.0.0.170/31",
+        "192.0.0.128/25",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        "255.255.255.255/32",
+        // IPv4 in IPv6: mapped, compatible, NAT64, translated (RFC 2765).
+        "::ffff:10.0.0.0/104",
+        "::ffff:169.254.0.0/112",
+        "::ffff:127.0.0.0/104",
+        "::/96",
+        "64:ff9b::10.0.0.0/104",
+        "64:ff9b::169.254.0.0/112",
+        "64:ff9b::224.0.0.0/100",
+        "::ffff:0:0:0/96",
+        // IPv6.
+        "::/128",
+        "::1/128",
+        "64:ff9b:1::/48",
+        "64:ff9c::/32",
+        "100::/64",
+        "100:0:0:1::/64",
+        "1fff::/16",
+        "2001::/32",
+        "2001:1::/128",
+        "2001:1::4/126",
+        "2001:2::/48",
+        "2001:4:113::/48",
+        "2001:10::/28",
+        "2001:40::/26",
+        "2001:100::/24",
+        "2001:db8::/32",
+        "2002::/16",
+        "3fff::/20",
+        "4000::/2",
+        "5f00::/16",
+        "8000::/2",
+        "fc00::/7",
+        "fe80::/10",
+        "fec0::/10",
+        "ff00::/8",
+    ];
+
+    /// The first address of a block, and how many bits vary in it.
+    fn read(block: &str) -> (IpAddr, u32) {
+        let (first, len) = block.split_once('/').expect("a block has a length");
+        let (first, len): (IpAddr, u32) = (first.parse().unwrap(), len.parse().unwrap());
+        (first, if first.is_ipv4() { 32 } else { 128 } - len)
+    }
+
+    /// The address whose varying bits are these.
+    fn inside((first, varying): (IpAddr, u32), inner: u128) -> IpAddr {
+        let inner = inner & 1_u128.checked_shl(varying).unwrap_or(0).wrapping_sub(1);
+        match first {
+            IpAddr::V4(first) => Ipv4Addr::from_bits(first.to_bits() | inner as u32).into(),
+            IpAddr::V6(first) => Ipv6Addr::from_bits(first.to_bits() | inner).into(),
+        }
+    }
+
+    #[test]
+    fn both_ends_of_every_special_block_are_refused() {
+        for block in REFUSED {
+            for inner in [0, u128::MAX] {
+                let addr = inside(read(block), inner);
+                assert!(!is_public(addr), "{addr} of {block}");
+            }
+        }
+    }
+
+    /// Next to a special block in public space there are public addresses.
+    #[test]
+    fn the_neighbours_of_a_special_block_are_kept() {
+        for (before, after) in [
+            ("", "1.0.0.0"),
+            ("9.255.255.255", "11.0.0.0"),
+            ("100.63.255.255", "100.128.0.0"),
+            ("126.255.255.255", "128.0.0.0"),
+            ("169.253.255.255", "169.255.0.0"),
+            ("172.15.255.255", "172.32.0.0"),
+            ("191.255.255.255", "192.0.1.0"),
+            ("192.0.1.255", "192.0.3.0"),
+            ("192.88.98.255", "192.88.100.0"),
+            ("192.167.255.255", "192.169.0.0"),
+            ("198.17.255.255", "198.20.0.0"),
+            ("198.51.99.255", "198.51.101.0"),
+            ("203.0.112.255", "203.0.114.0"),
+            ("223.255.255.255", ""),
+            ("2000:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "2001:200::"),
+            ("2001:db7:ffff:ffff:ffff:ffff:ffff:ffff", "2001:db9::"),
+            ("2001:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "2003::"),
+            ("3ffe:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "3fff:1000::"),
+            ("", "2000::"),
+            ("3fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", ""),
+        ] {
+            for addr in [before, after].into_iter().filter(|addr| !addr.is_empty()) {
+                assert!(is_kept(addr), "{addr}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_address_of_a_special_block_is_refused(
+            block in prop::sample::select(REFUSED),
+            inner: u128,
+        ) {
+            let addr = inside(read(block), inner);
+            prop_assert!(!is_public(addr), "{addr} of {block}");
+        }
+
+        /// However an IPv4 address is dressed up, it is judged as itself.
+        #[test]
+        fn a_carried_address_is_judged_as_itself(bits: u32) {
+            let addr = Ipv4Addr::from_bits(bits);
+            let public = is_public(addr.into());
+            let high = u128::from(bits);
+            let nat64 = Ipv6Addr::from_bits((0x64_ff9b_u128 << 96) | high);
+            for dressed in [addr.to_ipv6_mapped(), nat64] {
+                prop_assert_eq!(is_public(dressed.into()), public, "{}", dressed);
+            }
+        }
+
+        /// Of IPv6 nothing is kept that is given out to nobody.
+        #[test]
+        fn outside_of_global_unicast_nothing_is_kept(
+            first in prop_oneof![1_u16..0x2000, 0x4000_u16..=0xffff],
+            rest: u128,
+        ) {
+            let addr = Ipv6Addr::from_bits(u128::from(first) << 112 | rest >> 16);
+            prop_assume!(!addr.to_string().starts_with("64:ff9b::"));
+            prop_assert!(!is_public(addr.into()), "{}", addr);
+        }
+    }
+}

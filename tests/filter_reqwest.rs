@@ -1,0 +1,75 @@
+//! The address filter under stock reqwest: what is refused is never dialled.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and times itself"
+)]
+
+mod common;
+
+use std::error::Error as StdError;
+use std::iter;
+
+use common::{Edges, HOST, World, get};
+use sidestep::filter;
+
+/// The edges are on loopback, which no host of the public internet is.
+#[tokio::test]
+async fn a_name_that_leads_inside_is_not_dialled_and_the_error_says_why() {
+    let world = World::of(Edges::http(2).await, |builder| {
+        builder.filter(filter::public_only())
+    })
+    .await;
+    let client = world.client();
+    for url in [world.url(), world.edges.url("localhost")] {
+        let error = get(&client, &url).await.unwrap_err();
+        assert!(error.is_connect());
+        let ours = cause(&error).expect("our error is among the causes");
+        assert!(ours.is_filtered(), "{ours}");
+    }
+    let error = get(&client, &world.url()).await.unwrap_err();
+    assert_eq!(
+        cause(&error).unwrap().to_string(),
+        "edge.test: the address filter refused all of its 2 addresses (127.0.0.2, 127.0.0.3)"
+    );
+    assert_eq!(world.accepted(), 0);
+    assert_eq!(world.queries(), 1, "the refusal is kept, and not retried");
+}
+
+#[tokio::test]
+async fn an_edge_that_is_refused_is_never_dialled() {
+    let edges = Edges::http(3).await;
+    let refused = edges.ips()[1];
+    let world = World::of(edges, move |builder| {
+        builder.filter(move |host, addr| host == HOST && addr != refused)
+    })
+    .await;
+    let client = world.client();
+    for _ in 0..50 {
+        get(&client, &world.url()).await.unwrap();
+    }
+    let accepted: Vec<_> = world
+        .ips()
+        .iter()
+        .map(|&ip| world.edges.accepted(ip))
+        .collect();
+    assert_eq!(accepted[1], 0);
+    assert!(accepted[0] > 0 && accepted[2] > 0, "{accepted:?}");
+}
+
+/// What the docs say loudly: reqwest dials the address in a URL without asking the resolver.
+#[tokio::test]
+async fn an_address_in_a_url_does_not_pass_the_filter() {
+    let world = World::of(Edges::http(1).await, |builder| {
+        builder.filter(filter::public_only())
+    })
+    .await;
+    let url = world.edges.url("127.0.0.2");
+    get(&world.client(), &url).await.unwrap();
+    assert_eq!(world.accepted(), 1);
+}
+
+fn cause(error: &reqwest::Error) -> Option<&sidestep::Error> {
+    let first: &(dyn StdError + 'static) = error;
+    iter::successors(Some(first), |&error| error.source()).find_map(|error| error.downcast_ref())
+}
