@@ -16,18 +16,10 @@ pub(crate) struct Addrs {
 }
 
 impl Addrs {
-    /// Keeps the first addresses as the name server sent them; IPv4-mapped ones are IPv4.
+    /// Keeps the first addresses as the name server sent them.
     pub(crate) fn new(addrs: impl IntoIterator<Item = IpAddr>) -> Self {
-        let mut all = Vec::new();
-        for addr in addrs {
-            let addr = addr.to_canonical();
-            if !all.contains(&addr) {
-                all.push(addr);
-            }
-            if all.len() == MAX_ADDRS {
-                break;
-            }
-        }
+        let mut all = distinct(addrs);
+        all.truncate(MAX_ADDRS);
         let leads = all.first().map_or(Family::V6, |&first| Family::of(first));
         all.sort_by_key(IpAddr::is_ipv4);
         let v6 = all.partition_point(IpAddr::is_ipv6);
@@ -66,10 +58,6 @@ impl Addrs {
         &self.all
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.all.is_empty()
-    }
-
     pub(crate) fn contains(&self, addr: IpAddr) -> bool {
         self.all.contains(&addr)
     }
@@ -101,6 +89,18 @@ impl Addrs {
             Family::V6 => (v6, classes.map(|(v6, _)| v6)),
         }
     }
+}
+
+/// Returns the addresses in their one spelling (IPv4-mapped ones are IPv4) without duplicates.
+pub(crate) fn distinct(addrs: impl IntoIterator<Item = IpAddr>) -> Vec<IpAddr> {
+    let mut distinct = Vec::new();
+    for addr in addrs {
+        let addr = addr.to_canonical();
+        if !distinct.contains(&addr) {
+            distinct.push(addr);
+        }
+    }
+    distinct
 }
 
 /// Numbers classes from the best one on.

@@ -11,7 +11,7 @@ mod destination;
 
 use std::net::IpAddr;
 
-pub(crate) use self::addrs::Addrs;
+pub(crate) use self::addrs::{Addrs, distinct};
 pub(crate) use self::deal::{How, deal};
 pub(crate) use self::dealt::Dealt;
 

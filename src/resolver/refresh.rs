@@ -12,7 +12,7 @@ use crate::cache::{Brought, Cause, Flight, Joined, Known, Landing, Slot};
 use crate::host::Host;
 use crate::lookup::{Answer, Lookup};
 use crate::observe::Event;
-use crate::order::{Addrs, Order};
+use crate::order::{self, Addrs, Order};
 use crate::{Error, time, ttl};
 
 impl Shared {
@@ -192,11 +192,10 @@ impl Drop for Pilot {
 impl Shared {
     fn read(&self, host: &str, answer: Answer) -> Result<Brought, Error> {
         let Answer { addrs, ttl } = answer;
-        let addrs = Addrs::new(addrs);
         if addrs.is_empty() {
             return Err(Error::no_records(host));
         }
-        let sifted = self.sift(host, addrs.as_slice());
+        let sifted = self.sift(host, &order::distinct(addrs));
         let addrs = self.sorted(sifted.map_err(|error| match ttl {
             Some(ttl) => error.with_negative_ttl(ttl),
             None => error,

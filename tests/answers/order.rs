@@ -1,17 +1,37 @@
 //! Behaviour A8: in which order addresses are handed out.
 
 use super::*;
+use sidestep::{Builder, Family, Order};
+
+fn v6(last: u16) -> IpAddr {
+    [0x2001, 0xdb8, 0, 0, 0, 0, 0, last].into()
+}
+
+/// A resolver whose answers hold both families, on a machine that has these source addresses.
+fn dual_stack(
+    addrs: &'static [fn() -> IpAddr],
+    source: fn(IpAddr) -> Option<IpAddr>,
+    set: impl FnOnce(Builder) -> Builder,
+) -> Resolver {
+    let script = Script::new(move |_| Ok(Answer::new(addrs.iter().map(|addr| addr()))));
+    let builder = Resolver::builder().lookup(script).source_address(source);
+    set(builder).build().unwrap()
+}
+
+const BOTH: &[fn() -> IpAddr] = &[|| ip(1), || v6(1), || ip(2), || v6(2)];
+
+async fn families(resolver: &Resolver) -> Vec<bool> {
+    let addrs = deal(resolver, "a.test").await.unwrap();
+    addrs.iter().map(SocketAddr::is_ipv6).collect()
+}
 
 #[tokio::test(start_paused = true)]
 async fn families_are_dealt_in_turn_and_ipv6_leads() {
-    let v6 = |n| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n]);
-    let script = Script::new(move |_| Ok(Answer::new([ip(1), v6(1), ip(2), v6(2)])));
-    let resolver = script.resolver();
+    let resolver = dual_stack(BOTH, Some, |builder| builder);
     let mut first = [0; 2];
     for _ in 0..200 {
         let addrs = deal(&resolver, "a.test").await.unwrap();
-        let families: Vec<bool> = addrs.iter().map(SocketAddr::is_ipv6).collect();
-        assert_eq!(families, [true, false, true, false]);
+        assert_eq!(families(&resolver).await, [true, false, true, false]);
         first[usize::from(addrs[0].ip() == v6(1))] += 1;
     }
     // 100 each are expected, with a deviation of 7; six deviations.
@@ -21,17 +41,93 @@ async fn families_are_dealt_in_turn_and_ipv6_leads() {
     );
 }
 
+/// RFC 6724, rules 1 and 5: no route, or only a unique local address to dial from.
+#[tokio::test(start_paused = true)]
+async fn ipv6_that_leads_nowhere_does_not_lead() {
+    let sources: [fn(IpAddr) -> Option<IpAddr>; 2] = [
+        |to| to.is_ipv4().then_some(to),
+        |to| match to {
+            IpAddr::V4(_) => Some(to),
+            IpAddr::V6(_) => Some([0xfd00, 0, 0, 0, 0, 0, 0, 2].into()),
+        },
+    ];
+    for source in sources {
+        let resolver = dual_stack(BOTH, source, |builder| builder);
+        assert_eq!(families(&resolver).await, [false, true, false, true]);
+        let resolver = dual_stack(BOTH, source, |builder| builder.prefer(Family::V6));
+        assert_eq!(
+            families(&resolver).await,
+            [true, false, true, false],
+            "unless it is wanted"
+        );
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn ipv4_may_be_preferred() {
-    let v6 = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]);
-    let script = Script::new(move |_| Ok(Answer::new([v6, ip(1)])));
-    let resolver = Resolver::builder()
-        .lookup(script)
-        .prefer(sidestep::Family::V4)
-        .build()
-        .unwrap();
-    assert_eq!(
-        resolver.resolve("a.test").await.unwrap().addrs(),
-        [ip(1), v6]
-    );
+    let resolver = dual_stack(BOTH, Some, |builder| builder.prefer(Family::V4));
+    assert_eq!(families(&resolver).await, [false, true, false, true]);
+}
+
+/// RFC 6724, rule 6: what is inside of our own network goes after what is not, and is shuffled
+/// among its like.
+#[tokio::test(start_paused = true)]
+async fn a_shuffle_stays_within_equals() {
+    const LOCAL: &[fn() -> IpAddr] = &[
+        || [0xfd00, 0, 0, 0, 0, 0, 0, 7].into(),
+        || v6(1),
+        || [0xfd00, 0, 0, 0, 0, 0, 0, 8].into(),
+        || v6(2),
+    ];
+    let resolver = dual_stack(LOCAL, Some, |builder| builder);
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..200 {
+        let addrs = deal(&resolver, "a.test").await.unwrap();
+        let class = |addr: &SocketAddr| addr.ip() == v6(1) || addr.ip() == v6(2);
+        assert_eq!(
+            addrs.iter().map(class).collect::<Vec<_>>(),
+            [true, true, false, false]
+        );
+        seen.insert(addrs);
+    }
+    assert_eq!(seen.len(), 4, "two orders of each two");
+}
+
+/// What `connect` says is learned for all hosts, ends by itself, and with a connection.
+#[tokio::test(start_paused = true)]
+async fn a_family_without_a_route_is_learned_and_forgotten() {
+    let resolver = dual_stack(BOTH, Some, |builder| builder);
+    resolver.resolve("other.test").await.unwrap();
+    resolver.report("other.test", v6(1), Outcome::NoRoute);
+    assert_eq!(families(&resolver).await, [false, true, false, true]);
+    advance(10 * S).await;
+    assert_eq!(families(&resolver).await, [true, false, true, false]);
+    resolver.report("other.test", v6(1), Outcome::NoRoute);
+    resolver.report("other.test", v6(2), Outcome::Connected);
+    assert_eq!(families(&resolver).await, [true, false, true, false]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_turn_each_lookup_begins_with_the_next_address() {
+    let script = Script::answer(&[1, 2, 3], 60);
+    let builder = Resolver::builder().lookup(script).lanes(false);
+    let resolver = builder.order(Order::RoundRobin).build().unwrap();
+    let mut leads = Vec::new();
+    for _ in 0..7 {
+        leads.push(deal(&resolver, "a.test").await.unwrap()[0].ip());
+    }
+    assert_eq!(leads, [1, 2, 3, 1, 2, 3, 1].map(ip));
+}
+
+/// The order of the name server, also across families; health comes before it.
+#[tokio::test(start_paused = true)]
+async fn as_given_the_order_is_the_name_servers() {
+    let resolver = dual_stack(BOTH, Some, |builder| builder.order(Order::AsGiven));
+    for _ in 0..20 {
+        let resolved = resolver.resolve("a.test").await.unwrap();
+        assert_eq!(resolved.addrs(), [ip(1), v6(1), ip(2), v6(2)]);
+    }
+    resolver.report("a.test", ip(1), Outcome::Refused);
+    let resolved = resolver.resolve("a.test").await.unwrap();
+    assert_eq!(resolved.addrs()[3], ip(1), "health goes first");
 }

@@ -1,0 +1,67 @@
+//! Behaviour A8 through stock reqwest: which edge gets the next connection.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and times itself"
+)]
+
+mod common;
+
+use sidestep::Order;
+
+use self::common::{Edges, HOST, Mode, World, get};
+
+/// Each new connection goes to the next edge.
+#[tokio::test]
+async fn in_turn_the_edges_get_the_same() {
+    let world = World::of(Edges::http(3).await, |builder| {
+        builder.order(Order::RoundRobin)
+    })
+    .await;
+    let client = world.client();
+    for _ in 0..12 {
+        get(&client, &world.url()).await.unwrap();
+    }
+    for ip in world.ips() {
+        assert_eq!(world.edges.accepted(ip), 4, "{ip}");
+    }
+}
+
+/// The first address of the answer serves until it dies, then the second does.
+#[tokio::test]
+async fn as_given_the_first_edge_serves_until_it_dies() {
+    let world = World::of(Edges::http(3).await, |builder| {
+        builder.order(Order::AsGiven)
+    })
+    .await;
+    let (client, ips) = (world.client(), world.ips());
+    for _ in 0..10 {
+        get(&client, &world.url()).await.unwrap();
+    }
+    assert_eq!(world.edges.accepted(ips[0]), 10);
+    world.edges.set(ips[0], Mode::Refuse).await;
+    for _ in 0..10 {
+        get(&client, &world.url()).await.unwrap();
+    }
+    assert_eq!(world.edges.accepted(ips[1]), 10);
+    assert_eq!(world.edges.accepted(ips[2]), 0);
+}
+
+/// A host with both families on a machine without a route to IPv6: the A record leads, and the
+/// lookup that tells so asks both over real DNS.
+#[tokio::test]
+async fn without_a_route_to_ipv6_the_ipv4_edges_are_dialled_first() {
+    let world = World::of(Edges::http(2).await, |builder| {
+        builder.source_address(|to| to.is_ipv4().then_some(to))
+    })
+    .await;
+    let mut addrs = world.ips();
+    addrs.push("2001:db8::7".parse().unwrap());
+    world.dns.set(HOST, &addrs, 60);
+    let client = world.client();
+    for _ in 0..10 {
+        get(&client, &world.url()).await.unwrap();
+        assert!(world.resolver.resolve(HOST).await.unwrap().addrs()[0].is_ipv4());
+    }
+    assert_eq!(world.journal.failures(), []);
+}
