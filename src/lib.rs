@@ -87,10 +87,10 @@ pub use self::error::{Error, InvalidConfig};
 #[cfg(feature = "reqwest")]
 pub use self::integrate::reqwest;
 pub use self::lookup::{Answer, Lookup};
-pub use self::observe::{AddressView, Cause, Event, HostView, Observe, Snapshot, Standing};
+pub use self::observe::{AddressView, Cause, Event, HostView, Observe, Snapshot, Source, Standing};
 pub use self::order::{Family, Order};
 pub use self::outcome::Outcome;
-pub use self::resolver::{Builder, Resolved, Resolver, Source};
+pub use self::resolver::{Builder, Resolved, Resolver};
 
 /// Futures and iterators that signatures name.
 pub mod future {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Id;
 use tokio::sync::watch;
 
-use super::slot::{Generation, Known};
+use super::slot::{Generation, Known, Origin};
 use crate::error::Error;
 use crate::order::Addrs;
 
@@ -72,6 +72,7 @@ impl Flight {
 #[derive(Clone, Debug)]
 pub(crate) struct Brought {
     pub(crate) addrs: Addrs,
+    pub(crate) origin: Origin,
     pub(crate) life: Duration,
     /// After so much of its life an answer in use is looked up again.
     pub(crate) refresh_after: Duration,

@@ -13,5 +13,5 @@ mod store;
 
 pub(crate) use self::flight::{Brought, Flight, Joined, Landing};
 pub use self::slot::Cause;
-pub(crate) use self::slot::{Generation, Known, Plan, Slot};
+pub(crate) use self::slot::{Generation, Known, Origin, Plan, Slot};
 pub(crate) use self::store::Store;

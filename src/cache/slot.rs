@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Id;
 
-use super::flight::{Flight, Landing};
+use super::flight::{Brought, Flight, Landing};
 use crate::backoff::Backoff;
 use crate::error::Error;
 use crate::order::Addrs;
@@ -28,15 +28,29 @@ const FAILED_LOOKUP: Backoff = Backoff {
 pub(crate) struct Generation(u64);
 
 impl Generation {
+    /// Of an answer that no lookup brought: there is none to be marked.
+    const NONE: Self = Self(u64::MAX);
+
     fn bump(&mut self) {
         self.0 = self.0.saturating_add(1);
     }
+}
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Lookup,
+    /// This edition of the table of fallbacks.
+    Fallback(u64),
+    /// The table of pins.
+    Pin,
 }
 
 /// An answer.
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) addrs: Addrs,
+    pub(crate) origin: Origin,
     pub(crate) generation: Generation,
     pub(crate) asked_at: Instant,
     pub(crate) refresh_at: Instant,
@@ -46,6 +60,38 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    fn new(brought: &Brought, generation: Generation, asked_at: Instant) -> Self {
+        Self {
+            addrs: brought.addrs.clone(),
+            origin: brought.origin,
+            generation,
+            asked_at,
+            refresh_at: asked_at + brought.refresh_after,
+            expires_at: asked_at + brought.life,
+            used: AtomicBool::new(false),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// An answer that is never kept. `turn` tells how many came before it.
+    pub(crate) fn pinned(addrs: Addrs, turn: usize, now: Instant) -> Self {
+        Self {
+            addrs,
+            origin: Origin::Pin,
+            generation: Generation::NONE,
+            asked_at: now,
+            refresh_at: now,
+            expires_at: now,
+            used: AtomicBool::new(true),
+            turn: AtomicUsize::new(turn),
+        }
+    }
+
+    /// Whether it is what another edition of the fallbacks said.
+    pub(crate) fn is_outdated(&self, edition: impl FnOnce() -> u64) -> bool {
+        matches!(self.origin, Origin::Fallback(of) if of != edition())
+    }
+
     /// Returns true for the first one who uses this answer, and never again.
     pub(crate) fn is_first_use(&self) -> bool {
         // Read before written: a write at each use would be shared by all threads.
@@ -138,48 +184,52 @@ impl Slot {
         None
     }
 
-    /// Takes what a lookup brought, and the answer if it was one.
+    /// Takes what a lookup brought, and the answer if it was one. `None`: it failed after it had
+    /// been let go.
     pub(crate) fn land(
         &mut self,
         flight: &Flight,
         landing: &Landing,
         now: Instant,
-    ) -> Result<Arc<Known>, Error> {
-        let generation = self.remove(flight);
+    ) -> Option<Result<Arc<Known>, Error>> {
+        let sent_at = self.remove(flight);
         if let Some(newer) = self
             .known
             .clone()
-            .filter(|known| known.asked_at > landing.asked_at)
+            .filter(|known| known.asked_at > landing.asked_at && known.origin == Origin::Lookup)
         {
-            return Ok(newer);
+            return Some(Ok(newer));
         }
         match &landing.outcome {
             Ok(brought) => {
-                let known = Arc::new(Known {
-                    addrs: brought.addrs.clone(),
-                    generation,
-                    asked_at: landing.asked_at,
-                    refresh_at: landing.asked_at + brought.refresh_after,
-                    expires_at: landing.asked_at + brought.life,
-                    used: AtomicBool::new(false),
-                    turn: AtomicUsize::new(0),
-                });
+                let generation = sent_at.unwrap_or_default();
+                let known = Arc::new(Known::new(brought, generation, landing.asked_at));
                 self.know(Arc::clone(&known));
-                Ok(known)
+                Some(Ok(known))
             }
             Err(error) => {
-                self.fail(error.clone(), generation, now);
-                Err(error.clone())
+                self.fail(error.clone(), sent_at?, now);
+                Some(Err(error.clone()))
             }
         }
     }
 
-    /// Forgets a flight that will not land; returns the generation at which it was sent.
-    pub(crate) fn remove(&mut self, flight: &Flight) -> Generation {
-        let place = self.flights.iter().position(|other| other.is(flight));
-        place.map_or_else(Generation::default, |place| {
-            self.flights.swap_remove(place).generation
-        })
+    /// Forgets a flight; returns the generation at which it was sent. `None`: it was let go before.
+    pub(crate) fn remove(&mut self, flight: &Flight) -> Option<Generation> {
+        let place = self.flights.iter().position(|other| other.is(flight))?;
+        Some(self.flights.swap_remove(place).generation)
+    }
+
+    /// Another lookup is asked from now on. What the old one failed at is forgotten, and what it is
+    /// still asked is let go: nobody else joins it, and only an answer of it counts.
+    pub(crate) fn let_go(&mut self) {
+        self.failure = None;
+        self.flights.clear();
+    }
+
+    /// Whether there is something to let go.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.failure.is_some() || !self.flights.is_empty()
     }
 
     fn know(&mut self, known: Arc<Known>) {
@@ -193,6 +243,37 @@ impl Slot {
         self.by_hand &= known.generation < self.generation;
         self.failure = None;
         self.known = Some(known);
+    }
+
+    /// A lookup has failed, or takes too long: takes the fallback for an answer, unless a lookup's
+    /// may be served. Its life, and no longer the failure, tells when to ask again.
+    pub(crate) fn fall_back(
+        &mut self,
+        fallback: &Brought,
+        serve_stale: Duration,
+        now: Instant,
+    ) -> Option<Arc<Known>> {
+        let servable = self.servable(now, serve_stale);
+        if servable.is_some_and(|known| known.origin == Origin::Lookup) {
+            return None;
+        }
+        let known = Arc::new(Known::new(fallback, self.generation, now));
+        self.know(Arc::clone(&known));
+        Some(known)
+    }
+
+    /// The fallbacks have changed: what this host has of them now, or nothing. Times stay.
+    pub(crate) fn refit(&mut self, fallback: Option<&Brought>) {
+        let Some(old) = self.known.take_if(|known| known.origin != Origin::Lookup) else {
+            return;
+        };
+        self.known = fallback.map(|brought| {
+            Arc::new(Known {
+                refresh_at: old.refresh_at,
+                expires_at: old.expires_at,
+                ..Known::new(brought, old.generation, old.asked_at)
+            })
+        });
     }
 
     fn fail(&mut self, error: Error, generation: Generation, now: Instant) {
@@ -354,7 +435,6 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::Brought;
     use crate::time;
     use std::net::IpAddr;
 
@@ -396,6 +476,7 @@ mod tests {
         fn land(&mut self, flight: &Flight, asked_at: Instant, outcome: Result<Addrs, Error>) {
             let (life, refresh_after) = (60 * S, 50 * S);
             let outcome = outcome.map(|addrs| Brought {
+                origin: Origin::Lookup,
                 addrs,
                 life,
                 refresh_after,

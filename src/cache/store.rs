@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use foldhash::quality::RandomState;
-use papaya::{HashMap, Operation};
+use papaya::{HashMap, Operation, ResizeMode};
 
 use super::slot::Slot;
 use crate::host::Host;
@@ -35,7 +35,12 @@ const ASKED_AGAIN: u8 = 8;
 
 impl Store {
     pub(crate) fn new(capacity: usize) -> Self {
-        let slots = HashMap::with_hasher(RandomState::default());
+        let slots = HashMap::builder()
+            .hasher(RandomState::default())
+            // papaya 0.2.5 moves nothing on in `compute` when it grows bit by bit: reads then
+            // search the old tables too, ten times slower at 10 000 hosts.
+            .resize_mode(ResizeMode::Blocking)
+            .build();
         Self {
             slots,
             capacity,

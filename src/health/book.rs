@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use foldhash::quality::RandomState;
-use papaya::{Compute, HashMap, Operation};
+use papaya::{Compute, HashMap, Operation, ResizeMode};
 
 use crate::host::Host;
 use crate::order::{Family, MAX_ADDRS};
@@ -28,7 +28,11 @@ pub(crate) struct Book {
 impl Book {
     pub(crate) fn new(capacity: usize, now: Instant) -> Self {
         Self {
-            pages: HashMap::with_hasher(RandomState::default()),
+            // Why blocking: see `Store::new`.
+            pages: HashMap::builder()
+                .hasher(RandomState::default())
+                .resize_mode(ResizeMode::Blocking)
+                .build(),
             hosts: AtomicUsize::new(0),
             capacity,
             epoch: now,

@@ -5,6 +5,8 @@
 //! | [`Dns`] (feature `hickory`) | the name servers, by itself | yes |
 //! | [`System`] | `getaddrinfo` | no: 30 s |
 //! | [`FromService`] | any `Service<Name>` made for hyper-util | no: 30 s |
+//! | [`Table`] | nobody: fixed addresses | no: 30 s |
+//! | [`Fallback`] | one lookup after another, until one answers | as the one that answered |
 //!
 //! A lookup keeps nothing: one owner of lifetimes is enough, and a second cache below would
 //! answer an invalidation with the dead address.
@@ -42,8 +44,10 @@
 
 #[cfg(feature = "hickory")]
 mod dns;
+mod fallback;
 mod service;
 mod system;
+mod table;
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -52,8 +56,10 @@ use std::time::Duration;
 
 #[cfg(feature = "hickory")]
 pub use self::dns::{Dns, NoSystemConfig};
+pub use self::fallback::Fallback;
 pub use self::service::FromService;
 pub use self::system::System;
+pub use self::table::Table;
 use crate::Error;
 
 /// The future of a lookup.

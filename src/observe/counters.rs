@@ -9,6 +9,7 @@ use super::Event;
 pub(crate) struct Counters {
     pub(crate) lookups: AtomicU64,
     pub(crate) failed_lookups: AtomicU64,
+    pub(crate) fell_back: AtomicU64,
     pub(crate) served_stale: AtomicU64,
     pub(crate) invalidations: AtomicU64,
     pub(crate) failed_addresses: AtomicU64,
@@ -22,6 +23,7 @@ impl Counters {
         let counter = match event {
             Event::Asked { .. } => &self.lookups,
             Event::LookupFailed { .. } => &self.failed_lookups,
+            Event::FellBack { .. } => &self.fell_back,
             Event::ServedStale { .. } => &self.served_stale,
             Event::Invalidated { .. } => &self.invalidations,
             Event::AddressFailed { .. } => &self.failed_addresses,

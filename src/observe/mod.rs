@@ -2,6 +2,7 @@
 
 mod counters;
 mod snapshot;
+mod source;
 mod trace;
 
 use std::net::IpAddr;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 pub(crate) use self::counters::Counters;
 pub use self::snapshot::{AddressView, HostView, Snapshot, Standing};
+pub use self::source::Source;
 pub use crate::cache::Cause;
 use crate::{Error, Family, Outcome};
 
@@ -42,6 +44,14 @@ pub enum Event<'a> {
         host: &'a str,
         /// Why there are none.
         error: &'a Error,
+    },
+    /// A lookup failed or was slow, and the table of fallbacks is served.
+    #[non_exhaustive]
+    FellBack {
+        /// The host asked for.
+        host: &'a str,
+        /// The addresses that the table gives it.
+        addrs: &'a [IpAddr],
     },
     /// The lookup was slow or failed, and an answer past its life was served.
     #[non_exhaustive]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::Counters;
+use super::{Counters, Source};
 use crate::Outcome;
 
 /// What a resolver knows at one moment; made by [`Resolver::snapshot`](crate::Resolver::snapshot).
@@ -17,6 +17,8 @@ pub struct Snapshot {
     pub lookups: u64,
     /// Lookups that brought no addresses.
     pub failed_lookups: u64,
+    /// Times that a host's own fallbacks were taken for an answer.
+    pub fell_back: u64,
     /// Times that an answer past its life was served.
     pub served_stale: u64,
     /// Times that an answer was marked suspect.
@@ -39,6 +41,8 @@ pub struct HostView {
     pub host: String,
     /// Its addresses and what is held against them. Empty when only a failure is known.
     pub addrs: Vec<AddressView>,
+    /// Where they came from. `None` when only a failure is known.
+    pub source: Option<Source>,
     /// How long ago the answer had been asked for.
     pub age: Option<Duration>,
     /// For how long the answer is good; zero when it is stale.
@@ -79,6 +83,7 @@ impl Snapshot {
         let Counters {
             lookups,
             failed_lookups,
+            fell_back,
             served_stale,
             invalidations,
             failed_addresses,
@@ -91,6 +96,7 @@ impl Snapshot {
             hosts,
             lookups: read(lookups),
             failed_lookups: read(failed_lookups),
+            fell_back: read(fell_back),
             served_stale: read(served_stale),
             invalidations: read(invalidations),
             failed_addresses: read(failed_addresses),

@@ -16,6 +16,9 @@ pub(super) fn observe(event: &Event<'_>) {
             let source = std::error::Error::source(error);
             tracing::debug!(target: "sidestep", host, %error, source, "lookup failed");
         }
+        Event::FellBack { host, addrs } => {
+            tracing::info!(target: "sidestep", host, ?addrs, "fell back to the program's own addresses")
+        }
         Event::ServedStale { host, age } => {
             tracing::info!(target: "sidestep", host, ?age, "served a stale answer")
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Resolver, route};
 use crate::error::InvalidConfig;
 use crate::filter::Filter;
-use crate::lookup::{Lookup, System};
+use crate::lookup::{Lookup, System, Table};
 use crate::observe::Observe;
 use crate::order::{Family, Order};
 use crate::ttl::TtlBounds;
@@ -30,6 +30,8 @@ use crate::ttl::TtlBounds;
 #[must_use]
 pub struct Builder {
     lookup: Option<Arc<dyn Lookup>>,
+    pins: Table,
+    fallbacks: Table,
     observe: Option<Arc<dyn Observe>>,
     filter: Option<Arc<Filter>>,
     min_ttl: Duration,
@@ -48,6 +50,14 @@ pub struct Builder {
 
 /// Tells from which address one would be dialled.
 pub(crate) type SourceAddress = dyn Fn(IpAddr) -> Option<IpAddr> + Send + Sync;
+
+/// Where addresses come from.
+pub(super) struct Sources {
+    pub(super) lookup: Arc<dyn Lookup>,
+    pub(super) pins: Table,
+    pub(super) fallbacks: Table,
+    pub(super) filter: Option<Arc<Filter>>,
+}
 
 /// What `build` has proved.
 pub(crate) struct Config {
@@ -68,6 +78,8 @@ impl Builder {
     pub(super) fn new() -> Self {
         Self {
             lookup: None,
+            pins: Table::new(),
+            fallbacks: Table::new(),
             observe: None,
             filter: None,
             min_ttl: Duration::from_secs(1),
@@ -91,6 +103,58 @@ impl Builder {
     /// when that can't be read or the feature `hickory` is off.
     pub fn lookup(mut self, lookup: impl Lookup) -> Self {
         self.lookup = Some(Arc::new(lookup));
+        self
+    }
+
+    /// Sets the table of addresses that are answered before any lookup.
+    ///
+    /// Defaults to an empty table; [`Resolver::pins`] changes it while requests run. Pin a host to
+    /// dial what no name server says, as in a test or a migration. Pinned addresses are
+    /// ordered by their health as any others are, pass no [`filter`](Self::filter), and are given no
+    /// order by RFC 6724: the family of the first one leads.
+    pub fn pins(mut self, table: Table) -> Self {
+        self.pins = table;
+        self
+    }
+
+    /// Sets the table of addresses that are used only after a lookup has failed.
+    ///
+    /// Defaults to an empty table; [`Resolver::fallbacks`] changes it while requests run. For hosts
+    /// that must be found while name servers are down or blocked.
+    ///
+    /// - An answer that may still be served, fresh or [stale](Self::serve_stale), goes first.
+    /// - "Failed" is every end without addresses: a timeout, SERVFAIL, but also "no such name", which
+    ///   is what a blocked name looks like. A lookup that takes longer than
+    ///   [`stale_after`](Self::stale_after) counts too, for those who wait for it.
+    /// - Fallbacks are then served at once, without asking anybody, for 30 s (within
+    ///   [`min_ttl`](Self::min_ttl) and [`max_ttl`](Self::max_ttl), as an answer without a TTL); a
+    ///   host in use is looked up again behind its callers before that ends. The first answer of a
+    ///   lookup ends it, and so does [`Resolver::invalidate`].
+    /// - They are ordered as any answer's addresses are, pass the [`filter`](Self::filter), and
+    ///   connects that fail on them have the host looked up again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::net::IpAddr;
+    /// use sidestep::{Resolver, Source, lookup::Table};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let fallbacks = Table::new();
+    /// fallbacks.set("api.example.com", [IpAddr::from([192, 0, 2, 7])])?;
+    /// let resolver = Resolver::builder()
+    /// #   .lookup(Table::new()) // knows no name
+    ///     .fallbacks(fallbacks)
+    ///     .build()?;
+    /// // While no name server answers:
+    /// let resolved = resolver.resolve("api.example.com").await?;
+    /// assert_eq!(resolved.source(), Source::Fallback);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn fallbacks(mut self, table: Table) -> Self {
+        self.fallbacks = table;
         self
     }
 
@@ -303,19 +367,21 @@ impl Builder {
     /// [`InvalidConfig`] names the setter whose value can't be worked with.
     pub fn build(self) -> Result<Resolver, InvalidConfig> {
         let config = self.check()?;
-        let lookup = self.lookup.unwrap_or_else(default_lookup);
-        Ok(Resolver::assemble(
-            config,
-            lookup,
-            self.filter,
-            self.observe,
-        ))
+        let sources = Sources {
+            lookup: self.lookup.unwrap_or_else(default_lookup),
+            pins: self.pins,
+            fallbacks: self.fallbacks,
+            filter: self.filter,
+        };
+        Ok(Resolver::assemble(config, sources, self.observe))
     }
 
     fn check(&self) -> Result<Config, InvalidConfig> {
         let invalid = |setter, problem| Err(InvalidConfig::new(setter, problem));
         let Self {
             lookup: _,
+            pins: _,
+            fallbacks: _,
             observe: _,
             filter: _,
             min_ttl,

@@ -7,11 +7,13 @@
 mod builder;
 mod future;
 mod lanes;
+mod lookups;
 mod refresh;
 mod report;
 mod resolve;
 mod route;
 mod sift;
+mod tables;
 mod view;
 
 use std::fmt;
@@ -21,19 +23,20 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use self::builder::Builder;
-use self::builder::Config;
+use self::builder::{Config, Sources};
 pub use self::future::{Addrs, ResponseFuture};
+use self::lookups::Lookups;
 pub(crate) use self::report::Ending;
 #[cfg(feature = "reqwest")]
 pub(crate) use self::report::Hope;
 #[cfg(feature = "reqwest")]
 use crate::attempt::Recent;
-use crate::cache::{Cause, Store};
+use crate::cache::{Cause, Slot, Store};
 use crate::filter::Filter;
 use crate::health::Book;
 use crate::host::{self, Parsed};
-use crate::lookup::Lookup;
-use crate::observe::{Counters, Event, Observe, Observers, Snapshot};
+use crate::lookup::{Lookup, Table};
+use crate::observe::{Counters, Event, Observe, Observers, Snapshot, Source};
 use crate::order::Dealt;
 use crate::recheck::Quota;
 use crate::{Error, Outcome, time};
@@ -75,7 +78,11 @@ pub(crate) struct Shared {
     /// Tells the slips of several resolvers apart.
     id: u64,
     config: Config,
-    lookup: Arc<dyn Lookup>,
+    lookups: Lookups,
+    pins: Table,
+    fallbacks: Table,
+    /// Answers from pins, to begin each with another address.
+    turns: AtomicUsize,
     filter: Option<Arc<Filter>>,
     store: Store,
     book: Book,
@@ -124,12 +131,7 @@ impl Resolver {
         Builder::new()
     }
 
-    fn assemble(
-        config: Config,
-        lookup: Arc<dyn Lookup>,
-        filter: Option<Arc<Filter>>,
-        user: Option<Arc<dyn Observe>>,
-    ) -> Self {
+    fn assemble(config: Config, sources: Sources, user: Option<Arc<dyn Observe>>) -> Self {
         static MADE: AtomicU64 = AtomicU64::new(0);
         let now = time::now();
         let shared = Shared {
@@ -140,8 +142,11 @@ impl Resolver {
                 lanes: config.lanes && lanes::are_dialled(),
                 ..config
             },
-            lookup,
-            filter,
+            lookups: Lookups::new(sources.lookup),
+            pins: sources.pins,
+            fallbacks: sources.fallbacks,
+            turns: AtomicUsize::new(0),
+            filter: sources.filter,
             quota: Mutex::default(),
             sleepers: Arc::default(),
             observers: Observers {
@@ -195,6 +200,44 @@ impl Resolver {
                 cause: Cause::Invalidated,
             });
         }
+    }
+
+    /// Returns the table of addresses that are answered before any lookup, to be read and changed
+    /// while requests run; see [`Builder::pins`].
+    #[must_use]
+    pub fn pins(&self) -> &Table {
+        &self.shared.pins
+    }
+
+    /// Returns the table of addresses that are used after a lookup has failed, to be read and
+    /// changed while requests run; see [`Builder::fallbacks`].
+    #[must_use]
+    pub fn fallbacks(&self) -> &Table {
+        &self.shared.fallbacks
+    }
+
+    /// Asks the system by `getaddrinfo` from now on, in place of the configured lookup.
+    ///
+    /// For networks that let nothing else through, such as a hotel's before its page is accepted.
+    /// Answers that are good stay and live out their time; what the other lookup failed at, and
+    /// said not to exist, is asked again. Callers that wait for a lookup in flight get its answer
+    /// if it brings one, else the system's.
+    pub fn use_system(&self) {
+        self.shared.use_system(true);
+    }
+
+    /// Asks the configured lookup again, after [`use_system`](Self::use_system). As there, what is
+    /// good stays.
+    pub fn use_configured(&self) {
+        self.shared.use_system(false);
+    }
+
+    /// Sets another lookup in place of the configured one, such as other name servers. It is asked
+    /// from now on, or after [`use_configured`](Self::use_configured) if the system is asked now.
+    /// What is good stays.
+    pub fn set_lookup(&self, lookup: impl Lookup) {
+        self.shared.lookups.configure(Arc::new(lookup));
+        self.shared.let_go();
     }
 
     /// Tells the resolver what a dial of yours came to.
@@ -288,6 +331,29 @@ impl Shared {
         self.observers.tell(event);
     }
 
+    fn use_system(&self, on: bool) {
+        if self.lookups.use_system(on) {
+            self.let_go();
+        }
+    }
+
+    /// Another lookup is asked from now on.
+    fn let_go(&self) {
+        let mut busy = Vec::new();
+        self.store.for_each(|host, slot| {
+            if slot.is_busy() {
+                busy.push(host.clone());
+            }
+        });
+        for host in busy {
+            self.store.edit_present(host.as_str(), Slot::let_go);
+        }
+    }
+
+    fn turn(&self) -> usize {
+        self.turns.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Takes one lookup after a failure from the quota of all hosts.
     fn take_from_quota(&self) -> bool {
         self.quota
@@ -333,23 +399,6 @@ impl Resolved {
     pub fn age(&self) -> Duration {
         self.age
     }
-}
-
-/// Where the addresses of a [`Resolved`] came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Source {
-    /// The lookup, within the answer's life.
-    Fresh,
-    /// The host was an address itself.
-    Literal,
-    /// The host was `localhost`.
-    Loopback,
-    /// The lookup, past the answer's life: a new one was slow or failed.
-    Stale,
-    /// The lookup; a connect has failed on this answer, or it was invalidated, and a fresh one
-    /// has not come yet.
-    Suspect,
 }
 
 #[cfg(test)]

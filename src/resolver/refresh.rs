@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::{Handle, Id};
 
 use super::Shared;
-use crate::cache::{Brought, Cause, Flight, Joined, Known, Landing, Slot};
+use crate::cache::{Brought, Cause, Flight, Joined, Known, Landing, Origin, Slot};
 use crate::host::Host;
 use crate::lookup::{Answer, Lookup};
 use crate::observe::Event;
@@ -51,7 +51,7 @@ impl Shared {
             flight: flight.clone(),
             land: Some(land),
         };
-        let (lookup, limit) = (Arc::clone(&self.lookup), self.config.lookup_timeout);
+        let (lookup, limit) = (self.lookups.current(), self.config.lookup_timeout);
         runtime.spawn(pilot.fly(lookup, limit));
         Ok(flight)
     }
@@ -95,29 +95,37 @@ impl Shared {
         any.flatten().ok_or_else(too_many)
     }
 
-    fn make_room(&self) {
+    pub(super) fn make_room(&self) {
         self.store.make_room(|host| self.book.holds(host));
     }
 
-    /// Keeps what a lookup brought.
-    fn land(&self, host: &Host, flight: &Flight, landing: &Landing) -> Result<Arc<Known>, Error> {
+    /// Keeps what a lookup brought. `None`: it failed after it had been let go, and its waiters are
+    /// to ask again.
+    fn land(
+        &self,
+        host: &Host,
+        flight: &Flight,
+        landing: &Landing,
+    ) -> Option<Result<Arc<Known>, Error>> {
         let now = time::now();
         let landed = self
             .store
             .edit(host, |slot| slot.land(flight, landing, now));
         self.make_room();
-        let host = host.as_str();
         match &landing.outcome {
             Ok(brought) => {
                 self.tell(&Event::Answered {
-                    host,
+                    host: host.as_str(),
                     addrs: brought.addrs.as_slice(),
                     life: brought.life,
                 });
             }
-            Err(error) => self.tell(&Event::LookupFailed { host, error }),
+            Err(error) => self.tell(&Event::LookupFailed {
+                host: host.as_str(),
+                error,
+            }),
         }
-        landed
+        Some(landed?.or_else(|error| self.fall_back(host).ok_or(error)))
     }
 }
 
@@ -161,7 +169,7 @@ impl Pilot {
         let landed = shared.land(&self.host, &self.flight, &Landing { asked_at, outcome });
         // Stored before the waiters wake: one that wakes first would ask again.
         if let Some(land) = self.land.take() {
-            land.send_replace(Some(landed));
+            land.send_replace(landed);
         }
     }
 }
@@ -178,7 +186,7 @@ impl Drop for Pilot {
             let error = Error::panicked(self.host.as_str());
             let asked_at = time::now();
             let outcome = Err(error.clone());
-            let landed = shared.map(|shared| {
+            let landed = shared.and_then(|shared| {
                 shared.land(&self.host, &self.flight, &Landing { asked_at, outcome })
             });
             land.send_replace(Some(landed.unwrap_or(Err(error))));
@@ -204,13 +212,14 @@ impl Shared {
         let refresh_after = ttl::refresh_after(life, &mut fastrand::Rng::new());
         Ok(Brought {
             addrs,
+            origin: Origin::Lookup,
             life,
             refresh_after,
         })
     }
 
     /// By RFC 6724, unless the given order is wanted.
-    fn sorted(&self, addrs: Vec<IpAddr>) -> Addrs {
+    pub(super) fn sorted(&self, addrs: Vec<IpAddr>) -> Addrs {
         let addrs = Addrs::new(addrs);
         match self.config.order {
             Order::AsGiven => addrs,

@@ -8,6 +8,8 @@ use super::Shared;
 #[cfg(feature = "reqwest")]
 use crate::attempt::Made;
 use crate::attempt::{Note, Slip};
+#[cfg(feature = "reqwest")]
+use crate::cache::Origin;
 use crate::cache::{Cause, Generation};
 use crate::host::Host;
 #[cfg(feature = "reqwest")]
@@ -139,14 +141,13 @@ impl Shared {
     /// Takes a report of a caller that dials for itself: about what is known now.
     pub(super) fn report_by_hand(&self, host: &Host, addr: IpAddr, outcome: Outcome) {
         let now = time::now();
-        let generation = self.store.peek(host.as_str(), |slot| {
-            slot.known()
-                .filter(|known| known.addrs.contains(addr))
-                .map(|known| known.generation)
-        });
-        let Some(generation) = generation.flatten() else {
+        let Some(known) = self.current(host, now) else {
             return;
         };
+        if !known.addrs.contains(addr) {
+            return;
+        }
+        let generation = known.generation;
         match outcome.blame() {
             Blame::None if outcome == Outcome::Connected => {
                 self.book.has_route(Family::of(addr));
@@ -268,15 +269,15 @@ impl Shared {
             return None;
         };
         let now = time::now();
-        let hope = self.store.read(host.as_str(), |host, slot| {
-            let known = slot.known()?;
-            Some(Hope {
-                health_left: self.health_left(host, known, now),
-                news: slot.expects_news(now),
-                addrs: known.addrs.as_slice().len(),
-            })
-        });
-        hope.flatten()
+        let known = self.current(&host, now)?;
+        let news = self
+            .store
+            .peek(host.as_str(), |slot| slot.expects_news(now));
+        Some(Hope {
+            health_left: self.health_left(&host, &known, now),
+            news: known.origin != Origin::Pin && news == Some(true),
+            addrs: known.addrs.as_slice().len(),
+        })
     }
 }
 

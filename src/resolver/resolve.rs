@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::future::ResponseFuture;
-use super::{Resolved, Shared, Source};
+use super::{Resolved, Shared};
 use crate::attempt::{Note, Slip};
-use crate::cache::{Cause, Known, Plan, Slot};
+use crate::cache::{Cause, Known, Origin, Plan, Slot};
 use crate::host::{self, Host, LOOPBACK, Parsed};
-use crate::observe::Event;
+use crate::observe::{Event, Source};
 use crate::order::{self, Dealt, How, MAX_ADDRS, Order, PER_FAMILY};
 use crate::penalty::{Rank, Record};
 use crate::{Error, time};
@@ -36,12 +36,12 @@ impl Shared {
     fn deal_at_once(self: &Arc<Self>, name: &str, slip: Option<&Slip>, dealt: &mut Dealt) -> bool {
         let now = time::now();
         let hit = self.store.read(name, |host, slot| match slot.good(now) {
-            Some(known) => {
+            Some(known) if !self.is_overruled(name, known) => {
                 self.note_use(host, known);
                 self.deal_from(host, known, slip, now, dealt);
                 true
             }
-            None => false,
+            _ => false,
         });
         hit == Some(true)
     }
@@ -51,7 +51,7 @@ impl Shared {
         let host = match self.question(name) {
             Err(error) => return ResponseFuture::known(Err(error)),
             Ok(Question::Answered(dealt, _)) => return ResponseFuture::known(Ok(dealt)),
-            Ok(Question::Open(host)) => host,
+            Ok(Question::Open(host) | Question::Reserved(host)) => host,
         };
         let shared = Arc::clone(self);
         ResponseFuture::asking(async move {
@@ -69,6 +69,9 @@ impl Shared {
                 let sifted = self.sift(&host::spelling(name), dealt.as_slice())?;
                 Ok(Question::answered(&sifted, source))
             }
+            Question::Reserved(host) if self.pins.find(host.as_str()).is_none() => {
+                Err(Error::never_sent(host.as_str()))
+            }
             question => Ok(question),
         }
     }
@@ -83,28 +86,27 @@ impl Shared {
                     age: Duration::ZERO,
                 });
             }
-            Question::Open(host) => host,
+            Question::Open(host) | Question::Reserved(host) => host,
         };
         let known = self.known(&host).await?;
         let now = time::now();
         let mut addrs = known.addrs.as_slice().to_vec();
         self.in_order(&host, &known, MAX_ADDRS, now, &mut addrs);
-        let suspect = self.store.read(host.as_str(), |_, slot| slot.is_suspect());
-        let source = match () {
-            () if now >= known.expires_at => Source::Stale,
-            () if suspect == Some(true) => Source::Suspect,
-            () => Source::Fresh,
-        };
+        let suspect = self.store.peek(host.as_str(), Slot::is_suspect);
         Ok(Resolved {
             addrs,
-            source,
+            source: Source::of(&known, suspect == Some(true), now),
             age: now.saturating_duration_since(known.asked_at),
         })
     }
 
-    /// Returns what is known of a host, or asks and waits as far as its plan says.
+    /// Returns what is pinned for a host or known of it, or asks and waits as far as its plan says.
     async fn known(self: &Arc<Self>, host: &Host) -> Result<Arc<Known>, Error> {
         let now = time::now();
+        if let Some(pinned) = self.pinned(host.as_str(), now) {
+            return Ok(Arc::new(pinned));
+        }
+        self.refit(host);
         let planned = self.store.read(host.as_str(), |host, slot| {
             (self.plan(host, slot, now), self.servable(slot, now))
         });
@@ -118,12 +120,33 @@ impl Shared {
                 let _ = self.ask(host, cause);
                 Ok(known)
             }
-            (Plan::Fail(error), _) => Err(error),
-            (Plan::Ask(cause), None) => self.ask_and_wait(host, cause).await,
+            (Plan::Fail(error), _) => self.fall_back(host).ok_or(error),
+            (Plan::Ask(cause), None) => self.ask_or_fall_back(host, cause).await,
             (Plan::Ask(cause), Some(known)) => self.ask_or_serve(host, cause, known).await,
             (Plan::Serve | Plan::ServeAndAsk(_), None) => {
-                self.ask_and_wait(host, Cause::Unknown).await
+                self.ask_or_fall_back(host, Cause::Unknown).await
             }
+        }
+    }
+
+    /// Waits for an answer; not long where there are fallbacks.
+    async fn ask_or_fall_back(
+        self: &Arc<Self>,
+        host: &Host,
+        cause: Cause,
+    ) -> Result<Arc<Known>, Error> {
+        if self.fallbacks.find(host.as_str()).is_none() {
+            return self.ask_and_wait(host, cause).await;
+        }
+        let asking = self.ask_and_wait(host, cause);
+        let mut asking = std::pin::pin!(asking);
+        match tokio::time::timeout(self.config.stale_after, &mut asking).await {
+            Ok(landed) => landed,
+            Err(_elapsed) => match self.fall_back(host) {
+                Some(known) => Ok(known),
+                // The filter refuses them, or they were taken out meanwhile.
+                None => asking.await,
+            },
         }
     }
 
@@ -157,6 +180,14 @@ impl Shared {
         Err(Error::panicked(host.as_str()))
     }
 
+    /// Whether a good answer is not to be served: the host was pinned since, or it is what another
+    /// edition of the fallbacks said.
+    #[inline]
+    fn is_overruled(&self, host: &str, known: &Known) -> bool {
+        (!self.pins.is_empty() && self.pins.find(host).is_some())
+            || known.is_outdated(|| self.fallbacks.edition())
+    }
+
     #[inline]
     fn note_use(self: &Arc<Self>, host: &Host, known: &Arc<Known>) {
         if known.is_first_use() {
@@ -176,7 +207,7 @@ impl Shared {
 
     fn served(&self, host: &Host, known: Arc<Known>) -> Arc<Known> {
         let now = time::now();
-        if now >= known.expires_at {
+        if now >= known.expires_at && known.origin == Origin::Lookup {
             let age = now.saturating_duration_since(known.asked_at);
             self.tell(&Event::ServedStale {
                 host: host.as_str(),
@@ -279,6 +310,8 @@ fn rank(page: &[(IpAddr, Record)], addr: IpAddr, now: Instant) -> Rank {
 enum Question {
     /// Needs no lookup.
     Answered(Dealt, Source),
+    /// Never leaves this machine, but may be pinned.
+    Reserved(Host),
     Open(Host),
 }
 
@@ -293,7 +326,7 @@ impl Question {
         match host::parse(name).map_err(|why| Error::invalid_name(name, why))? {
             Parsed::Literal(addr) => Ok(Self::answered(&[addr], Source::Literal)),
             Parsed::Loopback => Ok(Self::answered(&LOOPBACK, Source::Loopback)),
-            Parsed::NeverSent(host) => Err(Error::never_sent(host.as_str())),
+            Parsed::NeverSent(host) => Ok(Self::Reserved(host)),
             Parsed::Name(host) => Ok(Self::Open(host)),
         }
     }

@@ -3,9 +3,8 @@
 use std::time::Instant;
 
 use super::Shared;
-use crate::cache::Slot;
-use crate::host::Host;
-use crate::observe::{AddressView, HostView, Snapshot, Standing};
+use crate::cache::Known;
+use crate::observe::{AddressView, HostView, Snapshot, Source, Standing};
 use crate::penalty::{Rank, Record};
 use crate::time;
 
@@ -13,16 +12,24 @@ impl Shared {
     pub(super) fn snapshot(&self) -> Snapshot {
         let now = time::now();
         let mut hosts = Vec::with_capacity(self.store.len());
-        self.store
-            .for_each(|host, slot| hosts.push(self.view(host, slot, now)));
+        self.store.for_each(|host, slot| {
+            if self.pins.find(host.as_str()).is_none() {
+                let known = slot.known().map(|known| &**known);
+                hosts.push(self.view(host.as_str(), known, slot.is_suspect(), now));
+            }
+        });
+        for (name, _) in self.pins.rows() {
+            if let Some(pinned) = self.pinned(&name, now) {
+                hosts.push(self.view(&name, Some(&pinned), false, now));
+            }
+        }
         hosts.sort_by(|one, other| one.host.cmp(&other.host));
         Snapshot::of(&self.observers.counters, hosts)
     }
 
-    fn view(&self, host: &Host, slot: &Slot, now: Instant) -> HostView {
-        let known = slot.known();
+    fn view(&self, host: &str, known: Option<&Known>, suspect: bool, now: Instant) -> HostView {
         let addrs = known.map_or(&[][..], |known| known.addrs.as_slice());
-        let addrs = self.book.read(host.as_str(), now, |page| {
+        let addrs = self.book.read(host, now, |page| {
             let view = |&addr| {
                 let record = page
                     .iter()
@@ -38,11 +45,12 @@ impl Shared {
             addrs.iter().map(view).collect()
         });
         HostView {
-            host: host.as_str().to_owned(),
+            host: host.to_owned(),
             addrs,
+            source: known.map(|known| Source::of(known, suspect, now)),
             age: known.map(|known| now.saturating_duration_since(known.asked_at)),
             life_left: known.map(|known| known.expires_at.saturating_duration_since(now)),
-            suspect: slot.is_suspect(),
+            suspect,
         }
     }
 }

@@ -13,6 +13,7 @@ mod lifetimes;
 mod names;
 mod order;
 mod script;
+mod tables;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

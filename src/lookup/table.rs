@@ -1,0 +1,315 @@
+//! Addresses that the program itself knows.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use foldhash::quality::RandomState;
+use papaya::{HashMap, ResizeMode};
+
+use super::{Answer, Answering, Lookup};
+use crate::error::{Error, InvalidConfig};
+use crate::host::{self, Parsed};
+
+/// Addresses of hosts by exact name and by suffix, to be read and changed while requests run.
+///
+/// A name that begins with a dot is a suffix: `.example.com` stands for every name below
+/// `example.com`, at any depth, and not for `example.com` itself. An exact name goes before a
+/// suffix, and a longer suffix before a shorter one. Case and the root dot do not matter.
+///
+/// What it is for is decided by where it is put: [`Builder::pins`](crate::Builder::pins) answers
+/// before any lookup, [`Builder::fallbacks`](crate::Builder::fallbacks) only after a lookup has
+/// failed, and as a [`Lookup`] it is all there is.
+///
+/// # Cloning
+///
+/// A clone is one `Arc` and the same table, so that one table may serve several resolvers. Reads
+/// take no lock. A change holds from the next question on, for each name at once; of many names
+/// changed together some may be seen earlier than others.
+///
+/// # Examples
+///
+/// ```
+/// use std::net::IpAddr;
+/// use sidestep::{Resolver, Source, lookup::Table};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let pins = Table::new();
+/// pins.set("api.example.com", [IpAddr::from([192, 0, 2, 7])])?;
+/// pins.set(".internal.example.com", [IpAddr::from([10, 0, 0, 1])])?;
+/// let resolver = Resolver::builder().pins(pins.clone()).build()?;
+///
+/// let resolved = resolver.resolve("db.internal.example.com").await?;
+/// assert_eq!(resolved.addrs(), [IpAddr::from([10, 0, 0, 1])]);
+/// assert_eq!(resolved.source(), Source::Pinned);
+/// pins.remove("api.example.com"); // the name server is asked again
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Table(Arc<Inner>);
+
+struct Inner {
+    rows: HashMap<Box<str>, Arc<[IpAddr]>, RandomState>,
+    /// Counts the changes, so that what was taken from an older edition is known to be so.
+    edition: AtomicU64,
+}
+
+impl Table {
+    /// Makes an empty table.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Arc::new(Inner {
+            rows: HashMap::builder()
+                .hasher(RandomState::default())
+                .resize_mode(ResizeMode::Blocking)
+                .build(),
+            edition: AtomicU64::new(0),
+        }))
+    }
+
+    /// Sets the addresses of a name, in place of those it had. The first 64 are used.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidConfig`] when the name is none that a resolver looks up, or there is no address.
+    pub fn set(
+        &self,
+        name: &str,
+        addrs: impl IntoIterator<Item = IpAddr>,
+    ) -> Result<(), InvalidConfig> {
+        let (key, addrs) = row("Table::set", name, addrs)?;
+        self.0.rows.pin().insert(key, addrs);
+        self.changed();
+        Ok(())
+    }
+
+    /// Sets all rows, in place of those there were. A name that is in both has addresses at each
+    /// moment between.
+    ///
+    /// # Errors
+    ///
+    /// As [`set`](Self::set); nothing is changed then.
+    pub fn replace<N, A>(&self, rows: impl IntoIterator<Item = (N, A)>) -> Result<(), InvalidConfig>
+    where
+        N: AsRef<str>,
+        A: IntoIterator<Item = IpAddr>,
+    {
+        let read = |(name, addrs): (N, A)| row("Table::replace", name.as_ref(), addrs);
+        let new: Result<std::collections::HashMap<_, _>, _> = rows.into_iter().map(read).collect();
+        let new = new?;
+        let rows = self.0.rows.pin();
+        rows.retain(|key, _| new.contains_key(key));
+        for (key, addrs) in new {
+            rows.insert(key, addrs);
+        }
+        self.changed();
+        Ok(())
+    }
+
+    /// Returns the addresses that were set for this very name or suffix.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Vec<IpAddr>> {
+        let key = key(name).ok()?;
+        self.0.rows.pin().get(&*key).map(|addrs| addrs.to_vec())
+    }
+
+    /// Removes a name or a suffix. Returns whether it was there.
+    pub fn remove(&self, name: &str) -> bool {
+        let removed = key(name).is_ok_and(|key| self.0.rows.pin().remove(&*key).is_some());
+        self.changed();
+        removed
+    }
+
+    /// Removes all rows.
+    pub fn clear(&self) {
+        self.0.rows.pin().clear();
+        self.changed();
+    }
+
+    /// Returns all rows by name, suffixes with their dot.
+    #[must_use]
+    pub fn rows(&self) -> Vec<(String, Vec<IpAddr>)> {
+        let rows = self.0.rows.pin();
+        let rows = rows.iter();
+        let mut rows: Vec<_> = rows
+            .map(|(key, addrs)| (key.to_string(), addrs.to_vec()))
+            .collect();
+        rows.sort();
+        rows
+    }
+
+    /// Returns whether there is no row.
+    #[must_use]
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        // The common case: nothing was ever set.
+        self.edition() == 0 || self.0.rows.is_empty()
+    }
+
+    /// Returns the addresses for a host in its one spelling.
+    pub(crate) fn find(&self, host: &str) -> Option<Arc<[IpAddr]>> {
+        if self.is_empty() {
+            return None;
+        }
+        let rows = self.0.rows.pin();
+        let suffixes = host.match_indices('.').map(|(dot, _)| &host[dot..]);
+        let mut keys = std::iter::once(host).chain(suffixes);
+        keys.find_map(|key| rows.get(key).cloned())
+    }
+
+    /// Which edition this is; read it before [`find`](Self::find).
+    #[inline]
+    pub(crate) fn edition(&self) -> u64 {
+        self.0.edition.load(Ordering::Acquire)
+    }
+
+    /// After the change: whoever reads the new edition finds the new rows.
+    fn changed(&self) {
+        self.0.edition.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+type Row = (Box<str>, Arc<[IpAddr]>);
+
+fn row(
+    setter: &'static str,
+    name: &str,
+    addrs: impl IntoIterator<Item = IpAddr>,
+) -> Result<Row, InvalidConfig> {
+    let invalid = |problem| InvalidConfig::new(setter, problem);
+    let key = key(name).map_err(invalid)?;
+    let addrs: Arc<[IpAddr]> = addrs.into_iter().take(super::TAKEN).collect();
+    if addrs.is_empty() {
+        return Err(invalid(
+            "a name needs at least one address; `remove` takes it out",
+        ));
+    }
+    Ok((key, addrs))
+}
+
+/// The one spelling of a name or a suffix.
+fn key(name: &str) -> Result<Box<str>, &'static str> {
+    let (dot, bare) = match name.strip_prefix('.') {
+        Some(bare) => (".", bare),
+        None => ("", name),
+    };
+    match host::parse(bare)? {
+        Parsed::Name(host) | Parsed::NeverSent(host) => Ok(format!("{dot}{host}").into()),
+        Parsed::Literal(_) => Err("an address needs no row: it is answered by itself"),
+        Parsed::Loopback => Err("localhost is always loopback (RFC 6761)"),
+    }
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table")
+            .field("rows", &self.0.rows.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Answers its own hosts and says of all others that they do not exist.
+impl Lookup for Table {
+    fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
+        let found = self.find(host).map(|addrs| Answer::new(addrs.to_vec()));
+        Box::pin(std::future::ready(
+            found.ok_or_else(|| Error::not_found(host)),
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(last: u8) -> IpAddr {
+        [192, 0, 2, last].into()
+    }
+
+    fn found(table: &Table, host: &str) -> Option<u8> {
+        let addrs = table.find(host)?;
+        match addrs[0] {
+            IpAddr::V4(addr) => Some(addr.octets()[3]),
+            IpAddr::V6(_) => None,
+        }
+    }
+
+    /// Exact before suffix, longer before shorter; a suffix does not hold its own name.
+    #[test]
+    fn the_closest_name_is_found() {
+        let table = Table::new();
+        for (name, last) in [
+            ("a.example.com", 1),
+            (".example.com", 2),
+            (".b.Example.COM.", 3),
+        ] {
+            table.set(name, [ip(last)]).unwrap();
+        }
+        for (host, last) in [
+            ("a.example.com", Some(1)),
+            ("x.a.example.com", Some(2)),
+            ("b.example.com", Some(2)),
+            ("x.y.b.example.com", Some(3)),
+            ("example.com", None),
+            ("badexample.com", None),
+            ("com", None),
+        ] {
+            assert_eq!(found(&table, host), last, "{host}");
+        }
+    }
+
+    #[test]
+    fn rows_are_set_read_replaced_and_removed() {
+        let table = Table::new();
+        table.set("A.test.", [ip(1), ip(2)]).unwrap();
+        assert_eq!(table.get("a.TEST"), Some(vec![ip(1), ip(2)]));
+        let before = table.edition();
+        table
+            .replace([("b.test", vec![ip(3)]), (".c.test", vec![ip(4)])])
+            .unwrap();
+        assert!(table.edition() > before, "a change makes an edition");
+        assert_eq!(
+            table.rows(),
+            [
+                (".c.test".to_owned(), vec![ip(4)]),
+                ("b.test".to_owned(), vec![ip(3)])
+            ]
+        );
+        assert!(table.remove("B.test"));
+        assert!(!table.remove("b.test"));
+        table.clear();
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn what_no_resolver_looks_up_can_not_be_set() {
+        let table = Table::new();
+        for name in [
+            "",
+            ".",
+            "a b",
+            "192.0.2.1",
+            "[::1]",
+            "localhost",
+            ".localhost",
+            "..a",
+        ] {
+            let error = table.set(name, [ip(1)]).unwrap_err();
+            assert_eq!(error.setter(), "Table::set", "{name:?}");
+        }
+        table.set("a.test", []).unwrap_err();
+        table
+            .replace([("a.test", vec![ip(1)]), ("b test", vec![ip(1)])])
+            .unwrap_err();
+        assert!(table.is_empty(), "nothing is changed then");
+    }
+}

@@ -1,0 +1,435 @@
+//! Fixed and fallback addresses, and the lookup that is asked, all changed while in use.
+
+use super::*;
+use sidestep::lookup::{Fallback, Lookup as _, Table};
+use sidestep::{Builder, Event, Family};
+
+fn table(rows: &[(&str, &[u8])]) -> Table {
+    let table = Table::new();
+    for (name, last) in rows {
+        table.set(name, last.iter().map(|&n| ip(n))).unwrap();
+    }
+    table
+}
+
+fn build(script: &Script, set: impl FnOnce(Builder) -> Builder) -> Resolver {
+    set(Resolver::builder().lookup(script.clone()))
+        .build()
+        .unwrap()
+}
+
+fn down(host: &str) -> Result<Answer, Error> {
+    Err(Error::failed(host, "SERVFAIL"))
+}
+
+async fn seen(resolver: &Resolver, host: &str) -> (Vec<IpAddr>, Source) {
+    let resolved = resolver.resolve(host).await.unwrap();
+    let mut addrs = resolved.addrs().to_vec();
+    addrs.sort();
+    (addrs, resolved.source())
+}
+
+// Pins.
+
+/// By exact name and by suffix, in whatever spelling, without a lookup; also names that never
+/// leave the machine.
+#[tokio::test(start_paused = true)]
+async fn pinned_addresses_are_answered_before_any_lookup() {
+    let script = Script::answer(&[9], 60);
+    let pins = table(&[("a.test", &[1, 2]), (".b.test", &[3]), ("c.onion", &[4])]);
+    let resolver = build(&script, |builder| builder.pins(pins));
+    for (name, addrs) in [
+        ("A.test.", vec![ip(1), ip(2)]),
+        ("x.B.test", vec![ip(3)]),
+        ("x.y.b.test", vec![ip(3)]),
+        ("c.onion", vec![ip(4)]),
+    ] {
+        assert_eq!(seen(&resolver, name).await, (addrs.clone(), Source::Pinned));
+        let mut dealt: Vec<IpAddr> = deal(&resolver, name).await.unwrap()[..addrs.len()]
+            .iter()
+            .map(SocketAddr::ip)
+            .collect();
+        dealt.sort();
+        assert_eq!(dealt, addrs, "{name}");
+    }
+    assert!(script.0.asked.lock().unwrap().is_empty());
+    assert_eq!(
+        seen(&resolver, "b.test").await,
+        (vec![ip(9)], Source::Fresh)
+    );
+}
+
+/// A pin holds from the next question on, over what is cached, and its end too.
+#[tokio::test(start_paused = true)]
+async fn pins_change_while_in_use() {
+    let script = Script::answer(&[9], 60);
+    let resolver = script.resolver();
+    for _ in 0..2 {
+        assert_eq!(
+            seen(&resolver, "a.test").await,
+            (vec![ip(9)], Source::Fresh)
+        );
+    }
+    resolver.pins().set("a.test", [ip(1)]).unwrap();
+    assert_eq!(seen(&resolver, "a.test").await.1, Source::Pinned);
+    assert_eq!(deal(&resolver, "a.test").await.unwrap()[0].ip(), ip(1));
+    resolver.pins().replace([(".test", [ip(2)])]).unwrap();
+    assert_eq!(deal(&resolver, "a.test").await.unwrap()[0].ip(), ip(2));
+    assert_eq!(resolver.pins().get(".test"), Some(vec![ip(2)]));
+    resolver.pins().clear();
+    assert_eq!(deal(&resolver, "a.test").await.unwrap()[0].ip(), ip(9));
+    assert_eq!(script.asked("a.test"), 1, "what was good is still good");
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_applies_to_pinned_addresses() {
+    let resolver = build(&Script::answer(&[9], 60), |builder| {
+        builder.pins(table(&[("a.test", &[1, 2])]))
+    });
+    resolver.report("a.test", ip(1), Outcome::Refused);
+    for _ in 0..20 {
+        let resolved = resolver.resolve("a.test").await.unwrap();
+        assert_eq!(resolved.addrs(), [ip(2), ip(1)]);
+    }
+    let snapshot = resolver.snapshot();
+    let host = snapshot.host("a.test").unwrap();
+    assert_eq!(host.source, Some(Source::Pinned));
+    assert_eq!(host.addr(ip(1)).unwrap().strikes, 1);
+    assert_eq!(snapshot.lookups, 0, "there is nothing to look up again");
+}
+
+/// Who pins an address means it.
+#[tokio::test(start_paused = true)]
+async fn pins_pass_no_filter_and_fallbacks_do() {
+    let script = Script::new(down);
+    let resolver = build(&script, |builder| {
+        builder
+            .pins(table(&[("pinned.test", &[1])]))
+            .fallbacks(table(&[("a.test", &[1, 2]), ("b.test", &[1])]))
+            .filter(|_, addr| addr != ip(1))
+    });
+    assert_eq!(seen(&resolver, "pinned.test").await.0, [ip(1)]);
+    assert_eq!(
+        seen(&resolver, "a.test").await,
+        (vec![ip(2)], Source::Fallback)
+    );
+    let error = resolver.resolve("b.test").await.unwrap_err();
+    assert!(error.to_string().contains("the lookup failed"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_turn_pinned_addresses_take_turns_too() {
+    let resolver = build(&Script::new(down), |builder| {
+        builder
+            .pins(table(&[("a.test", &[1, 2])]))
+            .order(sidestep::Order::RoundRobin)
+            .prefer(Family::V4)
+    });
+    let mut leads = Vec::new();
+    for _ in 0..4 {
+        leads.push(resolver.resolve("a.test").await.unwrap().addrs()[0]);
+    }
+    assert_eq!(leads, [ip(1), ip(2), ip(1), ip(2)]);
+}
+
+// Fallbacks.
+
+/// Not while a lookup answers; when it fails, whatever way; then at once and without asking, for
+/// 30 s.
+#[tokio::test(start_paused = true)]
+async fn fallbacks_are_used_only_after_the_lookup_failed() {
+    type Fails = fn(&str) -> Result<Answer, Error>;
+    let fails: [Fails; 3] = [
+        down,
+        |host| Err(Error::not_found(host).with_negative_ttl(60 * S)),
+        |_| Ok(Answer::new([])),
+    ];
+    for fails in fails {
+        let script = Script::answer(&[9], 60);
+        let rows = table(&[("a.test", &[1, 2]), (".b.test", &[3])]);
+        let resolver = build(&script, |builder| builder.fallbacks(rows));
+        assert_eq!(seen(&resolver, "x.a.test").await.1, Source::Fresh);
+        assert_eq!(seen(&resolver, "ok.b.test").await.1, Source::Fresh);
+        script.say(fails);
+        let expected = (vec![ip(1), ip(2)], Source::Fallback);
+        assert_eq!(seen(&resolver, "a.test").await, expected);
+        assert_eq!(
+            seen(&resolver, "x.b.test").await,
+            (vec![ip(3)], Source::Fallback)
+        );
+        resolver.resolve("other.test").await.unwrap_err();
+        for _ in 0..20 {
+            let begun = Instant::now();
+            assert_eq!(seen(&resolver, "a.test").await, expected);
+            deal(&resolver, "a.test").await.unwrap();
+            assert_eq!(Instant::now(), begun);
+            advance(S).await;
+        }
+        assert_eq!(script.asked("a.test"), 1, "nobody is asked for a while");
+    }
+}
+
+/// In steady use nobody waits for the lookups that find out whether the network is back.
+#[tokio::test(start_paused = true)]
+async fn the_first_answer_of_the_network_ends_a_fallback() {
+    let script = Script::new(down);
+    let resolver = build(&script, |builder| {
+        builder.fallbacks(table(&[("a.test", &[1])]))
+    });
+    seen(&resolver, "a.test").await;
+    script.takes(2 * S);
+    for _ in 0..300 {
+        tokio::time::sleep(S).await;
+        let begun = Instant::now();
+        assert_eq!(seen(&resolver, "a.test").await.1, Source::Fallback);
+        assert_eq!(Instant::now(), begun);
+    }
+    let asked = script.asked("a.test");
+    assert!((9..=14).contains(&asked), "asked {asked} times in 300 s");
+    script.say(|_| Ok(answer(&[9], 60)));
+    let mut seconds = 0;
+    while seen(&resolver, "a.test").await.1 == Source::Fallback {
+        tokio::time::sleep(S).await;
+        seconds += 1;
+    }
+    assert!(seconds <= 32, "{seconds} s");
+    assert_eq!(
+        seen(&resolver, "a.test").await,
+        (vec![ip(9)], Source::Fresh)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalidation_asks_the_network_before_the_fallback() {
+    let script = Script::new(down);
+    let resolver = build(&script, |builder| {
+        builder.fallbacks(table(&[("a.test", &[1])]))
+    });
+    seen(&resolver, "a.test").await;
+    resolver.invalidate("a.test");
+    assert_eq!(seen(&resolver, "a.test").await.1, Source::Fallback);
+    assert_eq!(script.asked("a.test"), 2);
+    script.say(|_| Ok(answer(&[9], 60)));
+    assert_eq!(seen(&resolver, "a.test").await.1, Source::Fallback);
+    resolver.invalidate("a.test");
+    assert_eq!(
+        seen(&resolver, "a.test").await,
+        (vec![ip(9)], Source::Fresh)
+    );
+}
+
+/// What a name server said, even long ago, goes before what was compiled in.
+#[tokio::test(start_paused = true)]
+async fn a_stale_answer_goes_before_a_fallback() {
+    let script = Script::answer(&[9], 60);
+    let resolver = build(&script, |builder| {
+        builder
+            .fallbacks(table(&[("a.test", &[1])]))
+            .serve_stale(600 * S)
+    });
+    seen(&resolver, "a.test").await;
+    script.say(down);
+    advance(61 * S).await;
+    assert_eq!(
+        seen(&resolver, "a.test").await,
+        (vec![ip(9)], Source::Stale)
+    );
+    advance(600 * S).await;
+    assert_eq!(
+        seen(&resolver, "a.test").await,
+        (vec![ip(1)], Source::Fallback)
+    );
+}
+
+/// A lookup that hangs costs a caller 1.8 s, once; what it brings in the end is not lost.
+#[tokio::test(start_paused = true)]
+async fn a_slow_lookup_serves_the_fallback() {
+    let script = Script::answer(&[9], 60);
+    script.takes(4 * S);
+    let resolver = build(&script, |builder| {
+        builder.fallbacks(table(&[("a.test", &[1])]))
+    });
+    let begun = Instant::now();
+    assert_eq!(seen(&resolver, "a.test").await.1, Source::Fallback);
+    assert_eq!(Instant::now() - begun, 1_800 * MS);
+    assert_eq!(seen(&resolver, "a.test").await.1, Source::Fallback);
+    assert_eq!(Instant::now() - begun, 1_800 * MS);
+    tokio::time::sleep(3 * S).await;
+    assert_eq!(
+        seen(&resolver, "a.test").await,
+        (vec![ip(9)], Source::Fresh)
+    );
+    assert_eq!(script.asked("a.test"), 1);
+}
+
+/// A change holds from the next question on, also for hosts that are served the old rows.
+#[tokio::test(start_paused = true)]
+async fn fallbacks_change_while_in_use() {
+    let script = Script::new(down);
+    let resolver = build(&script, |builder| builder);
+    resolver.resolve("a.test").await.unwrap_err();
+    resolver.fallbacks().set("a.test", [ip(1)]).unwrap();
+    assert_eq!(
+        seen(&resolver, "a.test").await,
+        (vec![ip(1)], Source::Fallback)
+    );
+    resolver.fallbacks().set("a.test", [ip(2)]).unwrap();
+    assert_eq!(deal(&resolver, "a.test").await.unwrap()[0].ip(), ip(2));
+    resolver.fallbacks().replace([(".test", [ip(3)])]).unwrap();
+    assert_eq!(
+        seen(&resolver, "a.test").await,
+        (vec![ip(3)], Source::Fallback)
+    );
+    assert_eq!(script.asked("a.test"), 1);
+    resolver.fallbacks().clear();
+    resolver.resolve("a.test").await.unwrap_err();
+    assert_eq!(script.asked("a.test"), 2, "now the network is all there is");
+}
+
+/// All dead: the host is looked up again, and health orders what there is.
+#[tokio::test(start_paused = true)]
+async fn health_applies_to_fallbacks() {
+    let script = Script::new(down);
+    let resolver = build(&script, |builder| {
+        builder.fallbacks(table(&[("a.test", &[1, 2])]))
+    });
+    seen(&resolver, "a.test").await;
+    resolver.report("a.test", ip(1), Outcome::Refused);
+    assert_eq!(
+        resolver.resolve("a.test").await.unwrap().addrs(),
+        [ip(2), ip(1)]
+    );
+    tokio::time::sleep(2 * S).await;
+    script.say(|_| Ok(answer(&[9], 60)));
+    resolver.report("a.test", ip(2), Outcome::Refused);
+    assert_eq!(
+        seen(&resolver, "a.test").await,
+        (vec![ip(9)], Source::Fresh)
+    );
+    assert_eq!(
+        resolver.snapshot().fell_back,
+        2,
+        "after the first report too"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_is_told_of_a_fallback() {
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let resolver = build(&Script::new(down), |builder| {
+        let told = told.clone();
+        builder
+            .fallbacks(table(&[("a.test", &[1])]))
+            .observe(move |event: &Event<'_>| {
+                if let Event::FellBack { host, addrs, .. } = event {
+                    told.lock()
+                        .unwrap()
+                        .push(((*host).to_owned(), addrs.to_vec()));
+                }
+            })
+    });
+    seen(&resolver, "a.test").await;
+    assert_eq!(*told.lock().unwrap(), [("a.test".to_owned(), vec![ip(1)])]);
+}
+
+// Lookups.
+
+/// The first that answers; one that hangs leaves time for the next; "no such name" is an answer.
+#[tokio::test(start_paused = true)]
+async fn one_lookup_after_another_is_asked_until_one_answers() {
+    let (first, second) = (Script::new(down), Script::answer(&[2], 60));
+    let lookup = Fallback::new(first.clone()).or(second.clone());
+    let resolver = Resolver::builder().lookup(lookup).build().unwrap();
+    assert_eq!(
+        seen(&resolver, "a.test").await,
+        (vec![ip(2)], Source::Fresh)
+    );
+    first.takes(60 * S);
+    let begun = Instant::now();
+    assert_eq!(seen(&resolver, "b.test").await.0, [ip(2)]);
+    assert_eq!(Instant::now() - begun, 2_500 * MS);
+    first.takes(Duration::ZERO);
+    first.say(|host| Err(Error::not_found(host)));
+    assert!(resolver.resolve("c.test").await.unwrap_err().is_not_found());
+    assert_eq!(second.asked("c.test"), 0);
+    assert!(Fallback::new(first).patience(Duration::ZERO).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_is_a_lookup_too() {
+    let rows = table(&[("a.test", &[1])]);
+    let answer = rows.lookup("a.test").await.unwrap();
+    assert_eq!(answer, Answer::new([ip(1)]));
+    let resolver = Resolver::builder().lookup(rows).build().unwrap();
+    assert_eq!(
+        seen(&resolver, "a.test").await,
+        (vec![ip(1)], Source::Fresh)
+    );
+    assert!(resolver.resolve("b.test").await.unwrap_err().is_not_found());
+}
+
+/// Another lookup: what is good stays, what had failed is asked of it at once.
+#[tokio::test(start_paused = true)]
+async fn a_switched_lookup_drops_nothing_that_is_good() {
+    let (old, new) = (Script::answer(&[1], 60), Script::answer(&[2], 60));
+    let resolver = old.resolver();
+    seen(&resolver, "good.test").await;
+    old.say(|host| Err(Error::not_found(host).with_negative_ttl(60 * S)));
+    resolver.resolve("bad.test").await.unwrap_err();
+    resolver.set_lookup(new.clone());
+    assert_eq!(
+        seen(&resolver, "good.test").await,
+        (vec![ip(1)], Source::Fresh)
+    );
+    assert_eq!(seen(&resolver, "bad.test").await.0, [ip(2)]);
+    assert_eq!((new.asked("good.test"), old.asked("bad.test")), (0, 1));
+    advance(61 * S).await;
+    assert_eq!(seen(&resolver, "good.test").await.0, [ip(2)]);
+}
+
+/// Who waits for a lookup of the old one gets its answer, or the new one's if it fails; who comes
+/// later does not wait for it.
+#[tokio::test(start_paused = true)]
+async fn a_switch_lets_lookups_in_flight_go() {
+    for fails in [false, true] {
+        let (old, new) = (Script::answer(&[1], 60), Script::answer(&[2], 60));
+        old.takes(3 * S);
+        if fails {
+            old.say(down);
+        }
+        let resolver = old.resolver();
+        let early = tokio::spawn({
+            let resolver = resolver.clone();
+            async move { seen(&resolver, "a.test").await.0 }
+        });
+        tokio::time::sleep(S).await;
+        resolver.set_lookup(new.clone());
+        let begun = Instant::now();
+        assert_eq!(seen(&resolver, "a.test").await.0, [ip(2)]);
+        assert_eq!(Instant::now(), begun);
+        assert_eq!(
+            early.await.unwrap(),
+            [ip(2)],
+            "the newer answer is known by then"
+        );
+        assert_eq!(seen(&resolver, "a.test").await.0, [ip(2)]);
+        assert_eq!(new.asked("a.test"), 1);
+    }
+}
+
+/// With nothing newer, the answer of the old lookup counts.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_was_on_its_way_is_not_lost() {
+    let (old, new) = (Script::answer(&[1], 60), Script::answer(&[2], 60));
+    old.takes(S);
+    let resolver = old.resolver();
+    let early = tokio::spawn({
+        let resolver = resolver.clone();
+        async move { seen(&resolver, "a.test").await.0 }
+    });
+    tokio::task::yield_now().await;
+    resolver.set_lookup(new.clone());
+    assert_eq!(early.await.unwrap(), [ip(1)]);
+    assert_eq!(seen(&resolver, "a.test").await.0, [ip(1)]);
+    assert_eq!(new.asked("a.test"), 0);
+}
