@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use sidestep::{Resolver, Source};
 
-use self::common::{Edges, Fault, HOST, Mode, World, asking, get};
+use self::common::{Fault, HOST, Mode, World, asking, get};
 
 async fn source(world: &World) -> Source {
     world.resolver.resolve(HOST).await.unwrap().source()

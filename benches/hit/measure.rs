@@ -1,6 +1,8 @@
 //! How it is measured.
 
+use std::collections::HashMap;
 use std::hint::black_box;
+use std::net::IpAddr;
 use std::process::Command;
 use std::str::FromStr as _;
 use std::sync::Barrier;
@@ -100,29 +102,58 @@ fn together(world: &World) -> f64 {
     })
 }
 
-/// Returns the time of a lookup of one of a million hosts over that of one of ten.
-pub(crate) fn million_hosts_ratio() -> f64 {
-    let (few, many) = (filled(10), filled(1_000_000));
-    let mut rng = fastrand::Rng::with_seed(1);
-    let mut ask = |resolver: &Resolver, hosts: usize| {
-        let picks: Vec<String> = (0..2_000).map(|_| host(rng.usize(..hosts))).collect();
-        let begun = Instant::now();
-        for pick in &picks {
-            let name = Name::from_str(pick).expect("it is a name");
-            let addrs = resolver
-                .clone()
-                .call(name)
-                .now_or_never()
-                .expect("it is cached");
-            black_box(addrs.expect("it is there").count());
-        }
-        begun.elapsed().as_nanos() as f64
+/// A million hosts against ten, in time.
+pub(crate) struct Million {
+    /// Any of a million at random: nothing of it is in the processor's caches.
+    pub(crate) any: f64,
+    /// One and the same of a million: what is left is our work.
+    pub(crate) hot: f64,
+    /// The same random walk over a bare map of std: what memory alone costs.
+    pub(crate) map: f64,
+}
+
+pub(crate) fn million() -> Million {
+    const MANY: usize = 1_000_000;
+    let (few, many) = (filled(10), filled(MANY));
+    let one = vec![host(MANY / 2); WALK];
+    let ours = |resolver: &Resolver, picks: &[String]| walk(picks, |pick| ask(resolver, pick));
+    let ratio = |over: &dyn Fn() -> f64, under: &dyn Fn() -> f64| {
+        median((0..ROUNDS).map(|_| over() / under()).collect())
     };
-    median(
-        (0..ROUNDS)
-            .map(|_| ask(&many, 1_000_000) / ask(&few, 10))
-            .collect(),
-    )
+    let any = ratio(&|| ours(&many, &picks(MANY)), &|| ours(&few, &picks(10)));
+    let hot = ratio(&|| ours(&many, &one), &|| ours(&few, &picks(10)));
+    drop((few, many));
+    let (few, many) = (bare_map(10), bare_map(MANY));
+    let read = |map: &BareMap, picks: &[String]| walk(picks, |pick| map[pick].len());
+    let map = ratio(&|| read(&many, &picks(MANY)), &|| read(&few, &picks(10)));
+    Million { any, hot, map }
+}
+
+const WALK: usize = 2_000;
+
+fn picks(hosts: usize) -> Vec<String> {
+    (0..WALK).map(|_| host(fastrand::usize(..hosts))).collect()
+}
+
+fn walk(picks: &[String], mut ask: impl FnMut(&str) -> usize) -> f64 {
+    let begun = Instant::now();
+    for pick in picks {
+        assert_eq!(black_box(ask(pick)), 4);
+    }
+    begun.elapsed().as_nanos() as f64
+}
+
+fn ask(resolver: &Resolver, host: &str) -> usize {
+    let name = Name::from_str(host).expect("it is a name");
+    let asked = resolver.clone().call(name).now_or_never();
+    let addrs = asked.expect("it is cached").expect("it is there");
+    addrs.map(black_box).count()
+}
+
+type BareMap = HashMap<String, Box<[IpAddr]>>;
+
+fn bare_map(hosts: usize) -> BareMap {
+    (0..hosts).map(|n| (host(n), four().into())).collect()
 }
 
 /// Returns the heap bytes that each of 100 000 hosts with four addresses holds.
@@ -139,9 +170,14 @@ fn host(n: usize) -> String {
     format!("h{n:07}.example.test")
 }
 
+fn four() -> [IpAddr; 4] {
+    [1, 2, 3, 4].map(|n| [192, 0, 2, n].into())
+}
+
 fn filled(hosts: usize) -> Resolver {
-    let addrs = (1..=4_u8).map(|n| [192, 0, 2, n].into()).collect();
-    let builder = Resolver::builder().lookup(Fixed(addrs)).capacity(hosts);
+    let builder = Resolver::builder()
+        .lookup(Fixed(four().into()))
+        .capacity(hosts);
     let resolver = builder
         .min_ttl(DAY)
         .max_ttl(DAY)

@@ -1,7 +1,7 @@
 //! What is known of one host, and every legal change to it. Pure: told the time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Id;
@@ -41,7 +41,7 @@ impl Generation {
 pub(crate) enum Origin {
     Lookup,
     /// This edition of the table of fallbacks.
-    Fallback(u64),
+    Fallback(u32),
     /// The table of pins.
     Pin,
 }
@@ -56,7 +56,7 @@ pub(crate) struct Known {
     pub(crate) refresh_at: Instant,
     pub(crate) expires_at: Instant,
     used: AtomicBool,
-    turn: AtomicUsize,
+    turn: AtomicU32,
 }
 
 impl Known {
@@ -69,12 +69,12 @@ impl Known {
             refresh_at: asked_at + brought.refresh_after,
             expires_at: asked_at + brought.life,
             used: AtomicBool::new(false),
-            turn: AtomicUsize::new(0),
+            turn: AtomicU32::new(0),
         }
     }
 
     /// An answer that is never kept. `turn` tells how many came before it.
-    pub(crate) fn pinned(addrs: Addrs, turn: usize, now: Instant) -> Self {
+    pub(crate) fn pinned(addrs: Addrs, turn: u32, now: Instant) -> Self {
         Self {
             addrs,
             origin: Origin::Pin,
@@ -83,12 +83,12 @@ impl Known {
             refresh_at: now,
             expires_at: now,
             used: AtomicBool::new(true),
-            turn: AtomicUsize::new(turn),
+            turn: AtomicU32::new(turn),
         }
     }
 
     /// Whether it is what another edition of the fallbacks said.
-    pub(crate) fn is_outdated(&self, edition: impl FnOnce() -> u64) -> bool {
+    pub(crate) fn is_outdated(&self, edition: impl FnOnce() -> u32) -> bool {
         matches!(self.origin, Origin::Fallback(of) if of != edition())
     }
 
@@ -100,7 +100,7 @@ impl Known {
 
     /// Returns how often it was called before.
     pub(crate) fn turn(&self) -> usize {
-        self.turn.fetch_add(1, Ordering::Relaxed)
+        self.turn.fetch_add(1, Ordering::Relaxed) as usize
     }
 }
 

@@ -146,7 +146,7 @@ impl Table {
     #[inline]
     pub fn is_empty(&self) -> bool {
         // The common case: nothing was ever set.
-        self.edition() == 0 || self.0.rows.is_empty()
+        self.0.edition.load(Ordering::Acquire) == 0 || self.0.rows.is_empty()
     }
 
     /// Returns the addresses for a host in its one spelling.
@@ -162,8 +162,8 @@ impl Table {
 
     /// Which edition this is; read it before [`find`](Self::find).
     #[inline]
-    pub(crate) fn edition(&self) -> u64 {
-        self.0.edition.load(Ordering::Acquire)
+    pub(crate) fn edition(&self) -> u32 {
+        self.0.edition.load(Ordering::Acquire) as u32
     }
 
     /// After the change: whoever reads the new edition finds the new rows.

@@ -10,7 +10,7 @@ use super::{Family, MAX_ADDRS};
 pub(crate) struct Addrs {
     all: Box<[IpAddr]>,
     /// For each address its class within its family, less is better; `None`: all are equal.
-    classes: Option<Box<[u8]>>,
+    classes: Option<Box<[u8; MAX_ADDRS]>>,
     v6: u8,
     leads: Family,
 }
@@ -83,7 +83,7 @@ impl Addrs {
     pub(super) fn family(&self, family: Family) -> (&[IpAddr], Option<&[u8]>) {
         let (v6, v4) = self.all.split_at(self.v6.into());
         let classes = self.classes.as_ref();
-        let classes = classes.map(|classes| classes.split_at(self.v6.into()));
+        let classes = classes.map(|classes| classes[..self.all.len()].split_at(self.v6.into()));
         match family {
             Family::V4 => (v4, classes.map(|(_, v4)| v4)),
             Family::V6 => (v6, classes.map(|(v6, _)| v6)),
@@ -104,13 +104,14 @@ pub(crate) fn distinct(addrs: impl IntoIterator<Item = IpAddr>) -> Vec<IpAddr> {
 }
 
 /// Numbers classes from the best one on.
-fn numbered(classes: &[Class]) -> Box<[u8]> {
+fn numbered(classes: &[Class]) -> Box<[u8; MAX_ADDRS]> {
     let mut distinct = classes.to_vec();
     distinct.sort_unstable();
     distinct.dedup();
     let number = |class| distinct.partition_point(|other| other < class);
-    classes
-        .iter()
-        .map(|class| number(class).try_into().unwrap_or(u8::MAX))
-        .collect()
+    let mut numbered = [0; MAX_ADDRS];
+    for (place, class) in numbered.iter_mut().zip(classes) {
+        *place = number(class).try_into().unwrap_or(u8::MAX);
+    }
+    Box::new(numbered)
 }

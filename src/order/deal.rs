@@ -51,10 +51,24 @@ fn shuffled(
     rng: &mut fastrand::Rng,
     out: &mut [IpAddr],
 ) -> usize {
-    // Indexes, so that no address is copied twice.
-    let [mut one, mut other] = [const { [0; MAX_ADDRS] }; 2];
-    let one = shuffle(&mut one, first.len(), per_family, rng);
-    let other = shuffle(&mut other, second.len(), per_family, rng);
+    let mut few = |addrs: &[IpAddr]| shuffle_few(addrs.len(), per_family, rng);
+    if let (Some(one), Some(other)) = (few(first), few(second)) {
+        return in_turn((first, one), (second, other), out);
+    }
+    let [mut one, mut other] = [IN_ORDER; 2];
+    let one = shuffle(&mut one[..first.len()], per_family, rng);
+    let other = shuffle(&mut other[..second.len()], per_family, rng);
+    in_turn((first, one), (second, other), out)
+}
+
+/// Writes addresses in turn; each family's come with the order in which to take them, so that none
+/// is copied twice.
+#[inline(always)]
+fn in_turn(
+    (first, one): (&[IpAddr], &[u8]),
+    (second, other): (&[IpAddr], &[u8]),
+    out: &mut [IpAddr],
+) -> usize {
     for ((two, &one), &other) in out.chunks_exact_mut(2).zip(one).zip(other) {
         two[0] = first[usize::from(one)];
         two[1] = second[usize::from(other)];
@@ -147,26 +161,28 @@ impl<'a> Pile<'a> {
     }
 }
 
-/// Writes the first places, at most `most`, of a random order of `len`.
+/// Returns a random order of up to four, as much of it as wanted.
 #[inline(always)]
-fn shuffle<'a>(
-    order: &'a mut [u8; MAX_ADDRS],
-    len: usize,
-    most: usize,
-    rng: &mut fastrand::Rng,
-) -> &'a [u8] {
-    // Lemire's multiplication without its second draw: for 64 addresses the odds are off by less
-    // than one in 2^26.
-    let mut below = |n: usize| ((u64::from(rng.u32(..)) * n as u64) >> 32) as usize;
-    let drawn = len.min(most);
-    if let Some(orders) = FEW.get(len) {
-        return &orders[below(orders.len())][..drawn];
-    }
-    *order = IN_ORDER;
+fn shuffle_few(len: usize, most: usize, rng: &mut fastrand::Rng) -> Option<&'static [u8]> {
+    let orders = FEW.get(len)?;
+    Some(&orders[below(orders.len(), rng)][..len.min(most)])
+}
+
+/// Draws the first places, at most `most`, each from all that are left (Fisher and Yates).
+#[inline(never)]
+fn shuffle<'a>(order: &'a mut [u8], most: usize, rng: &mut fastrand::Rng) -> &'a [u8] {
+    let drawn = order.len().min(most);
     for place in 0..drawn {
-        order.swap(place, place + below(len - place));
+        order.swap(place, place + below(order.len() - place, rng));
     }
     &order[..drawn]
+}
+
+/// Draws a number below `n`, which is at most 64: by Lemire's multiplication without its second
+/// draw, so that the odds are off by less than one in 2^26.
+#[inline(always)]
+fn below(n: usize, rng: &mut fastrand::Rng) -> usize {
+    ((u64::from(rng.u32(..)) * n as u64) >> 32) as usize
 }
 
 /// All orders of up to four addresses, which is what most answers hold of a family: one draw picks

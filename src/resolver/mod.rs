@@ -18,7 +18,7 @@ mod view;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ pub(crate) struct Shared {
     pins: Table,
     fallbacks: Table,
     /// Answers from pins, to begin each with another address.
-    turns: AtomicUsize,
+    turns: AtomicU32,
     filter: Option<Arc<Filter>>,
     store: Store,
     book: Book,
@@ -145,7 +145,7 @@ impl Resolver {
             lookups: Lookups::new(sources.lookup),
             pins: sources.pins,
             fallbacks: sources.fallbacks,
-            turns: AtomicUsize::new(0),
+            turns: AtomicU32::new(0),
             filter: sources.filter,
             quota: Mutex::default(),
             sleepers: Arc::default(),
@@ -350,7 +350,7 @@ impl Shared {
         }
     }
 
-    fn turn(&self) -> usize {
+    fn turn(&self) -> u32 {
         self.turns.fetch_add(1, Ordering::Relaxed)
     }
 
