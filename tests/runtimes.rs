@@ -7,6 +7,7 @@
 
 mod common;
 
+use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -89,6 +90,25 @@ fn a_runtime_ends_in_the_middle_of_a_lookup() {
         .expect("it does not hang")
         .expect("it is asked again");
     drop(standing_still);
+}
+
+/// A runtime that goes down with a panic of its owner, as a failed test's, is no lookup's panic:
+/// the next caller on another runtime is not told so.
+#[test]
+fn a_runtime_that_a_panic_takes_down_is_not_a_broken_lookup() {
+    let (dns, resolver) = served();
+    dns.hold();
+    let (early, asked) = (resolver.clone(), dns.clone());
+    let doomed = std::thread::spawn(move || {
+        let doomed = runtime();
+        doomed.spawn(async move { early.resolve(HOST).await });
+        doomed.block_on(asked.asked(HOST, RecordType::A, 1));
+        panic!("a failed test");
+    });
+    doomed.join().unwrap_err();
+    dns.release();
+    let resolved = runtime().block_on(resolver.resolve(HOST));
+    assert_eq!(resolved.unwrap().addrs(), [IpAddr::from([192, 0, 2, 1])]);
 }
 
 /// Multi-thread runtimes too, and blocking clients, which have a runtime of their own.

@@ -1,10 +1,12 @@
 //! Lookups: the one place that spawns.
 
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::runtime::{Handle, Id};
 
 use super::Shared;
@@ -158,9 +160,11 @@ impl Pilot {
     async fn fly(mut self, lookup: Arc<dyn Lookup>, limit: Duration) {
         let asked_at = time::now();
         let host = self.host.as_str();
-        let brought = match tokio::time::timeout(limit, lookup.lookup(host)).await {
-            Ok(brought) => brought,
-            Err(_elapsed) => Err(Error::timed_out(host)),
+        let asking = async { tokio::time::timeout(limit, lookup.lookup(host)).await };
+        let brought = match AssertUnwindSafe(asking).catch_unwind().await {
+            Ok(Ok(brought)) => brought,
+            Ok(Err(_elapsed)) => Err(Error::timed_out(host)),
+            Err(_panic) => Err(Error::panicked(host)),
         };
         let Some(shared) = self.shared.upgrade() else {
             return;
@@ -175,22 +179,12 @@ impl Pilot {
 }
 
 impl Drop for Pilot {
-    /// The lookup panicked: its waiters get that for an answer. Its runtime was shut down, or the
-    /// resolver is gone: they find the flight ended, and ask on their own runtime.
+    /// Its runtime was shut down, or the resolver is gone: the waiters find the flight ended, and
+    /// ask on their own runtime.
     fn drop(&mut self) {
-        let Some(land) = self.land.take() else {
-            return;
-        };
-        let shared = self.shared.upgrade();
-        if std::thread::panicking() {
-            let error = Error::panicked(self.host.as_str());
-            let asked_at = time::now();
-            let outcome = Err(error.clone());
-            let landed = shared.and_then(|shared| {
-                shared.land(&self.host, &self.flight, &Landing { asked_at, outcome })
-            });
-            land.send_replace(Some(landed.unwrap_or(Err(error))));
-        } else if let Some(shared) = shared {
+        if self.land.is_some()
+            && let Some(shared) = self.shared.upgrade()
+        {
             let forget = |slot: &mut Slot| slot.remove(&self.flight);
             shared.store.edit_present(self.host.as_str(), forget);
         }
