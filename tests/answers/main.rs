@@ -6,6 +6,7 @@
 )]
 
 mod bounds;
+mod broken;
 mod filter;
 mod flights;
 mod invalidation;
