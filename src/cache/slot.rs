@@ -277,13 +277,17 @@ impl Slot {
     }
 
     fn fail(&mut self, error: Error, generation: Generation, now: Instant) {
+        // Sent before the invalidation: the next caller is to have an answer that was sent after it.
+        if self.by_hand && generation < self.generation {
+            return;
+        }
         let in_a_row = self
             .failure
             .as_ref()
             .map_or(1, |failure| failure.in_a_row.saturating_add(1));
         let until = if error.is_negative_answer() {
             self.known = None;
-            self.by_hand &= generation < self.generation;
+            self.by_hand = false;
             now + ttl::negative(error.negative_ttl())
         } else {
             // The next one who uses it has it looked up ahead once more.
@@ -606,6 +610,20 @@ mod tests {
             addrs(&[2]),
             "nor does its failure"
         );
+    }
+
+    /// It says nothing of the time after: the next caller asks.
+    #[test]
+    fn a_lookup_sent_before_the_invalidation_fails_for_nobody_after_it() {
+        for error in [Error::not_found("a"), Error::failed("a", "SERVFAIL")] {
+            let mut world = World::new();
+            world.answer(&[1]);
+            let (_land, early) = world.send(Cause::Expired);
+            world.slot.invalidate_by_hand();
+            world.land(&early, world.now, Err(error));
+            assert!(matches!(world.plan(true), Plan::Ask(Cause::Invalidated)));
+            assert_eq!(world.slot.known().unwrap().addrs, addrs(&[1]));
+        }
     }
 
     /// One runtime never waits for another's lookup.
