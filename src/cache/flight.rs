@@ -83,4 +83,14 @@ pub(crate) struct Brought {
 pub(crate) struct Landing {
     pub(crate) asked_at: Instant,
     pub(crate) outcome: Result<Brought, Error>,
+    /// What to serve when it failed and nothing else may be.
+    pub(crate) fallback: Option<Fallback>,
+}
+
+/// What the program itself knows of a host.
+#[derive(Clone, Debug)]
+pub(crate) struct Fallback {
+    pub(crate) brought: Brought,
+    /// For how long an expired answer goes before it.
+    pub(crate) serve_stale: Duration,
 }

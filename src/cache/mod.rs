@@ -11,7 +11,7 @@ mod flight;
 mod slot;
 mod store;
 
-pub(crate) use self::flight::{Brought, Flight, Joined, Landing};
+pub(crate) use self::flight::{Brought, Fallback, Flight, Joined, Landing};
 pub use self::slot::Cause;
 pub(crate) use self::slot::{Generation, Known, Origin, Plan, Slot};
 pub(crate) use self::store::Store;

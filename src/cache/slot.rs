@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Id;
 
-use super::flight::{Brought, Flight, Landing};
+use super::flight::{Brought, Fallback, Flight, Landing};
 use crate::backoff::Backoff;
 use crate::error::Error;
 use crate::order::Addrs;
@@ -150,6 +150,8 @@ struct Failure {
     error: Error,
     until: Instant,
     in_a_row: u32,
+    /// When the last negative answer was asked for: an older lookup's addresses do not undo it.
+    denied_at: Option<Instant>,
 }
 
 impl Slot {
@@ -200,6 +202,11 @@ impl Slot {
         {
             return Some(Ok(newer));
         }
+        if let Some(failure) = &self.failure
+            && failure.denied_at > Some(landing.asked_at)
+        {
+            return Some(Err(failure.error.clone()));
+        }
         match &landing.outcome {
             Ok(brought) => {
                 let generation = sent_at.unwrap_or_default();
@@ -208,8 +215,11 @@ impl Slot {
                 Some(Ok(known))
             }
             Err(error) => {
-                self.fail(error.clone(), sent_at?, now);
-                Some(Err(error.clone()))
+                let sent_at = sent_at?;
+                self.fail(error.clone(), sent_at, landing.asked_at, now);
+                let fallback = landing.fallback.as_ref();
+                let known = fallback.and_then(|it| self.fall_back(it, Some(sent_at), now));
+                Some(known.ok_or_else(|| error.clone()))
             }
         }
     }
@@ -245,38 +255,43 @@ impl Slot {
         self.known = Some(known);
     }
 
-    /// A lookup has failed, or takes too long: takes the fallback for an answer, unless a lookup's
-    /// may be served. Its life, and no longer the failure, tells when to ask again.
+    /// A lookup that was sent at this generation has failed, or takes too long: takes the fallback
+    /// for an answer, unless a lookup's may be served. Its life, and no longer the failure, tells when
+    /// to ask again.
     pub(crate) fn fall_back(
         &mut self,
-        fallback: &Brought,
-        serve_stale: Duration,
+        fallback: &Fallback,
+        sent_at: Option<Generation>,
         now: Instant,
     ) -> Option<Arc<Known>> {
-        let servable = self.servable(now, serve_stale);
+        let servable = self.servable(now, fallback.serve_stale);
         if servable.is_some_and(|known| known.origin == Origin::Lookup) {
             return None;
         }
-        let known = Arc::new(Known::new(fallback, self.generation, now));
+        let by_hand = self.by_hand;
+        let generation = sent_at.unwrap_or(self.generation);
+        let known = Arc::new(Known::new(&fallback.brought, generation, now));
         self.know(Arc::clone(&known));
+        // Without a failed lookup the next caller is still owed one.
+        self.by_hand |= by_hand && sent_at.is_none();
         Some(known)
     }
 
     /// The fallbacks have changed: what this host has of them now, or nothing. Times stay.
-    pub(crate) fn refit(&mut self, fallback: Option<&Brought>) {
+    pub(crate) fn refit(&mut self, fallback: Option<&Fallback>) {
         let Some(old) = self.known.take_if(|known| known.origin != Origin::Lookup) else {
             return;
         };
-        self.known = fallback.map(|brought| {
+        self.known = fallback.map(|fallback| {
             Arc::new(Known {
                 refresh_at: old.refresh_at,
                 expires_at: old.expires_at,
-                ..Known::new(brought, old.generation, old.asked_at)
+                ..Known::new(&fallback.brought, old.generation, old.asked_at)
             })
         });
     }
 
-    fn fail(&mut self, error: Error, generation: Generation, now: Instant) {
+    fn fail(&mut self, error: Error, generation: Generation, asked_at: Instant, now: Instant) {
         // Sent before the invalidation: the next caller is to have an answer that was sent after it.
         if self.by_hand && generation < self.generation {
             return;
@@ -285,7 +300,9 @@ impl Slot {
             .failure
             .as_ref()
             .map_or(1, |failure| failure.in_a_row.saturating_add(1));
+        let mut denied_at = self.failure.as_ref().and_then(|failure| failure.denied_at);
         let until = if error.is_negative_answer() {
+            denied_at = Some(asked_at);
             self.known = None;
             self.by_hand = false;
             now + ttl::negative(error.negative_ttl())
@@ -300,6 +317,7 @@ impl Slot {
             error,
             until,
             in_a_row,
+            denied_at,
         }));
     }
 
@@ -624,6 +642,20 @@ mod tests {
             assert!(matches!(world.plan(true), Plan::Ask(Cause::Invalidated)));
             assert_eq!(world.slot.known().unwrap().addrs, addrs(&[1]));
         }
+    }
+
+    /// That there is no such name is an answer too, and the newer one.
+    #[test]
+    fn an_older_lookups_addresses_do_not_undo_a_newer_denial() {
+        let mut world = World::new();
+        let (_land, slow) = world.send(Cause::Unknown);
+        let (asked_first, other) = (world.now, World::new());
+        world.now += S;
+        let (_land2, fast) = Flight::new(other.id);
+        assert!(world.slot.board(&fast, Cause::Unknown, world.now).is_none());
+        world.land(&fast, world.now, Err(Error::not_found("a")));
+        world.land(&slow, asked_first, Ok(addrs(&[1])));
+        assert!(matches!(world.plan(true), Plan::Fail(_)));
     }
 
     /// One runtime never waits for another's lookup.

@@ -127,7 +127,10 @@ impl Shared {
                 error,
             }),
         }
-        Some(landed?.or_else(|error| self.fall_back(host).ok_or(error)))
+        if let Some(Ok(known)) = &landed {
+            self.tell_fallback(host, known);
+        }
+        landed
     }
 }
 
@@ -170,7 +173,16 @@ impl Pilot {
             return;
         };
         let outcome = brought.and_then(|answer| shared.read(host, answer));
-        let landed = shared.land(&self.host, &self.flight, &Landing { asked_at, outcome });
+        let fallback = outcome
+            .is_err()
+            .then(|| shared.fallback(&self.host))
+            .flatten();
+        let landing = Landing {
+            asked_at,
+            outcome,
+            fallback,
+        };
+        let landed = shared.land(&self.host, &self.flight, &landing);
         // Stored before the waiters wake: one that wakes first would ask again.
         if let Some(land) = self.land.take() {
             land.send_replace(landed);

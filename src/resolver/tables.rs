@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Shared;
-use crate::cache::{Brought, Known, Origin};
+use crate::cache::{Brought, Fallback, Known, Origin};
 use crate::host::Host;
 use crate::observe::Event;
-use crate::order::Addrs;
+use crate::order::{self, Addrs};
 use crate::{time, ttl};
 
 impl Shared {
@@ -25,20 +25,25 @@ impl Shared {
         pinned.or_else(|| known().flatten())
     }
 
-    /// A lookup has failed, or takes too long: serves the host's fallbacks from now on, for as long
-    /// as an answer without a TTL. `None` when there are none, or a lookup's answer may be served.
+    /// Nobody answers in time: serves the host's fallbacks from now on, for as long as an answer
+    /// without a TTL. `None` when there are none, or a lookup's answer may be served.
     pub(super) fn fall_back(&self, host: &Host) -> Option<Arc<Known>> {
-        let fallback = self.fallback(host)?;
-        let (now, serve_stale) = (time::now(), self.config.serve_stale);
+        let (fallback, now) = (self.fallback(host)?, time::now());
         let known = self
             .store
-            .edit(host, |slot| slot.fall_back(&fallback, serve_stale, now))?;
+            .edit(host, |slot| slot.fall_back(&fallback, None, now))?;
         self.make_room();
-        self.tell(&Event::FellBack {
-            host: host.as_str(),
-            addrs: known.addrs.as_slice(),
-        });
+        self.tell_fallback(host, &known);
         Some(known)
+    }
+
+    pub(super) fn tell_fallback(&self, host: &Host, known: &Known) {
+        if matches!(known.origin, Origin::Fallback(_)) {
+            self.tell(&Event::FellBack {
+                host: host.as_str(),
+                addrs: known.addrs.as_slice(),
+            });
+        }
     }
 
     /// Brings what is served of an older edition of the fallbacks up to date.
@@ -54,16 +59,23 @@ impl Shared {
         }
     }
 
-    fn fallback(&self, host: &Host) -> Option<Brought> {
+    /// Returns what the program itself knows of a host.
+    pub(super) fn fallback(&self, host: &Host) -> Option<Fallback> {
         let edition = self.fallbacks.edition();
         let addrs = self.fallbacks.find(host.as_str())?;
-        let addrs = self.sift(host.as_str(), &addrs).ok()?;
+        let addrs = self
+            .sift(host.as_str(), &order::distinct(addrs.iter().copied()))
+            .ok()?;
         let life = self.config.ttl.positive(None);
-        Some(Brought {
+        let brought = Brought {
             addrs: self.sorted(addrs),
             origin: Origin::Fallback(edition),
             life,
             refresh_after: ttl::refresh_after(life, &mut fastrand::Rng::new()),
+        };
+        Some(Fallback {
+            brought,
+            serve_stale: self.config.serve_stale,
         })
     }
 }
