@@ -146,12 +146,46 @@ fn imports_of(src: &Path, room: &str) -> BTreeSet<String> {
     let single = src.join(room).with_extension("rs");
     files.extend(single.exists().then_some(single));
     assert!(!files.is_empty(), "the room {room} has no file");
-    let mut found = Imports::default();
-    for file in files {
+    let parsed = files.into_iter().map(|file| {
         let source = fs::read_to_string(&file).unwrap();
-        found.visit_file(&syn::parse_file(&source).unwrap());
+        (file, syn::parse_file(&source).unwrap())
+    });
+    let parsed: Vec<_> = parsed.collect();
+    let for_tests: Vec<_> = parsed
+        .iter()
+        .flat_map(|(file, syntax)| {
+            let folder = file.parent().unwrap();
+            modules_for_tests(syntax).map(|name| folder.join(name))
+        })
+        .collect();
+    let mut found = Imports::default();
+    for (file, syntax) in &parsed {
+        let module = file.with_extension("");
+        if !for_tests.iter().any(|tests| module.starts_with(tests)) {
+            found.visit_file(syntax);
+        }
     }
     found.0
+}
+
+/// Names of the files that are there for tests alone.
+fn modules_for_tests(file: &syn::File) -> impl Iterator<Item = String> {
+    file.items.iter().filter_map(|item| match item {
+        syn::Item::Mod(module) if module.content.is_none() => {
+            let only_for_tests = |attr: &syn::Attribute| {
+                attr.path().is_ident("cfg")
+                    && attr
+                        .parse_args::<syn::Path>()
+                        .is_ok_and(|cfg| cfg.is_ident("test"))
+            };
+            module
+                .attrs
+                .iter()
+                .any(only_for_tests)
+                .then(|| module.ident.to_string())
+        }
+        _ => None,
+    })
 }
 
 fn walk(dir: &Path, files: &mut Vec<std::path::PathBuf>) {

@@ -8,6 +8,8 @@
 //! ```
 
 mod flight;
+#[cfg(test)]
+mod interleavings;
 mod slot;
 mod store;
 

@@ -437,6 +437,12 @@ impl Slot {
         self.known.as_ref().is_some_and(used)
     }
 
+    /// The lookups in the air, and any that is forgotten here.
+    #[cfg(test)]
+    pub(super) fn flights(&self) -> &[Flight] {
+        &self.flights
+    }
+
     pub(crate) fn is_in_use(&self) -> bool {
         self.flights.iter().any(Flight::is_in_the_air)
     }
