@@ -10,6 +10,8 @@
 mod flight;
 #[cfg(test)]
 mod interleavings;
+#[cfg(test)]
+mod laws;
 mod slot;
 mod store;
 

@@ -10,6 +10,7 @@ mod broken;
 mod filter;
 mod flights;
 mod invalidation;
+mod laws;
 mod lifetimes;
 mod names;
 mod order;

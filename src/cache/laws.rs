@@ -1,0 +1,230 @@
+//! Laws that a slot keeps whatever happens to it.
+
+use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use tokio::runtime::{Builder, Id};
+
+use super::{Brought, Cause, Flight, Generation, Joined, Known, Landing, Plan, Slot};
+use crate::error::Error;
+use crate::order::Addrs;
+use crate::time;
+
+const S: Duration = Duration::from_secs(1);
+/// Shorter than it is by default, so that the end is met.
+const SERVE_STALE: Duration = Duration::from_secs(300);
+
+/// The names of two runtimes.
+static RUNTIMES: LazyLock<[Id; 2]> = LazyLock::new(|| {
+    let build = || Builder::new_current_thread().build().unwrap();
+    [build(), build()].map(|runtime| runtime.handle().id())
+});
+
+#[derive(Clone, Debug)]
+enum Happens {
+    /// A lookup is sent from one of the runtimes, if none is in the air there.
+    Sent(usize),
+    /// One of those in the air lands.
+    Landed(Index, Ending),
+    /// One is lost.
+    Lost(Index),
+    InvalidatedByHand,
+    /// A connect failed on one of the answers that there have been.
+    ConnectFailed(Index),
+    Passes(Duration),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Answer(u8),
+    Failed,
+    NoSuchName,
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    let ending = prop_oneof![
+        (1..5_u8).prop_map(Ending::Answer),
+        Just(Ending::Failed),
+        Just(Ending::NoSuchName),
+    ];
+    prop_oneof![
+        3 => (0..2_usize).prop_map(Happens::Sent),
+        3 => (any::<Index>(), ending).prop_map(|(which, ending)| Happens::Landed(which, ending)),
+        1 => any::<Index>().prop_map(Happens::Lost),
+        1 => Just(Happens::InvalidatedByHand),
+        2 => any::<Index>().prop_map(Happens::ConnectFailed),
+        2 => any_time().prop_map(Happens::Passes),
+    ]
+}
+
+fn any_time() -> impl Strategy<Value = Duration> {
+    prop_oneof![0..2_000_u64, 0..400_000_u64].prop_map(Duration::from_millis)
+}
+
+/// A slot, and all that has been seen of it.
+struct Life {
+    slot: Slot,
+    now: Instant,
+    in_the_air: Vec<(Joined, Flight, Instant)>,
+    answers: Vec<Arc<Known>>,
+}
+
+impl Life {
+    fn after(events: &[Happens]) -> Self {
+        let mut life = Self {
+            slot: Slot::default(),
+            now: time::now(),
+            in_the_air: Vec::new(),
+            answers: Vec::new(),
+        };
+        events.iter().for_each(|event| life.take(event));
+        life
+    }
+
+    fn take(&mut self, event: &Happens) {
+        // No two things happen at once.
+        self.now += Duration::from_millis(1);
+        match event {
+            Happens::Sent(runtime) => self.send(RUNTIMES[*runtime]),
+            Happens::Landed(which, ending) => self.land(which, *ending),
+            Happens::Lost(which) => {
+                if let Some((_, flight, _)) = self.pick(which) {
+                    self.slot.remove(&flight);
+                }
+            }
+            Happens::InvalidatedByHand => self.slot.invalidate_by_hand(),
+            Happens::ConnectFailed(which) => {
+                if let Some(seen) = self.seen(which) {
+                    let _ = self.slot.invalidate(seen);
+                }
+            }
+            Happens::Passes(time) => self.now += *time,
+        }
+    }
+
+    fn send(&mut self, runtime: Id) {
+        let (land, flight) = Flight::new(runtime);
+        let cause = if self.slot.is_suspect() {
+            Cause::ConnectFailed
+        } else {
+            Cause::Unknown
+        };
+        if self.slot.board(&flight, cause, self.now).is_none() {
+            self.in_the_air.push((land, flight, self.now));
+        }
+    }
+
+    fn land(&mut self, which: &Index, ending: Ending) {
+        let Some((_land, flight, asked_at)) = self.pick(which) else {
+            return;
+        };
+        let outcome = match ending {
+            Ending::Answer(last) => Ok(Brought {
+                addrs: Addrs::new([IpAddr::from([192, 0, 2, last])]),
+                life: 60 * S,
+                refresh_after: 50 * S,
+            }),
+            Ending::Failed => Err(Error::failed("a.test", "SERVFAIL")),
+            Ending::NoSuchName => Err(Error::not_found("a.test")),
+        };
+        let landing = Landing { asked_at, outcome };
+        let landed = self.slot.land(&flight, &landing, self.now);
+        self.answers.extend(landed);
+    }
+
+    fn pick(&mut self, which: &Index) -> Option<(Joined, Flight, Instant)> {
+        let some = self.in_the_air.len();
+        (some > 0).then(|| self.in_the_air.remove(which.index(some)))
+    }
+
+    /// The generation of an answer that there was.
+    fn seen(&self, which: &Index) -> Option<Generation> {
+        let some = self.answers.len();
+        (some > 0).then(|| self.answers[which.index(some)].generation)
+    }
+
+    fn plan(&self, health_left: bool) -> Plan {
+        self.slot.plan(self.now, SERVE_STALE, |_| health_left)
+    }
+
+    /// What is known, and what would be done about it.
+    fn looks(&self) -> (Option<*const Known>, bool, [String; 2]) {
+        let known = self.slot.known().map(Arc::as_ptr);
+        let plans = [true, false].map(|health_left| format!("{:?}", self.plan(health_left)));
+        (known, self.slot.is_suspect(), plans)
+    }
+
+    /// How far what is known has aged: the further, the more is asked.
+    fn age(&self, health_left: bool) -> u8 {
+        let servable = self.slot.servable(self.now, SERVE_STALE).is_some();
+        match (servable, self.plan(health_left)) {
+            (true, Plan::Serve) => 0,
+            (true, Plan::ServeAndAsk(_)) => 1,
+            (true, Plan::Ask(_)) => 2,
+            (false, Plan::Fail(_)) => 3,
+            (false, Plan::Ask(_)) => 4,
+            (servable, plan) => panic!("servable: {servable}, and yet {plan:?}"),
+        }
+    }
+}
+
+fn any_events() -> impl Strategy<Value = Vec<Happens>> {
+    prop::collection::vec(happens(), 0..40)
+}
+
+proptest! {
+    /// Fresh, stale, gone; a failure that is waited out: time alone takes nothing back.
+    #[test]
+    fn freshness_never_improves_as_time_passes(
+        events in any_events(),
+        times in prop::collection::vec(any_time(), 1..10),
+        health_left: bool,
+    ) {
+        let mut life = Life::after(&events);
+        let mut ages = vec![life.age(health_left)];
+        for time in times {
+            life.now += time;
+            ages.push(life.age(health_left));
+        }
+        prop_assert!(ages.is_sorted(), "{ages:?}");
+        life.now += SERVE_STALE + 60 * S;
+        prop_assert_eq!(life.age(health_left), 4, "everything ends");
+    }
+
+    /// Whoever failed to connect to an older answer knows nothing of this one.
+    #[test]
+    fn a_late_invalidation_marks_and_removes_nothing_newer(events in any_events(), which: Index) {
+        let mut life = Life::after(&events);
+        let Some(seen) = life.seen(&which) else {
+            return Ok(());
+        };
+        let before = life.looks();
+        let is_newer = life.slot.known().is_none_or(|known| known.generation > seen);
+        if is_newer || life.slot.is_suspect() {
+            prop_assert!(!life.slot.invalidate(seen));
+            prop_assert_eq!(life.looks(), before);
+        } else {
+            let known = life.slot.known().cloned();
+            prop_assert_eq!(life.slot.invalidate(seen), known.is_some_and(|k| k.generation == seen));
+            prop_assert_eq!(life.looks().0, before.0, "it is the last resort");
+        }
+    }
+
+    /// Only the word that there is no such name ends an answer; a newer one takes its place.
+    #[test]
+    fn an_answer_is_kept_until_a_newer_one_or_its_denial(events in any_events()) {
+        let mut life = Life::after(&[]);
+        for event in &events {
+            let before = life.slot.known().cloned();
+            life.take(event);
+            let Some(before) = before else { continue };
+            match life.slot.known() {
+                Some(after) => prop_assert!(after.asked_at >= before.asked_at),
+                None => prop_assert!(matches!(event, Happens::Landed(_, Ending::NoSuchName))),
+            }
+        }
+    }
+}
