@@ -54,10 +54,12 @@ pub(crate) const LOOPBACK: [IpAddr; 2] = [
 
 /// Reads a host as it stands in a URL's authority, without a port.
 pub(crate) fn parse(text: &str) -> Result<Parsed, &'static str> {
-    if let Some(ip) = literal(text) {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    // With a root dot it is no name either: WHATWG URL, section 3.5, reads `192.0.2.1.` so too.
+    let dotted = || name.parse().ok().map(IpAddr::V4);
+    if let Some(ip) = literal(text).or_else(dotted) {
         return Ok(Parsed::Literal(ip));
     }
-    let name = text.strip_suffix('.').unwrap_or(text);
     check(name)?;
     let host = Host(name.to_ascii_lowercase().into());
     Ok(match host.as_str().rsplit('.').next() {
@@ -140,6 +142,7 @@ mod tests {
     fn addresses_are_recognised_with_and_without_brackets() {
         for text in [
             "127.0.0.1",
+            "127.0.0.1.",
             "::1",
             "[::1]",
             "[2001:db8::7]",
