@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::{Fault, HOST, NameServer, RecordType, World, asking, get};
 use hickory_proto::op::{Message, Query};
-use hickory_proto::rr::rdata::A;
+use hickory_proto::rr::rdata::{A, CNAME};
 use hickory_proto::rr::{Name, RData, Record};
 use sidestep::lookup::{Answer, Dns, FromService, Lookup, System};
 use sidestep::{Error, Event, Resolver};
@@ -250,6 +250,32 @@ fn a_record(name: &str) -> Record {
     Record::from_rdata(name, 60, RData::A(A::new(203, 0, 113, 66)))
 }
 
+fn good_record(name: &str) -> Record {
+    let name = Name::from_ascii(name).unwrap();
+    Record::from_rdata(name, 60, RData::A(A::new(192, 0, 2, 1)))
+}
+
+/// An alias may come after what it leads to.
+#[tokio::test]
+async fn aliases_are_followed_in_any_order() {
+    let alias = |from: &str, to: &str| {
+        let [from, to] = [from, to].map(|name| Name::from_ascii(name).unwrap());
+        Record::from_rdata(from, 60, RData::CNAME(CNAME(to)))
+    };
+    for turn in 0..3 {
+        let server = evil(move |asked| {
+            let mut records = vec![
+                alias("EDGE.test.", "a.cdn.test."),
+                alias("a.cdn.test.", "b.cdn.test."),
+                good_record("b.cdn.test."),
+            ];
+            records.rotate_left(turn);
+            reply(asked, asked.queries[0].clone(), records)
+        });
+        assert_eq!(ask_evil(server.await).await.unwrap(), [ip(1)], "{turn}");
+    }
+}
+
 #[tokio::test]
 async fn garbage_is_an_error_and_no_panic() {
     for garbage in [
@@ -291,6 +317,12 @@ async fn lies_about_the_question_are_not_believed() {
         )
     });
     ask_evil(other_name.await).await.unwrap_err();
+    let beside = evil(|asked| {
+        let records = vec![a_record("evil.test."), good_record("edge.test.")];
+        reply(asked, asked.queries[0].clone(), records)
+    })
+    .await;
+    assert_eq!(ask_evil(beside).await.unwrap(), [ip(1)]);
     let other_id = evil(|asked| {
         let mut reply = reply(
             asked,

@@ -8,10 +8,11 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
+use hickory_resolver::lookup::Lookup as Found;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
-use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::proto::op::{Query, ResponseCode};
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::runtime::{Handle, Id};
 
 use super::{Answer, Answering, Lookup};
@@ -205,9 +206,14 @@ async fn ask(resolver: &TokioResolver, host: &str, family: RecordType) -> Family
         .lookup(host, family)
         .await
         .map_err(|error| read(host, error))?;
+    let aliases = aliases(&found);
     let mut ttl = u32::MAX;
     let mut addrs = Vec::new();
     for record in found.answers() {
+        // What it says of another name is not the answer to what was asked.
+        if !aliases.iter().any(|name| name.eq_ignore_root(&record.name)) {
+            continue;
+        }
         // CNAMEs on the way count too: the answer lives no longer than its shortest link.
         ttl = ttl.min(record.ttl);
         addrs.extend(match &record.data {
@@ -220,6 +226,24 @@ async fn ask(resolver: &TokioResolver, host: &str, family: RecordType) -> Family
         return Err(Error::no_records(host));
     }
     Ok(Answer::new(addrs).with_ttl(Duration::from_secs(ttl.into())))
+}
+
+/// The name that was asked for, and those that its CNAMEs lead to, in whatever order they came.
+fn aliases(found: &Found) -> Vec<&Name> {
+    let mut names: Vec<_> = found.message().queries.iter().map(Query::name).collect();
+    let mut seen = 0;
+    while let Some(&name) = names.get(seen) {
+        seen += 1;
+        for record in found.answers() {
+            if let RData::CNAME(target) = &record.data
+                && record.name.eq_ignore_root(name)
+                && !names.contains(&&target.0)
+            {
+                names.push(&target.0);
+            }
+        }
+    }
+    names
 }
 
 /// One answer of two. A failure on one side is weighed against what the other side said: only
