@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use tokio::runtime::{Builder, Id};
 
-use super::{Brought, Cause, Flight, Generation, Joined, Known, Landing, Plan, Slot};
+use super::{Brought, Cause, Flight, Generation, Joined, Known, Landing, Origin, Plan, Slot};
 use crate::error::Error;
 use crate::order::Addrs;
 use crate::time;
@@ -123,6 +123,7 @@ impl Life {
         };
         let outcome = match ending {
             Ending::Answer(last) => Ok(Brought {
+                origin: Origin::Lookup,
                 addrs: Addrs::new([IpAddr::from([192, 0, 2, last])]),
                 life: 60 * S,
                 refresh_after: 50 * S,
@@ -130,9 +131,13 @@ impl Life {
             Ending::Failed => Err(Error::failed("a.test", "SERVFAIL")),
             Ending::NoSuchName => Err(Error::not_found("a.test")),
         };
-        let landing = Landing { asked_at, outcome };
+        let landing = Landing {
+            asked_at,
+            outcome,
+            fallback: None,
+        };
         let landed = self.slot.land(&flight, &landing, self.now);
-        self.answers.extend(landed);
+        self.answers.extend(landed.and_then(Result::ok));
     }
 
     fn pick(&mut self, which: &Index) -> Option<(Joined, Flight, Instant)> {

@@ -509,9 +509,12 @@ mod tests {
                 life,
                 refresh_after,
             });
-            let _ = self
-                .slot
-                .land(flight, &Landing { asked_at, outcome }, self.now);
+            let landing = Landing {
+                asked_at,
+                outcome,
+                fallback: None,
+            };
+            let _ = self.slot.land(flight, &landing, self.now);
         }
 
         fn answer(&mut self, last: &[u8]) {

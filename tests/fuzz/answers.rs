@@ -110,6 +110,9 @@ async fn serve_udp(socket: UdpSocket, mouth: Arc<Mutex<Mouth>>) {
     while let Ok((len, from)) = socket.recv_from(&mut room).await {
         let reply = {
             let mut mouth = mouth.lock().unwrap();
+            if mouth.evil.speaks < 4 {
+                continue;
+            }
             let reply = mouth.evil.udp.to(&room[..len]);
             mouth.said.push(reply.clone());
             reply

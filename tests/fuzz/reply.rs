@@ -6,6 +6,8 @@ use hickory_proto::rr::RecordType;
 /// What the server says, by each way that it is asked.
 #[derive(Clone, Debug, Default, TypeGenerator)]
 pub(crate) struct Evil {
+    /// Under 4: it says nothing over UDP. Seldom, because that takes the whole time of a lookup.
+    pub(crate) speaks: u8,
     pub(crate) udp: Reply,
     pub(crate) tcp: Option<Reply>,
     /// The length before a message over TCP, where it is a lie.

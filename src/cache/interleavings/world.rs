@@ -9,7 +9,7 @@ use shuttle::future::block_on;
 use shuttle::thread::{self, JoinHandle};
 use tokio::runtime::Id;
 
-use crate::cache::{Brought, Cause, Flight, Joined, Known, Landing, Plan, Slot, Store};
+use crate::cache::{Brought, Cause, Flight, Joined, Known, Landing, Origin, Plan, Slot, Store};
 use crate::error::Error;
 use crate::host::{self, Host, Parsed};
 use crate::order::Addrs;
@@ -60,7 +60,7 @@ impl World {
         };
         let begun = time::now();
         let world = Self {
-            store: Store::new(16, begun),
+            store: Store::new(16),
             host,
             runtimes,
             begun,
@@ -74,7 +74,7 @@ impl World {
     /// Changes the slot; others come in before, and between reading and swapping.
     fn edit<T>(&self, mut change: impl FnMut(&mut Slot) -> T) -> T {
         step();
-        self.store.edit(&self.host, self.begun, |slot| {
+        self.store.edit(&self.host, |slot| {
             let told = change(slot);
             step();
             told
@@ -83,7 +83,7 @@ impl World {
 
     fn read<T>(&self, look: impl FnOnce(&Slot) -> T) -> Option<T> {
         let look = |_: &Host, slot: &Slot| look(slot);
-        self.store.read(self.host.as_str(), self.begun, look)
+        self.store.read(self.host.as_str(), look)
     }
 
     /// Notes at once what was changed, and checks what must hold.
@@ -137,6 +137,7 @@ impl World {
         });
         let outcome = match end {
             End::Answer => Ok(Brought {
+                origin: Origin::Lookup,
                 addrs: Addrs::new([IpAddr::from([192, 0, 2, 1])]),
                 life: 60 * S,
                 refresh_after: 50 * S,
@@ -150,7 +151,11 @@ impl World {
                 return drop(land);
             }
         };
-        let landing = Landing { asked_at, outcome };
+        let landing = Landing {
+            asked_at,
+            outcome,
+            fallback: None,
+        };
         let landed = self.edit(|slot| slot.land(flight, &landing, self.begun));
         let denied = self.read(|slot| {
             let plan = slot.plan(self.begun, 60 * S, |_| true);
@@ -163,7 +168,7 @@ impl World {
             }
         });
         step();
-        land.send_replace(Some(landed));
+        land.send_replace(landed);
         step();
     }
 
