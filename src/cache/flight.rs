@@ -37,6 +37,13 @@ impl Flight {
         )
     }
 
+    /// A flight that is over already.
+    pub(crate) fn over(runtime: Id, outcome: Result<Arc<Known>, Error>) -> Self {
+        let (land, flight) = Self::new(runtime);
+        land.send_replace(Some(outcome));
+        flight
+    }
+
     /// The same flight, sent at this generation of its host.
     pub(crate) fn sent_at(&self, generation: Generation) -> Self {
         Self {

@@ -85,6 +85,21 @@ fn a_landing_after_an_invalidation_leaves_it_standing() {
     }
 }
 
+/// Those who come while it is in the air join it, and those who were told to ask before it landed
+/// find what it brought.
+#[test]
+fn three_who_ask_are_one_lookup_whenever_they_come() {
+    let runtimes = runtimes();
+    for end in [End::Answer, End::Failure, End::NoSuchName] {
+        let play = move || {
+            let world = World::new(runtimes, &[end]);
+            join([0; 3].map(|runtime| asker(&world, runtime)), &world);
+            assert_eq!(world.sent(), 1);
+        };
+        shuttle::check_random(play, 1_000);
+    }
+}
+
 /// Three on one runtime, one on another; the first lookup or two are lost.
 #[test]
 fn when_lookups_are_lost_every_waiter_is_told_by_the_next() {

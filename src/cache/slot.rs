@@ -173,10 +173,17 @@ impl Slot {
         is_news
     }
 
-    /// Joins the lookup in the air, or makes `flight` it.
+    /// Joins the lookup in the air, or makes `flight` it. One that has landed since the caller was
+    /// told to ask is as good.
     pub(crate) fn board(&mut self, flight: &Flight, cause: Cause, now: Instant) -> Option<Flight> {
         if let Some(current) = self.boardable(flight.runtime) {
             return Some(current.clone());
+        }
+        if cause != Cause::Ageing
+            && let Some(outcome) = self.settled(now)
+        {
+            let over = Flight::over(flight.runtime, outcome);
+            return Some(over.sent_at(self.generation));
         }
         if cause == Cause::ConnectFailed {
             self.recheck.start(now);
@@ -329,6 +336,17 @@ impl Slot {
         })
     }
 
+    /// Returns what makes a lookup needless: a good answer, or a failure just now.
+    fn settled(&self, now: Instant) -> Option<Result<Arc<Known>, Error>> {
+        let good = self.good(now).cloned().map(Ok);
+        good.or_else(|| self.failure_in_force(now).map(|it| Err(it.error.clone())))
+    }
+
+    fn failure_in_force(&self, now: Instant) -> Option<&Failure> {
+        let failure = self.failure.as_deref();
+        failure.filter(|failure| now < failure.until)
+    }
+
     /// Decides what a caller gets. `health_left` tells whether an address is left that nothing is
     /// held against.
     pub(crate) fn plan(
@@ -340,10 +358,7 @@ impl Slot {
         if self.good(now).is_some() {
             return Plan::Serve;
         }
-        let failure = self
-            .failure
-            .as_deref()
-            .filter(|failure| now < failure.until);
+        let failure = self.failure_in_force(now);
         let Some(known) = self.servable(now, serve_stale) else {
             return failure.map_or(Plan::Ask(self.cause_without_answer()), |failure| {
                 Plan::Fail(failure.error.clone())
@@ -590,7 +605,7 @@ mod tests {
         let mut world = World::new();
         world.answer(&[1]);
         let asked_at = world.now;
-        let (_land, early) = world.send(Cause::Expired);
+        let (_land, early) = world.send(Cause::Ageing);
         world.slot.invalidate_by_hand();
         world.land(&early, asked_at, Ok(addrs(&[1])));
         assert!(matches!(world.plan(true), Plan::Ask(Cause::Invalidated)));
@@ -645,7 +660,7 @@ mod tests {
         for error in [Error::not_found("a"), Error::failed("a", "SERVFAIL")] {
             let mut world = World::new();
             world.answer(&[1]);
-            let (_land, early) = world.send(Cause::Expired);
+            let (_land, early) = world.send(Cause::Ageing);
             world.slot.invalidate_by_hand();
             world.land(&early, world.now, Err(error));
             assert!(matches!(world.plan(true), Plan::Ask(Cause::Invalidated)));

@@ -149,6 +149,8 @@ const ONE_TRY: Duration = Duration::from_secs(2);
 const MAX_ACTIVE: usize = 1024;
 /// Runtimes whose resolver is kept; those unused longest leave.
 const MAX_RUNTIMES: usize = 16;
+/// Most names of a chain of CNAMEs that are followed.
+const MAX_ALIASES: usize = 16;
 /// How long an answer for A waits for AAAA. Longer than the 50 ms of RFC 8305, section 3, after
 /// which a dial may start: what comes too late here is missing until the answer is asked again.
 const PATIENCE_FOR_V6: Duration = Duration::from_millis(500);
@@ -228,11 +230,12 @@ async fn ask(resolver: &TokioResolver, host: &str, family: RecordType) -> Family
     Ok(Answer::new(addrs).with_ttl(Duration::from_secs(ttl.into())))
 }
 
-/// The name that was asked for, and those that its CNAMEs lead to, in whatever order they came.
+/// The name that was asked for, and those that its CNAMEs lead to, in whatever order they came. A
+/// chain has a handful; a longer one is not followed to its end.
 fn aliases(found: &Found) -> Vec<&Name> {
     let mut names: Vec<_> = found.message().queries.iter().map(Query::name).collect();
     let mut seen = 0;
-    while let Some(&name) = names.get(seen) {
+    while let Some(&name) = names.get(seen).filter(|_| seen < MAX_ALIASES) {
         seen += 1;
         for record in found.answers() {
             if let RData::CNAME(target) = &record.data
