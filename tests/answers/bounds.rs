@@ -22,6 +22,29 @@ async fn capacity_holds_whatever_names_are_asked() {
     assert!(asked <= 2 + 1_000 / 48, "asked {asked} times");
 }
 
+/// A hundred thousand names that an attacker chose, each once, all in one moment: memory stays, the
+/// host that is asked for now and then is not asked for again, and what is known to be bad stays.
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_names_pushes_out_nothing_worth_keeping() {
+    let script = Script::answer(&[1, 2], 60);
+    let builder = Resolver::builder().lookup(script.clone());
+    let resolver = builder.capacity(1_000).build().unwrap();
+    for name in ["hot.test", "bad.test"] {
+        sorted(&resolver, name).await;
+    }
+    resolver.report("bad.test", ip(1), Outcome::Refused);
+    for n in 0..100_000 {
+        sorted(&resolver, &format!("h{n}.attacker.test")).await;
+        if n % 500 == 0 {
+            sorted(&resolver, "hot.test").await;
+        }
+    }
+    assert!(resolver.snapshot().hosts.len() <= 1_000);
+    assert_eq!((script.asked("hot.test"), script.asked("bad.test")), (1, 1));
+    let resolved = resolver.resolve("bad.test").await.unwrap();
+    assert_eq!(resolved.addrs(), [ip(2), ip(1)]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_addresses_are_cut_to_64_and_a_connector_gets_four_of_a_family() {
     let many = (0..5_000_u16).flat_map(|n| {
