@@ -28,6 +28,8 @@
 //! - [`Builder::filter`] refuses addresses, such as private ones: see [`filter`].
 //! - [`Resolver::report`], [`Resolver::invalidate`] and [`Resolver::resolve`] are for callers that
 //!   dial for themselves.
+//! - [`Resolver::pins`] and [`Resolver::fallbacks`] hold addresses that the program itself knows,
+//!   and a [`mod@filter`] keeps out those that must not be dialled.
 //! - [`Resolver::snapshot`] and [`Event`] tell what it knows and does.
 //!
 //! # With hyper
