@@ -154,8 +154,11 @@ fn imports_of(src: &Path, room: &str) -> BTreeSet<String> {
     let for_tests: Vec<_> = parsed
         .iter()
         .flat_map(|(file, syntax)| {
-            let folder = file.parent().unwrap();
-            modules_for_tests(syntax).map(|name| folder.join(name))
+            let folder = match file.ends_with("mod.rs") {
+                true => file.parent().unwrap().to_owned(),
+                false => file.with_extension(""),
+            };
+            modules_for_tests(syntax).map(move |name| folder.join(name))
         })
         .collect();
     let mut found = Imports::default();

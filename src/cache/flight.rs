@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Id;
 use tokio::sync::watch;
 
-use super::slot::{Generation, Known, Origin};
+use super::known::{Generation, Known, Origin};
 use crate::error::Error;
 use crate::order::Addrs;
 

@@ -10,12 +10,14 @@
 mod flight;
 #[cfg(test)]
 mod interleavings;
+mod known;
 #[cfg(test)]
 mod laws;
 mod slot;
 mod store;
 
 pub(crate) use self::flight::{Brought, Fallback, Flight, Joined, Landing};
+pub(crate) use self::known::{Generation, Known, Origin};
 pub use self::slot::Cause;
-pub(crate) use self::slot::{Generation, Known, Origin, Plan, Slot};
+pub(crate) use self::slot::{Plan, Slot};
 pub(crate) use self::store::Store;

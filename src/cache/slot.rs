@@ -1,15 +1,14 @@
 //! What is known of one host, and every legal change to it. Pure: told the time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Id;
 
-use super::flight::{Brought, Fallback, Flight, Landing};
+use super::flight::{Fallback, Flight, Landing};
+use super::known::{Generation, Known, Origin};
 use crate::backoff::Backoff;
 use crate::error::Error;
-use crate::order::Addrs;
 use crate::recheck::Recheck;
 use crate::ttl;
 
@@ -19,90 +18,6 @@ const FAILED_LOOKUP: Backoff = Backoff {
     least: Duration::from_secs(1),
     most: Duration::from_secs(30),
 };
-
-/// Counts the invalidations of one host.
-///
-/// An answer carries the generation at which its lookup was *sent*: an answer older than its
-/// host is suspect, and a lookup sent before an invalidation cannot clear the mark.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Generation(u64);
-
-impl Generation {
-    /// Of an answer that no lookup brought: there is none to be marked.
-    const NONE: Self = Self(u64::MAX);
-
-    fn bump(&mut self) {
-        self.0 = self.0.saturating_add(1);
-    }
-}
-
-/// Where an answer came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    Lookup,
-    /// This edition of the table of fallbacks.
-    Fallback(u32),
-    /// The table of pins.
-    Pin,
-}
-
-/// An answer.
-#[derive(Debug)]
-pub(crate) struct Known {
-    pub(crate) addrs: Addrs,
-    pub(crate) origin: Origin,
-    pub(crate) generation: Generation,
-    pub(crate) asked_at: Instant,
-    pub(crate) refresh_at: Instant,
-    pub(crate) expires_at: Instant,
-    used: AtomicBool,
-    turn: AtomicU32,
-}
-
-impl Known {
-    fn new(brought: &Brought, generation: Generation, asked_at: Instant) -> Self {
-        Self {
-            addrs: brought.addrs.clone(),
-            origin: brought.origin,
-            generation,
-            asked_at,
-            refresh_at: asked_at + brought.refresh_after,
-            expires_at: asked_at + brought.life,
-            used: AtomicBool::new(false),
-            turn: AtomicU32::new(0),
-        }
-    }
-
-    /// An answer that is never kept. `turn` tells how many came before it.
-    pub(crate) fn pinned(addrs: Addrs, turn: u32, now: Instant) -> Self {
-        Self {
-            addrs,
-            origin: Origin::Pin,
-            generation: Generation::NONE,
-            asked_at: now,
-            refresh_at: now,
-            expires_at: now,
-            used: AtomicBool::new(true),
-            turn: AtomicU32::new(turn),
-        }
-    }
-
-    /// Whether it is what another edition of the fallbacks said.
-    pub(crate) fn is_outdated(&self, edition: impl FnOnce() -> u32) -> bool {
-        matches!(self.origin, Origin::Fallback(of) if of != edition())
-    }
-
-    /// Returns true for the first one who uses this answer, and never again.
-    pub(crate) fn is_first_use(&self) -> bool {
-        // Read before written: a write at each use would be shared by all threads.
-        !self.used.load(Ordering::Relaxed) && !self.used.swap(true, Ordering::Relaxed)
-    }
-
-    /// Returns how often it was called before.
-    pub(crate) fn turn(&self) -> usize {
-        self.turn.fetch_add(1, Ordering::Relaxed) as usize
-    }
-}
 
 /// Why a host is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -289,13 +204,7 @@ impl Slot {
         let Some(old) = self.known.take_if(|known| known.origin != Origin::Lookup) else {
             return;
         };
-        self.known = fallback.map(|fallback| {
-            Arc::new(Known {
-                refresh_at: old.refresh_at,
-                expires_at: old.expires_at,
-                ..Known::new(&fallback.brought, old.generation, old.asked_at)
-            })
-        });
+        self.known = fallback.map(|fallback| Arc::new(old.refitted(&fallback.brought)));
     }
 
     fn fail(&mut self, error: Error, generation: Generation, asked_at: Instant, now: Instant) {
@@ -316,7 +225,7 @@ impl Slot {
         } else {
             // The next one who uses it has it looked up ahead once more.
             if let Some(known) = &self.known {
-                known.used.store(false, Ordering::Relaxed);
+                known.forget_use();
             }
             now + FAILED_LOOKUP.delay(in_a_row)
         };
@@ -448,8 +357,7 @@ impl Slot {
 
     /// Whether somebody asked for the answer after it had come.
     pub(crate) fn was_asked_again(&self) -> bool {
-        let used = |known: &Arc<Known>| known.used.load(Ordering::Relaxed);
-        self.known.as_ref().is_some_and(used)
+        self.known.as_ref().is_some_and(|known| known.was_used())
     }
 
     /// The lookups in the air, and any that is forgotten here.
@@ -476,233 +384,4 @@ impl Slot {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::time;
-    use std::net::IpAddr;
-
-    const S: Duration = Duration::from_secs(1);
-    const DAY: Duration = Duration::from_secs(86_400);
-
-    fn addrs(last: &[u8]) -> Addrs {
-        Addrs::new(last.iter().map(|&n| IpAddr::from([192, 0, 2, n])))
-    }
-
-    /// A slot and the runtime that asks.
-    struct World {
-        slot: Slot,
-        now: Instant,
-        _runtime: tokio::runtime::Runtime,
-        id: Id,
-    }
-
-    impl World {
-        fn new() -> Self {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .build()
-                .unwrap();
-            let id = runtime.handle().id();
-            Self {
-                slot: Slot::default(),
-                now: time::now(),
-                _runtime: runtime,
-                id,
-            }
-        }
-
-        fn send(&mut self, cause: Cause) -> (Joined, Flight) {
-            let (land, flight) = Flight::new(self.id);
-            assert!(self.slot.board(&flight, cause, self.now).is_none());
-            (land, flight)
-        }
-
-        fn land(&mut self, flight: &Flight, asked_at: Instant, outcome: Result<Addrs, Error>) {
-            let (life, refresh_after) = (60 * S, 50 * S);
-            let outcome = outcome.map(|addrs| Brought {
-                origin: Origin::Lookup,
-                addrs,
-                life,
-                refresh_after,
-            });
-            let landing = Landing {
-                asked_at,
-                outcome,
-                fallback: None,
-            };
-            let _ = self.slot.land(flight, &landing, self.now);
-        }
-
-        fn answer(&mut self, last: &[u8]) {
-            let (_land, flight) = self.send(Cause::Unknown);
-            self.land(&flight, self.now, Ok(addrs(last)));
-        }
-
-        fn plan(&self, health_left: bool) -> Plan {
-            self.slot.plan(self.now, DAY, |_| health_left)
-        }
-
-        fn seen(&self) -> Generation {
-            self.slot.known().unwrap().generation
-        }
-    }
-
-    use super::super::flight::Joined;
-
-    #[test]
-    fn an_answer_is_served_until_it_expires() {
-        let mut world = World::new();
-        assert!(matches!(world.plan(true), Plan::Ask(Cause::Unknown)));
-        world.answer(&[1, 2]);
-        assert!(matches!(world.plan(true), Plan::Serve));
-        world.now += 59 * S;
-        assert!(matches!(world.plan(true), Plan::Serve));
-        world.now += S;
-        assert!(matches!(world.plan(true), Plan::Ask(Cause::Expired)));
-    }
-
-    /// With healthy addresses left nobody waits; with none left the caller does.
-    #[test]
-    fn a_failed_connect_asks_again_behind_or_in_front_of_the_caller() {
-        let mut world = World::new();
-        world.answer(&[1, 2]);
-        let seen = world.seen();
-        assert!(world.slot.invalidate(seen));
-        assert!(matches!(
-            world.plan(true),
-            Plan::ServeAndAsk(Cause::ConnectFailed)
-        ));
-        assert!(matches!(world.plan(false), Plan::Ask(Cause::ConnectFailed)));
-        let (_land, _flight) = world.send(Cause::ConnectFailed);
-        assert!(
-            matches!(world.plan(true), Plan::Serve),
-            "one lookup is enough"
-        );
-        assert!(
-            matches!(world.plan(false), Plan::Ask(Cause::ConnectFailed)),
-            "join it"
-        );
-    }
-
-    /// A thousand tasks that fail on one answer mark it once.
-    #[test]
-    fn only_the_first_report_on_an_answer_counts() {
-        let mut world = World::new();
-        world.answer(&[1]);
-        let seen = world.seen();
-        assert!(world.slot.invalidate(seen));
-        assert!(!(0..999).any(|_| world.slot.invalidate(seen)));
-        let (_land, flight) = world.send(Cause::ConnectFailed);
-        world.land(&flight, world.now, Ok(addrs(&[2])));
-        assert!(
-            !world.slot.invalidate(seen),
-            "a late report must not end the newer answer"
-        );
-        assert!(matches!(world.plan(true), Plan::Serve));
-    }
-
-    #[test]
-    fn a_lookup_sent_before_the_invalidation_does_not_clear_the_mark() {
-        let mut world = World::new();
-        world.answer(&[1]);
-        let asked_at = world.now;
-        let (_land, early) = world.send(Cause::Ageing);
-        world.slot.invalidate_by_hand();
-        world.land(&early, asked_at, Ok(addrs(&[1])));
-        assert!(matches!(world.plan(true), Plan::Ask(Cause::Invalidated)));
-        let (_land, late) = world.send(Cause::Invalidated);
-        world.land(&late, asked_at, Ok(addrs(&[2])));
-        assert!(matches!(world.plan(true), Plan::Serve));
-    }
-
-    /// A failed lookup leaves the answer, NXDOMAIN and NODATA end it.
-    #[test]
-    fn only_a_negative_answer_ends_an_answer() {
-        let mut world = World::new();
-        world.answer(&[1]);
-        world.now += 61 * S;
-        let (_land, flight) = world.send(Cause::Expired);
-        world.land(&flight, world.now, Err(Error::failed("a", "SERVFAIL")));
-        assert!(
-            matches!(world.plan(true), Plan::Serve),
-            "stale, and not asked again at once"
-        );
-        world.now += S;
-        assert!(matches!(world.plan(true), Plan::Ask(Cause::Expired)));
-        let (_land, flight) = world.send(Cause::Expired);
-        world.land(&flight, world.now, Err(Error::not_found("a")));
-        assert!(matches!(world.plan(true), Plan::Fail(_)));
-        world.now += 5 * S;
-        assert!(matches!(world.plan(true), Plan::Ask(Cause::Unknown)));
-    }
-
-    #[test]
-    fn an_older_lookup_does_not_replace_a_newer_answer() {
-        let mut world = World::new();
-        let (_land, slow) = world.send(Cause::Unknown);
-        let asked_first = world.now;
-        world.now += S;
-        world.slot.invalidate_by_hand();
-        let (_land2, fast) = world.send(Cause::Invalidated);
-        world.land(&fast, world.now, Ok(addrs(&[2])));
-        world.land(&slow, asked_first, Ok(addrs(&[1])));
-        assert_eq!(world.slot.known().unwrap().addrs, addrs(&[2]));
-        world.land(&slow, asked_first, Err(Error::not_found("a")));
-        assert_eq!(
-            world.slot.known().unwrap().addrs,
-            addrs(&[2]),
-            "nor does its failure"
-        );
-    }
-
-    /// It says nothing of the time after: the next caller asks.
-    #[test]
-    fn a_lookup_sent_before_the_invalidation_fails_for_nobody_after_it() {
-        for error in [Error::not_found("a"), Error::failed("a", "SERVFAIL")] {
-            let mut world = World::new();
-            world.answer(&[1]);
-            let (_land, early) = world.send(Cause::Ageing);
-            world.slot.invalidate_by_hand();
-            world.land(&early, world.now, Err(error));
-            assert!(matches!(world.plan(true), Plan::Ask(Cause::Invalidated)));
-            assert_eq!(world.slot.known().unwrap().addrs, addrs(&[1]));
-        }
-    }
-
-    /// That there is no such name is an answer too, and the newer one.
-    #[test]
-    fn an_older_lookups_addresses_do_not_undo_a_newer_denial() {
-        let mut world = World::new();
-        let (_land, slow) = world.send(Cause::Unknown);
-        let (asked_first, other) = (world.now, World::new());
-        world.now += S;
-        let (_land2, fast) = Flight::new(other.id);
-        assert!(world.slot.board(&fast, Cause::Unknown, world.now).is_none());
-        world.land(&fast, world.now, Err(Error::not_found("a")));
-        world.land(&slow, asked_first, Ok(addrs(&[1])));
-        assert!(matches!(world.plan(true), Plan::Fail(_)));
-    }
-
-    /// One runtime never waits for another's lookup.
-    #[test]
-    fn a_lookup_is_joined_only_from_its_own_runtime() {
-        let mut world = World::new();
-        let (_land, flight) = world.send(Cause::Unknown);
-        assert!(
-            world
-                .slot
-                .boardable(world.id)
-                .is_some_and(|other| other.is(&flight))
-        );
-        let other = World::new();
-        assert!(world.slot.boardable(other.id).is_none());
-    }
-
-    #[test]
-    fn a_lookup_that_was_lost_is_not_joined() {
-        let mut world = World::new();
-        let (land, _flight) = world.send(Cause::Unknown);
-        drop(land);
-        assert!(world.slot.boardable(world.id).is_none());
-        assert!(!world.slot.is_in_use());
-    }
-}
+mod tests;

@@ -5,13 +5,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Resolver, route};
+use super::config::{SourceAddress, Sources};
+use super::{Resolver, Shared, route};
 use crate::error::InvalidConfig;
 use crate::filter::Filter;
 use crate::lookup::{Lookup, System, Table};
 use crate::observe::Observe;
 use crate::order::{Family, Order};
-use crate::ttl::TtlBounds;
 
 /// Builds a [`Resolver`].
 ///
@@ -29,49 +29,23 @@ use crate::ttl::TtlBounds;
 #[derive(Clone)]
 #[must_use]
 pub struct Builder {
-    lookup: Option<Arc<dyn Lookup>>,
-    pins: Table,
-    fallbacks: Table,
-    observe: Option<Arc<dyn Observe>>,
-    filter: Option<Arc<Filter>>,
-    min_ttl: Duration,
-    max_ttl: Duration,
-    serve_stale: Duration,
-    stale_after: Duration,
-    lookup_timeout: Duration,
-    stalled_after: Duration,
-    attempt_timeout: Option<Duration>,
-    capacity: usize,
-    lanes: bool,
-    order: Order,
-    prefer: Option<Family>,
-    source_address: Arc<SourceAddress>,
-}
-
-/// Tells from which address one would be dialled.
-pub(crate) type SourceAddress = dyn Fn(IpAddr) -> Option<IpAddr> + Send + Sync;
-
-/// Where addresses come from.
-pub(super) struct Sources {
-    pub(super) lookup: Arc<dyn Lookup>,
+    pub(super) lookup: Option<Arc<dyn Lookup>>,
     pub(super) pins: Table,
     pub(super) fallbacks: Table,
+    pub(super) observe: Option<Arc<dyn Observe>>,
     pub(super) filter: Option<Arc<Filter>>,
-}
-
-/// What `build` has proved.
-pub(crate) struct Config {
-    pub(crate) ttl: TtlBounds,
-    pub(crate) serve_stale: Duration,
-    pub(crate) stale_after: Duration,
-    pub(crate) lookup_timeout: Duration,
-    pub(crate) stalled_after: Duration,
-    pub(crate) attempt_timeout: Option<Duration>,
-    pub(crate) capacity: usize,
-    pub(crate) lanes: bool,
-    pub(crate) order: Order,
-    pub(crate) prefer: Option<Family>,
-    pub(crate) source_address: Arc<SourceAddress>,
+    pub(super) min_ttl: Duration,
+    pub(super) max_ttl: Duration,
+    pub(super) serve_stale: Duration,
+    pub(super) stale_after: Duration,
+    pub(super) lookup_timeout: Duration,
+    pub(super) stalled_after: Duration,
+    pub(super) attempt_timeout: Option<Duration>,
+    pub(super) capacity: usize,
+    pub(super) lanes: bool,
+    pub(super) order: Order,
+    pub(super) prefer: Option<Family>,
+    pub(super) source_address: Arc<SourceAddress>,
 }
 
 impl Builder {
@@ -373,77 +347,9 @@ impl Builder {
             fallbacks: self.fallbacks,
             filter: self.filter,
         };
-        Ok(Resolver::assemble(config, sources, self.observe))
-    }
-
-    fn check(&self) -> Result<Config, InvalidConfig> {
-        let invalid = |setter, problem| Err(InvalidConfig::new(setter, problem));
-        let Self {
-            lookup: _,
-            pins: _,
-            fallbacks: _,
-            observe: _,
-            filter: _,
-            min_ttl,
-            max_ttl,
-            serve_stale,
-            stale_after,
-            lookup_timeout,
-            stalled_after,
-            attempt_timeout,
-            capacity,
-            lanes,
-            order,
-            prefer,
-            ref source_address,
-        } = *self;
-        match () {
-            () if max_ttl.is_zero() => invalid("max_ttl", "an answer must be kept for some time"),
-            () if max_ttl > LONGEST => invalid("max_ttl", "it must not exceed 7 days (RFC 8767)"),
-            () if min_ttl > max_ttl && min_ttl == Self::new().min_ttl => {
-                invalid("max_ttl", "it must not be under min_ttl (1 s unless set)")
-            }
-            () if min_ttl > max_ttl => invalid("min_ttl", "it must not exceed max_ttl"),
-            () if serve_stale > LONGEST => invalid("serve_stale", "it must not exceed 7 days"),
-            () if lookup_timeout.is_zero() => invalid("lookup_timeout", "it must not be zero"),
-            () if lookup_timeout > LONGEST => {
-                invalid("lookup_timeout", "it must not exceed 7 days")
-            }
-            () if stale_after > LONGEST => invalid("stale_after", "it must not exceed 7 days"),
-            () if stalled_after.is_zero() => invalid("stalled_after", "it must not be zero"),
-            () if stalled_after > LONGEST => invalid("stalled_after", "it must not exceed 7 days"),
-            () if attempt_timeout.is_some_and(|t| t.is_zero() || t > LONGEST) => invalid(
-                "attempt_timeout",
-                "it must be over zero and at most 7 days, or None",
-            ),
-            () if attempt_timeout.is_some_and(|timeout| timeout < stalled_after) => invalid(
-                "attempt_timeout",
-                "it must not be under stalled_after (1 s unless set)",
-            ),
-            () if capacity == 0 => invalid("capacity", "at least one host must be kept"),
-            () => Ok(Config {
-                ttl: TtlBounds {
-                    min: min_ttl,
-                    max: max_ttl,
-                },
-                serve_stale,
-                stale_after,
-                lookup_timeout,
-                stalled_after,
-                attempt_timeout,
-                capacity,
-                lanes,
-                order,
-                prefer,
-                source_address: Arc::clone(source_address),
-            }),
-        }
+        Ok(Resolver::of(Shared::new(config, sources, self.observe)))
     }
 }
-
-/// No setting of time is longer: RFC 8767, section 4, caps a TTL there, and sums of them stay far
-/// from the end of the clock.
-const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 fn default_lookup() -> Arc<dyn Lookup> {
     #[cfg(feature = "hickory")]

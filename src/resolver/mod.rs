@@ -5,41 +5,37 @@
 //! ```
 
 mod builder;
+mod config;
 mod future;
 mod lanes;
 mod lookups;
 mod refresh;
 mod report;
 mod resolve;
+mod resolved;
 mod route;
+mod shared;
 mod sift;
 mod tables;
 mod view;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock};
 
 pub use self::builder::Builder;
-use self::builder::{Config, Sources};
 pub use self::future::{Addrs, ResponseFuture};
-use self::lookups::Lookups;
 pub(crate) use self::report::Ending;
 #[cfg(feature = "reqwest")]
 pub(crate) use self::report::Hope;
-#[cfg(feature = "reqwest")]
-use crate::attempt::Recent;
-use crate::cache::{Cause, Slot, Store};
-use crate::filter::Filter;
-use crate::health::Book;
+pub use self::resolved::Resolved;
+pub(crate) use self::shared::Shared;
+use crate::cache::Cause;
 use crate::host::{self, Parsed};
 use crate::lookup::{Lookup, Table};
-use crate::observe::{Counters, Event, Observe, Observers, Snapshot, Source};
+use crate::observe::{Event, Snapshot};
 use crate::order::Dealt;
-use crate::recheck::Quota;
-use crate::{Error, Outcome, time};
+use crate::{Error, Outcome};
 
 /// A DNS resolver that caches, shuffles, and learns from connects which addresses are dead.
 ///
@@ -72,30 +68,6 @@ use crate::{Error, Outcome, time};
 #[derive(Clone)]
 pub struct Resolver {
     shared: Arc<Shared>,
-}
-
-pub(crate) struct Shared {
-    /// Tells the slips of several resolvers apart.
-    id: u64,
-    config: Config,
-    lookups: Lookups,
-    pins: Table,
-    fallbacks: Table,
-    /// Answers from pins, to begin each with another address.
-    turns: AtomicU32,
-    filter: Option<Arc<Filter>>,
-    store: Store,
-    book: Book,
-    quota: Mutex<Quota>,
-    /// Tasks that sleep until a host in use is looked up ahead.
-    sleepers: Arc<AtomicUsize>,
-    observers: Observers,
-    /// Whether a connector layer was made: only then can a slip be lost.
-    layered: AtomicBool,
-    unslipped: AtomicU64,
-    warned: AtomicBool,
-    #[cfg(feature = "reqwest")]
-    recent: Recent,
 }
 
 impl Resolver {
@@ -131,34 +103,7 @@ impl Resolver {
         Builder::new()
     }
 
-    fn assemble(config: Config, sources: Sources, user: Option<Arc<dyn Observe>>) -> Self {
-        static MADE: AtomicU64 = AtomicU64::new(0);
-        let now = time::now();
-        let shared = Shared {
-            id: MADE.fetch_add(1, Ordering::Relaxed),
-            store: Store::new(config.capacity),
-            book: Book::new(config.capacity, now),
-            config: Config {
-                lanes: config.lanes && lanes::are_dialled(),
-                ..config
-            },
-            lookups: Lookups::new(sources.lookup),
-            pins: sources.pins,
-            fallbacks: sources.fallbacks,
-            turns: AtomicU32::new(0),
-            filter: sources.filter,
-            quota: Mutex::default(),
-            sleepers: Arc::default(),
-            observers: Observers {
-                counters: Counters::default(),
-                user,
-            },
-            layered: AtomicBool::new(false),
-            unslipped: AtomicU64::new(0),
-            warned: AtomicBool::new(false),
-            #[cfg(feature = "reqwest")]
-            recent: Recent::default(),
-        };
+    fn of(shared: Shared) -> Self {
         Self {
             shared: Arc::new(shared),
         }
@@ -236,8 +181,7 @@ impl Resolver {
     /// from now on, or after [`use_configured`](Self::use_configured) if the system is asked now.
     /// What is good stays.
     pub fn set_lookup(&self, lookup: impl Lookup) {
-        self.shared.lookups.configure(Arc::new(lookup));
-        self.shared.let_go();
+        self.shared.set_lookup(Arc::new(lookup));
     }
 
     /// Tells the resolver what a dial of yours came to.
@@ -315,89 +259,6 @@ impl fmt::Debug for Resolver {
         f.debug_struct("Resolver")
             .field("hosts", &self.shared.store.len())
             .finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    pub(crate) fn id(&self) -> u64 {
-        self.id
-    }
-
-    pub(crate) fn config(&self) -> &Config {
-        &self.config
-    }
-
-    fn tell(&self, event: &Event<'_>) {
-        self.observers.tell(event);
-    }
-
-    fn use_system(&self, on: bool) {
-        if self.lookups.use_system(on) {
-            self.let_go();
-        }
-    }
-
-    /// Another lookup is asked from now on.
-    fn let_go(&self) {
-        let mut busy = Vec::new();
-        self.store.for_each(|host, slot| {
-            if slot.is_busy() {
-                busy.push(host.clone());
-            }
-        });
-        for host in busy {
-            self.store.edit_present(host.as_str(), Slot::let_go);
-        }
-    }
-
-    fn turn(&self) -> u32 {
-        self.turns.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Takes one lookup after a failure from the quota of all hosts.
-    fn take_from_quota(&self) -> bool {
-        self.quota
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take(time::now())
-    }
-
-    /// Notes that a connector layer was made: from now on slips can be lost.
-    pub(crate) fn expect_slips(&self) {
-        self.layered.store(true, Ordering::Relaxed);
-    }
-
-    /// How often a connector has asked outside of any slip; see [`Event::SlipLost`].
-    pub(crate) fn unslipped(&self) -> u64 {
-        self.unslipped.load(Ordering::Relaxed)
-    }
-}
-
-/// The addresses of a host, and where they came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolved {
-    addrs: Vec<IpAddr>,
-    source: Source,
-    age: Duration,
-}
-
-impl Resolved {
-    /// Returns the addresses, in the order in which to dial them. Never empty.
-    #[must_use]
-    pub fn addrs(&self) -> &[IpAddr] {
-        &self.addrs
-    }
-
-    /// Returns where they came from.
-    #[must_use]
-    pub fn source(&self) -> Source {
-        self.source
-    }
-
-    /// Returns how long ago they had been asked for; zero where nothing was asked.
-    #[must_use]
-    pub fn age(&self) -> Duration {
-        self.age
     }
 }
 

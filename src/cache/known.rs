@@ -1,0 +1,110 @@
+//! An answer, and which of its host's it is.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Instant;
+
+use super::flight::Brought;
+use crate::order::Addrs;
+
+/// Counts the invalidations of one host.
+///
+/// An answer carries the generation at which its lookup was *sent*: an answer older than its
+/// host is suspect, and a lookup sent before an invalidation cannot clear the mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Generation(u64);
+
+impl Generation {
+    /// Of an answer that no lookup brought: there is none to be marked.
+    const NONE: Self = Self(u64::MAX);
+
+    pub(super) fn bump(&mut self) {
+        self.0 = self.0.saturating_add(1);
+    }
+}
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Lookup,
+    /// This edition of the table of fallbacks.
+    Fallback(u32),
+    /// The table of pins.
+    Pin,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) addrs: Addrs,
+    pub(crate) origin: Origin,
+    pub(crate) generation: Generation,
+    pub(crate) asked_at: Instant,
+    pub(crate) refresh_at: Instant,
+    pub(crate) expires_at: Instant,
+    used: AtomicBool,
+    turn: AtomicU32,
+}
+
+impl Known {
+    pub(super) fn new(brought: &Brought, generation: Generation, asked_at: Instant) -> Self {
+        Self {
+            addrs: brought.addrs.clone(),
+            origin: brought.origin,
+            generation,
+            asked_at,
+            refresh_at: asked_at + brought.refresh_after,
+            expires_at: asked_at + brought.life,
+            used: AtomicBool::new(false),
+            turn: AtomicU32::new(0),
+        }
+    }
+
+    /// The same answer with other addresses: its times stay.
+    pub(super) fn refitted(&self, brought: &Brought) -> Self {
+        Self {
+            refresh_at: self.refresh_at,
+            expires_at: self.expires_at,
+            ..Self::new(brought, self.generation, self.asked_at)
+        }
+    }
+
+    /// An answer that is never kept. `turn` tells how many came before it.
+    pub(crate) fn pinned(addrs: Addrs, turn: u32, now: Instant) -> Self {
+        Self {
+            addrs,
+            origin: Origin::Pin,
+            generation: Generation::NONE,
+            asked_at: now,
+            refresh_at: now,
+            expires_at: now,
+            used: AtomicBool::new(true),
+            turn: AtomicU32::new(turn),
+        }
+    }
+
+    /// Whether it is what another edition of the fallbacks said.
+    pub(crate) fn is_outdated(&self, edition: impl FnOnce() -> u32) -> bool {
+        matches!(self.origin, Origin::Fallback(of) if of != edition())
+    }
+
+    /// Returns true for the first one who uses this answer, and never again.
+    pub(crate) fn is_first_use(&self) -> bool {
+        // Read before written: a write at each use would be shared by all threads.
+        !self.used.load(Ordering::Relaxed) && !self.used.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether somebody asked for it after it had come.
+    pub(super) fn was_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// The next use is the first again: a lookup ahead has failed, and is to be repeated.
+    pub(super) fn forget_use(&self) {
+        self.used.store(false, Ordering::Relaxed);
+    }
+
+    /// Returns how often it was called before.
+    pub(crate) fn turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed) as usize
+    }
+}

@@ -1,0 +1,131 @@
+//! What all clones of a resolver share.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::config::{Config, Sources};
+use super::lanes;
+use super::lookups::Lookups;
+#[cfg(feature = "reqwest")]
+use crate::attempt::Recent;
+use crate::cache::{Slot, Store};
+use crate::filter::Filter;
+use crate::health::Book;
+use crate::lookup::{Lookup, Table};
+use crate::observe::{Counters, Event, Observe, Observers};
+use crate::recheck::Quota;
+use crate::time;
+
+pub(crate) struct Shared {
+    /// Tells the slips of several resolvers apart.
+    pub(super) id: u64,
+    pub(super) config: Config,
+    pub(super) lookups: Lookups,
+    pub(super) pins: Table,
+    pub(super) fallbacks: Table,
+    /// Answers from pins, to begin each with another address.
+    pub(super) turns: AtomicU32,
+    pub(super) filter: Option<Arc<Filter>>,
+    pub(super) store: Store,
+    pub(super) book: Book,
+    pub(super) quota: Mutex<Quota>,
+    /// Tasks that sleep until a host in use is looked up ahead.
+    pub(super) sleepers: Arc<AtomicUsize>,
+    pub(super) observers: Observers,
+    /// Whether a connector layer was made: only then can a slip be lost.
+    pub(super) layered: AtomicBool,
+    pub(super) unslipped: AtomicU64,
+    pub(super) warned: AtomicBool,
+    #[cfg(feature = "reqwest")]
+    pub(super) recent: Recent,
+}
+
+impl Shared {
+    pub(super) fn new(config: Config, sources: Sources, user: Option<Arc<dyn Observe>>) -> Self {
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let now = time::now();
+        Self {
+            id: MADE.fetch_add(1, Ordering::Relaxed),
+            store: Store::new(config.capacity),
+            book: Book::new(config.capacity, now),
+            config: Config {
+                lanes: config.lanes && lanes::are_dialled(),
+                ..config
+            },
+            lookups: Lookups::new(sources.lookup),
+            pins: sources.pins,
+            fallbacks: sources.fallbacks,
+            turns: AtomicU32::new(0),
+            filter: sources.filter,
+            quota: Mutex::default(),
+            sleepers: Arc::default(),
+            observers: Observers {
+                counters: Counters::default(),
+                user,
+            },
+            layered: AtomicBool::new(false),
+            unslipped: AtomicU64::new(0),
+            warned: AtomicBool::new(false),
+            #[cfg(feature = "reqwest")]
+            recent: Recent::default(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(super) fn tell(&self, event: &Event<'_>) {
+        self.observers.tell(event);
+    }
+
+    pub(super) fn use_system(&self, on: bool) {
+        if self.lookups.use_system(on) {
+            self.let_go();
+        }
+    }
+
+    pub(super) fn set_lookup(&self, lookup: Arc<dyn Lookup>) {
+        self.lookups.configure(lookup);
+        self.let_go();
+    }
+
+    /// Another lookup is asked from now on.
+    fn let_go(&self) {
+        let mut busy = Vec::new();
+        self.store.for_each(|host, slot| {
+            if slot.is_busy() {
+                busy.push(host.clone());
+            }
+        });
+        for host in busy {
+            self.store.edit_present(host.as_str(), Slot::let_go);
+        }
+    }
+
+    pub(super) fn turn(&self) -> u32 {
+        self.turns.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Takes one lookup after a failure from the quota of all hosts.
+    pub(super) fn take_from_quota(&self) -> bool {
+        self.quota
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take(time::now())
+    }
+
+    /// Notes that a connector layer was made: from now on slips can be lost.
+    pub(crate) fn expect_slips(&self) {
+        self.layered.store(true, Ordering::Relaxed);
+    }
+
+    /// How often a connector has asked outside of any slip; see [`Event::SlipLost`].
+    pub(crate) fn unslipped(&self) -> u64 {
+        self.unslipped.load(Ordering::Relaxed)
+    }
+}
