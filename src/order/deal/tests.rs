@@ -83,30 +83,49 @@ fn when_all_are_bad_the_one_whose_penalty_ends_first_leads() {
     assert_eq!(dealt(&addrs, rank, 1), [v4(2), v6(3), v6(4), v4(1)]);
 }
 
-/// With a seed: over 40 000 deals of four, each address leads 10 000 times, chi² under 16.3
-/// (0.1 % for 3 degrees of freedom).
+/// With a seed: 1 000 deals for each order there is, and none comes more often than another: chi²
+/// under its mean and four deviations.
 #[test]
-fn every_address_leads_equally_often() {
-    let addrs = Addrs::new([v4(1), v4(2), v4(3), v4(4), v6(1), v6(2), v6(3), v6(4)]);
-    let mut rng = fastrand::Rng::with_seed(20_261_122);
-    let mut leads = [[0_u32; 4]; 2];
-    for _ in 0..40_000 {
-        let out = dealt_so(&addrs, None, FOUR, &mut rng);
-        for (family, addr) in [out[0], out[1]].into_iter().enumerate() {
-            let place = match addr {
-                IpAddr::V4(a) => a.octets()[3] - 1,
-                IpAddr::V6(a) => a.octets()[15] - 1,
-            };
-            leads[family][usize::from(place)] += 1;
+fn every_order_is_as_likely_as_any_other() {
+    for len in [2, 3, 4, 5] {
+        let (orders, rng) = ((1..=len).product::<u32>(), &mut fastrand::Rng::with_seed(1));
+        let addrs = Addrs::new((1..=len).map(|n| v4(n as u8)));
+        let mut seen = std::collections::HashMap::new();
+        for _ in 0..1_000 * orders {
+            *seen
+                .entry(dealt_so(&addrs, None, ALL, rng))
+                .or_insert(0_u32) += 1;
         }
-    }
-    for family in leads {
-        let chi2: f64 = family
-            .iter()
-            .map(|&n| (f64::from(n) - 1e4).powi(2) / 1e4)
+        assert_eq!(seen.len(), orders as usize, "of {len}");
+        let chi2: f64 = seen
+            .values()
+            .map(|&n| (f64::from(n) - 1e3).powi(2) / 1e3)
             .sum();
-        assert!(chi2 < 16.3, "{family:?}: chi² {chi2}");
+        let freedom = f64::from(orders - 1);
+        assert!(
+            chi2 < freedom + 4.0 * (2.0 * freedom).sqrt(),
+            "of {len}: chi² {chi2}"
+        );
     }
+}
+
+/// Of ten, four are handed out; each is the first of them equally often, chi² under 27.9 (0.1 %
+/// for 9 degrees of freedom).
+#[test]
+fn of_many_each_leads_equally_often() {
+    let addrs = Addrs::new((1..=10).map(v6));
+    let mut rng = fastrand::Rng::with_seed(20_261_122);
+    let mut leads = std::collections::HashMap::new();
+    for _ in 0..100_000 {
+        *leads
+            .entry(dealt_so(&addrs, None, FOUR, &mut rng)[0])
+            .or_insert(0_u32) += 1;
+    }
+    let chi2: f64 = leads
+        .values()
+        .map(|&n| (f64::from(n) - 1e4).powi(2) / 1e4)
+        .sum();
+    assert!(leads.len() == 10 && chi2 < 27.9, "chi² {chi2}: {leads:?}");
 }
 
 /// Each lookup begins with the next address; all of them, in turn, in one cycle.
