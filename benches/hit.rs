@@ -135,7 +135,7 @@ fn measure(world: &World) -> Figures {
 fn print(figures: &Figures) {
     println!(
         "{:<28} {:>13} {:>9} {:>9} {:>7}",
-        "", "instructions", "ns", "x floor", "allocs"
+        "", "instructions", "ns", "ns/floor", "allocs"
     );
     for row in &figures.candidates {
         let instructions = row

@@ -184,7 +184,8 @@ impl fmt::Display for Error {
             Kind::NoRuntime => "a lookup needs a tokio runtime: ask from inside one",
             Kind::NotFound => "the name does not exist (NXDOMAIN)",
             Kind::Panicked => {
-                "the lookup panicked; if it was tokio that did, enable the runtime's timer and I/O"
+                "the lookup panicked, or a filter or source_address that its answer goes through; \
+                 if it was tokio that did, enable the runtime's timer and I/O"
             }
             Kind::TimedOut => "no answer came in time; are the name servers reachable?",
         };

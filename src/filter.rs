@@ -15,6 +15,9 @@
 //! - **Overrides** such as reqwest's `resolve` and `resolve_to_addrs`: they go past the resolver.
 //! - **Proxies**: the proxy looks the target up, and the filter sees the proxy's own name. reqwest
 //!   takes proxies from the environment unless `no_proxy()` is called.
+//! - **Pins**: an address in [`Resolver::pins`](crate::Resolver::pins) is meant, and passes no
+//!   filter. A pinned suffix holds for every name below it, whoever chooses that. Fallbacks are
+//!   filtered as answers are.
 //! - **HTTP clients beside yours**, and connections that were made before.
 //!
 //! # Examples

@@ -34,7 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("health", &["host", "order", "outcome", "penalty"]),
     // Slip, ask, tell.
     ("attempt", &["cache", "host", "order"]),
-    ("lookup", &["error", "host", "order"]),
+    ("lookup", &["error", "host", "order", "time"]),
     ("observe", &["cache", "error", "order", "outcome"]),
     // Join.
     (

@@ -59,6 +59,22 @@ impl Known {
         }
     }
 
+    /// What the program itself knows, taken now; not asked again before then.
+    pub(super) fn fallen_back(
+        brought: &Brought,
+        generation: Generation,
+        not_before: Instant,
+        now: Instant,
+    ) -> Self {
+        let known = Self::new(brought, generation, now);
+        let ahead = brought.life.saturating_sub(brought.refresh_after);
+        Self {
+            refresh_at: known.refresh_at.max(not_before),
+            expires_at: known.expires_at.max(not_before + ahead),
+            ..known
+        }
+    }
+
     /// The same answer with other addresses: its times stay.
     pub(super) fn refitted(&self, brought: &Brought) -> Self {
         Self {

@@ -81,11 +81,20 @@ impl Slot {
     /// when the mark is there already.
     #[must_use]
     pub(crate) fn invalidate(&mut self, seen: Generation) -> bool {
-        let is_news = self.generation == seen && self.generation_known() == Some(seen);
+        let is_news = self.generation == seen
+            && self.generation_known() == Some(seen)
+            && !self.is_fallback_for_a_flight();
         if is_news {
             self.generation.bump();
         }
         is_news
+    }
+
+    /// A lookup is in the air that will replace what is served: a failed connect to the program's
+    /// own addresses says nothing about it.
+    fn is_fallback_for_a_flight(&self) -> bool {
+        let is_fallback = |known: &Arc<Known>| matches!(known.origin, Origin::Fallback(_));
+        self.known.as_ref().is_some_and(is_fallback) && self.is_in_use()
     }
 
     /// Joins the lookup in the air, or makes `flight` it. One that has landed since the caller was
@@ -134,6 +143,7 @@ impl Slot {
                 let generation = sent_at.unwrap_or_default();
                 let known = Arc::new(Known::new(brought, generation, landing.asked_at));
                 self.know(Arc::clone(&known));
+                self.failure = None;
                 Some(Ok(known))
             }
             Err(error) => {
@@ -173,13 +183,11 @@ impl Slot {
             self.recheck.changed();
         }
         self.by_hand &= known.generation < self.generation;
-        self.failure = None;
         self.known = Some(known);
     }
 
     /// A lookup that was sent at this generation has failed, or takes too long: takes the fallback
-    /// for an answer, unless a lookup's may be served. Its life, and no longer the failure, tells when
-    /// to ask again.
+    /// for an answer, unless a lookup's may be served.
     pub(crate) fn fall_back(
         &mut self,
         fallback: &Fallback,
@@ -192,7 +200,14 @@ impl Slot {
         }
         let by_hand = self.by_hand;
         let generation = sent_at.unwrap_or(self.generation);
-        let known = Arc::new(Known::new(&fallback.brought, generation, now));
+        // Not asked again before the failure is waited out, and then ahead of its end.
+        let not_before = self.failure.as_ref().map_or(now, |failure| failure.until);
+        let known = Arc::new(Known::fallen_back(
+            &fallback.brought,
+            generation,
+            not_before,
+            now,
+        ));
         self.know(Arc::clone(&known));
         // Without a failed lookup the next caller is still owed one.
         self.by_hand |= by_hand && sent_at.is_none();
@@ -346,7 +361,9 @@ impl Slot {
         let suspect = self
             .generation_known()
             .is_some_and(|known| known < self.generation);
-        suspect && (self.by_hand || self.recheck.is_due(now) || !self.flights.is_empty())
+        let waited_out = self.failure_in_force(now).is_none();
+        let can_be_had = self.by_hand || (self.recheck.is_due(now) && waited_out);
+        suspect && (can_be_had || !self.flights.is_empty())
     }
 
     /// Whether a connect failed on the answer, or it was invalidated by hand.

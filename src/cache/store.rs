@@ -114,6 +114,14 @@ impl Store {
         self.slots.len()
     }
 
+    /// A lookup has landed: what could not go while it was in the air may go now.
+    pub(crate) fn landed(&self) {
+        let fewer = |crowded: usize| (crowded > self.capacity).then(|| crowded - 1);
+        let _ = self
+            .crowded
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
+    }
+
     /// Keeps the store within its capacity. `spare` tells of which hosts something is known that
     /// a lookup would not bring back: they leave last.
     ///

@@ -145,6 +145,11 @@ impl Book {
         !self.is_empty() && self.pages.pin().contains_key(host)
     }
 
+    /// Returns the hosts that something is or was held against.
+    pub(crate) fn hosts(&self) -> Vec<Host> {
+        self.pages.pin().keys().cloned().collect()
+    }
+
     /// Hands the host's records to `look`; none when nothing is held against any of it. A page
     /// with nothing left on it is torn out on the way.
     pub(crate) fn read<T>(

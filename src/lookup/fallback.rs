@@ -3,17 +3,19 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Answering, Lookup};
-use crate::Error;
+use super::{Answer, Answering, Lookup};
 use crate::error::InvalidConfig;
+use crate::{Error, time};
 
 /// Asks one lookup after another until one brings an answer, such as name servers first and then
 /// the system.
 ///
-/// Each but the last gets at most [`patience`](Self::patience), so that a server that does not
-/// answer leaves time for the next. A name that does not exist ends the search: that is an answer.
-/// For addresses that the program itself knows, to be used when *every* lookup has failed, see
-/// [`Builder::fallbacks`](crate::Builder::fallbacks).
+/// Each but the last gets at most its [`patience`](Self::patience), so that a server that does not
+/// answer leaves time for the next; each lookup begins with the first again. A name that does not
+/// exist ends the search: that is an answer. For addresses that the program itself knows there is
+/// no need of it: [`Builder::pins`](crate::Builder::pins) go before every lookup, and
+/// [`Builder::fallbacks`](crate::Builder::fallbacks) are used when there is no answer, which for a
+/// caller who waits is after [`Builder::stale_after`](crate::Builder::stale_after).
 ///
 /// # Examples
 ///
@@ -30,11 +32,11 @@ use crate::error::InvalidConfig;
 /// ```
 pub struct Fallback {
     lookups: Vec<Box<dyn Lookup>>,
-    patience: Duration,
+    patience: Option<Duration>,
 }
 
-/// A lookup has 5 s unless set otherwise: half of it for the first, half for the next.
-const PATIENCE: Duration = Duration::from_millis(2_500);
+/// The time that they share: what one lookup has unless `lookup_timeout` is set.
+const TOGETHER: Duration = Duration::from_secs(5);
 
 impl Fallback {
     /// Begins with this lookup.
@@ -42,7 +44,7 @@ impl Fallback {
     pub fn new(first: impl Lookup) -> Self {
         Self {
             lookups: vec![Box::new(first)],
-            patience: PATIENCE,
+            patience: None,
         }
     }
 
@@ -55,8 +57,9 @@ impl Fallback {
 
     /// Sets how long each lookup but the last may take.
     ///
-    /// Defaults to 2.5 s. Together they should stay under
-    /// [`Builder::lookup_timeout`](crate::Builder::lookup_timeout), or the last is never asked.
+    /// Defaults to 5 s divided among all of them: 2.5 s when there are two. Set it when
+    /// [`Builder::lookup_timeout`](crate::Builder::lookup_timeout) is not 5 s: when that is over, those
+    /// that are left are not asked.
     ///
     /// # Errors
     ///
@@ -66,7 +69,7 @@ impl Fallback {
             let problem = "no lookup answers in no time";
             return Err(InvalidConfig::new("Fallback::patience", problem));
         }
-        self.patience = patience;
+        self.patience = Some(patience);
         Ok(self)
     }
 }
@@ -75,17 +78,28 @@ impl Lookup for Fallback {
     fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
         Box::pin(async move {
             let (last, others) = self.lookups.split_last().expect("`new` adds the first");
+            let share = TOGETHER / u32::try_from(self.lookups.len()).unwrap_or(u32::MAX);
+            let patience = self.patience.unwrap_or(share);
             for lookup in others {
-                match tokio::time::timeout(self.patience, lookup.lookup(host)).await {
-                    Ok(Ok(answer)) if !answer.addrs.is_empty() => return Ok(answer),
-                    Ok(Err(error)) if error.is_negative_answer() => return Err(error),
-                    Ok(Ok(_)) => return Err(Error::no_records(host)),
-                    Ok(Err(_)) | Err(_) => {}
+                match tokio::time::timeout(patience, ask(&**lookup, host)).await {
+                    Ok(Err(error)) if !error.is_negative_answer() => {}
+                    Ok(said) => return said,
+                    Err(_elapsed) => {}
                 }
             }
-            last.lookup(host).await
+            ask(&**last, host).await
         })
     }
+}
+
+/// An answer lives from when it was asked for, and not from when the first lookup was.
+async fn ask(lookup: &dyn Lookup, host: &str) -> Result<Answer, Error> {
+    let now = time::now();
+    let answer = lookup.lookup(host).await?;
+    Ok(Answer {
+        asked_at: Some(answer.asked_at.unwrap_or(now)),
+        ..answer
+    })
 }
 
 impl fmt::Debug for Fallback {

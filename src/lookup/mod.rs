@@ -17,7 +17,7 @@
 //!
 //! ```
 //! use std::net::IpAddr;
-//! use std::time::Duration;
+//! use std::time::{Duration, Instant};
 //! use sidestep::lookup::{Answer, Answering, Lookup};
 //!
 //! struct Registry;
@@ -52,7 +52,7 @@ mod table;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[cfg(feature = "hickory")]
 pub use self::dns::{Dns, NoSystemConfig};
@@ -95,6 +95,8 @@ impl<L: Lookup + ?Sized> Lookup for Arc<L> {
 pub struct Answer {
     pub(crate) addrs: Vec<IpAddr>,
     pub(crate) ttl: Option<Duration>,
+    /// When it was asked for, if not when the lookup began.
+    pub(crate) asked_at: Option<Instant>,
 }
 
 impl Answer {
@@ -106,6 +108,7 @@ impl Answer {
         Self {
             addrs: addrs.into_iter().take(TAKEN).collect(),
             ttl: None,
+            asked_at: None,
         }
     }
 

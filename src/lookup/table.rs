@@ -11,6 +11,7 @@ use papaya::{HashMap, ResizeMode};
 use super::{Answer, Answering, Lookup};
 use crate::error::{Error, InvalidConfig};
 use crate::host::{self, Parsed};
+use crate::order;
 
 /// Addresses of hosts by exact name and by suffix, to be read and changed while requests run.
 ///
@@ -181,7 +182,9 @@ fn row(
 ) -> Result<Row, InvalidConfig> {
     let invalid = |problem| InvalidConfig::new(setter, problem);
     let key = key(name).map_err(invalid)?;
-    let addrs: Arc<[IpAddr]> = addrs.into_iter().take(super::TAKEN).collect();
+    let mut addrs = order::distinct(addrs.into_iter().take(super::TAKEN));
+    addrs.truncate(order::MAX_ADDRS);
+    let addrs: Arc<[IpAddr]> = addrs.into();
     if addrs.is_empty() {
         return Err(invalid(
             "a name needs at least one address; `remove` takes it out",
@@ -196,6 +199,11 @@ fn key(name: &str) -> Result<Box<str>, &'static str> {
         Some(bare) => (".", bare),
         None => ("", name),
     };
+    if bare.contains('*') {
+        return Err(
+            "a suffix is written with a dot alone: `.example.com`, and not `*.example.com`",
+        );
+    }
     match host::parse(bare)? {
         Parsed::Name(host) | Parsed::NeverSent(host) => Ok(format!("{dot}{host}").into()),
         Parsed::Literal(_) => Err("an address needs no row: it is answered by itself"),
@@ -302,6 +310,8 @@ mod tests {
             "localhost",
             ".localhost",
             "..a",
+            "*.a.test",
+            "*",
         ] {
             let error = table.set(name, [ip(1)]).unwrap_err();
             assert_eq!(error.setter(), "Table::set", "{name:?}");

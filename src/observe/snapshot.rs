@@ -37,7 +37,7 @@ pub struct Snapshot {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HostView {
-    /// The host, in lower case.
+    /// The host, in lower case; a pinned suffix with its dot.
     pub host: String,
     /// Its addresses and what is held against them. Empty when only a failure is known.
     pub addrs: Vec<AddressView>,
@@ -60,7 +60,7 @@ pub struct AddressView {
     pub addr: IpAddr,
     /// Where it stands.
     pub standing: Standing,
-    /// How the last dial failed, if it ever did.
+    /// How the dial failed that it was last put behind the others for, if it ever was.
     pub why: Option<Outcome>,
     /// Failures in a row.
     pub strikes: u32,

@@ -60,6 +60,6 @@ pub enum Order {
     /// threads write one counter for each host.
     RoundRobin,
     /// As the name server sent them, for zones whose order tells what is near. The family of the
-    /// first address leads.
+    /// first address leads, unless [`Builder::prefer`](crate::Builder::prefer) says otherwise.
     AsGiven,
 }

@@ -104,6 +104,8 @@ impl Builder {
     ///   [`min_ttl`](Self::min_ttl) and [`max_ttl`](Self::max_ttl), as an answer without a TTL); a
     ///   host in use is looked up again behind its callers before that ends. The first answer of a
     ///   lookup ends it, and so does [`Resolver::invalidate`].
+    /// - Names that never leave the machine (`.onion`, `.invalid`) are not looked up, so that there is
+    ///   nothing to fall back from; they can be pinned.
     /// - They are ordered as any answer's addresses are, pass the [`filter`](Self::filter), and
     ///   connects that fail on them have the host looked up again.
     ///
@@ -176,7 +178,8 @@ impl Builder {
     ///
     /// **What does not pass through the resolver is not filtered**: an IP literal in a URL, which
     /// reqwest and hyper dial without asking; reqwest's `resolve` and `resolve_to_addrs`; and
-    /// the targets of a proxy, which looks them up by itself. See [`filter`](mod@crate::filter).
+    /// the targets of a proxy, which looks them up by itself; nor are [pins](Self::pins), which you
+    /// mean. See [`filter`](mod@crate::filter).
     ///
     /// # Examples
     ///

@@ -65,7 +65,9 @@ impl Builder {
             () if min_ttl > max_ttl && min_ttl == Self::new().min_ttl => {
                 invalid("max_ttl", "it must not be under min_ttl (1 s unless set)")
             }
-            () if min_ttl > max_ttl => invalid("min_ttl", "it must not exceed max_ttl"),
+            () if min_ttl > max_ttl => {
+                invalid("min_ttl", "it must not exceed max_ttl (60 s unless set)")
+            }
             () if serve_stale > LONGEST => invalid("serve_stale", "it must not exceed 7 days"),
             () if lookup_timeout.is_zero() => invalid("lookup_timeout", "it must not be zero"),
             () if lookup_timeout > LONGEST => {
@@ -78,7 +80,15 @@ impl Builder {
                 "attempt_timeout",
                 "it must be over zero and at most 7 days, or None",
             ),
-            () if attempt_timeout.is_some_and(|timeout| timeout < stalled_after) => invalid(
+            () if attempt_timeout.is_some_and(|t| t < stalled_after)
+                && attempt_timeout == Self::new().attempt_timeout =>
+            {
+                invalid(
+                    "stalled_after",
+                    "it must not exceed attempt_timeout (10 s unless set, or None)",
+                )
+            }
+            () if attempt_timeout.is_some_and(|t| t < stalled_after) => invalid(
                 "attempt_timeout",
                 "it must not be under stalled_after (1 s unless set)",
             ),

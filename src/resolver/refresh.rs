@@ -113,6 +113,7 @@ impl Shared {
         let landed = self
             .store
             .edit(host, |slot| slot.land(flight, landing, now));
+        self.store.landed();
         self.make_room();
         match &landing.outcome {
             Ok(brought) => {
@@ -172,6 +173,10 @@ impl Pilot {
         let Some(shared) = self.shared.upgrade() else {
             return;
         };
+        let asked_at = match &brought {
+            Ok(answer) => answer.asked_at.unwrap_or(asked_at),
+            Err(_) => asked_at,
+        };
         let outcome = brought.and_then(|answer| shared.read(host, answer));
         let fallback = outcome
             .is_err()
@@ -205,7 +210,11 @@ impl Drop for Pilot {
 
 impl Shared {
     fn read(&self, host: &str, answer: Answer) -> Result<Brought, Error> {
-        let Answer { addrs, ttl } = answer;
+        let Answer {
+            addrs,
+            ttl,
+            asked_at: _,
+        } = answer;
         if addrs.is_empty() {
             return Err(Error::no_records(host));
         }

@@ -1,9 +1,12 @@
 //! The path of one question.
 
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
 
 use super::future::ResponseFuture;
 use super::{Resolved, Shared};
@@ -96,7 +99,12 @@ impl Shared {
         Ok(Resolved {
             addrs,
             source: Source::of(&known, suspect == Some(true), now),
-            age: now.saturating_duration_since(known.asked_at),
+            age: match known.origin {
+                Origin::Pin => Duration::ZERO,
+                Origin::Lookup | Origin::Fallback(_) => {
+                    now.saturating_duration_since(known.asked_at)
+                }
+            },
         })
     }
 
@@ -138,11 +146,11 @@ impl Shared {
         if self.fallbacks.find(host.as_str()).is_none() {
             return self.ask_and_wait(host, cause).await;
         }
-        let asking = self.ask_and_wait(host, cause);
-        let mut asking = std::pin::pin!(asking);
-        match tokio::time::timeout(self.config.stale_after, &mut asking).await {
-            Ok(landed) => landed,
-            Err(_elapsed) => match self.fall_back(host) {
+        let mut asking = std::pin::pin!(self.ask_and_wait(host, cause));
+        match within(self.config.stale_after, &mut asking).await {
+            Some(Ok(known)) => Ok(known),
+            Some(Err(error)) => self.fall_back(host).ok_or(error),
+            None => match self.fall_back(host) {
                 Some(known) => Ok(known),
                 // The filter refuses them, or they were taken out meanwhile.
                 None => asking.await,
@@ -157,27 +165,34 @@ impl Shared {
         cause: Cause,
         last_resort: Arc<Known>,
     ) -> Result<Arc<Known>, Error> {
-        let wait = self.config.stale_after;
-        match tokio::time::timeout(wait, self.ask_and_wait(host, cause)).await {
-            Ok(Ok(known)) => Ok(known),
-            Ok(Err(error)) if error.is_negative_answer() => Err(error),
-            Ok(Err(_)) | Err(_) => Ok(self.served(host, last_resort)),
+        match within(self.config.stale_after, self.ask_and_wait(host, cause)).await {
+            Some(Ok(known)) => Ok(known),
+            Some(Err(error)) if error.is_negative_answer() => Err(error),
+            Some(Err(_)) | None => Ok(self.served(host, last_resort)),
         }
     }
 
-    /// Waits for the lookup in the air. One that is lost, as when its runtime was shut down, is
-    /// asked again, once.
+    /// Waits for the lookup in the air. One that is lost, as when its runtime was shut down, or
+    /// whose answer came too late to be served, as when another lookup is asked by now, is asked
+    /// again, once.
     async fn ask_and_wait(
         self: &Arc<Self>,
         host: &Host,
         cause: Cause,
     ) -> Result<Arc<Known>, Error> {
+        let mut last = Err(Error::panicked(host.as_str()));
         for _ in 0..2 {
-            if let Some(landed) = self.ask(host, cause)?.landed().await {
-                return landed;
+            match self.ask(host, cause)?.landed().await {
+                Some(Ok(known)) if self.is_gone(&known) => last = Ok(known),
+                Some(landed) => return landed,
+                None => {}
             }
         }
-        Err(Error::panicked(host.as_str()))
+        last
+    }
+
+    fn is_gone(&self, known: &Known) -> bool {
+        time::now() >= known.expires_at + self.config.serve_stale
     }
 
     /// Whether a good answer is not to be served: the host was pinned since, or it is what another
@@ -299,6 +314,20 @@ impl Shared {
         });
         Some(addr)
     }
+}
+
+/// Waits so long at most. Where no timer can be had, not at all: whoever calls has something to
+/// serve.
+async fn within<T>(wait: Duration, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    if let Some(ready) = future.as_mut().now_or_never() {
+        return Some(ready);
+    }
+    let timer = || tokio::time::timeout(wait, future);
+    // A runtime without its timer panics, and does not tell before.
+    let has_runtime = tokio::runtime::Handle::try_current().is_ok();
+    let timer = has_runtime.then(|| catch_unwind(AssertUnwindSafe(timer)).ok());
+    timer.flatten()?.await.ok()
 }
 
 fn rank(page: &[(IpAddr, Record)], addr: IpAddr, now: Instant) -> Rank {

@@ -26,7 +26,8 @@ impl Resolved {
         self.source
     }
 
-    /// Returns how long ago they had been asked for; zero where nothing was asked.
+    /// Returns how long ago they had been asked for, or taken from the fallbacks; zero where nothing
+    /// was asked.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.age

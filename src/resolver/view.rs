@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::Shared;
 use crate::cache::Known;
+use crate::host::Host;
 use crate::observe::{AddressView, HostView, Snapshot, Source, Standing};
 use crate::penalty::{Rank, Record};
 use crate::time;
@@ -21,6 +22,12 @@ impl Shared {
         for (name, _) in self.pins.rows() {
             if let Some(pinned) = self.pinned(&name, now) {
                 hosts.push(self.view(&name, Some(&pinned), false, now));
+            }
+        }
+        let of_suffix = |host: &Host| self.pins.get(host.as_str()).is_none();
+        for host in self.book.hosts().into_iter().filter(of_suffix) {
+            if let Some(pinned) = self.pinned(host.as_str(), now) {
+                hosts.push(self.view(host.as_str(), Some(&pinned), false, now));
             }
         }
         hosts.sort_by(|one, other| one.host.cmp(&other.host));

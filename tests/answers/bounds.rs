@@ -45,6 +45,19 @@ async fn a_flood_of_names_pushes_out_nothing_worth_keeping() {
     assert_eq!(resolved.addrs(), [ip(2), ip(1)]);
 }
 
+/// What is over the capacity while lookups are in the air leaves when they have landed.
+#[tokio::test(start_paused = true)]
+async fn after_a_burst_of_lookups_the_capacity_holds_again() {
+    let script = Script::answer(&[1], 60);
+    script.takes(S);
+    let builder = Resolver::builder().lookup(script);
+    let resolver = builder.capacity(4).build().unwrap();
+    let names: Vec<String> = (0..200).map(|n| format!("h{n}.test")).collect();
+    let all = names.iter().map(|name| resolver.resolve(name));
+    futures_util::future::join_all(all).await;
+    assert!(resolver.snapshot().hosts.len() <= 4);
+}
+
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_addresses_are_cut_to_64_and_a_connector_gets_four_of_a_family() {
     let many = (0..5_000_u16).flat_map(|n| {
@@ -66,7 +79,8 @@ async fn ten_thousand_addresses_are_cut_to_64_and_a_connector_gets_four_of_a_fam
 #[test]
 fn a_setting_that_cannot_work_names_its_setter() {
     type Set = fn(sidestep::Builder) -> sidestep::Builder;
-    let bad: [(&str, Set); 11] = [
+    let bad: [(&str, Set); 12] = [
+        ("stalled_after", |b| b.stalled_after(20 * S)),
         ("max_ttl", |b| b.max_ttl(500 * MS)),
         ("attempt_timeout", |b| b.attempt_timeout(900 * MS)),
         ("min_ttl", |b| b.min_ttl(61 * S)),

@@ -283,6 +283,8 @@ async fn fallbacks_change_while_in_use() {
     assert_eq!(script.asked("a.test"), 1);
     resolver.fallbacks().clear();
     resolver.resolve("a.test").await.unwrap_err();
+    advance(S).await;
+    resolver.resolve("a.test").await.unwrap_err();
     assert_eq!(script.asked("a.test"), 2, "now the network is all there is");
 }
 
@@ -294,6 +296,8 @@ async fn health_applies_to_fallbacks() {
         builder.fallbacks(table(&[("a.test", &[1, 2])]))
     });
     seen(&resolver, "a.test").await;
+    // The failure is waited out before the host is looked up again.
+    advance(2 * S).await;
     resolver.report("a.test", ip(1), Outcome::Refused);
     assert_eq!(
         resolver.resolve("a.test").await.unwrap().addrs(),
@@ -332,6 +336,70 @@ async fn an_observer_is_told_of_a_fallback() {
     assert_eq!(*told.lock().unwrap(), [("a.test".to_owned(), vec![ip(1)])]);
 }
 
+/// While a lookup hangs and the fallbacks are dead, nobody waits for more than that lookup.
+#[tokio::test(start_paused = true)]
+async fn dead_fallbacks_give_no_new_hope() {
+    let script = Script::answer(&[9], 60);
+    script.takes(60 * S);
+    let resolver = build(&script, |builder| {
+        builder.fallbacks(table(&[("a.test", &[1, 2])]))
+    });
+    let begun = Instant::now();
+    for _ in 0..10 {
+        assert_eq!(seen(&resolver, "a.test").await.1, Source::Fallback);
+        for last in [1, 2] {
+            resolver.report("a.test", ip(last), Outcome::Refused);
+        }
+    }
+    assert_eq!(Instant::now() - begun, 1_800 * MS);
+    assert_eq!(script.asked("a.test"), 1);
+}
+
+/// Outside of any runtime there is no timer to wait by: what is known is served.
+#[test]
+fn without_a_runtime_fallbacks_and_stale_answers_are_served() {
+    let script = Script::answer(&[9], 1);
+    let fallbacks = table(&[("b.test", &[1])]);
+    let resolver = build(&script, |builder| builder.fallbacks(fallbacks).max_ttl(S));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async { drop(resolver.resolve("a.test").await.unwrap()) });
+    resolver.invalidate("a.test");
+    let bare = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    for (host, source) in [("a.test", Source::Suspect), ("b.test", Source::Fallback)] {
+        let outside = futures_util::FutureExt::now_or_never(resolver.resolve(host));
+        assert_eq!(
+            outside.unwrap().unwrap().source(),
+            source,
+            "outside: {host}"
+        );
+        script.hold();
+        let without_timer = bare.block_on(resolver.resolve(host)).unwrap();
+        assert_eq!(without_timer.source(), source, "without a timer: {host}");
+    }
+}
+
+/// Health is kept for each host, also for those that a suffix stands for.
+#[tokio::test(start_paused = true)]
+async fn the_snapshot_shows_hosts_below_a_pinned_suffix() {
+    let resolver = build(&Script::new(down), |builder| {
+        builder.pins(table(&[(".b.test", &[1, 2])]))
+    });
+    assert_eq!(
+        resolver.resolve("x.b.test").await.unwrap().age(),
+        Duration::ZERO
+    );
+    resolver.report("x.b.test", ip(1), Outcome::Refused);
+    let snapshot = resolver.snapshot();
+    let strikes = |host| snapshot.host(host).unwrap().addr(ip(1)).unwrap().strikes;
+    assert_eq!((strikes("x.b.test"), strikes(".b.test")), (1, 0));
+}
+
 // Lookups.
 
 /// The first that answers; one that hangs leaves time for the next; "no such name" is an answer.
@@ -353,6 +421,29 @@ async fn one_lookup_after_another_is_asked_until_one_answers() {
     assert!(resolver.resolve("c.test").await.unwrap_err().is_not_found());
     assert_eq!(second.asked("c.test"), 0);
     assert!(Fallback::new(first).patience(Duration::ZERO).is_err());
+}
+
+/// Of three the first two share the time with the third, and an answer lives from when it was
+/// asked for.
+#[tokio::test(start_paused = true)]
+async fn the_last_of_many_lookups_is_asked_in_time() {
+    let (hangs, good) = (Script::new(down), Script::answer(&[2], 1));
+    hangs.takes(60 * S);
+    let lookup = Fallback::new(hangs.clone()).or(hangs).or(good.clone());
+    let builder = Resolver::builder()
+        .lookup(lookup)
+        .serve_stale(Duration::ZERO);
+    let resolver = builder.build().unwrap();
+    assert_eq!(
+        seen(&resolver, "a.test").await,
+        (vec![ip(2)], Source::Fresh)
+    );
+    advance(900 * MS).await;
+    assert_eq!(
+        seen(&resolver, "a.test").await,
+        (vec![ip(2)], Source::Fresh)
+    );
+    assert_eq!(good.asked("a.test"), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -415,6 +506,23 @@ async fn a_switch_lets_lookups_in_flight_go() {
         assert_eq!(seen(&resolver, "a.test").await.0, [ip(2)]);
         assert_eq!(new.asked("a.test"), 1);
     }
+}
+
+/// Who waited for the old lookup for longer than the new one's answer lives asks again.
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_was_let_go_gets_no_answer_past_its_life() {
+    let (old, new) = (Script::new(down), Script::answer(&[2], 1));
+    old.takes(4 * S);
+    let builder = Resolver::builder().lookup(old).serve_stale(Duration::ZERO);
+    let resolver = builder.build().unwrap();
+    let early = tokio::spawn({
+        let resolver = resolver.clone();
+        async move { seen(&resolver, "a.test").await }
+    });
+    tokio::time::sleep(S).await;
+    resolver.set_lookup(new);
+    assert_eq!(seen(&resolver, "a.test").await.1, Source::Fresh);
+    assert_eq!(early.await.unwrap(), (vec![ip(2)], Source::Fresh));
 }
 
 /// With nothing newer, the answer of the old lookup counts.
