@@ -109,6 +109,17 @@ impl Error {
         Self::new(host, Kind::NoRuntime)
     }
 
+    pub(crate) fn too_many(host: &str) -> Self {
+        Self::failed(host, "too many hosts are looked up again at once")
+    }
+
+    pub(crate) fn lost(host: &str) -> Self {
+        Self::failed(
+            host,
+            "each was lost: its runtime was shut down, or another lookup was set",
+        )
+    }
+
     pub(crate) fn panicked(host: &str) -> Self {
         Self::new(host, Kind::Panicked)
     }

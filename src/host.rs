@@ -46,6 +46,16 @@ pub(crate) enum Parsed {
     Name(Host),
 }
 
+impl Parsed {
+    /// Returns the host that something can be known of.
+    pub(crate) fn host(self) -> Option<Host> {
+        match self {
+            Self::Name(host) | Self::NeverSent(host) => Some(host),
+            Self::Literal(_) | Self::Loopback => None,
+        }
+    }
+}
+
 /// The loopback addresses that `localhost` stands for.
 pub(crate) const LOOPBACK: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::LOCALHOST),

@@ -25,7 +25,6 @@
 //!   retries on a reqwest client.
 //! - [`Lookup`] is where addresses come from: [`lookup::Dns`], [`lookup::System`], any
 //!   `Service<Name>`, or your own.
-//! - [`Builder::filter`] refuses addresses, such as private ones: see [`filter`].
 //! - [`Resolver::report`], [`Resolver::invalidate`] and [`Resolver::resolve`] are for callers that
 //!   dial for themselves.
 //! - [`Resolver::pins`] and [`Resolver::fallbacks`] hold addresses that the program itself knows,

@@ -48,9 +48,37 @@ async fn a_name_server_that_is_down_costs_no_answer() {
         }
         dns.fault(Fault::None);
         resolver.invalidate(HOST);
-        while resolver.resolve(HOST).await.unwrap().source() != Source::Fresh {
-            resolver.invalidate(HOST);
+        let waited_out = resolver.resolve(HOST).await.unwrap();
+        assert_eq!(waited_out.addrs().len(), 2);
+    }
+}
+
+/// A5: a refresh that fails for one family leaves that family's addresses.
+#[tokio::test]
+async fn a_family_whose_lookup_fails_keeps_its_addresses() {
+    let v6 = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]);
+    for (rtype, fault) in [
+        (RecordType::AAAA, Fault::ServFail),
+        (RecordType::A, Fault::Refused),
+    ] {
+        let (dns, resolver) = short_lived(|builder| builder).await;
+        dns.set(HOST, &[ip(1), v6], 60);
+        resolver.resolve(HOST).await.unwrap();
+        dns.fault_for(rtype, fault);
+        for _ in 0..3 {
+            outlive_the_answer().await;
+            let resolved = resolver.resolve(HOST).await.unwrap();
+            assert_eq!(
+                (resolved.addrs().len(), resolved.source()),
+                (2, Source::Fresh)
+            );
         }
+        dns.remove(HOST);
+        dns.set(HOST, &[ip(1)], 60);
+        dns.fault_for(rtype, Fault::None);
+        outlive_the_answer().await;
+        let resolved = resolver.resolve(HOST).await.unwrap();
+        assert_eq!(resolved.addrs(), [ip(1)], "a family that is gone is gone");
     }
 }
 

@@ -79,6 +79,8 @@ impl Flight {
 #[derive(Clone, Debug)]
 pub(crate) struct Brought {
     pub(crate) addrs: Addrs,
+    /// Whether the lookup of one family failed.
+    pub(crate) is_partial: bool,
     pub(crate) origin: Origin,
     pub(crate) life: Duration,
     /// After so much of its life an answer in use is looked up again.
@@ -90,6 +92,8 @@ pub(crate) struct Brought {
 pub(crate) struct Landing {
     pub(crate) asked_at: Instant,
     pub(crate) outcome: Result<Brought, Error>,
+    /// For how long what an answer lacks is kept of the one before.
+    pub(crate) serve_stale: Duration,
     /// What to serve when it failed and nothing else may be.
     pub(crate) fallback: Option<Fallback>,
 }

@@ -1,7 +1,7 @@
 //! An answer, and which of its host's it is.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::flight::Brought;
 use crate::order::Addrs;
@@ -43,6 +43,8 @@ pub(crate) struct Known {
     pub(crate) expires_at: Instant,
     used: AtomicBool,
     turn: AtomicU32,
+    /// When the addresses of a family were asked for whose lookup has failed since.
+    kept_from: Option<Instant>,
 }
 
 impl Known {
@@ -56,6 +58,29 @@ impl Known {
             expires_at: asked_at + brought.life,
             used: AtomicBool::new(false),
             turn: AtomicU32::new(0),
+            kept_from: None,
+        }
+    }
+
+    /// An answer that one family's lookup failed for, with that family's addresses of the answer
+    /// before: a failure on one side ends nothing on the other.
+    pub(super) fn completed(self, old: &Self) -> Self {
+        match self.addrs.completed(&old.addrs) {
+            Some(addrs) => Self {
+                addrs,
+                kept_from: Some(old.kept_from.unwrap_or(old.asked_at)),
+                ..self
+            },
+            None => self,
+        }
+    }
+
+    /// From when on nothing of it may be kept: as long after the oldest part of it was asked for as
+    /// an answer may be served past its life.
+    pub(super) fn gone_at(&self, serve_stale: Duration) -> Instant {
+        match self.kept_from {
+            Some(kept_from) => kept_from + serve_stale,
+            None => self.expires_at + serve_stale,
         }
     }
 
@@ -80,6 +105,7 @@ impl Known {
         Self {
             refresh_at: self.refresh_at,
             expires_at: self.expires_at,
+            turn: AtomicU32::new(self.turn.load(Ordering::Relaxed)),
             ..Self::new(brought, self.generation, self.asked_at)
         }
     }
@@ -95,6 +121,7 @@ impl Known {
             expires_at: now,
             used: AtomicBool::new(true),
             turn: AtomicU32::new(turn),
+            kept_from: None,
         }
     }
 
@@ -115,11 +142,17 @@ impl Known {
     }
 
     /// The next use is the first again: a lookup ahead has failed, and is to be repeated.
-    pub(super) fn forget_use(&self) {
+    pub(crate) fn forget_use(&self) {
         self.used.store(false, Ordering::Relaxed);
     }
 
-    /// Returns how often it was called before.
+    /// Goes on where the answer before it was.
+    pub(super) fn continue_turns(&self, old: &Self) {
+        let turn = old.turn.load(Ordering::Relaxed);
+        self.turn.store(turn, Ordering::Relaxed);
+    }
+
+    /// Returns how often it was called before, for this answer and those before it.
     pub(crate) fn turn(&self) -> usize {
         self.turn.fetch_add(1, Ordering::Relaxed) as usize
     }

@@ -124,6 +124,7 @@ impl Life {
         let outcome = match ending {
             Ending::Answer(last) => Ok(Brought {
                 origin: Origin::Lookup,
+                is_partial: false,
                 addrs: Addrs::new([IpAddr::from([192, 0, 2, last])]),
                 life: 60 * S,
                 refresh_after: 50 * S,
@@ -134,6 +135,7 @@ impl Life {
         let landing = Landing {
             asked_at,
             outcome,
+            serve_stale: Duration::ZERO,
             fallback: None,
         };
         let landed = self.slot.land(&flight, &landing, self.now);

@@ -140,14 +140,27 @@ impl Slot {
         }
         match &landing.outcome {
             Ok(brought) => {
-                let generation = sent_at.unwrap_or_default();
-                let known = Arc::new(Known::new(brought, generation, landing.asked_at));
+                let generation = sent_at.unwrap_or(flight.generation);
+                let known = Known::new(brought, generation, landing.asked_at);
+                let may_be_kept = |old: &&Arc<Known>| {
+                    brought.is_partial
+                        && old.origin == Origin::Lookup
+                        && now < old.gone_at(landing.serve_stale)
+                };
+                let known = Arc::new(match self.known.as_ref().filter(may_be_kept) {
+                    Some(old) => known.completed(old),
+                    None => known,
+                });
                 self.know(Arc::clone(&known));
                 self.failure = None;
                 Some(Ok(known))
             }
             Err(error) => {
-                let sent_at = sent_at?;
+                let Some(sent_at) = sent_at else {
+                    // Whoever uses it next has it looked up ahead by the lookup of now.
+                    self.known.as_ref().inspect(|known| known.forget_use());
+                    return None;
+                };
                 self.fail(error.clone(), sent_at, landing.asked_at, now);
                 let fallback = landing.fallback.as_ref();
                 let known = fallback.and_then(|it| self.fall_back(it, Some(sent_at), now));
@@ -183,6 +196,9 @@ impl Slot {
             self.recheck.changed();
         }
         self.by_hand &= known.generation < self.generation;
+        if let Some(old) = &self.known {
+            known.continue_turns(old);
+        }
         self.known = Some(known);
     }
 
@@ -291,6 +307,10 @@ impl Slot {
         match () {
             () if failure.is_some() => Plan::Serve,
             () if self.by_hand => Plan::Ask(Cause::Invalidated),
+            // Nobody waits once fallbacks are in service: what is known of them does not age.
+            () if now >= known.expires_at && known.origin != Origin::Lookup => {
+                Plan::ServeAndAsk(Cause::Expired)
+            }
             () if now >= known.expires_at => Plan::Ask(Cause::Expired),
             () => self.plan_for_suspect(now, health_left(known)),
         }
@@ -322,13 +342,6 @@ impl Slot {
         )
     }
 
-    /// Whether this is still the answer.
-    pub(crate) fn still_knows(&self, known: &Arc<Known>) -> bool {
-        self.known
-            .as_ref()
-            .is_some_and(|now| Arc::ptr_eq(now, known))
-    }
-
     /// Returns the answer while it may be served at all.
     pub(crate) fn servable(&self, now: Instant, serve_stale: Duration) -> Option<&Arc<Known>> {
         self.known
@@ -349,6 +362,10 @@ impl Slot {
     pub(crate) fn in_the_air(&self, runtime: Id) -> Option<&Flight> {
         let mut flights = self.flights.iter().rev();
         flights.find(|flight| flight.runtime == runtime && flight.is_in_the_air())
+    }
+
+    pub(crate) fn generation(&self) -> Generation {
+        self.generation
     }
 
     pub(crate) fn known(&self) -> Option<&Arc<Known>> {

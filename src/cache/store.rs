@@ -69,7 +69,9 @@ impl Store {
     pub(crate) fn edit<T>(&self, host: &Host, mut change: impl FnMut(&mut Slot) -> T) -> T {
         let mut told = None;
         self.slots.pin().compute(host.clone(), |held| {
-            let (mut slot, age) = held.map_or_else(Default::default, |(_, held)| held.taken());
+            // One that is new was not asked for again: it is as old as one sweep.
+            let new = || (Slot::default(), AtomicU8::new(1));
+            let (mut slot, age) = held.map_or_else(new, |(_, held)| held.taken());
             told = Some(change(&mut slot));
             Operation::<Held, ()>::Insert(Held { slot, age })
         });
@@ -123,7 +125,7 @@ impl Store {
     }
 
     /// Keeps the store within its capacity. `spare` tells of which hosts something is known that
-    /// a lookup would not bring back: they leave last.
+    /// a lookup would not bring back: they leave after the others that are idle.
     ///
     /// Drops a sixteenth more than is over, so that the scan is paid for by many inserts. One
     /// thread at a time. A host with a lookup in the air stays, or its waiters would ask twice.
@@ -136,12 +138,15 @@ impl Store {
         let mut idle: Vec<_> = slots
             .iter()
             .filter(|(_, held)| !held.slot.is_in_use())
-            .map(|(host, held)| ((!spare(host), held.grow_older()), host))
+            .map(|(host, held)| {
+                let (is_idle, age) = held.grow_older();
+                ((is_idle, is_idle && !spare(host), age), host)
+            })
             .collect();
         let over = self.slots.len().saturating_sub(self.capacity);
         let leave = (over + self.capacity / 16).min(idle.len());
         if leave > 0 {
-            idle.select_nth_unstable_by(leave - 1, |one, other| other.cmp(one));
+            idle.select_nth_unstable_by(leave - 1, |(one, _), (other, _)| other.cmp(one));
         }
         for (_, host) in &idle[..leave] {
             slots.remove(*host);
@@ -161,15 +166,17 @@ impl Held {
         (self.slot.clone(), AtomicU8::new(age))
     }
 
-    /// Returns how old it is in this sweep. A host that is asked for meanwhile may miss one; the
-    /// order is not that fine.
-    fn grow_older(&self) -> u8 {
-        let age = self.age.load(Ordering::Relaxed).saturating_add(1);
-        self.age.store(age, Ordering::Relaxed);
-        match self.slot.was_asked_again() {
-            true => age.saturating_sub(ASKED_AGAIN),
-            false => age,
-        }
+    /// Returns whether nobody asked for it since the last sweep, and how old it is. A host that is
+    /// asked for meanwhile may miss one; the order is not that fine.
+    fn grow_older(&self) -> (bool, u8) {
+        let age = self.age.load(Ordering::Relaxed);
+        self.age.store(age.saturating_add(1), Ordering::Relaxed);
+        let younger = if self.slot.was_asked_again() {
+            ASKED_AGAIN
+        } else {
+            0
+        };
+        (age > 0, age.saturating_sub(younger))
     }
 }
 

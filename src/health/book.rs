@@ -194,7 +194,7 @@ impl Book {
     }
 
     /// Before a host is added to a full book: those with nothing left against them leave, and if
-    /// that is none, some others do.
+    /// those are few, others with the fewest strikes.
     fn make_room(&self, host: &Host, now: Instant) {
         let pages = self.pages.pin();
         if self.hosts.load(Ordering::Acquire) < self.capacity || pages.contains_key(host) {
@@ -206,8 +206,16 @@ impl Book {
             .filter(|(_, page)| is_spent(page, now))
             .map(|(host, _)| host);
         let spent: Vec<&Host> = spent.collect();
-        let others = leave.saturating_sub(spent.len());
-        for host in spent.into_iter().chain(pages.keys().take(others)) {
+        let mut others: Vec<_> = pages
+            .iter()
+            .map(|(host, page)| (worst(page), host))
+            .collect();
+        let more = leave.saturating_sub(spent.len()).min(others.len());
+        if more > 0 {
+            others.select_nth_unstable_by_key(more - 1, |&(worst, _)| worst);
+        }
+        let others = others[..more].iter().map(|&(_, host)| host);
+        for host in spent.into_iter().chain(others) {
             self.drop_page(host, |_| false);
         }
     }
@@ -234,6 +242,12 @@ impl Book {
 
 fn is_spent(page: &[(IpAddr, Record)], now: Instant) -> bool {
     page.iter().all(|(_, record)| record.is_spent(now))
+}
+
+/// The most strikes against one of a host's addresses.
+fn worst(page: &[(IpAddr, Record)]) -> u32 {
+    let strikes = page.iter().map(|(_, record)| record.strikes());
+    strikes.max().unwrap_or_default()
 }
 
 #[cfg(test)]

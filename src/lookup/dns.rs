@@ -258,9 +258,24 @@ fn merge(first: Family, second: Option<Family>) -> Family {
             let addrs = Answer::new(one.addrs.into_iter().chain(other.addrs));
             Ok(Answer { ttl, ..addrs })
         }
-        (Ok(one), _) | (Err(_), Some(Ok(one))) => Ok(one),
+        (Ok(one), None) => Ok(partial(one)),
+        (Ok(one), Some(Err(error))) | (Err(error), Some(Ok(one))) => {
+            Ok(if error.is_negative_answer() {
+                one
+            } else {
+                partial(one)
+            })
+        }
         (Err(error), None) => Err(error),
         (Err(one), Some(Err(other))) => Err(graver(one, other)),
+    }
+}
+
+/// What came of one family while the other failed, or did not come in time.
+fn partial(one: Answer) -> Answer {
+    Answer {
+        is_partial: true,
+        ..one
     }
 }
 
@@ -318,12 +333,18 @@ mod tests {
     #[test]
     fn one_family_is_enough() {
         let failed = || Some(Err(Error::failed("a", "SERVFAIL")));
-        assert_eq!(merge(v4(), failed()).unwrap(), v4().unwrap());
+        assert_eq!(merge(v4(), failed()).unwrap(), partial(v4().unwrap()));
         assert_eq!(
             merge(Err(Error::timed_out("a")), Some(v6())).unwrap(),
-            v6().unwrap()
+            partial(v6().unwrap())
         );
-        assert_eq!(merge(v4(), None).unwrap(), v4().unwrap());
+        assert_eq!(merge(v4(), None).unwrap(), partial(v4().unwrap()));
+        let none = || Some(Err(Error::no_records("a")));
+        assert_eq!(
+            merge(v4(), none()).unwrap(),
+            v4().unwrap(),
+            "that is an answer"
+        );
     }
 
     #[test]

@@ -95,6 +95,8 @@ impl<L: Lookup + ?Sized> Lookup for Arc<L> {
 pub struct Answer {
     pub(crate) addrs: Vec<IpAddr>,
     pub(crate) ttl: Option<Duration>,
+    /// Whether one family's addresses are missing because its lookup failed.
+    pub(crate) is_partial: bool,
     /// When it was asked for, if not when the lookup began.
     pub(crate) asked_at: Option<Instant>,
 }
@@ -108,6 +110,7 @@ impl Answer {
         Self {
             addrs: addrs.into_iter().take(TAKEN).collect(),
             ttl: None,
+            is_partial: false,
             asked_at: None,
         }
     }

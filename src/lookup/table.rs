@@ -1,9 +1,10 @@
 //! Addresses that the program itself knows.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use foldhash::quality::RandomState;
 use papaya::{HashMap, ResizeMode};
@@ -53,9 +54,24 @@ use crate::order;
 pub struct Table(Arc<Inner>);
 
 struct Inner {
-    rows: HashMap<Box<str>, Arc<[IpAddr]>, RandomState>,
+    rows: HashMap<Box<str>, Arc<Row>, RandomState>,
     /// Counts the changes, so that what was taken from an older edition is known to be so.
     edition: AtomicU64,
+    replacing: Mutex<()>,
+}
+
+/// The addresses of one name.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) addrs: Box<[IpAddr]>,
+    turns: AtomicU32,
+}
+
+impl Row {
+    /// Returns how often it was called before.
+    pub(crate) fn turn(&self) -> u32 {
+        self.turns.fetch_add(1, Ordering::Relaxed)
+    }
 }
 
 impl Table {
@@ -68,6 +84,7 @@ impl Table {
                 .resize_mode(ResizeMode::Blocking)
                 .build(),
             edition: AtomicU64::new(0),
+            replacing: Mutex::new(()),
         }))
     }
 
@@ -101,11 +118,19 @@ impl Table {
         let read = |(name, addrs): (N, A)| row("Table::replace", name.as_ref(), addrs);
         let new: Result<std::collections::HashMap<_, _>, _> = rows.into_iter().map(read).collect();
         let new = new?;
+        let _one_at_a_time = self
+            .0
+            .replacing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let rows = self.0.rows.pin();
-        rows.retain(|key, _| new.contains_key(key));
+        let keys: HashSet<Box<str>> = new.keys().cloned().collect();
+        // The new ones first: a name that is in both, or moves under a suffix, is never without.
         for (key, addrs) in new {
             rows.insert(key, addrs);
         }
+        self.changed();
+        rows.retain(|key, _| keys.contains(key));
         self.changed();
         Ok(())
     }
@@ -114,7 +139,7 @@ impl Table {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Vec<IpAddr>> {
         let key = key(name).ok()?;
-        self.0.rows.pin().get(&*key).map(|addrs| addrs.to_vec())
+        self.0.rows.pin().get(&*key).map(|row| row.addrs.to_vec())
     }
 
     /// Removes a name or a suffix. Returns whether it was there.
@@ -136,7 +161,7 @@ impl Table {
         let rows = self.0.rows.pin();
         let rows = rows.iter();
         let mut rows: Vec<_> = rows
-            .map(|(key, addrs)| (key.to_string(), addrs.to_vec()))
+            .map(|(key, row)| (key.to_string(), row.addrs.to_vec()))
             .collect();
         rows.sort();
         rows
@@ -151,14 +176,21 @@ impl Table {
     }
 
     /// Returns the addresses for a host in its one spelling.
-    pub(crate) fn find(&self, host: &str) -> Option<Arc<[IpAddr]>> {
-        if self.is_empty() {
-            return None;
+    pub(crate) fn find(&self, host: &str) -> Option<Arc<Row>> {
+        loop {
+            if self.is_empty() {
+                return None;
+            }
+            let edition = self.edition();
+            let rows = self.0.rows.pin();
+            let suffixes = host.match_indices('.').map(|(dot, _)| &host[dot..]);
+            let mut keys = std::iter::once(host).chain(suffixes);
+            let found = keys.find_map(|key| rows.get(key).cloned());
+            // Between two looks a row may have moved from the second place to the first.
+            if found.is_some() || edition == self.edition() {
+                return found;
+            }
         }
-        let rows = self.0.rows.pin();
-        let suffixes = host.match_indices('.').map(|(dot, _)| &host[dot..]);
-        let mut keys = std::iter::once(host).chain(suffixes);
-        keys.find_map(|key| rows.get(key).cloned())
     }
 
     /// Which edition this is; read it before [`find`](Self::find).
@@ -173,24 +205,25 @@ impl Table {
     }
 }
 
-type Row = (Box<str>, Arc<[IpAddr]>);
-
 fn row(
     setter: &'static str,
     name: &str,
     addrs: impl IntoIterator<Item = IpAddr>,
-) -> Result<Row, InvalidConfig> {
+) -> Result<(Box<str>, Arc<Row>), InvalidConfig> {
     let invalid = |problem| InvalidConfig::new(setter, problem);
     let key = key(name).map_err(invalid)?;
     let mut addrs = order::distinct(addrs.into_iter().take(super::TAKEN));
     addrs.truncate(order::MAX_ADDRS);
-    let addrs: Arc<[IpAddr]> = addrs.into();
     if addrs.is_empty() {
         return Err(invalid(
             "a name needs at least one address; `remove` takes it out",
         ));
     }
-    Ok((key, addrs))
+    let row = Row {
+        addrs: addrs.into(),
+        turns: AtomicU32::new(0),
+    };
+    Ok((key, Arc::new(row)))
 }
 
 /// The one spelling of a name or a suffix.
@@ -228,7 +261,7 @@ impl fmt::Debug for Table {
 /// Answers its own hosts and says of all others that they do not exist.
 impl Lookup for Table {
     fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
-        let found = self.find(host).map(|addrs| Answer::new(addrs.to_vec()));
+        let found = self.find(host).map(|row| Answer::new(row.addrs.to_vec()));
         Box::pin(std::future::ready(
             found.ok_or_else(|| Error::not_found(host)),
         ))
@@ -244,8 +277,8 @@ mod tests {
     }
 
     fn found(table: &Table, host: &str) -> Option<u8> {
-        let addrs = table.find(host)?;
-        match addrs[0] {
+        let row = table.find(host)?;
+        match row.addrs[0] {
             IpAddr::V4(addr) => Some(addr.octets()[3]),
             IpAddr::V6(_) => None,
         }

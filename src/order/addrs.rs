@@ -16,13 +16,13 @@ pub(crate) struct Addrs {
 }
 
 impl Addrs {
-    /// Keeps the first addresses as the name server sent them.
+    /// Keeps the first addresses of each family as the name server sent them.
     pub(crate) fn new(addrs: impl IntoIterator<Item = IpAddr>) -> Self {
         let mut all = distinct(addrs);
-        all.truncate(MAX_ADDRS);
         let leads = all.first().map_or(Family::V6, |&first| Family::of(first));
         all.sort_by_key(IpAddr::is_ipv4);
         let v6 = all.partition_point(IpAddr::is_ipv6);
+        let v6 = cut(&mut all, v6);
         Self {
             all: all.into(),
             classes: None,
@@ -52,6 +52,21 @@ impl Addrs {
             leads,
             ..self
         }
+    }
+
+    /// Adds the family that is missing here and was there before. `None`: there is none.
+    pub(crate) fn completed(&self, old: &Self) -> Option<Self> {
+        let of_old = |family| old.family(family).0;
+        let (ours, missing) = match (self.family(Family::V4).0, self.family(Family::V6).0) {
+            (v4, []) => (v4, of_old(Family::V6)),
+            ([], v6) => (v6, of_old(Family::V4)),
+            _ => return None,
+        };
+        let all = ours.iter().chain(missing).copied();
+        (!missing.is_empty()).then(|| Self {
+            leads: old.leads,
+            ..Self::new(all)
+        })
     }
 
     pub(crate) fn as_slice(&self) -> &[IpAddr] {
@@ -89,6 +104,16 @@ impl Addrs {
             Family::V6 => (v6, classes.map(|(v6, _)| v6)),
         }
     }
+}
+
+/// Cuts a list with so many IPv6 addresses in front to [`MAX_ADDRS`]: half of each family, and the
+/// places that one does not need are the other's. Returns how many IPv6 addresses are left.
+fn cut(all: &mut Vec<IpAddr>, v6: usize) -> usize {
+    let v4 = all.len() - v6;
+    let kept_v6 = v6.min(MAX_ADDRS - v4.min(MAX_ADDRS / 2));
+    all.drain(kept_v6..v6);
+    all.truncate(MAX_ADDRS);
+    kept_v6
 }
 
 /// Returns the addresses in their one spelling (IPv4-mapped ones are IPv4) without duplicates.

@@ -137,16 +137,20 @@ impl<'a> Pile<'a> {
         match how.order {
             // The sort can bring any to the top, so all are drawn.
             Order::Shuffle => rng.shuffle(all),
-            Order::RoundRobin => all.rotate_left(how.turn % addrs.len().max(1)),
-            Order::AsGiven => {}
+            Order::RoundRobin | Order::AsGiven => {}
         }
-        all.sort_by_key(|&index| {
-            let index = usize::from(index);
-            (
-                rank(addrs[index]),
-                classes.map_or(0, |classes| classes[index]),
-            )
-        });
+        let key = |index: &u8| {
+            let index = usize::from(*index);
+            let class = classes.map_or(0, |classes| classes[index]);
+            (rank(addrs[index]), class)
+        };
+        all.sort_by_key(key);
+        if how.order == Order::RoundRobin {
+            // Among equals, or the neighbour of one that is bad would get its turns too.
+            for equals in all.chunk_by_mut(|one, other| key(one) == key(other)) {
+                equals.rotate_left(how.turn % equals.len());
+            }
+        }
         Self {
             addrs,
             order,

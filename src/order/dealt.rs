@@ -22,8 +22,8 @@ impl Dealt {
         }
     }
 
-    #[inline]
     /// Adds an address; what is over the room is left out.
+    #[inline]
     pub(crate) fn push(&mut self, addr: IpAddr) {
         if let Some(place) = self.addrs.get_mut(self.len) {
             *place = addr;

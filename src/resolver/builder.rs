@@ -30,8 +30,8 @@ use crate::order::{Family, Order};
 #[must_use]
 pub struct Builder {
     pub(super) lookup: Option<Arc<dyn Lookup>>,
-    pub(super) pins: Table,
-    pub(super) fallbacks: Table,
+    pub(super) pins: Option<Table>,
+    pub(super) fallbacks: Option<Table>,
     pub(super) observe: Option<Arc<dyn Observe>>,
     pub(super) filter: Option<Arc<Filter>>,
     pub(super) min_ttl: Duration,
@@ -52,8 +52,8 @@ impl Builder {
     pub(super) fn new() -> Self {
         Self {
             lookup: None,
-            pins: Table::new(),
-            fallbacks: Table::new(),
+            pins: None,
+            fallbacks: None,
             observe: None,
             filter: None,
             min_ttl: Duration::from_secs(1),
@@ -82,18 +82,20 @@ impl Builder {
 
     /// Sets the table of addresses that are answered before any lookup.
     ///
-    /// Defaults to an empty table; [`Resolver::pins`] changes it while requests run. Pin a host to
+    /// Defaults to an empty table of the resolver's own; [`Resolver::pins`] changes it while requests
+    /// run. Pin a host to
     /// dial what no name server says, as in a test or a migration. Pinned addresses are
     /// ordered by their health as any others are, pass no [`filter`](Self::filter), and are given no
     /// order by RFC 6724: the family of the first one leads.
     pub fn pins(mut self, table: Table) -> Self {
-        self.pins = table;
+        self.pins = Some(table);
         self
     }
 
     /// Sets the table of addresses that are used only after a lookup has failed.
     ///
-    /// Defaults to an empty table; [`Resolver::fallbacks`] changes it while requests run. For hosts
+    /// Defaults to an empty table of the resolver's own; [`Resolver::fallbacks`] changes it while
+    /// requests run. For hosts
     /// that must be found while name servers are down or blocked.
     ///
     /// - An answer that may still be served, fresh or [stale](Self::serve_stale), goes first.
@@ -130,7 +132,7 @@ impl Builder {
     /// # }
     /// ```
     pub fn fallbacks(mut self, table: Table) -> Self {
-        self.fallbacks = table;
+        self.fallbacks = Some(table);
         self
     }
 
@@ -272,7 +274,8 @@ impl Builder {
         self
     }
 
-    /// Sets how many hosts are kept; those not asked for longest leave.
+    /// Sets how many hosts are kept; those not asked for longest leave, and those whose addresses
+    /// have failed after the others that are idle.
     ///
     /// Defaults to 10 000. A host with four addresses takes a few hundred bytes.
     pub fn capacity(mut self, hosts: usize) -> Self {
@@ -346,8 +349,8 @@ impl Builder {
         let config = self.check()?;
         let sources = Sources {
             lookup: self.lookup.unwrap_or_else(default_lookup),
-            pins: self.pins,
-            fallbacks: self.fallbacks,
+            pins: self.pins.unwrap_or_default(),
+            fallbacks: self.fallbacks.unwrap_or_default(),
             filter: self.filter,
         };
         Ok(Resolver::of(Shared::new(config, sources, self.observe)))

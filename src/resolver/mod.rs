@@ -211,7 +211,7 @@ impl Resolver {
     /// # }
     /// ```
     pub fn report(&self, host: &str, addr: IpAddr, outcome: Outcome) {
-        if let Ok(Parsed::Name(host)) = host::parse(host) {
+        if let Some(host) = host::parse(host).ok().and_then(Parsed::host) {
             self.shared
                 .report_by_hand(&host, addr.to_canonical(), outcome);
         }

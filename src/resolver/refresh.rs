@@ -1,13 +1,13 @@
 //! Lookups: the one place that spawns.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
-use tokio::runtime::{Handle, Id};
+use tokio::runtime::Handle;
 
 use super::Shared;
 use crate::cache::{Brought, Cause, Flight, Joined, Known, Landing, Origin, Slot};
@@ -33,15 +33,28 @@ impl Shared {
         }
         let limited = matches!(cause, Cause::ConnectFailed | Cause::Invalidated);
         if limited && !self.take_from_quota() {
-            return self.join_any(host, runtime.id());
+            let any = |slot: &Slot| {
+                (
+                    slot.in_the_air(runtime.id()).cloned(),
+                    slot.known().is_some(),
+                )
+            };
+            match self.store.peek(host.as_str(), any) {
+                // The next best is a lookup that was sent before the invalidation.
+                Some((Some(flight), _)) => return Ok(flight),
+                Some((None, true)) => return Err(Error::too_many(host.as_str())),
+                // Nothing is known: that is no second lookup.
+                Some((None, false)) | None => {}
+            }
         }
         let (land, flight) = Flight::new(runtime.id());
-        if let Some(current) = self
-            .store
-            .edit(host, |slot| slot.board(&flight, cause, now))
-        {
+        let (current, generation) = self.store.edit(host, |slot| {
+            (slot.board(&flight, cause, now), slot.generation())
+        });
+        if let Some(current) = current {
             return Ok(current);
         }
+        let flight = flight.sent_at(generation);
         self.make_room();
         self.tell(&Event::Asked {
             host: host.as_str(),
@@ -61,40 +74,30 @@ impl Shared {
     /// Looks a host in use up again before its answer ends, so that no caller has to wait.
     ///
     /// The first use of an answer starts a task that sleeps until then; a host that nobody asks for
-    /// has none. It belongs to the runtime of the caller, holds the resolver weakly, and there are
-    /// at most as many as hosts are kept.
+    /// has none, and one with many answers has one. It belongs to the runtime of the caller and holds
+    /// the resolver weakly, and there are at most as many as hosts are kept.
     pub(super) fn refresh_ahead(self: &Arc<Self>, host: &Host, known: &Arc<Known>) {
-        let (Ok(runtime), Some(place)) = (Handle::try_current(), Sleeper::lie_down(self)) else {
+        let Ok(runtime) = Handle::try_current() else {
+            return known.forget_use();
+        };
+        let Some(due) = self.refresh_due(host) else {
             return;
         };
-        let (host, known) = (host.clone(), Arc::clone(known));
-        let read = self.store.peek(host.as_str(), Slot::refresh_at);
-        let Some(refresh_at) = read.flatten() else {
-            return;
-        };
-        let shared = Arc::downgrade(self);
-        runtime.spawn(async move {
-            tokio::time::sleep_until(refresh_at.into()).await;
-            drop(place);
-            let Some(shared) = shared.upgrade() else {
-                return;
-            };
-            let still = |slot: &Slot| slot.still_knows(&known);
-            if shared.store.peek(host.as_str(), still) == Some(true) {
-                // Whoever waits for it finds it in the air.
-                let _ = shared.ask(&host, Cause::Ageing);
+        match self.sleepers.lie_down(host, due, self.config.capacity) {
+            Bed::Free => {
+                let (host, shared) = (host.clone(), Arc::downgrade(self));
+                runtime.spawn(Sleeper { host, due, shared }.sleep());
             }
-        });
+            // It sees at its waking that there is another answer in use.
+            Bed::Taken => {}
+            Bed::None => known.forget_use(),
+        }
     }
 
-    /// Over the quota the next best is a lookup that was sent before the invalidation.
-    fn join_any(&self, host: &Host, runtime: Id) -> Result<Flight, Error> {
-        let any = self
-            .store
-            .peek(host.as_str(), |slot| slot.in_the_air(runtime).cloned());
-        let too_many =
-            || Error::failed(host.as_str(), "too many hosts are looked up again at once");
-        any.flatten().ok_or_else(too_many)
+    /// When a host in use is to be looked up ahead.
+    fn refresh_due(&self, host: &Host) -> Option<Instant> {
+        let due = |slot: &Slot| slot.was_asked_again().then(|| slot.refresh_at()).flatten();
+        self.store.peek(host.as_str(), due).flatten()
     }
 
     pub(super) fn make_room(&self) {
@@ -135,20 +138,95 @@ impl Shared {
     }
 }
 
-/// A place among those that wait to look up ahead.
-struct Sleeper(Arc<AtomicUsize>);
+/// Those that sleep until a host is looked up ahead, and when each wakes: one for each host.
+#[derive(Debug, Default)]
+pub(super) struct Sleepers(Mutex<HashMap<Host, Instant>>);
+
+/// What there is for one who wants to sleep.
+enum Bed {
+    Free,
+    /// Somebody sleeps for this host, and wakes no later.
+    Taken,
+    /// There are too many.
+    None,
+}
+
+impl Sleepers {
+    fn lie_down(&self, host: &Host, due: Instant, most: usize) -> Bed {
+        self.edit(|sleeping| match sleeping.get(host) {
+            Some(&earlier) if earlier <= due => Bed::Taken,
+            None if sleeping.len() >= most => Bed::None,
+            Some(_) | None => {
+                sleeping.insert(host.clone(), due);
+                Bed::Free
+            }
+        })
+    }
+
+    /// Returns false when another one sleeps in this place by now.
+    fn get_up(&self, host: &Host, due: Instant) -> bool {
+        self.edit(|sleeping| {
+            let is_mine = sleeping.get(host) == Some(&due);
+            if is_mine {
+                sleeping.remove(host);
+            }
+            is_mine
+        })
+    }
+
+    fn edit<T>(&self, change: impl FnOnce(&mut HashMap<Host, Instant>) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Sleeps until a host's answer is to be looked up ahead, as long as its answers are used.
+struct Sleeper {
+    host: Host,
+    due: Instant,
+    shared: Weak<Shared>,
+}
 
 impl Sleeper {
-    fn lie_down(shared: &Shared) -> Option<Self> {
-        let place = Self(Arc::clone(&shared.sleepers));
-        let before = place.0.fetch_add(1, Ordering::Relaxed);
-        (before < shared.config.capacity).then_some(place)
+    async fn sleep(self) {
+        tokio::time::sleep_until(self.due.into()).await;
+        let (Some(shared), host, due) = (self.shared.upgrade(), self.host.clone(), self.due) else {
+            return;
+        };
+        // Up before it asks: who uses the new answer first starts the next.
+        drop(self);
+        match shared.refresh_due(&host) {
+            // Whoever waits for it finds it in the air.
+            Some(now_due) if now_due <= due => drop(shared.ask(&host, Cause::Ageing)),
+            Some(_) => shared.sleep_on(&host),
+            None => {}
+        }
     }
 }
 
 impl Drop for Sleeper {
+    /// Its runtime may have been shut down: the next one who uses the answer starts another.
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let Some(shared) = self.shared.upgrade() else {
+            return;
+        };
+        if shared.sleepers.get_up(&self.host, self.due) && time::now() < self.due {
+            shared.forget_use(&self.host);
+        }
+    }
+}
+
+impl Shared {
+    fn sleep_on(self: &Arc<Self>, host: &Host) {
+        let known = self.store.peek(host.as_str(), |slot| slot.known().cloned());
+        if let Some(known) = known.flatten() {
+            self.refresh_ahead(host, &known);
+        }
+    }
+
+    fn forget_use(&self, host: &Host) {
+        self.store.peek(host.as_str(), |slot| {
+            slot.known().inspect(|known| known.forget_use());
+        });
     }
 }
 
@@ -177,7 +255,10 @@ impl Pilot {
             Ok(answer) => answer.asked_at.unwrap_or(asked_at),
             Err(_) => asked_at,
         };
-        let outcome = brought.and_then(|answer| shared.read(host, answer));
+        // A filter or a source_address of the user may panic as a lookup may.
+        let read = || brought.and_then(|answer| shared.read(host, answer));
+        let outcome = catch_unwind(AssertUnwindSafe(read));
+        let outcome = outcome.unwrap_or_else(|_panic| Err(Error::panicked(host)));
         let fallback = outcome
             .is_err()
             .then(|| shared.fallback(&self.host))
@@ -185,6 +266,7 @@ impl Pilot {
         let landing = Landing {
             asked_at,
             outcome,
+            serve_stale: shared.config.serve_stale,
             fallback,
         };
         let landed = shared.land(&self.host, &self.flight, &landing);
@@ -213,6 +295,7 @@ impl Shared {
         let Answer {
             addrs,
             ttl,
+            is_partial,
             asked_at: _,
         } = answer;
         if addrs.is_empty() {
@@ -227,6 +310,7 @@ impl Shared {
         let refresh_after = ttl::refresh_after(life, &mut fastrand::Rng::new());
         Ok(Brought {
             addrs,
+            is_partial,
             origin: Origin::Lookup,
             life,
             refresh_after,

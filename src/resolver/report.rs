@@ -230,12 +230,11 @@ impl Shared {
     #[cfg(feature = "reqwest")]
     pub(crate) fn closed_early(&self, host: &str, local: Option<SocketAddr>) -> Option<Instant> {
         let now = time::now();
-        let made = match (local, host::parse(host)) {
+        let made = match (local, host::parse(host).ok().and_then(Parsed::host)) {
             (Some(local), _) => self.recent.take(local, now),
-            (None, Ok(Parsed::Name(host))) => {
-                self.recent
-                    .take_of(host.as_str(), tokio::task::try_id(), now)
-            }
+            (None, Some(host)) => self
+                .recent
+                .take_of(host.as_str(), tokio::task::try_id(), now),
             (None, _) => None,
         };
         let made = made?;
@@ -254,7 +253,7 @@ impl Shared {
     #[cfg(feature = "reqwest")]
     pub(crate) fn answered(&self, host: &str) {
         if !self.recent.is_empty()
-            && let Ok(Parsed::Name(host)) = host::parse(host)
+            && let Some(host) = host::parse(host).ok().and_then(Parsed::host)
         {
             let task = tokio::task::try_id();
             self.recent.answered(host.as_str(), task, time::now());
@@ -265,9 +264,7 @@ impl Shared {
     /// behind a proxy.
     #[cfg(feature = "reqwest")]
     pub(crate) fn hope(&self, host: &str) -> Option<Hope> {
-        let Ok(Parsed::Name(host)) = host::parse(host) else {
-            return None;
-        };
+        let host = host::parse(host).ok().and_then(Parsed::host)?;
         let now = time::now();
         let known = self.current(&host, now)?;
         let news = self

@@ -111,10 +111,29 @@ impl Shared {
     /// Returns what is pinned for a host or known of it, or asks and waits as far as its plan says.
     async fn known(self: &Arc<Self>, host: &Host) -> Result<Arc<Known>, Error> {
         let now = time::now();
-        if let Some(pinned) = self.pinned(host.as_str(), now) {
+        if let Some(pinned) = self.deal_pinned(host.as_str(), now) {
             return Ok(Arc::new(pinned));
         }
         self.refit(host);
+        let known = self.known_by_plan(host, now).await;
+        known.or_else(|error| self.last_resort(host).ok_or(error))
+    }
+
+    /// What may be served though the lookup that a caller waited for failed: another one may have
+    /// brought an answer meanwhile, and there may be fallbacks.
+    fn last_resort(&self, host: &Host) -> Option<Arc<Known>> {
+        let now = time::now();
+        let known = self
+            .store
+            .peek(host.as_str(), |slot| self.servable(slot, now));
+        known.flatten().or_else(|| self.fall_back(host))
+    }
+
+    async fn known_by_plan(
+        self: &Arc<Self>,
+        host: &Host,
+        now: Instant,
+    ) -> Result<Arc<Known>, Error> {
         let planned = self.store.read(host.as_str(), |host, slot| {
             (self.plan(host, slot, now), self.servable(slot, now))
         });
@@ -128,7 +147,7 @@ impl Shared {
                 let _ = self.ask(host, cause);
                 Ok(known)
             }
-            (Plan::Fail(error), _) => self.fall_back(host).ok_or(error),
+            (Plan::Fail(error), _) => Err(error),
             (Plan::Ask(cause), None) => self.ask_or_fall_back(host, cause).await,
             (Plan::Ask(cause), Some(known)) => self.ask_or_serve(host, cause, known).await,
             (Plan::Serve | Plan::ServeAndAsk(_), None) => {
@@ -148,8 +167,7 @@ impl Shared {
         }
         let mut asking = std::pin::pin!(self.ask_and_wait(host, cause));
         match within(self.config.stale_after, &mut asking).await {
-            Some(Ok(known)) => Ok(known),
-            Some(Err(error)) => self.fall_back(host).ok_or(error),
+            Some(landed) => landed,
             None => match self.fall_back(host) {
                 Some(known) => Ok(known),
                 // The filter refuses them, or they were taken out meanwhile.
@@ -172,16 +190,15 @@ impl Shared {
         }
     }
 
-    /// Waits for the lookup in the air. One that is lost, as when its runtime was shut down, or
-    /// whose answer came too late to be served, as when another lookup is asked by now, is asked
-    /// again, once.
+    /// Waits for the lookup in the air. One that is lost, as when its runtime was shut down or
+    /// another lookup is to be asked, or whose answer came too late to be served, is asked again.
     async fn ask_and_wait(
         self: &Arc<Self>,
         host: &Host,
         cause: Cause,
     ) -> Result<Arc<Known>, Error> {
-        let mut last = Err(Error::panicked(host.as_str()));
-        for _ in 0..2 {
+        let mut last = Err(Error::lost(host.as_str()));
+        for _ in 0..TRIES {
             match self.ask(host, cause)?.landed().await {
                 Some(Ok(known)) if self.is_gone(&known) => last = Ok(known),
                 Some(landed) => return landed,
@@ -315,6 +332,9 @@ impl Shared {
         Some(addr)
     }
 }
+
+/// A lookup that is lost so often is not asked again.
+const TRIES: usize = 4;
 
 /// Waits so long at most. Where no timer can be had, not at all: whoever calls has something to
 /// serve.

@@ -1,11 +1,12 @@
 //! What all clones of a resolver share.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::config::{Config, Sources};
 use super::lanes;
 use super::lookups::Lookups;
+use super::refresh::Sleepers;
 #[cfg(feature = "reqwest")]
 use crate::attempt::Recent;
 use crate::cache::{Slot, Store};
@@ -23,14 +24,12 @@ pub(crate) struct Shared {
     pub(super) lookups: Lookups,
     pub(super) pins: Table,
     pub(super) fallbacks: Table,
-    /// Answers from pins, to begin each with another address.
-    pub(super) turns: AtomicU32,
     pub(super) filter: Option<Arc<Filter>>,
     pub(super) store: Store,
     pub(super) book: Book,
     pub(super) quota: Mutex<Quota>,
     /// Tasks that sleep until a host in use is looked up ahead.
-    pub(super) sleepers: Arc<AtomicUsize>,
+    pub(super) sleepers: Sleepers,
     pub(super) observers: Observers,
     /// Whether a connector layer was made: only then can a slip be lost.
     pub(super) layered: AtomicBool,
@@ -55,10 +54,9 @@ impl Shared {
             lookups: Lookups::new(sources.lookup),
             pins: sources.pins,
             fallbacks: sources.fallbacks,
-            turns: AtomicU32::new(0),
             filter: sources.filter,
             quota: Mutex::default(),
-            sleepers: Arc::default(),
+            sleepers: Sleepers::default(),
             observers: Observers {
                 counters: Counters::default(),
                 user,
@@ -105,10 +103,6 @@ impl Shared {
         for host in busy {
             self.store.edit_present(host.as_str(), Slot::let_go);
         }
-    }
-
-    pub(super) fn turn(&self) -> u32 {
-        self.turns.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Takes one lookup after a failure from the quota of all hosts.

@@ -7,15 +7,21 @@ use super::Shared;
 use crate::cache::{Brought, Fallback, Known, Origin};
 use crate::host::Host;
 use crate::observe::Event;
-use crate::order::{self, Addrs};
+use crate::order::Addrs;
 use crate::{time, ttl};
 
 impl Shared {
     /// Returns what is pinned for a host. No filter is asked: who pins an address means it.
     pub(super) fn pinned(&self, host: &str, now: Instant) -> Option<Known> {
-        let addrs = self.pins.find(host)?;
-        let addrs = Addrs::new(addrs.iter().copied());
-        Some(Known::pinned(addrs, self.turn(), now))
+        let row = self.pins.find(host)?;
+        Some(Known::pinned(Addrs::new(row.addrs.iter().copied()), 0, now))
+    }
+
+    /// The same for somebody who will dial.
+    pub(super) fn deal_pinned(&self, host: &str, now: Instant) -> Option<Known> {
+        let row = self.pins.find(host)?;
+        let addrs = Addrs::new(row.addrs.iter().copied());
+        Some(Known::pinned(addrs, row.turn(), now))
     }
 
     /// Returns what would be served of a host now, for those who judge it.
@@ -62,13 +68,12 @@ impl Shared {
     /// Returns what the program itself knows of a host.
     pub(super) fn fallback(&self, host: &Host) -> Option<Fallback> {
         let edition = self.fallbacks.edition();
-        let addrs = self.fallbacks.find(host.as_str())?;
-        let addrs = self
-            .sift(host.as_str(), &order::distinct(addrs.iter().copied()))
-            .ok()?;
+        let row = self.fallbacks.find(host.as_str())?;
+        let addrs = self.sift(host.as_str(), &row.addrs).ok()?;
         let life = self.config.ttl.positive(None);
         let brought = Brought {
             addrs: self.sorted(addrs),
+            is_partial: false,
             origin: Origin::Fallback(edition),
             life,
             refresh_after: ttl::refresh_after(life, &mut fastrand::Rng::new()),

@@ -104,3 +104,62 @@ fn a_setting_that_cannot_work_names_its_setter() {
         );
     }
 }
+
+/// Names that an attacker chose and whose addresses fail push out neither the host in use nor its
+/// refreshes ahead.
+#[tokio::test(start_paused = true)]
+async fn failing_names_push_out_no_host_in_use() {
+    let script = Script::answer(&[1, 2], 60);
+    let builder = Resolver::builder().lookup(script.clone());
+    let resolver = builder.capacity(64).build().unwrap();
+    sorted(&resolver, "hot.test").await;
+    for n in 0..2_000 {
+        let name = format!("h{n}.attacker.test");
+        for _ in 0..2 {
+            sorted(&resolver, &name).await;
+        }
+        resolver.report(&name, ip(1), Outcome::Refused);
+        sorted(&resolver, "hot.test").await;
+    }
+    // Before the first sweep all are equally young, and one in sixty leaves.
+    assert!(script.asked("hot.test") <= 2);
+    script.takes(2 * S);
+    for second in 0..120 {
+        tokio::time::sleep(S).await;
+        let begun = Instant::now();
+        sorted(&resolver, "hot.test").await;
+        assert_eq!(Instant::now(), begun, "at {second} s");
+    }
+}
+
+/// Many addresses of one family leave room for the other.
+#[tokio::test(start_paused = true)]
+async fn many_addresses_of_one_family_leave_room_for_the_other() {
+    let v6 = |n| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n]);
+    for (v4s, v6s, kept) in [
+        (200_u8, 3_u16, 3),
+        (3, 200, 61),
+        (200, 50, 32),
+        (40, 10, 10),
+    ] {
+        let addrs: Vec<IpAddr> = (0..v4s).map(ip).chain((0..v6s).map(v6)).collect();
+        let script = Script::new(move |_| Ok(Answer::new(addrs.clone())));
+        let resolved = script.resolver().resolve("a.test").await.unwrap();
+        let all = usize::from(v4s) + usize::from(v6s);
+        assert_eq!(resolved.addrs().len(), all.min(64), "{v4s} and {v6s}");
+        let of_v6 = resolved
+            .addrs()
+            .iter()
+            .filter(|addr| addr.is_ipv6())
+            .count();
+        assert_eq!(of_v6, kept, "{v4s} and {v6s}");
+    }
+}
+
+#[test]
+fn resolvers_of_one_builder_are_independent() {
+    let builder = Resolver::builder().lookup(Script::answer(&[1], 60));
+    let (one, other) = (builder.clone().build().unwrap(), builder.build().unwrap());
+    one.pins().set("a.test", [ip(1)]).unwrap();
+    assert!(other.pins().is_empty());
+}

@@ -291,3 +291,76 @@ async fn an_empty_answer_is_an_error() {
             .is_no_records()
     );
 }
+
+/// One task for a host, however many answers it gets; and the next user starts another when the
+/// runtime that it slept on is gone.
+#[tokio::test(start_paused = true)]
+async fn a_host_in_use_has_one_sleeper() {
+    let script = Script::answer(&[1], 60);
+    let resolver = script.resolver();
+    let tasks = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    sorted(&resolver, "a.test").await;
+    sorted(&resolver, "a.test").await;
+    let before = tasks();
+    for _ in 0..200 {
+        resolver.invalidate("a.test");
+        sorted(&resolver, "a.test").await;
+        sorted(&resolver, "a.test").await;
+        advance(20 * MS).await;
+    }
+    // One that wakes earlier takes the place of one that sleeps longer, which happens some
+    // logarithm of times.
+    assert!(tasks() <= before + 10, "{} tasks", tasks());
+}
+
+#[test]
+fn a_host_is_looked_up_ahead_though_its_first_runtime_is_gone() {
+    let script = Script::answer(&[1], 60);
+    let resolver = script.resolver();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap()
+    };
+    runtime().block_on(async {
+        sorted(&resolver, "a.test").await;
+        sorted(&resolver, "a.test").await;
+    });
+    runtime().block_on(async {
+        script.takes(2 * S);
+        for _ in 0..200 {
+            tokio::time::sleep(S).await;
+            let begun = Instant::now();
+            sorted(&resolver, "a.test").await;
+            assert_eq!(Instant::now(), begun);
+        }
+    });
+}
+
+/// A refresh that was let go by a switch is tried ahead again by the new lookup.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_was_let_go_is_repeated() {
+    let (old, new) = (Script::answer(&[1], 60), Script::answer(&[2], 60));
+    let resolver = old.resolver();
+    sorted(&resolver, "a.test").await;
+    sorted(&resolver, "a.test").await;
+    old.takes(500 * MS);
+    old.say(|host| Err(Error::failed(host, "SERVFAIL")));
+    while old.asked("a.test") < 2 {
+        tokio::time::sleep(100 * MS).await;
+    }
+    new.takes(S);
+    resolver.set_lookup(new);
+    for second in 0..15 {
+        tokio::time::sleep(S).await;
+        let begun = Instant::now();
+        sorted(&resolver, "a.test").await;
+        assert_eq!(Instant::now(), begun, "{second} s after the switch");
+    }
+}

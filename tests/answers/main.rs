@@ -13,6 +13,7 @@ mod invalidation;
 mod laws;
 mod lifetimes;
 mod names;
+mod never_empty;
 mod order;
 mod script;
 mod tables;

@@ -131,3 +131,30 @@ async fn as_given_the_order_is_the_name_servers() {
     let resolved = resolver.resolve("a.test").await.unwrap();
     assert_eq!(resolved.addrs()[3], ip(1), "health goes first");
 }
+
+/// A new answer goes on with the turns, and one that is bad gives its turn to all others.
+#[tokio::test(start_paused = true)]
+async fn turns_go_on_and_are_shared_evenly() {
+    let script = Script::answer(&[1, 2, 3, 4, 5, 6], 5);
+    let builder = Resolver::builder().lookup(script).lanes(false);
+    let resolver = builder.order(Order::RoundRobin).build().unwrap();
+    let mut leads = std::collections::BTreeMap::<IpAddr, usize>::new();
+    for _ in 0..12 {
+        let addrs = deal(&resolver, "a.test").await.unwrap();
+        *leads.entry(addrs[0].ip()).or_default() += 1;
+        advance(6 * S).await;
+    }
+    assert!(
+        leads.len() == 6 && leads.values().all(|&n| n == 2),
+        "{leads:?}"
+    );
+    resolver.resolve("b.test").await.unwrap();
+    resolver.report("b.test", ip(3), Outcome::Refused);
+    leads.clear();
+    for _ in 0..50 {
+        let addrs = deal(&resolver, "b.test").await.unwrap();
+        assert!(addrs.iter().all(|addr| addr.ip() != ip(3)));
+        *leads.entry(addrs[0].ip()).or_default() += 1;
+    }
+    assert!(leads.values().all(|&n| n == 10), "{leads:?}");
+}

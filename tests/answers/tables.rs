@@ -81,11 +81,15 @@ async fn pins_change_while_in_use() {
     assert_eq!(script.asked("a.test"), 1, "what was good is still good");
 }
 
+/// Also to names that never leave the machine.
 #[tokio::test(start_paused = true)]
 async fn health_applies_to_pinned_addresses() {
     let resolver = build(&Script::answer(&[9], 60), |builder| {
-        builder.pins(table(&[("a.test", &[1, 2])]))
+        builder.pins(table(&[("a.test", &[1, 2]), ("c.onion", &[1, 2])]))
     });
+    resolver.report("c.onion", ip(1), Outcome::Refused);
+    let resolved = resolver.resolve("c.onion").await.unwrap();
+    assert_eq!(resolved.addrs(), [ip(2), ip(1)]);
     resolver.report("a.test", ip(1), Outcome::Refused);
     for _ in 0..20 {
         let resolved = resolver.resolve("a.test").await.unwrap();
@@ -117,19 +121,44 @@ async fn pins_pass_no_filter_and_fallbacks_do() {
     assert!(error.to_string().contains("the lookup failed"), "{error}");
 }
 
+/// Each host by itself, and not moved on by a report.
 #[tokio::test(start_paused = true)]
 async fn in_turn_pinned_addresses_take_turns_too() {
     let resolver = build(&Script::new(down), |builder| {
         builder
-            .pins(table(&[("a.test", &[1, 2])]))
+            .pins(table(&[("a.test", &[1, 2]), ("b.test", &[1, 2])]))
             .order(sidestep::Order::RoundRobin)
             .prefer(Family::V4)
     });
     let mut leads = Vec::new();
     for _ in 0..4 {
         leads.push(resolver.resolve("a.test").await.unwrap().addrs()[0]);
+        resolver.report("a.test", ip(1), Outcome::Connected);
+        resolver.resolve("b.test").await.unwrap();
+        let _ = resolver.snapshot();
     }
     assert_eq!(leads, [ip(1), ip(2), ip(1), ip(2)]);
+}
+
+/// A row that moves between a name and a suffix is found at each moment.
+#[test]
+fn a_replaced_table_has_no_gap() {
+    let rows = table(&[("a.test", &[1])]);
+    let writer = rows.clone();
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let writing = std::thread::spawn(move || {
+        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            writer.replace([(".test", [ip(2)])]).unwrap();
+            writer.replace([("a.test", [ip(1)])]).unwrap();
+        }
+    });
+    for _ in 0..50_000 {
+        let answer = futures_util::FutureExt::now_or_never(rows.lookup("a.test"));
+        answer.unwrap().unwrap();
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    writing.join().unwrap();
 }
 
 // Fallbacks.
@@ -241,6 +270,23 @@ async fn a_stale_answer_goes_before_a_fallback() {
     );
 }
 
+/// After their life too: what the program knows does not age, and asking is for the background.
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_once_fallbacks_are_in_service() {
+    let script = Script::new(down);
+    let resolver = build(&script, |builder| {
+        builder.fallbacks(table(&[("a.test", &[1])]))
+    });
+    seen(&resolver, "a.test").await;
+    script.takes(60 * S);
+    for _ in 0..20 {
+        tokio::time::sleep(40 * S).await;
+        let begun = Instant::now();
+        assert_eq!(seen(&resolver, "a.test").await.1, Source::Fallback);
+        assert_eq!(Instant::now(), begun);
+    }
+}
+
 /// A lookup that hangs costs a caller 1.8 s, once; what it brings in the end is not lost.
 #[tokio::test(start_paused = true)]
 async fn a_slow_lookup_serves_the_fallback() {
@@ -281,7 +327,7 @@ async fn fallbacks_change_while_in_use() {
         (vec![ip(3)], Source::Fallback)
     );
     assert_eq!(script.asked("a.test"), 1);
-    resolver.fallbacks().clear();
+    assert!(resolver.fallbacks().remove(".test"));
     resolver.resolve("a.test").await.unwrap_err();
     advance(S).await;
     resolver.resolve("a.test").await.unwrap_err();

@@ -139,6 +139,7 @@ impl World {
         let outcome = match end {
             End::Answer => Ok(Brought {
                 origin: Origin::Lookup,
+                is_partial: false,
                 addrs: Addrs::new([IpAddr::from([192, 0, 2, 1])]),
                 life: 60 * S,
                 refresh_after: 50 * S,
@@ -155,6 +156,7 @@ impl World {
         let landing = Landing {
             asked_at,
             outcome,
+            serve_stale: Duration::ZERO,
             fallback: None,
         };
         let landed = self.edit(|slot| slot.land(flight, &landing, self.begun));

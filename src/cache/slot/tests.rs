@@ -45,6 +45,7 @@ impl World {
         let (life, refresh_after) = (60 * S, 50 * S);
         let outcome = outcome.map(|addrs| Brought {
             origin: Origin::Lookup,
+            is_partial: false,
             addrs,
             life,
             refresh_after,
@@ -52,6 +53,7 @@ impl World {
         let landing = Landing {
             asked_at,
             outcome,
+            serve_stale: Duration::ZERO,
             fallback: None,
         };
         let _ = self.slot.land(flight, &landing, self.now);
