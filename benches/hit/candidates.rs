@@ -61,7 +61,11 @@ impl Candidate {
             Self::Floor => repeat(ops, || resolve(&Bare(world.addrs))),
             Self::BareFloor => repeat(ops, || call(&mut Bare(world.addrs))),
             Self::Reqwest => repeat(ops, || resolve(&world.resolver)),
-            Self::Service => repeat(ops, || call(&mut world.resolver.clone())),
+            Self::Service => {
+                // A clone is its owner's, and writes a count that threads share.
+                let mut resolver = world.resolver.clone();
+                repeat(ops, || call(&mut resolver));
+            }
             Self::Hickory => repeat(ops, || lookup_ip(&world.hickory)),
             Self::ReqwestHickory => repeat(ops, || resolve(&AsReqwestDoes(&world.hickory))),
         }

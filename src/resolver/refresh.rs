@@ -78,7 +78,7 @@ impl Shared {
     /// the resolver weakly, and there are at most as many as hosts are kept.
     pub(super) fn refresh_ahead(self: &Arc<Self>, host: &Host, known: &Arc<Known>) {
         let Ok(runtime) = Handle::try_current() else {
-            return known.forget_use();
+            return;
         };
         let Some(due) = self.refresh_due(host) else {
             return;
