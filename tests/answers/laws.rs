@@ -15,6 +15,10 @@ enum Happens {
     Asked,
     Left,
     Passes(Duration),
+    /// Another lookup is set, which says the same.
+    Switched,
+    /// The fallbacks are changed to this address.
+    Rewritten(u8),
 }
 
 #[derive(Clone, Debug)]
@@ -22,6 +26,7 @@ enum Ending {
     Answer { last: Vec<u8>, ttl: u32 },
     Failed,
     Panicked,
+    Denied,
 }
 
 fn ending() -> impl Strategy<Value = Ending> {
@@ -56,6 +61,16 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 /// So many of these stay within the 24 h for which an answer may be served.
 const MOST: usize = 40;
 
+/// What may happen besides to a host with fallbacks.
+fn happens_with_fallbacks() -> impl Strategy<Value = Happens> {
+    let takes = (0..8_000_u64).prop_map(Duration::from_millis);
+    prop_oneof![
+        6 => happens(),
+        1 => takes.prop_map(|takes| Happens::Lookups(Ending::Denied, takes)),
+        1 => (1..9_u8).prop_map(Happens::Rewritten),
+    ]
+}
+
 fn happens() -> impl Strategy<Value = Happens> {
     // More than 5 s is a timeout.
     let takes = (0..8_000_u64).prop_map(Duration::from_millis);
@@ -66,6 +81,7 @@ fn happens() -> impl Strategy<Value = Happens> {
         (1..9_u8, outcome()).prop_map(|(last, outcome)| Happens::Dialled(last, outcome)),
         Just(Happens::Asked),
         Just(Happens::Left),
+        Just(Happens::Switched),
         passes.prop_map(|ms| Happens::Passes(Duration::from_millis(ms))),
     ]
 }
@@ -84,6 +100,14 @@ impl Host {
         Self { script, resolver }
     }
 
+    /// One that no lookup ever knew, but the program itself.
+    async fn with_fallbacks() -> Self {
+        let script = Script::new(|host| Err(Error::failed(host, "SERVFAIL")));
+        let resolver = script.resolver();
+        resolver.fallbacks().set("a.test", [ip(1), ip(2)]).unwrap();
+        Self { script, resolver }
+    }
+
     async fn take(&self, event: &Happens) {
         match event {
             Happens::Lookups(ending, takes) => self.direct(ending.clone(), *takes),
@@ -99,6 +123,11 @@ impl Host {
                 tokio::join!(left, self.check_as_connector()).0.ok();
             }
             Happens::Passes(time) => tokio::time::sleep(*time).await,
+            Happens::Switched => self.resolver.set_lookup(self.script.clone()),
+            Happens::Rewritten(last) => {
+                let rows = [(".test", [ip(*last)])];
+                self.resolver.fallbacks().replace(rows).unwrap();
+            }
         }
     }
 
@@ -109,6 +138,7 @@ impl Host {
             Ending::Answer { last, ttl } => Ok(answer(last, *ttl)),
             Ending::Failed => Err(Error::failed(host, "SERVFAIL")),
             Ending::Panicked => panic!("a broken lookup"),
+            Ending::Denied => Err(Error::not_found(host)),
         });
     }
 
@@ -132,14 +162,26 @@ proptest! {
     fn what_is_known_is_served_whatever_happens(
         events in prop::collection::vec(happens(), 1..MOST),
     ) {
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().start_paused(true).build().unwrap();
-        runtime.block_on(async {
-            let host = Host::known().await;
-            for event in &events {
-                host.take(event).await;
-            }
-            host.take(&Happens::Asked).await;
-        });
+        play(Host::known(), &events);
     }
+
+    /// With fallbacks not even a denial does, whatever becomes of the table and the lookup.
+    #[test]
+    fn fallbacks_are_served_whatever_happens(
+        events in prop::collection::vec(happens_with_fallbacks(), 1..MOST),
+    ) {
+        play(Host::with_fallbacks(), &events);
+    }
+}
+
+fn play(host: impl Future<Output = Host>, events: &[Happens]) {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let host = host.await;
+        for event in events {
+            host.take(event).await;
+        }
+        host.take(&Happens::Asked).await;
+    });
 }

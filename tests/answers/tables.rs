@@ -444,6 +444,51 @@ async fn the_snapshot_shows_hosts_below_a_pinned_suffix() {
     let snapshot = resolver.snapshot();
     let strikes = |host| snapshot.host(host).unwrap().addr(ip(1)).unwrap().strikes;
     assert_eq!((strikes("x.b.test"), strikes(".b.test")), (1, 0));
+    assert_eq!(snapshot.hosts.len(), 2, "each once");
+    resolver.report("x.b.test", ip(9), Outcome::Refused);
+    let failed = resolver.snapshot().failed_addresses;
+    assert_eq!(failed, 1, "what is not the host's is left out of account");
+}
+
+/// As an answer's addresses are: RFC 6724, and no event of a stale answer when their life is over.
+#[tokio::test(start_paused = true)]
+async fn fallbacks_are_ordered_and_are_never_stale() {
+    let v6 = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]);
+    let rows = Table::new();
+    rows.set("a.test", [v6, ip(1)]).unwrap();
+    let resolver = build(&Script::new(down), |builder| {
+        let builder = builder.source_address(|to| to.is_ipv4().then_some(to));
+        builder.fallbacks(rows)
+    });
+    for _ in 0..10 {
+        let resolved = resolver.resolve("a.test").await.unwrap();
+        assert_eq!(
+            (resolved.addrs(), resolved.source()),
+            (&[ip(1), v6][..], Source::Fallback)
+        );
+        advance(31 * S).await;
+    }
+    let snapshot = resolver.snapshot();
+    assert!(
+        snapshot.served_stale == 0 && snapshot.fell_back > 1,
+        "{snapshot:?}"
+    );
+}
+
+/// A fallback that a slow lookup is replaced by is told, counted and bounded as any.
+#[tokio::test(start_paused = true)]
+async fn a_fallback_for_a_slow_lookup_is_one_too() {
+    let script = Script::new(down);
+    script.takes(60 * S);
+    let resolver = build(&script, |builder| {
+        builder.fallbacks(table(&[(".test", &[1])])).capacity(4)
+    });
+    let names: Vec<String> = (0..50).map(|n| format!("h{n}.test")).collect();
+    let all = names.iter().map(|name| seen(&resolver, name));
+    futures_util::future::join_all(all).await;
+    assert_eq!(resolver.snapshot().fell_back, 50);
+    tokio::time::sleep(10 * S).await;
+    assert!(resolver.snapshot().hosts.len() <= 4);
 }
 
 // Lookups.
@@ -465,7 +510,15 @@ async fn one_lookup_after_another_is_asked_until_one_answers() {
     first.takes(Duration::ZERO);
     first.say(|host| Err(Error::not_found(host)));
     assert!(resolver.resolve("c.test").await.unwrap_err().is_not_found());
-    assert_eq!(second.asked("c.test"), 0);
+    first.say(|_| Ok(Answer::new([])));
+    assert!(
+        resolver
+            .resolve("d.test")
+            .await
+            .unwrap_err()
+            .is_no_records()
+    );
+    assert_eq!((second.asked("c.test"), second.asked("d.test")), (0, 0));
     assert!(Fallback::new(first).patience(Duration::ZERO).is_err());
 }
 
