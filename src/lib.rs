@@ -76,6 +76,7 @@ mod integrate;
 pub mod lookup;
 mod observe;
 mod order;
+mod outage;
 mod outcome;
 mod penalty;
 mod recheck;

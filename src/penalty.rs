@@ -184,6 +184,11 @@ impl Record {
         }
     }
 
+    /// When it last changed for the worse or the better.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
+    }
+
     /// When the penalty ends, or has ended.
     pub(crate) fn end(&self) -> Option<Instant> {
         match self.standing {

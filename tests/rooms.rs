@@ -21,6 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ttl", &[]),
     ("backoff", &[]),
     ("recheck", &["backoff"]),
+    ("outage", &["host"]),
     ("outcome", &["error"]),
     ("penalty", &["backoff", "outcome"]),
     ("order", &["penalty"]),
@@ -41,7 +42,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "resolver",
         &[
             "attempt", "blame", "cache", "error", "filter", "health", "host", "lookup", "observe",
-            "order", "outcome", "penalty", "recheck", "time", "ttl",
+            "order", "outage", "outcome", "penalty", "recheck", "time", "ttl",
         ],
     ),
     // Act.

@@ -124,6 +124,11 @@ impl Store {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
     }
 
+    /// Forgets all hosts.
+    pub(crate) fn clear(&self) {
+        self.slots.pin().clear();
+    }
+
     /// Keeps the store within its capacity. `spare` tells of which hosts something is known that
     /// a lookup would not bring back: they leave after the others that are idle.
     ///

@@ -220,6 +220,30 @@ impl Book {
         }
     }
 
+    /// Forgets all that is held against anybody, and which families have no route.
+    pub(crate) fn clear(&self) {
+        self.forget(|_| true);
+        for flag in &self.no_route {
+            flag.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets what was held against anybody since then.
+    pub(crate) fn forgive(&self, since: Instant) {
+        self.forget(|record| record.since() >= since);
+    }
+
+    fn forget(&self, is_void: impl Fn(&Record) -> bool) {
+        let pages = self.pages.pin();
+        for host in pages.keys() {
+            let _ = self.edit(host, |page| {
+                page.retain(|(_, record)| !is_void(record));
+                Some(Transition::None)
+            });
+            self.drop_page(host, |page| !page.is_empty());
+        }
+    }
+
     /// Tears a page out, unless a failure was written on it meanwhile and it is wanted.
     fn drop_page(&self, host: &Host, wanted: impl Fn(&[(IpAddr, Record)]) -> bool) {
         let pages = self.pages.pin();

@@ -30,7 +30,12 @@ impl Counters {
             Event::AddressRecovered { .. } => &self.recovered_addresses,
             Event::Trial { .. } => &self.trials,
             Event::AddressRefused { .. } => &self.refused_addresses,
-            Event::Answered { .. } | Event::NoRoute { .. } | Event::SlipLost { .. } => return,
+            Event::Answered { .. }
+            | Event::NetworkChanged
+            | Event::NetworkDown
+            | Event::NetworkUp
+            | Event::NoRoute { .. }
+            | Event::SlipLost { .. } => return,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }

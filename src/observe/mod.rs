@@ -107,6 +107,13 @@ pub enum Event<'a> {
         /// The address whose penalty is over.
         addr: IpAddr,
     },
+    /// Many unrelated hosts have failed together, and nothing has connected: the network here is
+    /// down. Nothing is held against any address until something connects.
+    NetworkDown,
+    /// Something has connected: the network here is up again.
+    NetworkUp,
+    /// The program said that the network is another one: what was known is forgotten.
+    NetworkChanged,
     /// An address family has no route from this machine: the other one goes first.
     #[non_exhaustive]
     NoRoute {

@@ -43,6 +43,13 @@ pub(super) fn observe(event: &Event<'_>) {
         Event::Trial { host, addr } => {
             tracing::debug!(target: "sidestep", host, %addr, "trying an address again")
         }
+        Event::NetworkDown => tracing::info!(target: "sidestep",
+            "many hosts fail together: the network here is down, no address is to blame"
+        ),
+        Event::NetworkUp => tracing::info!(target: "sidestep", "the network here is up again"),
+        Event::NetworkChanged => {
+            tracing::info!(target: "sidestep", "another network: all is forgotten")
+        }
         Event::NoRoute { family, penalty } => {
             tracing::info!(target: "sidestep", ?family, ?penalty, "address family has no route");
         }

@@ -9,6 +9,7 @@ mod config;
 mod future;
 mod lanes;
 mod lookups;
+mod network;
 mod refresh;
 mod report;
 mod resolve;
@@ -159,6 +160,17 @@ impl Resolver {
     #[must_use]
     pub fn fallbacks(&self) -> &Table {
         &self.shared.fallbacks
+    }
+
+    /// Forgets what was learned on another network: health, answers, and lookups in flight.
+    ///
+    /// Call it when the device has moved, as from Wi-Fi to a mobile network: the answers of one
+    /// network may be wrong on another (RFC 9460, section 6.1, would have caches flushed), and what
+    /// failed there may work here. The next question for each host waits for its lookup; pins and
+    /// fallbacks stay. Callers that wait for a lookup in flight get the answer of one that is sent
+    /// anew. Connections that are up are not touched.
+    pub fn network_changed(&self) {
+        self.shared.network_changed();
     }
 
     /// Asks the system by `getaddrinfo` from now on, in place of the configured lookup.

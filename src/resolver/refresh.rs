@@ -251,6 +251,9 @@ impl Pilot {
         let Some(shared) = self.shared.upgrade() else {
             return;
         };
+        if shared.was_elsewhere(asked_at) {
+            return;
+        }
         let asked_at = match &brought {
             Ok(answer) => answer.asked_at.unwrap_or(asked_at),
             Err(_) => asked_at,

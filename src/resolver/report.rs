@@ -42,8 +42,14 @@ impl Shared {
     /// Takes the end of a connect with what its slip says.
     pub(crate) fn ended(&self, slip: &Slip, ending: Ending) {
         match ending {
-            Ending::Connected { peer, local } => self.connected(slip, peer, local),
-            Ending::Nameless => self.nameless(slip),
+            Ending::Connected { peer, local } => {
+                self.network_works();
+                self.connected(slip, peer, local);
+            }
+            Ending::Nameless => {
+                self.network_works();
+                self.nameless(slip);
+            }
             Ending::Failed(outcome) => self.failed(slip, outcome, outcome.is_after_tcp()),
             Ending::GivenUp => self.failed(slip, Outcome::TimedOut, true),
         }
@@ -150,6 +156,7 @@ impl Shared {
         let generation = known.generation;
         match outcome.blame() {
             Blame::None if outcome == Outcome::Connected => {
+                self.network_works();
                 self.book.has_route(Family::of(addr));
                 self.clear(host, addr, now, now);
             }
@@ -164,6 +171,10 @@ impl Shared {
 
     fn penalise(&self, host: &Host, addr: IpAddr, why: Outcome, blame: Blame, began: Instant) {
         let now = time::now();
+        // A connection that was made and died says that the network is there.
+        if why != Outcome::ClosedEarly && !self.is_about_the_address(host, addr, now) {
+            return;
+        }
         let rng = fastrand::Rng::new();
         let soft = blame == Blame::Soft;
         let failure = Failure { why, soft };

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::config::{Config, Sources};
 use super::lanes;
 use super::lookups::Lookups;
+use super::network::Network;
 use super::refresh::Sleepers;
 #[cfg(feature = "reqwest")]
 use crate::attempt::Recent;
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(super) store: Store,
     pub(super) book: Book,
     pub(super) quota: Mutex<Quota>,
+    pub(super) network: Network,
     /// Tasks that sleep until a host in use is looked up ahead.
     pub(super) sleepers: Sleepers,
     pub(super) observers: Observers,
@@ -56,6 +58,7 @@ impl Shared {
             fallbacks: sources.fallbacks,
             filter: sources.filter,
             quota: Mutex::default(),
+            network: Network::default(),
             sleepers: Sleepers::default(),
             observers: Observers {
                 counters: Counters::default(),

@@ -13,6 +13,7 @@ mod invalidation;
 mod laws;
 mod lifetimes;
 mod names;
+mod network;
 mod never_empty;
 mod order;
 mod script;
