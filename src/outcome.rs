@@ -138,6 +138,11 @@ impl Outcome {
         }
     }
 
+    /// Whether it certainly failed while the TCP connection was made.
+    pub(crate) fn is_in_tcp(self) -> bool {
+        matches!(self.blame(), Blame::Hard) && !self.is_after_tcp()
+    }
+
     /// Whether it came after TCP was up. Until then the connector dials the next address by itself,
     /// so that a failure is every address's; afterwards it has settled on one.
     pub(crate) fn is_after_tcp(self) -> bool {

@@ -47,6 +47,8 @@ pub(crate) struct Record {
     strikes: u32,
     why: Outcome,
     since: Instant,
+    /// Where the host was last connected to.
+    port: Option<u16>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,6 +88,7 @@ impl Record {
             strikes: 0,
             why: Outcome::Connected,
             since: now,
+            port: None,
         }
     }
 
@@ -182,6 +185,17 @@ impl Record {
                 Rank::Recovering
             }
         }
+    }
+
+    /// Notes the port that the host was connected to. Returns whether that is news.
+    pub(crate) fn learn_port(&mut self, port: u16) -> bool {
+        self.port.replace(port) != Some(port)
+    }
+
+    /// The port at which a connect of our own can find out whether the address is back: where it
+    /// is known and the failure was in TCP. What TLS or a request found out only those can undo.
+    pub(crate) fn probe_port(&self) -> Option<u16> {
+        self.port.filter(|_| self.why.is_in_tcp())
     }
 
     /// When it last changed for the worse or the better.

@@ -7,6 +7,7 @@
 
 mod common;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use common::{Edges, HOST, Mode, Seen, World, get};
@@ -198,32 +199,81 @@ async fn all_addresses_moved_in_dns() {
     );
 }
 
-/// After its penalty one request tries the edge; it serves, and is one of the edges again.
-#[tokio::test]
-async fn an_edge_that_comes_back_serves_again() {
-    let world = World::http(2).await;
-    let client = world.client();
+/// Makes the first edge fail until it is penalised, then serve again, and waits its penalty out.
+async fn out_and_back(world: &World, client: &reqwest::Client, mode: Mode) -> IpAddr {
     let dead = world.ips()[0];
-    world.edges.set(dead, Mode::Refuse).await;
+    world.edges.set(dead, mode).await;
     world
-        .get_until(&client, |world| world.is_penalised(dead))
+        .get_until(client, |world| world.is_penalised(dead))
         .await;
-    world.edges.set(dead, Mode::Serve).await;
     let Standing::Penalised(penalty) = world.standing(dead) else {
         panic!("its penalty runs");
     };
+    world.edges.set(dead, Mode::Serve).await;
     tokio::time::sleep(penalty).await;
-    get(&client, &world.url()).await.unwrap();
-    assert_eq!(world.journal.count(|seen| *seen == Seen::Trial(dead)), 1);
-    assert_eq!(
-        world.journal.count(|seen| *seen == Seen::Recovered(dead)),
-        1
-    );
-    assert_eq!(world.standing(dead), Standing::Healthy);
+    dead
+}
+
+/// After its penalty a connect of our own finds that the edge is back, without a request.
+#[tokio::test]
+async fn an_edge_that_comes_back_is_found_by_a_probe() {
+    let world = World::http(2).await;
+    let client = world.client();
+    let dead = out_and_back(&world, &client, Mode::Refuse).await;
     let served = world.edges.served(dead);
+    get(&client, &world.url()).await.unwrap();
+    assert_eq!(
+        world.edges.served(dead),
+        served,
+        "this request went elsewhere"
+    );
+    world
+        .journal
+        .saw(|seen| *seen == Seen::Recovered(dead))
+        .await;
+    let count = |is: Seen| world.journal.count(|seen| *seen == is);
+    assert_eq!((count(Seen::Probe(dead)), count(Seen::Trial(dead))), (1, 0));
     world
         .get_until(&client, |world| world.edges.served(dead) > served + 3)
         .await;
+}
+
+/// One that is still dead costs no request either: the probe fails, and its penalty doubles.
+#[tokio::test]
+async fn an_edge_that_is_still_dead_costs_no_request() {
+    let world = World::http(2).await;
+    let client = world.client();
+    let dead = out_and_back(&world, &client, Mode::Refuse).await;
+    world.edges.set(dead, Mode::Refuse).await;
+    let failures = world.journal.failures().len();
+    get(&client, &world.url()).await.unwrap();
+    world.journal.saw(|seen| *seen == Seen::Probe(dead)).await;
+    let refused = |seen: &Seen| *seen == Seen::Failed(dead, Outcome::Refused);
+    world.journal.saw(refused).await;
+    for _ in 0..20 {
+        get(&client, &world.url()).await.unwrap();
+    }
+    assert_eq!(world.journal.failures().len(), failures + 1, "the probe's");
+    let Standing::Penalised(penalty) = world.standing(dead) else {
+        panic!("it is penalised again");
+    };
+    assert!(penalty > Duration::from_secs(7), "{penalty:?}");
+}
+
+/// Without probes, and for what failed in TLS, one request tries the edge.
+#[tokio::test]
+async fn without_a_probe_one_request_tries_an_edge() {
+    let unprobed = World::of(Edges::http(2).await, |builder| builder.probe(false)).await;
+    let in_tls = World::https(2).await;
+    for (world, mode) in [(unprobed, Mode::Refuse), (in_tls, Mode::TlsReset)] {
+        let client = world.client();
+        let dead = out_and_back(&world, &client, mode).await;
+        get(&client, &world.url()).await.unwrap();
+        let count = |is: Seen| world.journal.count(|seen| *seen == is);
+        assert_eq!((count(Seen::Probe(dead)), count(Seen::Trial(dead))), (0, 1));
+        assert_eq!(count(Seen::Recovered(dead)), 1);
+        assert_eq!(world.standing(dead), Standing::Healthy);
+    }
 }
 
 /// When every address is dead the caller gets an error, soon, and it is reqwest's own.

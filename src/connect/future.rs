@@ -80,11 +80,11 @@ impl<F> ResponseFuture<F> {
         let Some(info) = extras.get::<HttpInfo>() else {
             return self.end(Ending::Nameless);
         };
-        let (peer, local) = (info.remote_addr().ip(), info.local_addr());
+        let (peer, local) = (info.remote_addr(), info.local_addr());
         self.end(Ending::Connected { peer, local });
         if self.slip.is_blank() {
             let shared = self.resolver.inner();
-            shared.check_blank_slip(self.asked_outside, peer);
+            shared.check_blank_slip(self.asked_outside, peer.ip());
         }
     }
 

@@ -11,6 +11,14 @@ use crate::host::Host;
 use crate::order::{Family, MAX_ADDRS};
 use crate::penalty::{Failure, Rank, Record, Transition};
 
+/// An address whose penalty is over and that somebody is to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Trial {
+    pub(crate) addr: IpAddr,
+    /// Where a connect of our own finds out; `None`: a request does.
+    pub(crate) port: Option<u16>,
+}
+
 /// How long a family without a route stays behind the other one.
 const NO_ROUTE: Duration = Duration::from_secs(10);
 
@@ -87,8 +95,23 @@ impl Book {
         })
     }
 
+    /// Notes the port at which a host was connected to. It costs next to nothing while nothing is
+    /// held against anyone.
+    pub(crate) fn learn_port(&self, host: &Host, port: u16) {
+        if self.is_empty() || !self.pages.pin().contains_key(host) {
+            return;
+        }
+        let _ = self.edit(host, |page| {
+            let mut news = false;
+            for (_, record) in page {
+                news |= record.learn_port(port);
+            }
+            news.then_some(Transition::None)
+        });
+    }
+
     /// Takes the trial of an address whose penalty is over, if one is due. One caller gets it.
-    pub(crate) fn take_trial(&self, host: &Host, addrs: &[IpAddr], now: Instant) -> Option<IpAddr> {
+    pub(crate) fn take_trial(&self, host: &Host, addrs: &[IpAddr], now: Instant) -> Option<Trial> {
         let may_be_due = self.pages.pin().get(host).is_some_and(|page| {
             page.iter()
                 .any(|(_, record)| record.rank(now) == Rank::Recovering)
@@ -101,7 +124,11 @@ impl Book {
             taken = page
                 .iter_mut()
                 .filter(|(addr, _)| addrs.contains(addr))
-                .find_map(|(addr, record)| record.try_take_trial(now).then_some(*addr));
+                .find_map(|(addr, record)| {
+                    let port = record.probe_port();
+                    let addr = *addr;
+                    record.try_take_trial(now).then_some(Trial { addr, port })
+                });
             taken.map(|_| Transition::None)
         });
         taken
@@ -345,7 +372,10 @@ mod tests {
         let _ = world.refuse("a.test", 1);
         world.now += Duration::from_secs(7);
         let host = host("a.test");
-        let trials = || world.book.take_trial(&host, &[addr(1), addr(2)], world.now);
+        let trials = || {
+            let trial = world.book.take_trial(&host, &[addr(1), addr(2)], world.now);
+            trial.map(|trial| trial.addr)
+        };
         assert_eq!(
             (0..50).filter_map(|_| trials()).collect::<Vec<_>>(),
             [addr(1)]

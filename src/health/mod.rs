@@ -8,4 +8,4 @@
 
 mod book;
 
-pub(crate) use self::book::Book;
+pub(crate) use self::book::{Book, Trial};

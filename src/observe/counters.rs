@@ -15,6 +15,7 @@ pub(crate) struct Counters {
     pub(crate) failed_addresses: AtomicU64,
     pub(crate) recovered_addresses: AtomicU64,
     pub(crate) trials: AtomicU64,
+    pub(crate) probes: AtomicU64,
     pub(crate) refused_addresses: AtomicU64,
 }
 
@@ -29,6 +30,7 @@ impl Counters {
             Event::AddressFailed { .. } => &self.failed_addresses,
             Event::AddressRecovered { .. } => &self.recovered_addresses,
             Event::Trial { .. } => &self.trials,
+            Event::Probe { .. } => &self.probes,
             Event::AddressRefused { .. } => &self.refused_addresses,
             Event::Answered { .. }
             | Event::NetworkChanged

@@ -114,6 +114,16 @@ pub enum Event<'a> {
     NetworkUp,
     /// The program said that the network is another one: what was known is forgotten.
     NetworkChanged,
+    /// A connect of our own finds out in the background whether an address is back.
+    #[non_exhaustive]
+    Probe {
+        /// The host.
+        host: &'a str,
+        /// The address whose penalty is over.
+        addr: IpAddr,
+        /// The port at which the host was connected to last.
+        port: u16,
+    },
     /// An address family has no route from this machine: the other one goes first.
     #[non_exhaustive]
     NoRoute {

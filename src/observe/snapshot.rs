@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub recovered_addresses: u64,
     /// Times that one caller was told to try an address whose penalty was over.
     pub trials: u64,
+    /// Times that a connect of our own tried such an address.
+    pub probes: u64,
     /// Times that the filter refused an address.
     pub refused_addresses: u64,
 }
@@ -89,6 +91,7 @@ impl Snapshot {
             failed_addresses,
             recovered_addresses,
             trials,
+            probes,
             refused_addresses,
         } = counters;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -102,6 +105,7 @@ impl Snapshot {
             failed_addresses: read(failed_addresses),
             recovered_addresses: read(recovered_addresses),
             trials: read(trials),
+            probes: read(probes),
             refused_addresses: read(refused_addresses),
         }
     }

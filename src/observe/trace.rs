@@ -43,6 +43,9 @@ pub(super) fn observe(event: &Event<'_>) {
         Event::Trial { host, addr } => {
             tracing::debug!(target: "sidestep", host, %addr, "trying an address again")
         }
+        Event::Probe { host, addr, port } => {
+            tracing::debug!(target: "sidestep", host, %addr, port, "connecting to find out whether an address is back")
+        }
         Event::NetworkDown => tracing::info!(target: "sidestep",
             "many hosts fail together: the network here is down, no address is to blame"
         ),

@@ -43,6 +43,7 @@ pub struct Builder {
     pub(super) attempt_timeout: Option<Duration>,
     pub(super) capacity: usize,
     pub(super) lanes: bool,
+    pub(super) probe: bool,
     pub(super) order: Order,
     pub(super) prefer: Option<Family>,
     pub(super) source_address: Arc<SourceAddress>,
@@ -65,6 +66,7 @@ impl Builder {
             attempt_timeout: Some(Duration::from_secs(10)),
             capacity: 10_000,
             lanes: true,
+            probe: true,
             order: Order::Shuffle,
             prefer: None,
             source_address: Arc::new(route::source_of),
@@ -290,6 +292,18 @@ impl Builder {
     /// log must never see `::ffff:192.0.2.1`.
     pub fn lanes(mut self, on: bool) -> Self {
         self.lanes = on;
+        self
+    }
+
+    /// Sets whether a connect of our own, in the background, finds out whether an address is back
+    /// whose penalty is over.
+    ///
+    /// Defaults to `true`: no request pays for an edge that is still dead. It goes to the port that
+    /// the host was connected to last, straight from this machine, and is closed at once; only what
+    /// failed in TCP is tried so, and what failed in TLS or later by one request. Turn it off
+    /// where connections must leave by a bound interface or be few: then one request tries each.
+    pub fn probe(mut self, on: bool) -> Self {
+        self.probe = on;
         self
     }
 

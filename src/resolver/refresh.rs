@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use super::Shared;
@@ -15,7 +16,7 @@ use crate::host::Host;
 use crate::lookup::{Answer, Lookup};
 use crate::observe::Event;
 use crate::order::{self, Addrs, Order};
-use crate::{Error, time, ttl};
+use crate::{Error, Outcome, time, ttl};
 
 impl Shared {
     /// Joins the lookup of a host that is in the air on this runtime, or sends one.
@@ -100,6 +101,38 @@ impl Shared {
         self.store.peek(host.as_str(), due).flatten()
     }
 
+    /// Finds out in the background whether an address accepts connections again, so that no request
+    /// pays for it. Returns false outside of a runtime.
+    ///
+    /// One for each address and penalty. The task belongs to the runtime of the caller, ends within
+    /// 5 s, and holds the resolver weakly.
+    pub(super) fn probe(self: &Arc<Self>, host: &Host, addr: IpAddr, port: u16) -> bool {
+        let Ok(runtime) = Handle::try_current() else {
+            return false;
+        };
+        self.tell(&Event::Probe {
+            host: host.as_str(),
+            addr,
+            port,
+        });
+        let (host, shared) = (host.clone(), Arc::downgrade(self));
+        runtime.spawn(async move {
+            let began = time::now();
+            let connecting = TcpStream::connect((addr, port));
+            let ended = tokio::time::timeout(PROBE, connecting).await;
+            let Some(shared) = shared.upgrade() else {
+                return;
+            };
+            let outcome = match ended {
+                Ok(Ok(_connected)) => Outcome::Connected,
+                Ok(Err(error)) => Outcome::of(&error),
+                Err(_elapsed) => Outcome::TimedOut,
+            };
+            shared.probed(&host, addr, outcome, began);
+        });
+        true
+    }
+
     pub(super) fn make_room(&self) {
         self.store.make_room(|host| self.book.holds(host));
     }
@@ -137,6 +170,9 @@ impl Shared {
         landed
     }
 }
+
+/// How long a connect of our own may take: a SYN sent three times, at 0, 1 and 3 s.
+const PROBE: Duration = Duration::from_secs(5);
 
 /// Those that sleep until a host is looked up ahead, and when each wakes: one for each host.
 #[derive(Debug, Default)]

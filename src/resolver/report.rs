@@ -26,7 +26,7 @@ pub(crate) enum Ending {
     /// Connected.
     Connected {
         /// To this address, as the socket names it.
-        peer: IpAddr,
+        peer: SocketAddr,
         /// From this one.
         local: SocketAddr,
     },
@@ -55,7 +55,8 @@ impl Shared {
         }
     }
 
-    fn connected(&self, slip: &Slip, winner: IpAddr, local: SocketAddr) {
+    fn connected(&self, slip: &Slip, peer: SocketAddr, local: SocketAddr) {
+        let winner = peer.ip();
         let Some(note) = slip.note_with(winner) else {
             return;
         };
@@ -68,6 +69,8 @@ impl Shared {
         if let Some(head) = blame::stuck(dealt, winner, late) {
             self.hold_against(&note, head, Outcome::Stalled, Blame::Soft);
         }
+        // Of the losers too: where to ask whether they are back.
+        self.book.learn_port(&note.host, peer.port());
         let peer = winner.to_canonical();
         self.book.has_route(Family::of(peer));
         self.clear(&note.host, peer, note.at, now);
@@ -165,6 +168,21 @@ impl Shared {
             blame @ (Blame::Soft | Blame::Hard) => {
                 self.penalise(host, addr, outcome, blame, now);
                 self.suspect(host, generation);
+            }
+        }
+    }
+
+    /// Takes the end of a connect of our own to an address whose penalty was over. What says nothing
+    /// about the address leaves it to the next trial.
+    pub(super) fn probed(&self, host: &Host, addr: IpAddr, outcome: Outcome, began: Instant) {
+        match outcome.blame() {
+            Blame::None if outcome == Outcome::Connected => {
+                self.network_works();
+                self.clear(host, addr, began, time::now());
+            }
+            Blame::None | Blame::Family => {}
+            blame @ (Blame::Soft | Blame::Hard) => {
+                self.penalise(host, addr, outcome, blame, began);
             }
         }
     }

@@ -12,6 +12,7 @@ use super::future::ResponseFuture;
 use super::{Resolved, Shared};
 use crate::attempt::{Note, Slip};
 use crate::cache::{Cause, Known, Origin, Plan, Slot};
+use crate::health::Trial;
 use crate::host::{self, Host, LOOPBACK, Parsed};
 use crate::observe::{Event, Source};
 use crate::order::{self, Dealt, How, MAX_ADDRS, Order, PER_FAMILY};
@@ -262,7 +263,7 @@ impl Shared {
 
     #[inline]
     fn deal_from(
-        &self,
+        self: &Arc<Self>,
         host: &Host,
         known: &Known,
         slip: Option<&Slip>,
@@ -286,7 +287,7 @@ impl Shared {
 
     #[inline]
     fn in_order(
-        &self,
+        self: &Arc<Self>,
         host: &Host,
         known: &Known,
         per_family: usize,
@@ -323,8 +324,13 @@ impl Shared {
         })
     }
 
-    fn take_trial(&self, host: &Host, known: &Known, now: Instant) -> Option<IpAddr> {
-        let addr = self.book.take_trial(host, known.addrs.as_slice(), now)?;
+    /// Has an address tried whose penalty is over: by a connect of our own, or by this caller.
+    fn take_trial(self: &Arc<Self>, host: &Host, known: &Known, now: Instant) -> Option<IpAddr> {
+        let Trial { addr, port } = self.book.take_trial(host, known.addrs.as_slice(), now)?;
+        let is_probed = |port| self.config.probe && self.probe(host, addr, port);
+        if port.is_some_and(is_probed) {
+            return None;
+        }
         self.tell(&Event::Trial {
             host: host.as_str(),
             addr,
