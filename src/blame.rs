@@ -64,16 +64,8 @@ fn is_mapped(addr: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::order::Dealt;
-    use std::net::{Ipv4Addr, Ipv6Addr};
-
-    fn v4(n: u8) -> IpAddr {
-        Ipv4Addr::new(192, 0, 2, n).into()
-    }
-
-    fn v6(n: u16) -> IpAddr {
-        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n).into()
-    }
+    use crate::order::{Dealt, v4, v6};
+    use std::net::Ipv4Addr;
 
     fn mapped(n: u8) -> IpAddr {
         Ipv4Addr::new(192, 0, 2, n).to_ipv6_mapped().into()

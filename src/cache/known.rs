@@ -125,6 +125,11 @@ impl Known {
         }
     }
 
+    /// Whether it may be served at all, in its life or so long past it.
+    pub(crate) fn may_be_served(&self, now: Instant, serve_stale: Duration) -> bool {
+        now < self.expires_at + serve_stale
+    }
+
     /// Whether it is what another edition of the fallbacks said.
     pub(crate) fn is_outdated(&self, edition: impl FnOnce() -> u32) -> bool {
         matches!(self.origin, Origin::Fallback(of) if of != edition())

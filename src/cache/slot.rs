@@ -346,7 +346,7 @@ impl Slot {
     pub(crate) fn servable(&self, now: Instant, serve_stale: Duration) -> Option<&Arc<Known>> {
         self.known
             .as_ref()
-            .filter(|known| now < known.expires_at + serve_stale)
+            .filter(|known| known.may_be_served(now, serve_stale))
     }
 
     /// Whether a caller may join a lookup instead of starting one.
@@ -375,12 +375,9 @@ impl Slot {
     /// Whether a fresh answer is wanted and one may be had now, or is on its way.
     #[cfg(feature = "reqwest")]
     pub(crate) fn expects_news(&self, now: Instant) -> bool {
-        let suspect = self
-            .generation_known()
-            .is_some_and(|known| known < self.generation);
         let waited_out = self.failure_in_force(now).is_none();
         let can_be_had = self.by_hand || (self.recheck.is_due(now) && waited_out);
-        suspect && (can_be_had || !self.flights.is_empty())
+        self.is_suspect() && (can_be_had || !self.flights.is_empty())
     }
 
     /// Whether a connect failed on the answer, or it was invalidated by hand.

@@ -92,15 +92,7 @@ impl ExactSizeIterator for Dealt {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{Ipv4Addr, Ipv6Addr};
-
-    fn v4(n: u8) -> IpAddr {
-        Ipv4Addr::new(192, 0, 2, n).into()
-    }
-
-    fn v6(n: u16) -> IpAddr {
-        Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n).into()
-    }
+    use crate::order::{v4, v6};
 
     #[test]
     fn lanes_hold_every_address_twice_and_start_apart() {

@@ -63,3 +63,15 @@ pub enum Order {
     /// first address leads, unless [`Builder::prefer`](crate::Builder::prefer) says otherwise.
     AsGiven,
 }
+
+/// An address for documentation (RFC 5737).
+#[cfg(test)]
+pub(crate) fn v4(n: u8) -> IpAddr {
+    [192, 0, 2, n].into()
+}
+
+/// An address for documentation (RFC 3849).
+#[cfg(test)]
+pub(crate) fn v6(n: u16) -> IpAddr {
+    [0x2001, 0xdb8, 0, 0, 0, 0, 0, n].into()
+}

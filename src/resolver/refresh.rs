@@ -233,7 +233,10 @@ impl Sleeper {
         match shared.refresh_due(&host) {
             // Whoever waits for it finds it in the air.
             Some(now_due) if now_due <= due => drop(shared.ask(&host, Cause::Ageing)),
-            Some(_) => shared.sleep_on(&host),
+            Some(_) => {
+                let known = shared.kept(&host);
+                known.inspect(|known| shared.refresh_ahead(&host, known));
+            }
             None => {}
         }
     }
@@ -246,23 +249,8 @@ impl Drop for Sleeper {
             return;
         };
         if shared.sleepers.get_up(&self.host, self.due) && time::now() < self.due {
-            shared.forget_use(&self.host);
+            shared.kept(&self.host).inspect(|known| known.forget_use());
         }
-    }
-}
-
-impl Shared {
-    fn sleep_on(self: &Arc<Self>, host: &Host) {
-        let known = self.store.peek(host.as_str(), |slot| slot.known().cloned());
-        if let Some(known) = known.flatten() {
-            self.refresh_ahead(host, &known);
-        }
-    }
-
-    fn forget_use(&self, host: &Host) {
-        self.store.peek(host.as_str(), |slot| {
-            slot.known().inspect(|known| known.forget_use());
-        });
     }
 }
 

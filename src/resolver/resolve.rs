@@ -201,16 +201,14 @@ impl Shared {
         let mut last = Err(Error::lost(host.as_str()));
         for _ in 0..TRIES {
             match self.ask(host, cause)?.landed().await {
-                Some(Ok(known)) if self.is_gone(&known) => last = Ok(known),
+                Some(Ok(known)) if !known.may_be_served(time::now(), self.config.serve_stale) => {
+                    last = Ok(known);
+                }
                 Some(landed) => return landed,
                 None => {}
             }
         }
         last
-    }
-
-    fn is_gone(&self, known: &Known) -> bool {
-        time::now() >= known.expires_at + self.config.serve_stale
     }
 
     /// Whether a good answer is not to be served: the host was pinned since, or it is what another

@@ -27,8 +27,13 @@ impl Shared {
     /// Returns what would be served of a host now, for those who judge it.
     pub(super) fn current(&self, host: &Host, now: Instant) -> Option<Arc<Known>> {
         let pinned = self.pinned(host.as_str(), now).map(Arc::new);
-        let known = || self.store.peek(host.as_str(), |slot| slot.known().cloned());
-        pinned.or_else(|| known().flatten())
+        pinned.or_else(|| self.kept(host))
+    }
+
+    /// Returns the answer that is kept of a host, good or not.
+    pub(super) fn kept(&self, host: &Host) -> Option<Arc<Known>> {
+        let known = self.store.peek(host.as_str(), |slot| slot.known().cloned());
+        known.flatten()
     }
 
     /// Nobody answers in time: serves the host's fallbacks from now on, for as long as an answer

@@ -27,4 +27,4 @@ use sidestep::lookup::Answer;
 use sidestep::{Error, Outcome, Resolver, Source};
 use tokio::time::{Instant, advance};
 
-use self::script::{MS, S, Script, answer, deal, ip, sorted};
+use self::script::{MS, S, Script, answer, deal, down, ip, sorted};

@@ -1,24 +1,12 @@
 //! Behaviour A1 where lookups cross: while an address is known nobody gets an error.
 
 use super::*;
-use sidestep::Builder;
 use sidestep::lookup::Table;
-use tokio::runtime::Runtime;
 
 fn table(last: u8) -> Table {
     let table = Table::new();
     table.set(".test", [ip(last)]).unwrap();
     table
-}
-
-fn build(script: &Script, set: impl FnOnce(Builder) -> Builder) -> Resolver {
-    set(Resolver::builder().lookup(script.clone()))
-        .build()
-        .unwrap()
-}
-
-fn down(host: &str) -> Result<Answer, Error> {
-    Err(Error::failed(host, "SERVFAIL"))
 }
 
 fn ask(resolver: &Resolver) -> tokio::task::JoinHandle<Result<Vec<IpAddr>, Error>> {
@@ -35,7 +23,7 @@ fn ask(resolver: &Resolver) -> tokio::task::JoinHandle<Result<Vec<IpAddr>, Error
 async fn the_answer_of_another_lookup_is_better_than_an_error() {
     for fallbacks in [None, Some(table(7))] {
         let script = Script::answer(&[1], 60);
-        let resolver = build(&script, |builder| match fallbacks {
+        let resolver = script.build(|builder| match fallbacks {
             Some(table) => builder.fallbacks(table),
             None => builder,
         });
@@ -64,7 +52,8 @@ fn the_answer_of_another_runtime_is_better_than_an_error() {
         let resolver = resolver.clone();
         let thread = std::thread::Builder::new().name(name.to_owned());
         let asking = move || {
-            let runtime = Runtime::new_current();
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            let runtime = runtime.enable_all().build().unwrap();
             runtime.block_on(async { resolver.resolve("a.test").await.map(|_| ()) })
         };
         thread.spawn(asking).unwrap()
@@ -82,19 +71,6 @@ fn the_answer_of_another_runtime_is_better_than_an_error() {
     good.join().unwrap().unwrap();
     script.release();
     bad.join().unwrap().unwrap();
-}
-
-trait Current {
-    fn new_current() -> Self;
-}
-
-impl Current for Runtime {
-    fn new_current() -> Self {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-    }
 }
 
 /// That there is no such name was asked before the invalidation, and does not count after it; the
@@ -118,9 +94,7 @@ async fn an_old_denial_is_worse_than_a_stale_answer() {
 async fn the_quota_costs_nobody_an_answer() {
     let names: Vec<String> = (0..200).map(|n| format!("h{n}.test")).collect();
     let script = Script::answer(&[9], 60);
-    let resolver = build(&script, |builder| {
-        builder.serve_stale(Duration::ZERO).fallbacks(table(7))
-    });
+    let resolver = script.build(|builder| builder.serve_stale(Duration::ZERO).fallbacks(table(7)));
     for name in &names {
         sorted(&resolver, name).await;
     }
@@ -148,22 +122,18 @@ async fn the_quota_costs_nobody_an_answer() {
 #[tokio::test(start_paused = true)]
 async fn what_panics_behind_a_lookup_is_a_failed_lookup() {
     let script = Script::answer(&[1], 60);
-    let resolver = build(&script, |builder| {
-        builder.filter(|_, _| panic!("a broken filter"))
-    });
+    let resolver = script.build(|builder| builder.filter(|_, _| panic!("a broken filter")));
     for _ in 0..50 {
         let error = resolver.resolve("a.test").await.unwrap_err();
         assert!(error.to_string().contains("a filter"), "{error}");
     }
     assert_eq!(script.asked("a.test"), 1);
     let v6 = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]);
-    let resolver = build(
-        &Script::new(move |_| Ok(Answer::new([ip(1), v6]))),
-        |builder| {
-            let builder = builder.source_address(|_| panic!("a broken source"));
-            builder.fallbacks(table(7))
-        },
-    );
+    let script = Script::new(move |_| Ok(Answer::new([ip(1), v6])));
+    let resolver = script.build(|builder| {
+        let builder = builder.source_address(|_| panic!("a broken source"));
+        builder.fallbacks(table(7))
+    });
     assert_eq!(sorted(&resolver, "a.test").await, [ip(7)]);
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hyper_util::client::legacy::connect::dns::Name;
 use sidestep::lookup::{Answer, Answering, Lookup};
-use sidestep::{Error, Resolver};
+use sidestep::{Builder, Error, Resolver};
 use tokio::sync::Semaphore;
 use tower::{Service as _, ServiceExt as _};
 
@@ -75,7 +75,13 @@ impl Script {
     }
 
     pub(crate) fn resolver(&self) -> Resolver {
-        Resolver::builder().lookup(self.clone()).build().unwrap()
+        self.build(|builder| builder)
+    }
+
+    pub(crate) fn build(&self, set: impl FnOnce(Builder) -> Builder) -> Resolver {
+        set(Resolver::builder().lookup(self.clone()))
+            .build()
+            .unwrap()
     }
 }
 
@@ -116,4 +122,9 @@ pub(crate) async fn deal(resolver: &Resolver, host: &str) -> Result<Vec<SocketAd
         .call(Name::from_str(host).unwrap())
         .await?;
     Ok(addrs.collect())
+}
+
+/// A name server that fails.
+pub(crate) fn down(host: &str) -> Result<Answer, Error> {
+    Err(Error::failed(host, "SERVFAIL"))
 }

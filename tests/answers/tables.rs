@@ -2,7 +2,7 @@
 
 use super::*;
 use sidestep::lookup::{Fallback, Lookup as _, Table};
-use sidestep::{Builder, Event, Family};
+use sidestep::{Event, Family};
 
 fn table(rows: &[(&str, &[u8])]) -> Table {
     let table = Table::new();
@@ -10,16 +10,6 @@ fn table(rows: &[(&str, &[u8])]) -> Table {
         table.set(name, last.iter().map(|&n| ip(n))).unwrap();
     }
     table
-}
-
-fn build(script: &Script, set: impl FnOnce(Builder) -> Builder) -> Resolver {
-    set(Resolver::builder().lookup(script.clone()))
-        .build()
-        .unwrap()
-}
-
-fn down(host: &str) -> Result<Answer, Error> {
-    Err(Error::failed(host, "SERVFAIL"))
 }
 
 async fn seen(resolver: &Resolver, host: &str) -> (Vec<IpAddr>, Source) {
@@ -37,7 +27,7 @@ async fn seen(resolver: &Resolver, host: &str) -> (Vec<IpAddr>, Source) {
 async fn pinned_addresses_are_answered_before_any_lookup() {
     let script = Script::answer(&[9], 60);
     let pins = table(&[("a.test", &[1, 2]), (".b.test", &[3]), ("c.onion", &[4])]);
-    let resolver = build(&script, |builder| builder.pins(pins));
+    let resolver = script.build(|builder| builder.pins(pins));
     for (name, addrs) in [
         ("A.test.", vec![ip(1), ip(2)]),
         ("x.B.test", vec![ip(3)]),
@@ -84,9 +74,8 @@ async fn pins_change_while_in_use() {
 /// Also to names that never leave the machine.
 #[tokio::test(start_paused = true)]
 async fn health_applies_to_pinned_addresses() {
-    let resolver = build(&Script::answer(&[9], 60), |builder| {
-        builder.pins(table(&[("a.test", &[1, 2]), ("c.onion", &[1, 2])]))
-    });
+    let resolver = Script::answer(&[9], 60)
+        .build(|builder| builder.pins(table(&[("a.test", &[1, 2]), ("c.onion", &[1, 2])])));
     resolver.report("c.onion", ip(1), Outcome::Refused);
     let resolved = resolver.resolve("c.onion").await.unwrap();
     assert_eq!(resolved.addrs(), [ip(2), ip(1)]);
@@ -106,7 +95,7 @@ async fn health_applies_to_pinned_addresses() {
 #[tokio::test(start_paused = true)]
 async fn pins_pass_no_filter_and_fallbacks_do() {
     let script = Script::new(down);
-    let resolver = build(&script, |builder| {
+    let resolver = script.build(|builder| {
         builder
             .pins(table(&[("pinned.test", &[1])]))
             .fallbacks(table(&[("a.test", &[1, 2]), ("b.test", &[1])]))
@@ -124,7 +113,7 @@ async fn pins_pass_no_filter_and_fallbacks_do() {
 /// Each host by itself, and not moved on by a report.
 #[tokio::test(start_paused = true)]
 async fn in_turn_pinned_addresses_take_turns_too() {
-    let resolver = build(&Script::new(down), |builder| {
+    let resolver = Script::new(down).build(|builder| {
         builder
             .pins(table(&[("a.test", &[1, 2]), ("b.test", &[1, 2])]))
             .order(sidestep::Order::RoundRobin)
@@ -176,7 +165,7 @@ async fn fallbacks_are_used_only_after_the_lookup_failed() {
     for fails in fails {
         let script = Script::answer(&[9], 60);
         let rows = table(&[("a.test", &[1, 2]), (".b.test", &[3])]);
-        let resolver = build(&script, |builder| builder.fallbacks(rows));
+        let resolver = script.build(|builder| builder.fallbacks(rows));
         assert_eq!(seen(&resolver, "x.a.test").await.1, Source::Fresh);
         assert_eq!(seen(&resolver, "ok.b.test").await.1, Source::Fresh);
         script.say(fails);
@@ -202,9 +191,7 @@ async fn fallbacks_are_used_only_after_the_lookup_failed() {
 #[tokio::test(start_paused = true)]
 async fn the_first_answer_of_the_network_ends_a_fallback() {
     let script = Script::new(down);
-    let resolver = build(&script, |builder| {
-        builder.fallbacks(table(&[("a.test", &[1])]))
-    });
+    let resolver = script.build(|builder| builder.fallbacks(table(&[("a.test", &[1])])));
     seen(&resolver, "a.test").await;
     script.takes(2 * S);
     for _ in 0..300 {
@@ -231,9 +218,7 @@ async fn the_first_answer_of_the_network_ends_a_fallback() {
 #[tokio::test(start_paused = true)]
 async fn an_invalidation_asks_the_network_before_the_fallback() {
     let script = Script::new(down);
-    let resolver = build(&script, |builder| {
-        builder.fallbacks(table(&[("a.test", &[1])]))
-    });
+    let resolver = script.build(|builder| builder.fallbacks(table(&[("a.test", &[1])])));
     seen(&resolver, "a.test").await;
     resolver.invalidate("a.test");
     assert_eq!(seen(&resolver, "a.test").await.1, Source::Fallback);
@@ -251,7 +236,7 @@ async fn an_invalidation_asks_the_network_before_the_fallback() {
 #[tokio::test(start_paused = true)]
 async fn a_stale_answer_goes_before_a_fallback() {
     let script = Script::answer(&[9], 60);
-    let resolver = build(&script, |builder| {
+    let resolver = script.build(|builder| {
         builder
             .fallbacks(table(&[("a.test", &[1])]))
             .serve_stale(600 * S)
@@ -274,9 +259,7 @@ async fn a_stale_answer_goes_before_a_fallback() {
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_once_fallbacks_are_in_service() {
     let script = Script::new(down);
-    let resolver = build(&script, |builder| {
-        builder.fallbacks(table(&[("a.test", &[1])]))
-    });
+    let resolver = script.build(|builder| builder.fallbacks(table(&[("a.test", &[1])])));
     seen(&resolver, "a.test").await;
     script.takes(60 * S);
     for _ in 0..20 {
@@ -292,9 +275,7 @@ async fn nobody_waits_once_fallbacks_are_in_service() {
 async fn a_slow_lookup_serves_the_fallback() {
     let script = Script::answer(&[9], 60);
     script.takes(4 * S);
-    let resolver = build(&script, |builder| {
-        builder.fallbacks(table(&[("a.test", &[1])]))
-    });
+    let resolver = script.build(|builder| builder.fallbacks(table(&[("a.test", &[1])])));
     let begun = Instant::now();
     assert_eq!(seen(&resolver, "a.test").await.1, Source::Fallback);
     assert_eq!(Instant::now() - begun, 1_800 * MS);
@@ -312,7 +293,7 @@ async fn a_slow_lookup_serves_the_fallback() {
 #[tokio::test(start_paused = true)]
 async fn fallbacks_change_while_in_use() {
     let script = Script::new(down);
-    let resolver = build(&script, |builder| builder);
+    let resolver = script.build(|builder| builder);
     resolver.resolve("a.test").await.unwrap_err();
     resolver.fallbacks().set("a.test", [ip(1)]).unwrap();
     assert_eq!(
@@ -338,9 +319,7 @@ async fn fallbacks_change_while_in_use() {
 #[tokio::test(start_paused = true)]
 async fn health_applies_to_fallbacks() {
     let script = Script::new(down);
-    let resolver = build(&script, |builder| {
-        builder.fallbacks(table(&[("a.test", &[1, 2])]))
-    });
+    let resolver = script.build(|builder| builder.fallbacks(table(&[("a.test", &[1, 2])])));
     seen(&resolver, "a.test").await;
     // The failure is waited out before the host is looked up again.
     advance(2 * S).await;
@@ -366,7 +345,7 @@ async fn health_applies_to_fallbacks() {
 #[tokio::test(start_paused = true)]
 async fn an_observer_is_told_of_a_fallback() {
     let told = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let resolver = build(&Script::new(down), |builder| {
+    let resolver = Script::new(down).build(|builder| {
         let told = told.clone();
         builder
             .fallbacks(table(&[("a.test", &[1])]))
@@ -387,9 +366,7 @@ async fn an_observer_is_told_of_a_fallback() {
 async fn dead_fallbacks_give_no_new_hope() {
     let script = Script::answer(&[9], 60);
     script.takes(60 * S);
-    let resolver = build(&script, |builder| {
-        builder.fallbacks(table(&[("a.test", &[1, 2])]))
-    });
+    let resolver = script.build(|builder| builder.fallbacks(table(&[("a.test", &[1, 2])])));
     let begun = Instant::now();
     for _ in 0..10 {
         assert_eq!(seen(&resolver, "a.test").await.1, Source::Fallback);
@@ -406,7 +383,7 @@ async fn dead_fallbacks_give_no_new_hope() {
 fn without_a_runtime_fallbacks_and_stale_answers_are_served() {
     let script = Script::answer(&[9], 1);
     let fallbacks = table(&[("b.test", &[1])]);
-    let resolver = build(&script, |builder| builder.fallbacks(fallbacks).max_ttl(S));
+    let resolver = script.build(|builder| builder.fallbacks(fallbacks).max_ttl(S));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -433,9 +410,7 @@ fn without_a_runtime_fallbacks_and_stale_answers_are_served() {
 /// Health is kept for each host, also for those that a suffix stands for.
 #[tokio::test(start_paused = true)]
 async fn the_snapshot_shows_hosts_below_a_pinned_suffix() {
-    let resolver = build(&Script::new(down), |builder| {
-        builder.pins(table(&[(".b.test", &[1, 2])]))
-    });
+    let resolver = Script::new(down).build(|builder| builder.pins(table(&[(".b.test", &[1, 2])])));
     assert_eq!(
         resolver.resolve("x.b.test").await.unwrap().age(),
         Duration::ZERO
@@ -456,7 +431,7 @@ async fn fallbacks_are_ordered_and_are_never_stale() {
     let v6 = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]);
     let rows = Table::new();
     rows.set("a.test", [v6, ip(1)]).unwrap();
-    let resolver = build(&Script::new(down), |builder| {
+    let resolver = Script::new(down).build(|builder| {
         let builder = builder.source_address(|to| to.is_ipv4().then_some(to));
         builder.fallbacks(rows)
     });
@@ -480,9 +455,7 @@ async fn fallbacks_are_ordered_and_are_never_stale() {
 async fn a_fallback_for_a_slow_lookup_is_one_too() {
     let script = Script::new(down);
     script.takes(60 * S);
-    let resolver = build(&script, |builder| {
-        builder.fallbacks(table(&[(".test", &[1])])).capacity(4)
-    });
+    let resolver = script.build(|builder| builder.fallbacks(table(&[(".test", &[1])])).capacity(4));
     let names: Vec<String> = (0..50).map(|n| format!("h{n}.test")).collect();
     let all = names.iter().map(|name| seen(&resolver, name));
     futures_util::future::join_all(all).await;

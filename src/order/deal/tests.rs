@@ -1,18 +1,10 @@
 //! Orders, by hand and by law.
 
 use super::*;
-use crate::order::PER_FAMILY;
+use crate::order::{PER_FAMILY, v4, v6};
 use proptest::prelude::*;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::time::Duration;
-
-fn v4(n: u8) -> IpAddr {
-    Ipv4Addr::new(192, 0, 2, n).into()
-}
-
-fn v6(n: u16) -> IpAddr {
-    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n).into()
-}
 
 const ALL: How = How {
     order: Order::Shuffle,
