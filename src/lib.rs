@@ -25,6 +25,9 @@
 //!   retries on a reqwest client.
 //! - [`Lookup`] is where addresses come from: [`lookup::Dns`], [`lookup::System`], any
 //!   `Service<Name>`, or your own.
+//! - [`ExchangeLayer`], by [`Resolver::exchange_layer`], watches an HTTP client: edges that accept
+//!   connections and do not serve.
+//! - [`ConnectError`] says what happened to each address of a connect that failed.
 //! - [`Resolver::report`], [`Resolver::invalidate`] and [`Resolver::resolve`] are for callers that
 //!   dial for themselves.
 //! - [`Resolver::pins`] and [`Resolver::fallbacks`] hold addresses that the program itself knows,
@@ -68,7 +71,9 @@ mod backoff;
 mod blame;
 mod cache;
 mod connect;
+mod early;
 mod error;
+mod exchange;
 pub mod filter;
 mod health;
 mod host;
@@ -84,12 +89,15 @@ mod resolver;
 mod time;
 mod ttl;
 
-pub use self::connect::{AttemptTimedOut, Connect, ConnectLayer};
+pub use self::connect::{Connect, ConnectError, ConnectLayer};
 pub use self::error::{Error, InvalidConfig};
+pub use self::exchange::{Exchange, ExchangeLayer};
 #[cfg(feature = "reqwest")]
 pub use self::integrate::reqwest;
 pub use self::lookup::{Answer, Lookup};
-pub use self::observe::{AddressView, Cause, Event, HostView, Observe, Snapshot, Source, Standing};
+pub use self::observe::{
+    AddressView, Attempt, Cause, Event, HostView, Observe, Snapshot, Source, Standing,
+};
 pub use self::order::{Family, Order};
 pub use self::outcome::Outcome;
 pub use self::resolver::{Builder, Resolved, Resolver};
@@ -97,6 +105,7 @@ pub use self::resolver::{Builder, Resolved, Resolver};
 /// Futures and iterators that signatures name.
 pub mod future {
     pub use crate::connect::ResponseFuture as Connecting;
+    pub use crate::exchange::ResponseFuture as Exchanging;
     pub use crate::resolver::{Addrs, ResponseFuture};
 }
 

@@ -1,7 +1,9 @@
 //! Rule: what a dial came to, whose fault it was and what follows.
 
 use std::error::Error as StdError;
+use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 /// What a dial came to.
 ///
@@ -39,8 +41,34 @@ pub enum Outcome {
     Tls,
     /// The network says that the host can't be reached.
     Unreachable,
+    /// It answered that it cannot serve, by a status that the operator counts; see
+    /// [`ExchangeLayer`](crate::ExchangeLayer).
+    Unavailable,
     /// Nothing known of it: an error this crate can't read, or one that is not about a dial.
     Unknown,
+}
+
+/// As in "192.0.2.1: refused".
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Abandoned => "given up by its caller",
+            Self::BadCertificate => "wrong certificate",
+            Self::ClosedEarly => "closed before it answered",
+            Self::Connected => "connected",
+            Self::Failed => "failed",
+            Self::Local => "a fault of this machine",
+            Self::NoRoute => "no route",
+            Self::Refused => "refused",
+            Self::Reset => "reset",
+            Self::Stalled => "pending for too long",
+            Self::TimedOut => "timed out",
+            Self::Tls => "failed in TLS",
+            Self::Unreachable => "unreachable",
+            Self::Unavailable => "answered that it cannot serve",
+            Self::Unknown => "unknown",
+        })
+    }
 }
 
 /// How hard an outcome counts against its address.
@@ -109,7 +137,7 @@ impl Outcome {
     pub(crate) fn blame(self) -> Blame {
         match self {
             Self::Abandoned | Self::Connected | Self::Local | Self::Unknown => Blame::None,
-            Self::ClosedEarly | Self::Stalled => Blame::Soft,
+            Self::ClosedEarly | Self::Stalled | Self::Unavailable => Blame::Soft,
             Self::BadCertificate
             | Self::Failed
             | Self::Refused
@@ -124,9 +152,12 @@ impl Outcome {
     #[cfg(feature = "reqwest")]
     pub(crate) fn again(self) -> Again {
         match self {
-            Self::Abandoned | Self::ClosedEarly | Self::Connected | Self::Local | Self::Unknown => {
-                Again::Never
-            }
+            Self::Abandoned
+            | Self::ClosedEarly
+            | Self::Connected
+            | Self::Local
+            | Self::Unavailable
+            | Self::Unknown => Again::Never,
             Self::BadCertificate | Self::NoRoute => Again::Few,
             Self::Failed
             | Self::Refused
@@ -148,10 +179,42 @@ impl Outcome {
     pub(crate) fn is_after_tcp(self) -> bool {
         matches!(
             self,
-            Self::BadCertificate | Self::ClosedEarly | Self::Stalled | Self::Tls
+            Self::BadCertificate
+                | Self::ClosedEarly
+                | Self::Stalled
+                | Self::Tls
+                | Self::Unavailable
         )
     }
+
+    /// Whether it came after the connection was made: that one is made again says nothing then.
+    pub(crate) fn is_after_connect(self) -> bool {
+        matches!(self, Self::ClosedEarly | Self::Unavailable)
+    }
 }
+
+/// What an error and the causes behind it say, outermost first and each once. Shared by all
+/// addresses that it is about, and not long.
+pub(crate) fn text(error: &(dyn StdError + 'static)) -> Arc<str> {
+    let mut said: Vec<String> = Vec::new();
+    for cause in causes(error).map(ToString::to_string) {
+        if !said.iter().any(|before| before.contains(&cause)) {
+            said.push(cause);
+        }
+    }
+    let mut text = said.join(": ");
+    if text.len() > LONGEST_TEXT {
+        let end = (0..=LONGEST_TEXT)
+            .rev()
+            .find(|&end| text.is_char_boundary(end));
+        text.truncate(end.unwrap_or_default());
+        text.push('…');
+    }
+    text.into()
+}
+
+/// Kept of an error's text, in bytes.
+const LONGEST_TEXT: usize = 200;
 
 /// An error and what lies behind it, outermost first.
 pub(crate) fn causes<'a>(

@@ -1,5 +1,6 @@
 //! Rule: what one address has coming after it failed.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
@@ -33,11 +34,13 @@ pub(crate) enum Rank {
 }
 
 /// A failure of an address.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) why: Outcome,
     /// Whether a first one only moves the address behind the healthy ones.
     pub(crate) soft: bool,
+    /// What the error said, if there was one.
+    pub(crate) error: Option<Arc<str>>,
 }
 
 /// What is held against one address of one host.
@@ -46,6 +49,7 @@ pub(crate) struct Record {
     standing: Standing,
     strikes: u32,
     why: Outcome,
+    error: Option<Arc<str>>,
     since: Instant,
     /// Where the host was last connected to.
     port: Option<u16>,
@@ -87,6 +91,7 @@ impl Record {
             standing: Standing::Healthy,
             strikes: 0,
             why: Outcome::Connected,
+            error: None,
             since: now,
             port: None,
         }
@@ -96,7 +101,7 @@ impl Record {
     /// addresses.
     pub(crate) fn fail(
         &mut self,
-        failure: Failure,
+        failure: &Failure,
         began: Instant,
         last_turn: Instant,
         now: Instant,
@@ -127,7 +132,7 @@ impl Record {
         }
     }
 
-    fn strike(&mut self, failure: Failure, began: Instant, now: Instant) {
+    fn strike(&mut self, failure: &Failure, began: Instant, now: Instant) {
         if self.is_spent(now) {
             self.strikes = 0;
         }
@@ -137,26 +142,27 @@ impl Record {
             self.strikes = self.strikes.saturating_add(1);
         }
         self.why = failure.why;
+        self.error.clone_from(&failure.error);
         self.since = now;
     }
 
     /// Takes a success whose dial began at `began`. It clears, with two exceptions: one that began
     /// before the failure is old news, and that a connection was made says nothing about an edge
-    /// that closes connections after it accepted them. That one serves again after its penalty,
+    /// that fails after it accepted connections. That one serves again after its penalty,
     /// and its strikes are only forgotten after a quiet time.
     pub(crate) fn succeed(&mut self, began: Instant, now: Instant) -> Transition {
-        let closes_early = self.why == Outcome::ClosedEarly;
+        let after_connect = self.why.is_after_connect();
         let running = match self.standing {
             Standing::Healthy => return Transition::None,
             Standing::Trial { .. } => false,
             Standing::Suspect { until } | Standing::Penalised { until, .. } => now < until,
         };
-        if began < self.since || (closes_early && running) {
+        if began < self.since || (after_connect && running) {
             return Transition::None;
         }
         self.standing = Standing::Healthy;
         self.since = now;
-        if !closes_early {
+        if !after_connect {
             self.strikes = 0;
         }
         Transition::Recovered
@@ -232,9 +238,14 @@ impl Record {
         self.why
     }
 
+    /// What the error of the last failure said, if there was one.
+    pub(crate) fn error(&self) -> Option<&Arc<str>> {
+        self.error.as_ref()
+    }
+
     /// A failure that began before the last verdict is overtaken by it: a thousand callers that
     /// fail at once are one strike.
-    fn is_old_news(&self, failure: Failure, began: Instant) -> bool {
+    fn is_old_news(&self, failure: &Failure, began: Instant) -> bool {
         match self.standing {
             Standing::Healthy => self.why != Outcome::Connected && began < self.since,
             Standing::Suspect { .. } => failure.soft && began <= self.since + ONE_EVENT,
@@ -263,14 +274,18 @@ mod tests {
 
     fn of(why: Outcome) -> Failure {
         let soft = why.blame() == Blame::Soft;
-        Failure { why, soft }
+        Failure {
+            why,
+            soft,
+            error: None,
+        }
     }
 
     fn failed(outcome: Outcome) -> (Record, Instant) {
         let now = time::now();
         let mut record = Record::new(now);
         assert_ne!(
-            record.fail(of(outcome), now, now, now, &mut rng()),
+            record.fail(&of(outcome), now, now, now, &mut rng()),
             Transition::None
         );
         (record, now)
@@ -304,7 +319,7 @@ mod tests {
             assert!(record.try_take_trial(now));
             let began = now + Duration::from_millis(1);
             assert_ne!(
-                record.fail(of(Outcome::Refused), began, began, began, &mut rng()),
+                record.fail(&of(Outcome::Refused), began, began, began, &mut rng()),
                 Transition::None
             );
             let length = end(&record) - began;
@@ -327,7 +342,7 @@ mod tests {
         for ms in 0..1000 {
             let now = now + Duration::from_millis(ms);
             assert_eq!(
-                record.fail(of(Outcome::Refused), now, now, now, &mut rng()),
+                record.fail(&of(Outcome::Refused), now, now, now, &mut rng()),
                 Transition::None
             );
         }
@@ -335,7 +350,7 @@ mod tests {
         assert!(end(&record) > until, "it counts from the last failure");
         let later = now + 2 * S;
         let _ = record.fail(
-            of(Outcome::Refused),
+            &of(Outcome::Refused),
             later,
             later + 9 * S,
             later,
@@ -354,7 +369,7 @@ mod tests {
         let cleared = began + 2 * S;
         let _ = record.succeed(cleared, cleared);
         let late = record.fail(
-            of(Outcome::TimedOut),
+            &of(Outcome::TimedOut),
             began,
             cleared + S,
             cleared + S,
@@ -365,7 +380,7 @@ mod tests {
             (Transition::None, Rank::Healthy)
         );
         let fresh = record.fail(
-            of(Outcome::TimedOut),
+            &of(Outcome::TimedOut),
             cleared + S,
             cleared + S,
             cleared + S,
@@ -380,7 +395,7 @@ mod tests {
         let (mut record, now) = failed(Outcome::ClosedEarly);
         assert_eq!(record.rank(now), Rank::Recovering);
         let again = now + S;
-        let second = record.fail(of(Outcome::ClosedEarly), again, again, again, &mut rng());
+        let second = record.fail(&of(Outcome::ClosedEarly), again, again, again, &mut rng());
         assert!(matches!(second, Transition::Penalised(_)));
         assert!(matches!(record.rank(again), Rank::Penalised(_)));
     }
@@ -390,7 +405,13 @@ mod tests {
     fn a_slow_dial_that_fails_is_penalised_once() {
         let (mut record, began) = failed(Outcome::Stalled);
         let given_up = began + 9 * S;
-        let change = record.fail(of(Outcome::TimedOut), began, given_up, given_up, &mut rng());
+        let change = record.fail(
+            &of(Outcome::TimedOut),
+            began,
+            given_up,
+            given_up,
+            &mut rng(),
+        );
         assert!(matches!(change, Transition::Penalised(_)));
         assert_eq!(record.strikes, 1);
     }
@@ -405,7 +426,13 @@ mod tests {
             let made = now + Duration::from_millis(1);
             assert_eq!(record.succeed(now, made), Transition::Recovered);
             let closed = now + Duration::from_millis(2);
-            let change = record.fail(of(Outcome::ClosedEarly), closed, closed, closed, &mut rng());
+            let change = record.fail(
+                &of(Outcome::ClosedEarly),
+                closed,
+                closed,
+                closed,
+                &mut rng(),
+            );
             assert!(matches!(change, Transition::Penalised(_)));
             assert_eq!(record.strikes, strikes);
         }
@@ -442,8 +469,8 @@ mod tests {
                 match step {
                     0 => { let _ = record.succeed(now, now); }
                     1 => { let _ = record.try_take_trial(now); }
-                    2 => { let _ = record.fail(of(Outcome::Stalled), now, now, now, &mut rng); }
-                    _ => { let _ = record.fail(of(Outcome::Refused), now, now, now, &mut rng); }
+                    2 => { let _ = record.fail(&of(Outcome::Stalled), now, now, now, &mut rng); }
+                    _ => { let _ = record.fail(&of(Outcome::Refused), now, now, now, &mut rng); }
                 }
                 let over = now + PENALTY.most.mul_f64(1.21);
                 prop_assert!(record.rank(over) <= Rank::Recovering);

@@ -27,6 +27,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("order", &["penalty"]),
     ("blame", &["order"]),
     ("filter", &[]),
+    ("early", &["outcome"]),
     // Memory.
     (
         "cache",
@@ -34,9 +35,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("health", &["host", "order", "outcome", "penalty"]),
     // Slip, ask, tell.
-    ("attempt", &["cache", "host", "order"]),
-    ("lookup", &["error", "host", "order", "time"]),
     ("observe", &["cache", "error", "order", "outcome"]),
+    ("attempt", &["cache", "host", "observe", "order"]),
+    ("lookup", &["error", "host", "order", "time"]),
     // Join.
     (
         "resolver",
@@ -48,11 +49,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Act.
     (
         "connect",
-        &["attempt", "blame", "error", "outcome", "resolver", "time"],
+        &["attempt", "error", "observe", "outcome", "resolver", "time"],
     ),
+    ("exchange", &["early", "outcome", "resolver"]),
     (
         "integrate",
-        &["connect", "error", "outcome", "resolver", "time"],
+        &[
+            "connect", "early", "error", "exchange", "outcome", "resolver", "time",
+        ],
     ),
 ];
 

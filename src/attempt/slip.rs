@@ -7,12 +7,13 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::futures::TaskLocalFuture;
 
 use crate::cache::Generation;
 use crate::host::Host;
+use crate::observe::Source;
 use crate::order::Dealt;
 
 tokio::task_local! {
@@ -39,6 +40,9 @@ pub(crate) struct Note {
     pub(crate) generation: Generation,
     pub(crate) dealt: Dealt,
     pub(crate) at: Instant,
+    /// Where the addresses were from, and how long ago those had been asked for.
+    pub(crate) source: Source,
+    pub(crate) age: Duration,
 }
 
 /// SOCKS asks for two names; more are no connect that can be read.
@@ -142,6 +146,8 @@ mod tests {
                 generation,
                 dealt: dealt.clone(),
                 at,
+                source: Source::Fresh,
+                age: Duration::ZERO,
             });
         }
         assert!(slip.only_note().is_none());

@@ -75,6 +75,14 @@ impl Known {
         }
     }
 
+    /// How long ago it had been asked for, or taken from the fallbacks; for pins nobody is asked.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        match self.origin {
+            Origin::Pin => Duration::ZERO,
+            Origin::Lookup | Origin::Fallback(_) => now.saturating_duration_since(self.asked_at),
+        }
+    }
+
     /// From when on nothing of it may be kept: as long after the oldest part of it was asked for as
     /// an answer may be served past its life.
     pub(super) fn gone_at(&self, serve_stale: Duration) -> Instant {

@@ -2,20 +2,20 @@
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::Extensions;
 use hyper_util::client::legacy::connect::{Connection, HttpInfo};
 use tokio::task::futures::TaskLocalFuture;
 use tokio::time::Sleep;
 
+use super::ConnectError;
 use crate::attempt::Slip;
 use crate::error::BoxError;
-use crate::resolver::Ending;
-use crate::{Outcome, Resolver, blame, time};
+use crate::resolver::{Account, Ending};
+use crate::{Outcome, Resolver, outcome, time};
 
 /// The future of a watched connect.
 ///
@@ -47,16 +47,6 @@ enum Watch {
     Over,
 }
 
-/// A connect was given up after [`attempt_timeout`](crate::Builder::attempt_timeout).
-#[derive(Debug, thiserror::Error)]
-#[error("connecting to {host} took longer than {limit:?} (its addresses: {tried:?})")]
-pub struct AttemptTimedOut {
-    host: String,
-    limit: Duration,
-    tried: Vec<IpAddr>,
-    source: io::Error,
-}
-
 impl<F> ResponseFuture<F> {
     pub(super) fn new(connecting: F, slip: Slip, resolver: Resolver) -> Self
     where
@@ -78,17 +68,17 @@ impl<F> ResponseFuture<F> {
         let mut extras = Extensions::new();
         connection.connected().get_extras(&mut extras);
         let Some(info) = extras.get::<HttpInfo>() else {
-            return self.end(Ending::Nameless);
+            return self.end(&Ending::Nameless);
         };
         let (peer, local) = (info.remote_addr(), info.local_addr());
-        self.end(Ending::Connected { peer, local });
+        self.end(&Ending::Connected { peer, local });
         if self.slip.is_blank() {
             let shared = self.resolver.inner();
             shared.check_blank_slip(self.asked_outside, peer.ip());
         }
     }
 
-    fn end(&self, ending: Ending) {
+    fn end(&self, ending: &Ending) {
         self.resolver.inner().ended(&self.slip, ending);
     }
 
@@ -103,10 +93,9 @@ impl<F> ResponseFuture<F> {
             self.alarm = None;
             if self.watch == Watch::ForTimeout {
                 self.watch = Watch::Over;
-                self.end(Ending::GivenUp);
-                return Poll::Ready(self.timed_out().into());
+                return Poll::Ready(self.given_up());
             }
-            self.end(Ending::Failed(Outcome::Stalled));
+            self.end(&Ending::Stalled);
             self.watch = if self.may_time_out() {
                 Watch::ForTimeout
             } else {
@@ -137,28 +126,27 @@ impl<F> ResponseFuture<F> {
                 .is_some_and(|note| note.dealt.as_slice().len() > 1)
     }
 
-    fn timed_out(&self) -> AttemptTimedOut {
-        let note = self.slip.only_note();
-        let host = note
-            .as_ref()
-            .map(|note| note.host.to_string())
-            .unwrap_or_default();
-        let tried = note
-            .iter()
-            .flat_map(|note| blame::all(note.dealt.as_slice()));
-        let tried = tried.collect();
-        let limit = self
-            .resolver
-            .inner()
-            .config()
-            .attempt_timeout
-            .unwrap_or_default();
-        AttemptTimedOut {
-            host,
-            limit,
-            tried,
-            source: io::ErrorKind::TimedOut.into(),
+    fn failed(&self, error: BoxError) -> BoxError {
+        let ending = Ending::Failed(Outcome::of(&*error), outcome::text(&*error));
+        match self.account(ending) {
+            Some(account) => ConnectError::failed(account, error).into(),
+            None => error,
         }
+    }
+
+    fn given_up(&self) -> BoxError {
+        let limit = self.resolver.inner().config().attempt_timeout;
+        match self.account(Ending::GivenUp) {
+            Some(account) => ConnectError::given_up(account, limit.unwrap_or_default()).into(),
+            None => io::Error::from(io::ErrorKind::TimedOut).into(),
+        }
+    }
+
+    /// Tells the end first: what it finds out belongs to the account.
+    fn account(&self, ending: Ending) -> Option<Account> {
+        let shared = self.resolver.inner();
+        shared.ended(&self.slip, &ending);
+        shared.account(&self.slip, &ending)
     }
 }
 
@@ -186,11 +174,7 @@ where
                 this.connected(&connection);
                 Ok(connection)
             }
-            Err(error) => {
-                let error = error.into();
-                this.end(Ending::Failed(Outcome::of(&*error)));
-                Err(error)
-            }
+            Err(error) => Err(this.failed(error.into())),
         })
     }
 }
@@ -204,7 +188,7 @@ impl<F> Drop for ResponseFuture<F> {
         }
         let nearly = self.resolver.inner().config().stalled_after / 10;
         if self.due().is_some_and(|due| due <= time::now() + nearly) {
-            self.end(Ending::Failed(Outcome::Stalled));
+            self.end(&Ending::Stalled);
         }
     }
 }

@@ -53,7 +53,7 @@ impl Book {
         &self,
         host: &Host,
         addr: IpAddr,
-        failure: Failure,
+        failure: &Failure,
         began: Instant,
         now: Instant,
         rng: &fastrand::Rng,
@@ -322,6 +322,7 @@ mod tests {
     const REFUSED: Failure = Failure {
         why: Outcome::Refused,
         soft: false,
+        error: None,
     };
 
     struct World {
@@ -343,7 +344,7 @@ mod tests {
         fn refuse(&self, name: &str, last: u8) -> Transition {
             let (host, now) = (host(name), self.now);
             self.book
-                .fail(&host, addr(last), REFUSED, now, now, &self.rng)
+                .fail(&host, addr(last), &REFUSED, now, now, &self.rng)
         }
 
         fn rank(&self, name: &str, last: u8) -> Rank {

@@ -10,11 +10,16 @@
 //! # Ok::<(), reqwest::Error>(())
 //! ```
 
-use ::reqwest::ClientBuilder;
+use std::error::Error as StdError;
+use std::task::{Context, Poll};
+
 use ::reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use ::reqwest::{ClientBuilder, Request, Response};
+use tower_service::Service;
 
 use super::retry;
 use crate::Resolver;
+use crate::exchange::{self, Exchange, Reply};
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
@@ -22,6 +27,33 @@ impl Resolve for Resolver {
             Ok(addrs) => Box::pin(std::future::ready(Ok(addrs as Addrs))),
             Err(asking) => Box::pin(async move { Ok(Box::new(asking.await?) as Addrs) }),
         }
+    }
+}
+
+/// A reqwest client under an [`ExchangeLayer`](crate::ExchangeLayer).
+impl<S> Service<Request> for Exchange<S>
+where
+    S: Service<Request, Response = Response>,
+    S::Error: StdError + 'static,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = exchange::ResponseFuture<S::Future, Response>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.get_mut().poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let url = request.url().clone();
+        let future = self.get_mut().call(request);
+        self.watch(future, url.host_str(), |response| Reply {
+            // After a redirect it is another one.
+            host: response.url().host_str(),
+            status: response.status(),
+            headers: response.headers(),
+            extensions: response.extensions(),
+        })
     }
 }
 

@@ -2,16 +2,15 @@
 
 use std::error::Error as StdError;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Instant;
 
-use http::{Extensions, Method, Uri};
+use http::{Method, Uri};
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpInfo;
 use reqwest::retry::{Builder, for_host};
 
 use super::tries::{Kind, Tries};
-use crate::connect::AttemptTimedOut;
+use crate::connect::ConnectError;
+use crate::early::EarlyClose;
 use crate::outcome::{Again, causes};
 use crate::resolver::Hope;
 use crate::{Outcome, Resolver};
@@ -134,21 +133,20 @@ impl Judge {
         uri: &Uri,
         error: &legacy::Error,
     ) -> Option<(Kind, usize)> {
-        let early = early_close(error)?;
-        let local = local_addr(error);
+        let early = EarlyClose::of(error)?;
         let dealt = uri
             .host()
-            .and_then(|host| self.resolver.inner().closed_early(host, local));
-        match early {
+            .and_then(|host| self.resolver.inner().closed_early(host, early.local, error));
+        match early.sent {
             // As good as a failed connect.
-            Early::NotSent => Some((Kind::Connect, self.hope(uri, true))),
+            false => Some((Kind::Connect, self.hope(uri, true))),
             // The server may have acted on it.
-            Early::Sent if !is_idempotent(method) => None,
-            Early::Sent if self.went_out_on_an_old_connection(uri, dealt) => {
+            true if !is_idempotent(method) => None,
+            true if self.went_out_on_an_old_connection(uri, dealt) => {
                 Some((Kind::ClosedOld, usize::MAX))
             }
             // A failed retry is not retried.
-            Early::Sent => Some((Kind::ClosedEarly, 1)),
+            true => Some((Kind::ClosedEarly, 1)),
         }
     }
 
@@ -158,55 +156,6 @@ impl Judge {
         let first = self.tries.since(uri);
         first.is_some_and(|first| dealt.is_none_or(|dealt| dealt < first))
     }
-}
-
-/// Whether the request was on its way when the connection died.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Early {
-    NotSent,
-    Sent,
-}
-
-/// End of file or a reset where a response was due, as hyper says it.
-///
-/// A request was not on its way where hyper has handed it back unwritten, which hyper-util calls
-/// "Canceled" (its kinds are told in words only), and where hyper-util does not name a connection:
-/// it died before it was ready, and the request was never handed over.
-fn early_close(error: &legacy::Error) -> Option<Early> {
-    let died = causes(error).any(|cause| {
-        let of_hyper = |error: &hyper::Error| {
-            error.is_canceled() || error.is_closed() || error.is_incomplete_message()
-        };
-        cause.downcast_ref::<hyper::Error>().is_some_and(of_hyper) || is_cut(cause)
-    });
-    let handed_back = error.to_string() == "client error (Canceled)";
-    match error.connect_info() {
-        _ if !died => None,
-        Some(_) if !handed_back => Some(Early::Sent),
-        Some(_) | None => Some(Early::NotSent),
-    }
-}
-
-fn is_cut(cause: &(dyn StdError + 'static)) -> bool {
-    use io::ErrorKind as K;
-    let of_io = |kind| {
-        matches!(
-            kind,
-            K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe | K::UnexpectedEof
-        )
-    };
-    let io = cause.downcast_ref::<io::Error>();
-    // h2 hands out its I/O error by a method and not as its source.
-    let h2 = cause
-        .downcast_ref::<h2::Error>()
-        .and_then(h2::Error::get_io);
-    io.or(h2).is_some_and(|error| of_io(error.kind()))
-}
-
-fn local_addr(error: &legacy::Error) -> Option<SocketAddr> {
-    let mut extras = Extensions::new();
-    error.connect_info()?.get_extras(&mut extras);
-    extras.get::<HttpInfo>().map(HttpInfo::local_addr)
 }
 
 /// RFC 9110, section 9.2.2.
@@ -228,7 +177,9 @@ fn is_the_users_connect_timeout(error: &legacy::Error) -> bool {
 }
 
 fn is_given_up(error: &legacy::Error) -> bool {
-    causes(error).any(|cause| cause.is::<AttemptTimedOut>())
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref::<ConnectError>())
+        .any(ConnectError::is_given_up)
 }
 
 /// What reqwest sends again by default: the server said that it did not process the request

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use self::counters::Counters;
-pub use self::snapshot::{AddressView, HostView, Snapshot, Standing};
+pub use self::snapshot::{AddressView, Attempt, HostView, Snapshot, Standing};
 pub use self::source::Source;
 pub use crate::cache::Cause;
 use crate::{Error, Family, Outcome};
@@ -78,6 +78,9 @@ pub enum Event<'a> {
         addr: IpAddr,
         /// How it failed.
         outcome: Outcome,
+        /// What the error said and the causes behind it, cut short; `None` where no error was seen,
+        /// as when the connector went on to the next address by itself.
+        error: Option<&'a str>,
         /// For how long it goes behind the others.
         penalty: Duration,
         /// False at a first soft strike: it goes behind the healthy ones and before the failed.

@@ -62,10 +62,32 @@ pub struct AddressView {
     pub addr: IpAddr,
     /// Where it stands.
     pub standing: Standing,
+    /// How long ago it came to stand there; `None` when nothing was ever held against it.
+    pub since: Option<Duration>,
+    /// For how long it still goes behind the healthy ones by a penalty; `None` when none is running.
+    /// One that is over leaves it [recovering](Standing::Recovering) until somebody has tried it.
+    pub until: Option<Duration>,
     /// How the dial failed that it was last put behind the others for, if it ever was.
     pub why: Option<Outcome>,
+    /// What the error of that dial said and the causes behind it, cut short; `None` where no error
+    /// was seen.
+    pub error: Option<String>,
     /// Failures in a row.
     pub strikes: u32,
+}
+
+/// One address of a connect that failed; see [`ConnectError`](crate::ConnectError).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// The address.
+    pub addr: IpAddr,
+    /// How its last dial failed. `None`: it was not dialled, as far as can be told. What failed
+    /// after TCP was up is told of the first address of each family, and of two one may be innocent.
+    pub outcome: Option<Outcome>,
+    /// How long ago that was, where an earlier connect found it out and it is still held against the
+    /// address. `None`: it was this connect.
+    pub ago: Option<Duration>,
 }
 
 /// Where an address stands.

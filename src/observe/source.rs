@@ -1,5 +1,6 @@
 //! Where addresses came from.
 
+use std::fmt;
 use std::time::Instant;
 
 use crate::cache::{Known, Origin};
@@ -23,6 +24,21 @@ pub enum Source {
     /// The lookup; a connect has failed on this answer, or it was invalidated, and a fresh one
     /// has not come yet.
     Suspect,
+}
+
+/// As in "served from a fresh answer".
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fresh => "a fresh answer",
+            Self::Fallback => "the fallbacks",
+            Self::Literal => "the host itself",
+            Self::Loopback => "localhost",
+            Self::Pinned => "the pins",
+            Self::Stale => "a stale answer",
+            Self::Suspect => "an answer in doubt",
+        })
+    }
 }
 
 impl Source {

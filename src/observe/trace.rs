@@ -29,10 +29,11 @@ pub(super) fn observe(event: &Event<'_>) {
             host,
             addr,
             outcome,
+            error,
             penalty,
             hard,
         } => {
-            tracing::info!(target: "sidestep", host, %addr, ?outcome, ?penalty, hard, "address goes behind the others");
+            tracing::info!(target: "sidestep", host, %addr, %outcome, error, ?penalty, hard, "address goes behind the others");
         }
         Event::AddressRefused { host, addr } => {
             tracing::debug!(target: "sidestep", host, %addr, "the filter refused an address");

@@ -4,6 +4,7 @@
 //! ask ▶ literal? ▶ judge what is known ▶ join a lookup ▶ order ▶ write the slip ▶ answer
 //! ```
 
+mod account;
 mod builder;
 mod config;
 mod future;
@@ -24,6 +25,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
+pub(crate) use self::account::Account;
 pub use self::builder::Builder;
 pub use self::future::{Addrs, ResponseFuture};
 pub(crate) use self::report::Ending;

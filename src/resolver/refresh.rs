@@ -16,7 +16,8 @@ use crate::host::Host;
 use crate::lookup::{Answer, Lookup};
 use crate::observe::Event;
 use crate::order::{self, Addrs, Order};
-use crate::{Error, Outcome, time, ttl};
+use crate::penalty::Failure;
+use crate::{Error, Outcome, outcome, time, ttl};
 
 impl Shared {
     /// Joins the lookup of a host that is in the air on this runtime, or sends one.
@@ -123,12 +124,13 @@ impl Shared {
             let Some(shared) = shared.upgrade() else {
                 return;
             };
-            let outcome = match ended {
-                Ok(Ok(_connected)) => Outcome::Connected,
-                Ok(Err(error)) => Outcome::of(&error),
-                Err(_elapsed) => Outcome::TimedOut,
+            let (why, error) = match ended {
+                Ok(Ok(_connected)) => (Outcome::Connected, None),
+                Ok(Err(error)) => (Outcome::of(&error), Some(outcome::text(&error))),
+                Err(_elapsed) => (Outcome::TimedOut, None),
             };
-            shared.probed(&host, addr, outcome, began);
+            let soft = false;
+            shared.probed(&host, addr, &Failure { why, soft, error }, began);
         });
         true
     }

@@ -1,27 +1,25 @@
 //! What a connect came to, and what follows for its addresses and its answer.
 
+use std::error::Error as StdError;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::Shared;
-#[cfg(feature = "reqwest")]
-use crate::attempt::Made;
-use crate::attempt::{Note, Slip};
+use crate::attempt::{Made, Note, Slip};
 #[cfg(feature = "reqwest")]
 use crate::cache::Origin;
 use crate::cache::{Cause, Generation};
-use crate::host::Host;
-#[cfg(feature = "reqwest")]
-use crate::host::{self, Parsed};
+use crate::host::{self, Host, Parsed};
 use crate::observe::Event;
 use crate::order::Family;
 use crate::outcome::{Blame, Outcome};
 use crate::penalty::{Failure, Transition};
-use crate::{blame, time};
+use crate::{blame, outcome, time};
 
 /// How a connect ended, as far as a connector layer sees it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Ending {
     /// Connected.
     Connected {
@@ -32,17 +30,33 @@ pub(crate) enum Ending {
     },
     /// Connected, and the socket no longer names its peer: mostly the peer is gone already.
     Nameless,
-    /// Failed, or pending for so long that it counts.
-    Failed(Outcome),
+    /// Failed, with what the error said.
+    Failed(Outcome, Arc<str>),
+    /// Pending for so long that it counts.
+    Stalled,
     /// The layer itself gave it up; the addresses after the first may never have been dialled.
     GivenUp,
 }
 
+impl Ending {
+    /// As a failure, and whether that came after TCP was up.
+    pub(super) fn failure(self) -> Option<(Failure, bool)> {
+        let (why, error, after_tcp) = match self {
+            Self::Connected { .. } | Self::Nameless => return None,
+            Self::Failed(why, error) => (why, Some(error), why.is_after_tcp()),
+            Self::Stalled => (Outcome::Stalled, None, true),
+            Self::GivenUp => (Outcome::TimedOut, None, true),
+        };
+        let soft = why.blame() == Blame::Soft;
+        Some((Failure { why, soft, error }, after_tcp))
+    }
+}
+
 impl Shared {
     /// Takes the end of a connect with what its slip says.
-    pub(crate) fn ended(&self, slip: &Slip, ending: Ending) {
+    pub(crate) fn ended(&self, slip: &Slip, ending: &Ending) {
         match ending {
-            Ending::Connected { peer, local } => {
+            &Ending::Connected { peer, local } => {
                 self.network_works();
                 self.connected(slip, peer, local);
             }
@@ -50,8 +64,11 @@ impl Shared {
                 self.network_works();
                 self.nameless(slip);
             }
-            Ending::Failed(outcome) => self.failed(slip, outcome, outcome.is_after_tcp()),
-            Ending::GivenUp => self.failed(slip, Outcome::TimedOut, true),
+            failed => {
+                if let Some((failure, after_tcp)) = failed.clone().failure() {
+                    self.failed(slip, &failure, after_tcp);
+                }
+            }
         }
     }
 
@@ -63,11 +80,11 @@ impl Shared {
         let now = time::now();
         let dealt = note.dealt.as_slice();
         for loser in blame::losers(dealt, winner) {
-            self.hold_against(&note, loser, Outcome::Failed, Blame::Hard);
+            self.hold_against(&note, loser, &unseen(Outcome::Failed));
         }
         let late = now >= note.at + blame::HEAD_START;
         if let Some(head) = blame::stuck(dealt, winner, late) {
-            self.hold_against(&note, head, Outcome::Stalled, Blame::Soft);
+            self.hold_against(&note, head, &unseen(Outcome::Stalled));
         }
         // Of the losers too: where to ask whether they are back.
         self.book.learn_port(&note.host, peer.port());
@@ -88,7 +105,6 @@ impl Shared {
         }
     }
 
-    #[cfg(feature = "reqwest")]
     fn made(&self, note: Note, peer: IpAddr, local: Option<SocketAddr>) {
         self.recent.note(Made {
             host: note.host,
@@ -101,26 +117,23 @@ impl Shared {
         });
     }
 
-    /// Only retries ask whose an early death was.
-    #[cfg(not(feature = "reqwest"))]
-    fn made(&self, _: Note, _: IpAddr, _: Option<SocketAddr>) {}
-
-    fn failed(&self, slip: &Slip, outcome: Outcome, after_tcp: bool) {
+    fn failed(&self, slip: &Slip, failure: &Failure, after_tcp: bool) {
         // Of two names, as SOCKS asks for, neither can be blamed.
         let Some(note) = slip.only_note() else {
             return;
         };
         let dealt = note.dealt.as_slice();
-        match outcome.blame() {
+        match failure.why.blame() {
             Blame::None => {}
             Blame::Family => self.no_route(&note),
-            blame if after_tcp => {
-                let two = blame::heads(dealt).count() > 1;
-                let blame = if two { Blame::Soft } else { blame };
-                blame::heads(dealt).for_each(|addr| self.hold_against(&note, addr, outcome, blame));
-            }
-            blame => {
-                blame::all(dealt).for_each(|addr| self.hold_against(&note, addr, outcome, blame));
+            Blame::Soft | Blame::Hard => {
+                let dialled = dialled(dealt, failure.why, after_tcp);
+                let failure = Failure {
+                    soft: failure.soft || (after_tcp && dialled.len() > 1),
+                    ..failure.clone()
+                };
+                let blamed = dialled.into_iter();
+                blamed.for_each(|addr| self.hold_against(&note, addr, &failure));
             }
         }
     }
@@ -132,8 +145,13 @@ impl Shared {
         let mut families = dealt.iter().map(|addr| Family::of(addr.to_canonical()));
         match families.next() {
             Some(first) if families.all(|other| other == first) => self.family_has_no_route(first),
-            _ => blame::all(dealt)
-                .for_each(|addr| self.hold_against(note, addr, Outcome::Failed, Blame::Soft)),
+            _ => {
+                let failure = Failure {
+                    soft: true,
+                    ..unseen(Outcome::Failed)
+                };
+                blame::all(dealt).for_each(|addr| self.hold_against(note, addr, &failure));
+            }
         }
     }
 
@@ -142,13 +160,28 @@ impl Shared {
         self.tell(&Event::NoRoute { family, penalty });
     }
 
-    fn hold_against(&self, note: &Note, addr: IpAddr, outcome: Outcome, blame: Blame) {
-        self.penalise(&note.host, addr, outcome, blame, note.at);
+    fn hold_against(&self, note: &Note, addr: IpAddr, failure: &Failure) {
+        self.penalise(&note.host, addr, failure, note.at);
         self.suspect(&note.host, note.generation);
     }
 
     /// Takes a report of a caller that dials for itself: about what is known now.
     pub(super) fn report_by_hand(&self, host: &Host, addr: IpAddr, outcome: Outcome) {
+        self.report(host, addr, &unseen(outcome));
+    }
+
+    /// Takes a response that counts against the address it came from.
+    pub(crate) fn unavailable(&self, host: &str, addr: IpAddr, said: &str) {
+        if let Some(host) = host::parse(host).ok().and_then(Parsed::host) {
+            let failure = Failure {
+                error: Some(said.into()),
+                ..unseen(Outcome::Unavailable)
+            };
+            self.report(&host, addr.to_canonical(), &failure);
+        }
+    }
+
+    fn report(&self, host: &Host, addr: IpAddr, report: &Failure) {
         let now = time::now();
         let Some(known) = self.current(host, now) else {
             return;
@@ -157,16 +190,16 @@ impl Shared {
             return;
         }
         let generation = known.generation;
-        match outcome.blame() {
-            Blame::None if outcome == Outcome::Connected => {
+        match report.why.blame() {
+            Blame::None if report.why == Outcome::Connected => {
                 self.network_works();
                 self.book.has_route(Family::of(addr));
                 self.clear(host, addr, now, now);
             }
             Blame::None => {}
             Blame::Family => self.family_has_no_route(Family::of(addr)),
-            blame @ (Blame::Soft | Blame::Hard) => {
-                self.penalise(host, addr, outcome, blame, now);
+            Blame::Soft | Blame::Hard => {
+                self.penalise(host, addr, report, now);
                 self.suspect(host, generation);
             }
         }
@@ -174,28 +207,24 @@ impl Shared {
 
     /// Takes the end of a connect of our own to an address whose penalty was over. What says nothing
     /// about the address leaves it to the next trial.
-    pub(super) fn probed(&self, host: &Host, addr: IpAddr, outcome: Outcome, began: Instant) {
-        match outcome.blame() {
-            Blame::None if outcome == Outcome::Connected => {
+    pub(super) fn probed(&self, host: &Host, addr: IpAddr, probed: &Failure, began: Instant) {
+        match probed.why.blame() {
+            Blame::None if probed.why == Outcome::Connected => {
                 self.network_works();
                 self.clear(host, addr, began, time::now());
             }
             Blame::None | Blame::Family => {}
-            blame @ (Blame::Soft | Blame::Hard) => {
-                self.penalise(host, addr, outcome, blame, began);
-            }
+            Blame::Soft | Blame::Hard => self.penalise(host, addr, probed, began),
         }
     }
 
-    fn penalise(&self, host: &Host, addr: IpAddr, why: Outcome, blame: Blame, began: Instant) {
+    fn penalise(&self, host: &Host, addr: IpAddr, failure: &Failure, began: Instant) {
         let now = time::now();
-        // A connection that was made and died says that the network is there.
-        if why != Outcome::ClosedEarly && !self.is_about_the_address(host, addr, now) {
+        // A connection that was made and failed later says that the network is there.
+        if !failure.why.is_after_connect() && !self.is_about_the_address(host, addr, now) {
             return;
         }
         let rng = fastrand::Rng::new();
-        let soft = blame == Blame::Soft;
-        let failure = Failure { why, soft };
         let (hard, penalty) = match self.book.fail(host, addr, failure, began, now, &rng) {
             Transition::Suspected(penalty) => (false, penalty),
             Transition::Penalised(penalty) => (true, penalty),
@@ -204,7 +233,8 @@ impl Shared {
         self.tell(&Event::AddressFailed {
             host: host.as_str(),
             addr,
-            outcome: why,
+            outcome: failure.why,
+            error: failure.error.as_deref(),
             penalty,
             hard,
         });
@@ -256,8 +286,12 @@ impl Shared {
     /// host. One that has answered, or was not made a short while ago, is not blamed.
     ///
     /// Returns when the connection's address was dealt, if that is known.
-    #[cfg(feature = "reqwest")]
-    pub(crate) fn closed_early(&self, host: &str, local: Option<SocketAddr>) -> Option<Instant> {
+    pub(crate) fn closed_early(
+        &self,
+        host: &str,
+        local: Option<SocketAddr>,
+        error: &(dyn StdError + 'static),
+    ) -> Option<Instant> {
         let now = time::now();
         let made = match (local, host::parse(host).ok().and_then(Parsed::host)) {
             (Some(local), _) => self.recent.take(local, now),
@@ -267,19 +301,16 @@ impl Shared {
             (None, _) => None,
         };
         let made = made?;
-        self.penalise(
-            &made.host,
-            made.peer,
-            Outcome::ClosedEarly,
-            Blame::Soft,
-            made.at,
-        );
+        let closed = Failure {
+            error: Some(outcome::text(error)),
+            ..unseen(Outcome::ClosedEarly)
+        };
+        self.penalise(&made.host, made.peer, &closed, made.at);
         self.suspect(&made.host, made.generation);
         Some(made.dealt)
     }
 
     /// Takes an answer: what the task has made to the host works.
-    #[cfg(feature = "reqwest")]
     pub(crate) fn answered(&self, host: &str) {
         if !self.recent.is_empty()
             && let Some(host) = host::parse(host).ok().and_then(Parsed::host)
@@ -317,4 +348,22 @@ pub(crate) struct Hope {
     pub(crate) news: bool,
     /// How many addresses there are.
     pub(crate) addrs: usize,
+}
+
+/// The addresses that a connect which ended so has dialled, as far as can be told.
+pub(super) fn dialled(dealt: &[IpAddr], why: Outcome, after_tcp: bool) -> Vec<IpAddr> {
+    match why.blame() {
+        Blame::None => Vec::new(),
+        Blame::Family | Blame::Soft | Blame::Hard if after_tcp => blame::heads(dealt).collect(),
+        Blame::Family | Blame::Soft | Blame::Hard => blame::all(dealt).collect(),
+    }
+}
+
+/// A failure that no error was seen of.
+fn unseen(why: Outcome) -> Failure {
+    Failure {
+        why,
+        soft: why.blame() == Blame::Soft,
+        error: None,
+    }
 }

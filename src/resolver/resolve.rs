@@ -96,17 +96,16 @@ impl Shared {
         let now = time::now();
         let mut addrs = known.addrs.as_slice().to_vec();
         self.in_order(&host, &known, MAX_ADDRS, now, &mut addrs);
-        let suspect = self.store.peek(host.as_str(), Slot::is_suspect);
         Ok(Resolved {
             addrs,
-            source: Source::of(&known, suspect == Some(true), now),
-            age: match known.origin {
-                Origin::Pin => Duration::ZERO,
-                Origin::Lookup | Origin::Fallback(_) => {
-                    now.saturating_duration_since(known.asked_at)
-                }
-            },
+            source: self.source(&host, &known, now),
+            age: known.age(now),
         })
+    }
+
+    fn source(&self, host: &Host, known: &Known, now: Instant) -> Source {
+        let suspect = self.store.peek(host.as_str(), Slot::is_suspect);
+        Source::of(known, suspect == Some(true), now)
     }
 
     /// Returns what is pinned for a host or known of it, or asks and waits as far as its plan says.
@@ -273,12 +272,13 @@ impl Shared {
             if self.config.lanes {
                 dealt.add_lane();
             }
-            let (host, generation) = (host.clone(), known.generation);
             slip.write(Note {
-                host,
-                generation,
+                host: host.clone(),
+                generation: known.generation,
                 dealt: dealt.clone(),
                 at: now,
+                source: self.source(host, known, now),
+                age: known.age(now),
             });
         }
     }

@@ -8,7 +8,6 @@ use super::lanes;
 use super::lookups::Lookups;
 use super::network::Network;
 use super::refresh::Sleepers;
-#[cfg(feature = "reqwest")]
 use crate::attempt::Recent;
 use crate::cache::{Slot, Store};
 use crate::filter::Filter;
@@ -37,7 +36,6 @@ pub(crate) struct Shared {
     pub(super) layered: AtomicBool,
     pub(super) unslipped: AtomicU64,
     pub(super) warned: AtomicBool,
-    #[cfg(feature = "reqwest")]
     pub(super) recent: Recent,
 }
 
@@ -67,7 +65,6 @@ impl Shared {
             layered: AtomicBool::new(false),
             unslipped: AtomicU64::new(0),
             warned: AtomicBool::new(false),
-            #[cfg(feature = "reqwest")]
             recent: Recent::default(),
         }
     }

@@ -1,5 +1,6 @@
 //! The snapshot.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use super::Shared;
@@ -38,16 +39,8 @@ impl Shared {
         let addrs = known.map_or(&[][..], |known| known.addrs.as_slice());
         let addrs = self.book.read(host, now, |page| {
             let view = |&addr| {
-                let record = page
-                    .iter()
-                    .find(|(other, _)| *other == addr)
-                    .map(|(_, record)| record);
-                AddressView {
-                    addr,
-                    standing: record.map_or(Standing::Healthy, |record| standing(record, now)),
-                    why: record.map(|record| record.why()),
-                    strikes: record.map_or(0, |record| record.strikes()),
-                }
+                let record = page.iter().find(|(other, _)| *other == addr);
+                of_address(addr, record.map(|(_, record)| record), now)
             };
             addrs.iter().map(view).collect()
         });
@@ -55,18 +48,28 @@ impl Shared {
             host: host.to_owned(),
             addrs,
             source: known.map(|known| Source::of(known, suspect, now)),
-            age: known.map(|known| now.saturating_duration_since(known.asked_at)),
+            age: known.map(|known| known.age(now)),
             life_left: known.map(|known| known.expires_at.saturating_duration_since(now)),
             suspect,
         }
     }
 }
 
-fn standing(record: &Record, now: Instant) -> Standing {
-    let left = |end: Option<Instant>| end.map(|end| end.saturating_duration_since(now));
-    match record.rank(now) {
-        Rank::Healthy => Standing::Healthy,
-        Rank::Trial | Rank::Recovering => Standing::Recovering,
-        Rank::Penalised(_) => Standing::Penalised(left(record.end()).unwrap_or_default()),
+fn of_address(addr: IpAddr, record: Option<&Record>, now: Instant) -> AddressView {
+    let end = record.and_then(Record::end);
+    let left = end.map(|end| end.saturating_duration_since(now));
+    let until = left.filter(|left| !left.is_zero());
+    AddressView {
+        addr,
+        standing: match record.map(|record| record.rank(now)) {
+            None | Some(Rank::Healthy) => Standing::Healthy,
+            Some(Rank::Trial | Rank::Recovering) => Standing::Recovering,
+            Some(Rank::Penalised(_)) => Standing::Penalised(until.unwrap_or_default()),
+        },
+        since: record.map(|record| now.saturating_duration_since(record.since())),
+        until,
+        why: record.map(Record::why),
+        error: record.and_then(Record::error).map(ToString::to_string),
+        strikes: record.map_or(0, Record::strikes),
     }
 }

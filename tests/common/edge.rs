@@ -21,8 +21,9 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, Issuer, KeyPair};
@@ -53,6 +54,8 @@ pub(crate) enum Mode {
     AcceptAndClose,
     /// Reads one request and closes without an answer.
     CloseAfterRequest,
+    /// Answers 503 with `Connection: close`; over HTTP/2, which has no such header, 503 alone.
+    Unavailable,
     /// Accepts and never says a word, not even in the TLS handshake.
     Hang,
 }
@@ -347,7 +350,7 @@ impl Manner {
         // Nagle's algorithm would hold small answers back; a failure to set this is only slow.
         let _: io::Result<()> = stream.set_nodelay(true);
         match mode {
-            Mode::Serve | Mode::CloseAfterRequest => {
+            Mode::Serve | Mode::CloseAfterRequest | Mode::Unavailable => {
                 let certificate = self.identity.good.clone();
                 self.secure(stream, certificate, mode).await;
             }
@@ -384,7 +387,11 @@ impl Manner {
                     heard.notify_one();
                     future::pending::<()>().await;
                 }
-                manner.answer(request).await
+                let answer = manner.answer(request).await;
+                match mode {
+                    Mode::Unavailable => answer.map(unavailable),
+                    _ => answer,
+                }
             }
         });
         let http = auto::Builder::new(TokioExecutor::new());
@@ -407,6 +414,13 @@ impl Manner {
         let named = || format!("edge {} request {served}\n", self.addr.ip()).into();
         Ok(Response::new(Full::new(echoed.unwrap_or_else(named))))
     }
+}
+
+fn unavailable<B>(mut answer: Response<B>) -> Response<B> {
+    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let close = HeaderValue::from_static("close");
+    answer.headers_mut().insert(header::CONNECTION, close);
+    answer
 }
 
 /// Reads what the client says first and resets the connection.

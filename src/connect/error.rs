@@ -1,0 +1,140 @@
+//! Why a connect failed, in full.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use crate::error::BoxError;
+use crate::observe::{Attempt, Source};
+use crate::resolver::Account;
+
+/// A connect failed: to which host, at which addresses, and what happened to each.
+///
+/// A [`ConnectLayer`](crate::ConnectLayer) puts it around the connector's error, which is its
+/// [`source`](StdError::source). An error of the lookup, and one of a connect that asked nobody or
+/// asked for two names (SOCKS), is passed on as it is.
+///
+/// # Examples
+///
+/// ```
+/// use std::error::Error;
+/// use sidestep::ConnectError;
+///
+/// // As from reqwest, hyper or a connector:
+/// fn explain(error: &(dyn Error + 'static)) {
+///     let mut causes = std::iter::successors(Some(error), |&cause| cause.source());
+///     if let Some(connect) = causes.find_map(|cause| cause.downcast_ref::<ConnectError>()) {
+///         eprintln!("{connect}");
+///         // connecting to api.example.com failed: 192.0.2.1 refused, 192.0.2.2 failed in TLS
+///         // 3.2s ago, 192.0.2.3 not dialled (from a fresh answer, 12s old)
+///     }
+/// }
+/// ```
+#[derive(Debug)]
+pub struct ConnectError {
+    account: Account,
+    given_up_after: Option<Duration>,
+    source: BoxError,
+}
+
+impl ConnectError {
+    pub(super) fn failed(account: Account, source: BoxError) -> Self {
+        Self {
+            account,
+            given_up_after: None,
+            source,
+        }
+    }
+
+    pub(super) fn given_up(account: Account, limit: Duration) -> Self {
+        Self {
+            account,
+            given_up_after: Some(limit),
+            source: io::Error::from(io::ErrorKind::TimedOut).into(),
+        }
+    }
+
+    /// Returns the host that was connected to; behind a proxy that is the proxy.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.account.host.as_str()
+    }
+
+    /// Returns the addresses that the connector was given, in their order, and what happened to
+    /// each.
+    #[must_use]
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.account.attempts
+    }
+
+    /// Returns where the addresses were from.
+    #[must_use]
+    pub fn served_from(&self) -> Source {
+        self.account.source
+    }
+
+    /// Returns how long before they were dialled the addresses had been asked for; zero for pins.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.account.age
+    }
+
+    /// Returns true when the connector was still at it, and was given up after
+    /// [`attempt_timeout`](crate::Builder::attempt_timeout).
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        self.given_up_after.is_some()
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Account {
+            host,
+            attempts,
+            source,
+            age,
+        } = &self.account;
+        match self.given_up_after {
+            None => write!(f, "connecting to {host} failed: ")?,
+            Some(limit) => write!(f, "connecting to {host} was given up after {limit:?}: ")?,
+        }
+        for (place, attempt) in attempts.iter().enumerate() {
+            let comma = if place == 0 { "" } else { ", " };
+            write!(f, "{comma}{attempt}")?;
+        }
+        write!(f, " (from {source}")?;
+        match age.is_zero() {
+            true => f.write_str(")"),
+            false => write!(f, ", {:?} old)", rounded(*age)),
+        }
+    }
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let addr = self.addr;
+        match (self.outcome, self.ago) {
+            (None, _) => write!(f, "{addr} not dialled"),
+            (Some(outcome), None) => write!(f, "{addr} {outcome}"),
+            (Some(outcome), Some(ago)) => write!(f, "{addr} {outcome} {:?} ago", rounded(ago)),
+        }
+    }
+}
+
+/// To a tenth of a second, or a millisecond where it is less than one.
+fn rounded(time: Duration) -> Duration {
+    let unit = if time < Duration::from_secs(1) {
+        1
+    } else {
+        100
+    };
+    Duration::from_millis((time.as_millis() as u64).div_ceil(unit) * unit)
+}
+
+impl StdError for ConnectError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.source)
+    }
+}

@@ -1,0 +1,114 @@
+//! Waits for the response and tells the resolver what it says of the address.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::{Extensions, HeaderMap, StatusCode};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpInfo;
+use pin_project_lite::pin_project;
+
+use super::layer::Counted;
+use crate::Resolver;
+use crate::early::EarlyClose;
+use crate::outcome::causes;
+
+pin_project! {
+    /// The future of a watched request.
+    ///
+    /// # Cancel safety
+    ///
+    /// As the client's own. Dropped before the response it says nothing.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<F, R> {
+        #[pin]
+        future: F,
+        read: fn(&R) -> Reply<'_>,
+        watch: Watch,
+    }
+}
+
+/// What there is to see of a response.
+pub(crate) struct Reply<'a> {
+    /// Who answered, where that may be another host than was asked.
+    pub(crate) host: Option<&'a str>,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) extensions: &'a Extensions,
+}
+
+struct Watch {
+    host: String,
+    resolver: Resolver,
+    counted: Counted,
+}
+
+impl<F, R> ResponseFuture<F, R> {
+    pub(super) fn new(
+        future: F,
+        host: String,
+        read: fn(&R) -> Reply<'_>,
+        resolver: Resolver,
+        counted: Counted,
+    ) -> Self {
+        let watch = Watch {
+            host,
+            resolver,
+            counted,
+        };
+        Self {
+            future,
+            read,
+            watch,
+        }
+    }
+}
+
+impl Watch {
+    fn answered(&self, reply: &Reply<'_>) {
+        let (host, shared) = (reply.host.unwrap_or(&self.host), self.resolver.inner());
+        shared.answered(host);
+        if let Some(info) = reply.extensions.get::<HttpInfo>()
+            && self.counted.counts(reply.status, reply.headers)
+        {
+            shared.unavailable(host, info.remote_addr().ip(), &reply.status.to_string());
+        }
+    }
+
+    fn failed(&self, error: &(dyn StdError + 'static)) {
+        let mut causes = causes(error);
+        let client = causes.find_map(|cause| cause.downcast_ref::<legacy::Error>());
+        if let Some(client) = client
+            && let Some(early) = EarlyClose::of(client)
+        {
+            let shared = self.resolver.inner();
+            shared.closed_early(&self.host, early.local, client);
+        }
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F, R>
+where
+    F: Future<Output = Result<R, E>>,
+    E: StdError + 'static,
+{
+    type Output = Result<R, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let ended = ready!(this.future.poll(cx));
+        match &ended {
+            Ok(response) => this.watch.answered(&(this.read)(response)),
+            Err(error) => this.watch.failed(error),
+        }
+        Poll::Ready(ended)
+    }
+}
+
+impl<F, R> fmt::Debug for ResponseFuture<F, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

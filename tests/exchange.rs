@@ -1,0 +1,156 @@
+//! What becomes of requests once a connection is up, seen around stock clients.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and times itself"
+)]
+
+mod common;
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use common::{HOST, Mode, Seen, World};
+use http::StatusCode;
+use http_body_util::Empty;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use sidestep::reqwest::ClientBuilderExt as _;
+use sidestep::{ExchangeLayer, Outcome, Resolver, Standing};
+use tower::{Layer as _, Service, ServiceExt as _};
+
+/// Sends a GET through a watched reqwest client and returns the status.
+async fn get<S>(service: &mut S, url: &str) -> Result<StatusCode, S::Error>
+where
+    S: Service<reqwest::Request, Response = reqwest::Response>,
+{
+    let request = reqwest::Request::new(reqwest::Method::GET, url.parse().unwrap());
+    let answer = service.ready().await?.call(request).await?;
+    Ok(answer.status())
+}
+
+/// Sends GETs until `enough`, and returns how many were answered 503.
+async fn get_until(
+    world: &World,
+    layer: &ExchangeLayer,
+    client: reqwest::Client,
+    enough: impl Fn(&World) -> bool,
+) -> usize {
+    let mut service = layer.layer(client);
+    let mut unavailable = 0;
+    for _ in 0..200 {
+        let status = get(&mut service, &world.url()).await.unwrap();
+        unavailable += usize::from(status == StatusCode::SERVICE_UNAVAILABLE);
+        if enough(world) {
+            return unavailable;
+        }
+    }
+    panic!("not within 200 requests: {:?}", world.journal.seen());
+}
+
+fn is_behind(ip: IpAddr) -> impl Fn(&World) -> bool {
+    move |world| world.standing(ip) != Standing::Healthy
+}
+
+/// One of four edges answers 503 and asks to be left: the first is a soft strike, and the others
+/// are dialled from then on. The response itself goes to the caller as it is.
+#[tokio::test]
+async fn an_edge_that_answers_503_and_closes_is_left_by_later_connects() {
+    let world = World::https(4).await;
+    let sick = world.ips()[0];
+    world.edges.set(sick, Mode::Unavailable).await;
+    let layer = world.resolver.exchange_layer();
+    let unavailable = get_until(&world, &layer, world.client(), is_behind(sick)).await;
+    assert_eq!(unavailable, 1);
+    assert_eq!(world.journal.failures(), [(sick, Outcome::Unavailable)]);
+    assert_eq!(world.standing(sick), Standing::Recovering, "two strikes");
+    assert_eq!(world.journal.count(|seen| *seen == Seen::Invalidated), 1);
+    let mut service = layer.layer(world.client());
+    for _ in 0..30 {
+        assert_eq!(get(&mut service, &world.url()).await.unwrap(), 200);
+    }
+    let host = world.resolver.snapshot();
+    let view = host.host(HOST).unwrap().addr(sick).unwrap();
+    assert_eq!(view.error.as_deref(), Some("503 Service Unavailable"));
+}
+
+/// HTTP/2 has no `Connection: close`: nothing counts there until the operator says so, and then
+/// for the statuses that the operator chose.
+#[tokio::test]
+async fn the_operator_chooses_what_counts() {
+    let world = World::http(1).await;
+    let only = world.ips()[0];
+    world.edges.set(only, Mode::Unavailable).await;
+    let client = || {
+        let builder = world.builder().http2_prior_knowledge();
+        builder.sidestep(&world.resolver).build().unwrap()
+    };
+    let layer = world.resolver.exchange_layer();
+    let others = layer
+        .clone()
+        .only_closing(false)
+        .statuses([StatusCode::BAD_GATEWAY]);
+    for layer in [&layer, &others] {
+        let mut service = layer.layer(client());
+        for _ in 0..5 {
+            assert_eq!(get(&mut service, &world.url()).await.unwrap(), 503);
+        }
+        assert_eq!(world.journal.failures(), [], "{layer:?}");
+    }
+    let any = layer.only_closing(false);
+    get_until(&world, &any, client(), is_behind(only)).await;
+    assert_eq!(world.journal.failures(), [(only, Outcome::Unavailable)]);
+}
+
+/// A good answer, and one from an address that the resolver did not give, count for nothing.
+#[tokio::test]
+async fn an_address_in_the_url_is_not_blamed() {
+    let world = World::http(2).await;
+    let sick = world.ips()[0];
+    world.edges.set(sick, Mode::Unavailable).await;
+    let mut service = world.resolver.exchange_layer().layer(world.client());
+    let url = world.edges.url(&sick.to_string());
+    assert_eq!(get(&mut service, &url).await.unwrap(), 503);
+    assert_eq!(world.journal.failures(), []);
+}
+
+fn hyper(
+    resolver: &Resolver,
+    http2: bool,
+) -> Client<impl Connect + Clone + Send + Sync + 'static, Empty<Bytes>> {
+    let http = HttpConnector::new_with_resolver(resolver.clone());
+    Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(0)
+        .http2_only(http2)
+        .retry_canceled_requests(false)
+        .build(resolver.connect_layer().layer(http))
+}
+
+/// hyper-util's own client, which has no retries of ours: an edge that takes a request and dies
+/// costs the request that found out, and no further one.
+#[tokio::test]
+async fn under_hyper_an_edge_that_dies_before_it_answers_is_learned() {
+    for (mode, http2) in [
+        (Mode::CloseAfterRequest, false),
+        (Mode::CloseAfterRequest, true),
+        (Mode::AcceptAndClose, false),
+        (Mode::AcceptAndClose, true),
+    ] {
+        let world = World::http(2).await;
+        let dead = world.ips()[0];
+        world.edges.set(dead, mode).await;
+        let layer = world.resolver.exchange_layer();
+        let mut service = layer.layer(hyper(&world.resolver, http2));
+        let mut failed = 0;
+        for _ in 0..40 {
+            let request = http::Request::get(world.url()).body(Empty::new()).unwrap();
+            let answer = service.ready().await.unwrap().call(request).await;
+            failed += usize::from(answer.is_err());
+        }
+        let found = world.journal.failures();
+        assert_eq!(failed, 1, "{mode:?}, HTTP/2 {http2}: {found:?}");
+        let expected = [(dead, Outcome::ClosedEarly)];
+        assert_eq!(found, expected, "{mode:?}, HTTP/2 {http2}");
+    }
+}
