@@ -154,3 +154,40 @@ async fn under_hyper_an_edge_that_dies_before_it_answers_is_learned() {
         assert_eq!(found, expected, "{mode:?}, HTTP/2 {http2}");
     }
 }
+
+/// After a redirect it is another host that has answered.
+#[tokio::test]
+async fn after_a_redirect_the_host_that_answered_is_meant() {
+    let world = World::http(1).await;
+    let sick = world.ips()[0];
+    world.edges.set(sick, Mode::Unavailable).await;
+    let to = world.url();
+    let found = format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n");
+    let front = common::answers(found).await;
+    world.dns.set("front.test", &[front.ip()], 60);
+    let mut service = world.resolver.exchange_layer().layer(world.client());
+    let url = format!("http://front.test:{}/", front.port());
+    assert_eq!(get(&mut service, &url).await.unwrap(), 503);
+    assert_eq!(world.journal.failures(), [(sick, Outcome::Unavailable)]);
+}
+
+/// A kept connection that has answered and is closed at the next request is no dead edge.
+#[tokio::test]
+async fn the_end_of_a_connection_that_has_answered_says_nothing() {
+    let world = World::http(1).await;
+    let addr = common::answers("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    world.dns.set(HOST, &[addr.ip()], 60);
+    let http = HttpConnector::new_with_resolver(world.resolver.clone());
+    let client = Client::builder(TokioExecutor::new())
+        .retry_canceled_requests(false)
+        .build(world.resolver.connect_layer().layer(http));
+    let mut service = world.resolver.exchange_layer().layer(client);
+    let url = format!("http://{HOST}:{}/", addr.port());
+    let mut ask = async || {
+        let request = http::Request::get(&url).body(Empty::<Bytes>::new());
+        service.ready().await?.call(request.unwrap()).await
+    };
+    ask().await.unwrap();
+    ask().await.expect_err("hyper itself sends nothing again");
+    assert_eq!(world.journal.failures(), []);
+}

@@ -15,7 +15,6 @@ use bytes::Bytes;
 use common::{Edges, HOST, Mode, NameServer, World, asking, get};
 use sidestep::Resolver;
 use sidestep::reqwest::ClientBuilderExt as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 /// A burst that meets a dead edge all at once: no budget turns it into errors.
@@ -112,20 +111,7 @@ async fn http2_that_dies_in_its_preface_costs_no_request() {
 /// A server that ends a kept connection is no dead edge.
 #[tokio::test]
 async fn the_end_of_a_connection_that_has_answered_is_not_held_against_the_edge() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        // Answers one request on each connection, and closes at the second.
-        while let Ok((mut stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut room = [0; 1024];
-                assert!(stream.read(&mut room).await.unwrap() > 0);
-                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-                stream.write_all(answer).await.unwrap();
-                let _ = stream.read(&mut room).await;
-            });
-        }
-    });
+    let addr = common::answers("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     let dns = NameServer::start().await;
     dns.set(HOST, &[addr.ip()], 60);
     let journal = common::Journal::default();

@@ -4,12 +4,14 @@
 mod edge;
 mod name_server;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use sidestep::lookup::Dns;
 use sidestep::reqwest::ClientBuilderExt as _;
 use sidestep::{Builder, Event, Outcome, Resolver, Standing};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub(crate) use self::edge::{Edges, Mode, Scheme};
@@ -131,6 +133,29 @@ pub(crate) async fn get(client: &reqwest::Client, url: &str) -> reqwest::Result<
         .error_for_status()?
         .text()
         .await
+}
+
+/// Starts a server on 127.0.0.1 that answers one request on each connection so, and closes it at
+/// the second.
+pub(crate) async fn answers(answer: impl Into<String>) -> SocketAddr {
+    let answer = answer.into();
+    let listener = TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("loopback has a port");
+    let addr = listener.local_addr();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let answer = answer.clone();
+            tokio::spawn(async move {
+                let mut room = [0; 1024];
+                // Whoever leaves in the middle gets no more.
+                let read = stream.read(&mut room).await?;
+                assert!(read > 0, "it asks for something");
+                stream.write_all(answer.as_bytes()).await?;
+                stream.read(&mut room).await
+            });
+        }
+    });
+    addr.expect("a bound socket has an address")
 }
 
 /// What a resolver told, kept.
