@@ -418,31 +418,28 @@ mod tests {
 
     /// An edge that accepts and closes is connected to each time; its strikes must still add up.
     #[test]
-    fn connecting_does_not_excuse_an_edge_that_closes_early() {
-        let (mut record, _) = failed(Outcome::ClosedEarly);
-        for strikes in 2..5 {
+    fn connecting_does_not_excuse_an_edge_that_fails_after_it() {
+        for why in [Outcome::ClosedEarly, Outcome::Unavailable] {
+            let (mut record, _) = failed(why);
+            for strikes in 2..5 {
+                let now = end(&record);
+                assert!(record.try_take_trial(now));
+                let made = now + Duration::from_millis(1);
+                assert_eq!(record.succeed(now, made), Transition::Recovered);
+                let then = now + Duration::from_millis(2);
+                let change = record.fail(&of(why), then, then, then, &mut rng());
+                assert!(matches!(change, Transition::Penalised(_)), "{why}");
+                assert_eq!(record.strikes, strikes, "{why}");
+            }
             let now = end(&record);
-            assert!(record.try_take_trial(now));
-            let made = now + Duration::from_millis(1);
-            assert_eq!(record.succeed(now, made), Transition::Recovered);
-            let closed = now + Duration::from_millis(2);
-            let change = record.fail(
-                &of(Outcome::ClosedEarly),
-                closed,
-                closed,
-                closed,
-                &mut rng(),
+            let _ = record.succeed(now, now);
+            assert!(!record.is_spent(now), "{why}");
+            let later = now + 10 * 60 * S;
+            assert!(
+                record.is_spent(later),
+                "{why}: after a quiet time it is forgotten"
             );
-            assert!(matches!(change, Transition::Penalised(_)));
-            assert_eq!(record.strikes, strikes);
         }
-        let now = end(&record);
-        let _ = record.succeed(now, now);
-        assert!(!record.is_spent(now));
-        assert!(
-            record.is_spent(now + 10 * 60 * S),
-            "after a quiet time it is forgotten"
-        );
     }
 
     /// Others that connect meanwhile neither excuse a closer nor undo a later failure.
