@@ -34,9 +34,21 @@ use crate::error::{Error, InvalidConfig};
 /// ```
 #[derive(Debug)]
 pub struct Dns {
+    /// Reads the configuration of the network that we are on; `None`: the servers were named.
+    read: Option<Read>,
+    kept: Mutex<Kept>,
+}
+
+type Read = fn() -> Result<(ResolverConfig, ResolverOpts), NoSystemConfig>;
+
+/// What is kept of one network.
+#[derive(Debug)]
+struct Kept {
     config: ResolverConfig,
     options: ResolverOpts,
-    per_runtime: Mutex<Vec<(Id, TokioResolver)>>,
+    per_runtime: Vec<(Id, TokioResolver)>,
+    /// How many networks there were before.
+    moves: u64,
 }
 
 /// The system's DNS configuration could not be read.
@@ -60,23 +72,21 @@ const PLACE: &str = if cfg!(windows) {
 impl Dns {
     /// Asks the name servers that the system is configured with.
     ///
-    /// The configuration is read once, here. It works outside a tokio runtime.
+    /// The configuration is read here, and again by
+    /// [`Resolver::network_changed`](crate::Resolver::network_changed): another network has other
+    /// name servers. It works outside a tokio runtime.
     ///
     /// # Errors
     ///
     /// [`NoSystemConfig`] when it can't be read or names no server. No public name server is
     /// taken in its place.
     pub fn from_system() -> Result<Self, NoSystemConfig> {
-        let (config, options) =
-            hickory_resolver::system_conf::read_system_conf().map_err(|source| NoSystemConfig {
-                source: source.into(),
-            })?;
-        if config.name_servers().is_empty() {
-            return Err(NoSystemConfig {
-                source: "it names no server".into(),
-            });
-        }
-        Ok(Self::new(config, options))
+        Self::read_by(read_system)
+    }
+
+    fn read_by(read: Read) -> Result<Self, NoSystemConfig> {
+        let (config, options) = read()?;
+        Ok(Self::new(config, options, Some(read)))
     }
 
     /// Asks these name servers, each over UDP and TCP on the given port.
@@ -97,50 +107,80 @@ impl Dns {
         }
         let servers = servers.into_iter().map(udp_and_tcp).collect();
         let config = ResolverConfig::from_parts(None, vec![], servers);
-        Ok(Self::new(config, ResolverOpts::default()))
+        Ok(Self::new(config, ResolverOpts::default(), None))
     }
 
-    fn new(config: ResolverConfig, mut options: ResolverOpts) -> Self {
-        // One owner of lifetimes: hickory's cache would answer an invalidation with the address
-        // that was just invalidated.
-        options.cache_size = 0;
-        options.timeout = options.timeout.min(ONE_TRY);
-        options.attempts = options.attempts.max(2);
-        options.max_active_requests = options.max_active_requests.max(MAX_ACTIVE);
-        Self {
+    fn new(config: ResolverConfig, options: ResolverOpts, read: Option<Read>) -> Self {
+        let kept = Kept {
             config,
-            options,
-            per_runtime: Mutex::default(),
+            options: ours(options),
+            per_runtime: Vec::new(),
+            moves: 0,
+        };
+        Self {
+            read,
+            kept: Mutex::new(kept),
         }
     }
 
     /// Returns the resolver that belongs to the runtime of the caller: its sockets end with it.
     fn of_this_runtime(&self) -> Result<TokioResolver, NetError> {
         let id = Handle::current().id();
-        if let Some(resolver) = self.edit(|kept| find(kept, id)) {
+        if let Some(resolver) = self.edit(|kept| find(&mut kept.per_runtime, id)) {
             return Ok(resolver);
         }
+        let (config, options, moves) = self.edit(|kept| kept.settings());
         let provider = TokioRuntimeProvider::default();
-        let mut builder = TokioResolver::builder_with_config(self.config.clone(), provider);
-        *builder.options_mut() = self.options.clone();
+        let mut builder = TokioResolver::builder_with_config(config, provider);
+        *builder.options_mut() = options;
         let made = builder.build()?;
-        Ok(self.edit(|kept| {
-            find(kept, id).unwrap_or_else(|| {
-                kept.truncate(MAX_RUNTIMES - 1);
-                kept.insert(0, (id, made.clone()));
-                made
-            })
-        }))
+        Ok(self.edit(|kept| kept.keep(id, made, moves)))
     }
 
-    fn edit<T>(&self, change: impl FnOnce(&mut Vec<(Id, TokioResolver)>) -> T) -> T {
-        change(
-            &mut self
-                .per_runtime
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+    fn edit<T>(&self, change: impl FnOnce(&mut Kept) -> T) -> T {
+        change(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+impl Kept {
+    fn settings(&self) -> (ResolverConfig, ResolverOpts, u64) {
+        (self.config.clone(), self.options.clone(), self.moves)
+    }
+
+    /// Keeps the resolver of a runtime, unless it was made for another network, or is there.
+    fn keep(&mut self, id: Id, made: TokioResolver, moves: u64) -> TokioResolver {
+        if self.moves != moves {
+            return made;
+        }
+        find(&mut self.per_runtime, id).unwrap_or_else(|| {
+            self.per_runtime.truncate(MAX_RUNTIMES - 1);
+            self.per_runtime.insert(0, (id, made.clone()));
+            made
+        })
+    }
+}
+
+fn read_system() -> Result<(ResolverConfig, ResolverOpts), NoSystemConfig> {
+    let (config, options) =
+        hickory_resolver::system_conf::read_system_conf().map_err(|source| NoSystemConfig {
+            source: source.into(),
+        })?;
+    if config.name_servers().is_empty() {
+        return Err(NoSystemConfig {
+            source: "it names no server".into(),
+        });
+    }
+    Ok((config, options))
+}
+
+fn ours(mut options: ResolverOpts) -> ResolverOpts {
+    // One owner of lifetimes: hickory's cache would answer an invalidation with the address that
+    // was just invalidated.
+    options.cache_size = 0;
+    options.timeout = options.timeout.min(ONE_TRY);
+    options.attempts = options.attempts.max(2);
+    options.max_active_requests = options.max_active_requests.max(MAX_ACTIVE);
+    options
 }
 
 /// One try of one server, so that the second still fits into a lookup's 5 s.
@@ -185,6 +225,27 @@ impl Lookup for Dns {
             };
             merge(first, second)
         })
+    }
+
+    /// Asks the name servers of the network that we are on now, over new sockets. If they can't
+    /// be read, those that were known.
+    fn network_changed(&self) {
+        let read = match self.read.map(|read| read()) {
+            Some(Err(error)) => {
+                let source = std::error::Error::source(&error);
+                tracing::warn!(target: "sidestep", %error, source, "asking the name servers of the network before");
+                None
+            }
+            Some(Ok(read)) => Some(read),
+            None => None,
+        };
+        self.edit(|kept| {
+            if let Some((config, options)) = read {
+                (kept.config, kept.options) = (config, ours(options));
+            }
+            kept.per_runtime.clear();
+            kept.moves += 1;
+        });
     }
 }
 
@@ -307,6 +368,8 @@ fn read(host: &str, error: NetError) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU16, Ordering};
+
     use super::*;
 
     fn v4() -> Family {
@@ -371,6 +434,50 @@ mod tests {
             assert!(said.contains(words), "{said}");
         }
         assert!(std::error::Error::source(&error).is_some());
+    }
+
+    /// The port at which the system's name server listens; 0: there is none.
+    static LISTENS_AT: AtomicU16 = AtomicU16::new(1);
+
+    fn read_test_system() -> Result<(ResolverConfig, ResolverOpts), NoSystemConfig> {
+        match LISTENS_AT.load(Ordering::Relaxed) {
+            0 => Err(NoSystemConfig {
+                source: "no such file".into(),
+            }),
+            port => {
+                let server = udp_and_tcp(([127, 0, 0, 1], port).into());
+                let config = ResolverConfig::from_parts(None, vec![], vec![server]);
+                Ok((config, ResolverOpts::default()))
+            }
+        }
+    }
+
+    fn port(dns: &Dns) -> u16 {
+        dns.edit(|kept| kept.config.name_servers()[0].connections[0].port)
+    }
+
+    /// Another network has other name servers, and its sockets are other sockets. What was made for
+    /// the one before while the change came in is not kept.
+    #[tokio::test]
+    async fn on_another_network_its_own_name_servers_are_asked() {
+        let dns = Dns::read_by(read_test_system).unwrap();
+        let made = dns.of_this_runtime().unwrap();
+        assert_eq!(
+            (port(&dns), dns.edit(|kept| kept.per_runtime.len())),
+            (1, 1)
+        );
+        LISTENS_AT.store(2, Ordering::Relaxed);
+        dns.network_changed();
+        assert_eq!(
+            (port(&dns), dns.edit(|kept| kept.per_runtime.len())),
+            (2, 0)
+        );
+        assert_eq!(dns.edit(|kept| kept.options.cache_size), 0);
+        dns.edit(|kept| kept.keep(Handle::current().id(), made, 0));
+        assert_eq!(dns.edit(|kept| kept.per_runtime.len()), 0);
+        LISTENS_AT.store(0, Ordering::Relaxed);
+        dns.network_changed();
+        assert_eq!(port(&dns), 2, "better those of before than none");
     }
 
     #[test]

@@ -90,6 +90,12 @@ impl Lookup for Fallback {
             ask(&**last, host).await
         })
     }
+
+    fn network_changed(&self) {
+        for lookup in &self.lookups {
+            lookup.network_changed();
+        }
+    }
 }
 
 /// An answer lives from when it was asked for, and not from when the first lookup was.

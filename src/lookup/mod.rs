@@ -82,11 +82,22 @@ pub trait Lookup: Send + Sync + 'static {
     ///
     /// `host` is in lower case and without the root dot; it is never an address.
     fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a>;
+
+    /// The device is on another network: lets go of what belongs to the one before, such as
+    /// connections, and name servers that were taken from it. Must not block for long.
+    ///
+    /// Does nothing unless you write it. Called by
+    /// [`Resolver::network_changed`](crate::Resolver::network_changed), also outside of a runtime.
+    fn network_changed(&self) {}
 }
 
 impl<L: Lookup + ?Sized> Lookup for Arc<L> {
     fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
         (**self).lookup(host)
+    }
+
+    fn network_changed(&self) {
+        (**self).network_changed();
     }
 }
 

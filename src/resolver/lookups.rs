@@ -43,6 +43,12 @@ impl Lookups {
         self.edit(|both| both.configured = lookup);
     }
 
+    /// Tells the configured one, for it may be asked again; the system knows by itself.
+    pub(super) fn network_changed(&self) {
+        let configured = self.edit(|both| Arc::clone(&both.configured));
+        configured.network_changed();
+    }
+
     fn edit<T>(&self, change: impl FnOnce(&mut Both) -> T) -> T {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

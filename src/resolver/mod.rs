@@ -170,7 +170,8 @@ impl Resolver {
     /// network may be wrong on another (RFC 9460, section 6.1, would have caches flushed), and what
     /// failed there may work here. The next question for each host waits for its lookup; pins and
     /// fallbacks stay. Callers that wait for a lookup in flight get the answer of one that is sent
-    /// anew. Connections that are up are not touched.
+    /// anew. The system's name servers are read again, and a [`Lookup`] of yours
+    /// [is told](Lookup::network_changed). Connections that are up are not touched.
     pub fn network_changed(&self) {
         self.shared.network_changed();
     }

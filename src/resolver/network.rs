@@ -63,6 +63,8 @@ impl Shared {
     }
 
     pub(super) fn network_changed(&self) {
+        // First, so that no lookup that counts as sent on this network asks as on the one before.
+        self.lookups.network_changed();
         self.network.edit(|state| {
             *state = State {
                 changed_at: Some(time::now()),

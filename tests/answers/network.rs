@@ -1,6 +1,9 @@
 //! Behaviour F6: our own network is down, or is another one.
 
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+
 use super::*;
+use sidestep::lookup::{Answering, Fallback, Lookup};
 use sidestep::{Event, Standing};
 
 /// Four hosts, each in a network of its own, and one more address in the first one's.
@@ -144,4 +147,35 @@ async fn on_another_network_all_is_asked_and_judged_anew() {
         (2, Standing::Healthy)
     );
     assert_eq!(told.all(), ["changed"]);
+}
+
+/// A lookup hears of it, through whatever it is wrapped in, before anything is asked there.
+#[tokio::test]
+async fn a_lookup_is_told_of_another_network() {
+    #[derive(Clone, Default)]
+    struct Networks(Arc<AtomicU8>);
+
+    impl Lookup for Networks {
+        fn lookup<'a>(&'a self, _host: &'a str) -> Answering<'a> {
+            Box::pin(async { Ok(Answer::new([addr(self.0.load(Relaxed))])) })
+        }
+
+        fn network_changed(&self) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    let networks = Networks::default();
+    let one_after_another = Fallback::new(Arc::new(networks.clone())).or(networks.clone());
+    let resolver = Resolver::builder()
+        .lookup(one_after_another)
+        .build()
+        .unwrap();
+    assert_eq!(resolver.resolve("a.test").await.unwrap().addrs(), [addr(0)]);
+    resolver.network_changed();
+    assert_eq!(networks.0.load(Relaxed), 2, "the first and the second");
+    assert_eq!(resolver.resolve("a.test").await.unwrap().addrs(), [addr(2)]);
+    resolver.use_system();
+    resolver.network_changed();
+    assert_eq!(networks.0.load(Relaxed), 4, "it may be asked again");
 }
