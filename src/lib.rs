@@ -63,6 +63,8 @@
 //!
 //! - `reqwest` (default): for reqwest 0.13.
 //! - `hickory` (default): [`lookup::Dns`]. Without it the system is asked by `getaddrinfo`.
+//! - `watch-network`: `Resolver::watch_network` notices by itself that the device is on another
+//!   network, by the crate netwatcher; for devices that move.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -88,6 +90,8 @@ mod recheck;
 mod resolver;
 mod time;
 mod ttl;
+#[cfg(feature = "watch-network")]
+mod whereabouts;
 
 pub use self::connect::{Connect, ConnectError, ConnectLayer};
 pub use self::error::{Error, InvalidConfig};
@@ -100,6 +104,8 @@ pub use self::observe::{
 };
 pub use self::order::{Family, Order};
 pub use self::outcome::Outcome;
+#[cfg(feature = "watch-network")]
+pub use self::resolver::WatchFailed;
 pub use self::resolver::{Builder, Resolved, Resolver};
 
 /// Futures and iterators that signatures name.

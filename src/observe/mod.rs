@@ -115,7 +115,8 @@ pub enum Event<'a> {
     NetworkDown,
     /// Something has connected: the network here is up again.
     NetworkUp,
-    /// The program said that the network is another one: what was known is forgotten.
+    /// The network is another one, as the program or the watch of interfaces said: what was known
+    /// is forgotten.
     NetworkChanged,
     /// A connect of our own finds out in the background whether an address is back.
     #[non_exhaustive]

@@ -330,7 +330,8 @@ impl Builder {
     /// means that there is no route.
     ///
     /// Defaults to asking the system, by connecting a UDP socket, which sends nothing. Asked when
-    /// a lookup brings addresses that it may make a difference for: two families, or two scopes.
+    /// a lookup brings addresses that it may make a difference for: two families, or two scopes; and
+    /// by the feature `watch-network`, to find out whether this is another network.
     /// Set it where your connections leave through another interface than the routing table says;
     /// it must not block.
     ///

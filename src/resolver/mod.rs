@@ -20,6 +20,8 @@ mod shared;
 mod sift;
 mod tables;
 mod view;
+#[cfg(feature = "watch-network")]
+mod watch;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -33,6 +35,8 @@ pub(crate) use self::report::Ending;
 pub(crate) use self::report::Hope;
 pub use self::resolved::Resolved;
 pub(crate) use self::shared::Shared;
+#[cfg(feature = "watch-network")]
+pub use self::watch::WatchFailed;
 use crate::cache::Cause;
 use crate::host::{self, Parsed};
 use crate::lookup::{Lookup, Table};
@@ -166,7 +170,8 @@ impl Resolver {
 
     /// Forgets what was learned on another network: health, answers, and lookups in flight.
     ///
-    /// Call it when the device has moved, as from Wi-Fi to a mobile network: the answers of one
+    /// Call it when the device has moved, as from Wi-Fi to a mobile network (the feature
+    /// `watch-network` has a `watch_network` that does it for you): the answers of one
     /// network may be wrong on another (RFC 9460, section 6.1, would have caches flushed), and what
     /// failed there may work here. The next question for each host waits for its lookup; pins and
     /// fallbacks stay. Callers that wait for a lookup in flight get the answer of one that is sent

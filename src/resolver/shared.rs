@@ -8,6 +8,8 @@ use super::lanes;
 use super::lookups::Lookups;
 use super::network::Network;
 use super::refresh::Sleepers;
+#[cfg(feature = "watch-network")]
+use super::watch::Watch;
 use crate::attempt::Recent;
 use crate::cache::{Slot, Store};
 use crate::filter::Filter;
@@ -29,6 +31,8 @@ pub(crate) struct Shared {
     pub(super) book: Book,
     pub(super) quota: Mutex<Quota>,
     pub(super) network: Network,
+    #[cfg(feature = "watch-network")]
+    pub(super) watch: Watch,
     /// Tasks that sleep until a host in use is looked up ahead.
     pub(super) sleepers: Sleepers,
     pub(super) observers: Observers,
@@ -57,6 +61,8 @@ impl Shared {
             filter: sources.filter,
             quota: Mutex::default(),
             network: Network::default(),
+            #[cfg(feature = "watch-network")]
+            watch: Watch::default(),
             sleepers: Sleepers::default(),
             observers: Observers {
                 counters: Counters::default(),
