@@ -214,6 +214,7 @@ mod tests {
         for n in 0..100 {
             add(&store, &format!("h{n}.test"));
         }
+        assert!(store.read("h7.test", |_, _| ()).is_some());
         for n in 0..1_000 {
             add(&store, &format!("new{n}.test"));
             assert!(store.len() <= 100);
