@@ -18,11 +18,15 @@ pub(crate) struct Recheck {
 }
 
 impl Recheck {
-    /// Whether a lookup may start. What is not due is only deferred: the mark stays, and the
-    /// first caller after the time has come finds it due.
+    /// Whether a lookup may start. What is not due is only deferred: it starts when it is due.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
+        now >= self.due_at(now)
+    }
+
+    /// When the next lookup may start: at once, or a spacing after the last.
+    pub(crate) fn due_at(&self, now: Instant) -> Instant {
         self.last
-            .is_none_or(|last| now >= last + SPACING.delay(self.unchanged))
+            .map_or(now, |last| last + SPACING.delay(self.unchanged))
     }
 
     /// Notes that a lookup starts. A quiet time as long as the longest spacing starts afresh.
@@ -52,16 +56,35 @@ pub(crate) struct Quota {
 impl Quota {
     const COST: Duration = Duration::from_millis(10);
     const BURST: Duration = Duration::from_secs(1);
+    /// Nothing is put off for longer; until then 3 000 hosts can be.
+    const QUEUE: Duration = Duration::from_secs(30);
 
     /// Takes one lookup from the quota, if one is left.
     #[must_use]
     pub(crate) fn take(&mut self, now: Instant) -> bool {
-        let spent = self.spent_until.map_or(now, |until| until.max(now)) + Self::COST;
+        let spent = self.with_one_more(now);
         let admitted = spent <= now + Self::BURST;
         if admitted {
             self.spent_until = Some(spent);
         }
         admitted
+    }
+
+    /// Takes one lookup and tells when it may start: the first that is not taken by others. `None`:
+    /// too many wait already.
+    #[must_use]
+    pub(crate) fn book(&mut self, now: Instant) -> Option<Instant> {
+        let spent = self.with_one_more(now);
+        let wait = spent.duration_since(now).saturating_sub(Self::BURST);
+        if wait > Self::QUEUE {
+            return None;
+        }
+        self.spent_until = Some(spent);
+        Some(now + wait)
+    }
+
+    fn with_one_more(&self, now: Instant) -> Instant {
+        self.spent_until.map_or(now, |until| until.max(now)) + Self::COST
     }
 }
 
@@ -115,5 +138,23 @@ mod tests {
         assert_eq!((0..1_000).filter(|_| quota.take(now + S)).count(), 100);
         assert!(!quota.take(now + S));
         assert!(quota.take(now + S + Quota::COST));
+    }
+
+    /// What is put off has a time of its own, in turn, and nobody gets in between.
+    #[test]
+    fn what_is_booked_starts_in_turn_within_the_rate() {
+        let mut quota = Quota::default();
+        let now = time::now();
+        let waits: Vec<_> = (0..3_200).map_while(|_| quota.book(now)).collect();
+        assert!(waits[..100].iter().all(|&at| at == now), "the burst");
+        assert!(
+            (100..)
+                .zip(&waits[100..])
+                .all(|(n, &at)| at == now + (n - 99) * Quota::COST),
+            "then one each 10 ms"
+        );
+        assert_eq!(waits.len(), 3_100, "no longer than 30 s");
+        assert!(!quota.take(now + 29 * S), "those who wait go first");
+        assert!(quota.take(now + 30 * S + Quota::COST));
     }
 }

@@ -320,10 +320,7 @@ impl Slot {
     /// healthy address is left; when none is, the fresh answer is worth waiting for.
     fn plan_for_suspect(&self, now: Instant, health_left: bool) -> Plan {
         let due = self.recheck.is_due(now);
-        let in_the_air = self
-            .flights
-            .iter()
-            .any(|flight| flight.generation == self.generation);
+        let in_the_air = self.is_being_replaced();
         match (health_left, due || in_the_air) {
             (true, _) if due && !in_the_air => Plan::ServeAndAsk(Cause::ConnectFailed),
             (false, true) => Plan::Ask(Cause::ConnectFailed),
@@ -331,15 +328,35 @@ impl Slot {
         }
     }
 
-    /// Returns when an answer in use may be looked up ahead of its end: not while a failed lookup
-    /// is waited out.
-    pub(crate) fn refresh_at(&self) -> Option<Instant> {
-        let at = self.known.as_ref()?.refresh_at;
-        Some(
-            self.failure
-                .as_ref()
-                .map_or(at, |failure| at.max(failure.until)),
-        )
+    /// Returns when the host is to be looked up though nobody asks, and why: ahead of the end of an
+    /// answer in use, or again after a connect to it failed.
+    pub(crate) fn next_lookup(&self, now: Instant) -> Option<(Instant, Cause)> {
+        let in_use = self.known.as_ref().filter(|known| known.was_used());
+        let ahead = in_use.map(|known| (self.waited_out(known.refresh_at), Cause::Ageing));
+        let again = self.recheck_at(now).map(|at| (at, Cause::ConnectFailed));
+        [ahead, again]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(at, _)| *at)
+    }
+
+    /// Returns when a suspect answer may be looked up again, unless that is under way. One that was
+    /// invalidated by hand waits for its next caller.
+    pub(crate) fn recheck_at(&self, now: Instant) -> Option<Instant> {
+        let open = self.is_suspect() && !self.by_hand && !self.is_being_replaced();
+        open.then(|| self.waited_out(self.recheck.due_at(now)))
+    }
+
+    /// That time, but not while a failed lookup is waited out.
+    fn waited_out(&self, at: Instant) -> Instant {
+        let failure = self.failure.as_ref();
+        failure.map_or(at, |failure| at.max(failure.until))
+    }
+
+    /// Whether a lookup is in the air that was sent after the answer had become suspect.
+    fn is_being_replaced(&self) -> bool {
+        let mut flights = self.flights.iter();
+        flights.any(|flight| flight.generation == self.generation && flight.is_in_the_air())
     }
 
     /// Returns the answer while it may be served at all.

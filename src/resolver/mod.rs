@@ -18,6 +18,7 @@ mod resolved;
 mod route;
 mod shared;
 mod sift;
+mod sleepers;
 mod tables;
 mod view;
 #[cfg(feature = "watch-network")]
@@ -245,7 +246,7 @@ impl Resolver {
         self.shared.snapshot()
     }
 
-    pub(crate) fn inner(&self) -> &Shared {
+    pub(crate) fn inner(&self) -> &Arc<Shared> {
         &self.shared
     }
 

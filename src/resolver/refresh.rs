@@ -1,9 +1,8 @@
 //! Lookups: the one place that spawns.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -11,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use super::Shared;
+use super::sleepers::Bed;
 use crate::cache::{Brought, Cause, Flight, Joined, Known, Landing, Origin, Slot};
 use crate::host::Host;
 use crate::lookup::{Answer, Lookup};
@@ -26,7 +26,6 @@ impl Shared {
     /// resolver weakly: when the last one is dropped, its answer is thrown away.
     pub(super) fn ask(self: &Arc<Self>, host: &Host, cause: Cause) -> Result<Flight, Error> {
         let runtime = Handle::try_current().map_err(|_| Error::no_runtime(host.as_str()))?;
-        let now = time::now();
         let read = self.store.read(host.as_str(), |_, slot| {
             slot.boardable(runtime.id()).cloned()
         });
@@ -49,12 +48,18 @@ impl Shared {
                 Some((None, false)) | None => {}
             }
         }
+        Ok(self.send(&runtime, host, cause))
+    }
+
+    /// Sends a lookup, if none has been sent meanwhile.
+    fn send(self: &Arc<Self>, runtime: &Handle, host: &Host, cause: Cause) -> Flight {
+        let now = time::now();
         let (land, flight) = Flight::new(runtime.id());
         let (current, generation) = self.store.edit(host, |slot| {
             (slot.board(&flight, cause, now), slot.generation())
         });
         if let Some(current) = current {
-            return Ok(current);
+            return current;
         }
         let flight = flight.sent_at(generation);
         self.make_room();
@@ -70,36 +75,72 @@ impl Shared {
         };
         let (lookup, limit) = (self.lookups.current(), self.config.lookup_timeout);
         runtime.spawn(pilot.fly(lookup, limit));
-        Ok(flight)
+        flight
+    }
+
+    /// Looks a host up again on whose answer a connect has failed: at once, or as soon as that is
+    /// due and the quota allows. Nobody has to ask for it. Outside of a runtime the next caller
+    /// does, and where too many wait already.
+    pub(super) fn look_again(self: &Arc<Self>, host: &Host) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let now = time::now();
+        let due = self.store.peek(host.as_str(), |slot| slot.recheck_at(now));
+        match due.flatten() {
+            Some(due) if due > now => {
+                self.sleep(&runtime, host, due, false);
+            }
+            Some(_) => match self.book_from_quota(now) {
+                Some(due) if due > now => {
+                    self.sleep(&runtime, host, due, true);
+                }
+                Some(_) => drop(self.send(&runtime, host, Cause::ConnectFailed)),
+                None => {}
+            },
+            None => {}
+        }
     }
 
     /// Looks a host in use up again before its answer ends, so that no caller has to wait.
     ///
     /// The first use of an answer starts a task that sleeps until then; a host that nobody asks for
-    /// has none, and one with many answers has one. It belongs to the runtime of the caller and holds
-    /// the resolver weakly, and there are at most as many as hosts are kept.
+    /// has none.
     pub(super) fn refresh_ahead(self: &Arc<Self>, host: &Host, known: &Arc<Known>) {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        let Some(due) = self.refresh_due(host) else {
-            return;
-        };
-        match self.sleepers.lie_down(host, due, self.config.capacity) {
-            Bed::Free => {
-                let (host, shared) = (host.clone(), Arc::downgrade(self));
-                runtime.spawn(Sleeper { host, due, shared }.sleep());
-            }
-            // It sees at its waking that there is another answer in use.
-            Bed::Taken => {}
-            Bed::None => known.forget_use(),
+        let now = time::now();
+        let next = self.store.peek(host.as_str(), |slot| slot.next_lookup(now));
+        if let Some((due, _)) = next.flatten()
+            && !self.sleep(&runtime, host, due, false)
+        {
+            known.forget_use();
         }
     }
 
-    /// When a host in use is to be looked up ahead.
-    fn refresh_due(&self, host: &Host) -> Option<Instant> {
-        let due = |slot: &Slot| slot.was_asked_again().then(|| slot.refresh_at()).flatten();
-        self.store.peek(host.as_str(), due).flatten()
+    /// Starts a task that sleeps until a host is to be looked up though nobody asks. Returns false
+    /// when there are too many.
+    ///
+    /// A host has one. It belongs to the runtime of the caller and holds the resolver weakly, and
+    /// there are at most as many as hosts are kept.
+    fn sleep(self: &Arc<Self>, runtime: &Handle, host: &Host, due: Instant, is_paid: bool) -> bool {
+        match self.sleepers.lie_down(host, due, self.config.capacity) {
+            Bed::Free => {
+                let sleeper = Sleeper {
+                    host: host.clone(),
+                    due,
+                    is_paid,
+                    shared: Arc::downgrade(self),
+                };
+                let task = runtime.spawn(sleeper.sleep());
+                self.sleepers.is_asleep(host, due, task.abort_handle());
+                true
+            }
+            // It sees at its waking that there is another answer.
+            Bed::Taken => true,
+            Bed::None => false,
+        }
     }
 
     /// Finds out in the background whether an address accepts connections again, so that no request
@@ -176,65 +217,35 @@ impl Shared {
 /// How long a connect of our own may take: a SYN sent three times, at 0, 1 and 3 s.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// Those that sleep until a host is looked up ahead, and when each wakes: one for each host.
-#[derive(Debug, Default)]
-pub(super) struct Sleepers(Mutex<HashMap<Host, Instant>>);
-
-/// What there is for one who wants to sleep.
-enum Bed {
-    Free,
-    /// Somebody sleeps for this host, and wakes no later.
-    Taken,
-    /// There are too many.
-    None,
-}
-
-impl Sleepers {
-    fn lie_down(&self, host: &Host, due: Instant, most: usize) -> Bed {
-        self.edit(|sleeping| match sleeping.get(host) {
-            Some(&earlier) if earlier <= due => Bed::Taken,
-            None if sleeping.len() >= most => Bed::None,
-            Some(_) | None => {
-                sleeping.insert(host.clone(), due);
-                Bed::Free
-            }
-        })
-    }
-
-    /// Returns false when another one sleeps in this place by now.
-    fn get_up(&self, host: &Host, due: Instant) -> bool {
-        self.edit(|sleeping| {
-            let is_mine = sleeping.get(host) == Some(&due);
-            if is_mine {
-                sleeping.remove(host);
-            }
-            is_mine
-        })
-    }
-
-    fn edit<T>(&self, change: impl FnOnce(&mut HashMap<Host, Instant>) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// Sleeps until a host's answer is to be looked up ahead, as long as its answers are used.
+/// Sleeps until a host is to be looked up though nobody asks.
 struct Sleeper {
     host: Host,
     due: Instant,
+    /// Whether its lookup is taken from the quota already.
+    is_paid: bool,
     shared: Weak<Shared>,
 }
 
 impl Sleeper {
     async fn sleep(self) {
         tokio::time::sleep_until(self.due.into()).await;
-        let (Some(shared), host, due) = (self.shared.upgrade(), self.host.clone(), self.due) else {
+        let (Some(shared), host, is_paid) =
+            (self.shared.upgrade(), self.host.clone(), self.is_paid)
+        else {
             return;
         };
         // Up before it asks: who uses the new answer first starts the next.
         drop(self);
-        match shared.refresh_due(&host) {
+        let now = time::now();
+        let next = shared
+            .store
+            .peek(host.as_str(), |slot| slot.next_lookup(now));
+        match next.flatten() {
+            Some((due, Cause::ConnectFailed)) if due <= now && !is_paid => {
+                shared.look_again(&host);
+            }
             // Whoever waits for it finds it in the air.
-            Some(now_due) if now_due <= due => drop(shared.ask(&host, Cause::Ageing)),
+            Some((due, cause)) if due <= now => drop(shared.send(&Handle::current(), &host, cause)),
             Some(_) => {
                 let known = shared.kept(&host);
                 known.inspect(|known| shared.refresh_ahead(&host, known));

@@ -54,7 +54,7 @@ impl Ending {
 
 impl Shared {
     /// Takes the end of a connect with what its slip says.
-    pub(crate) fn ended(&self, slip: &Slip, ending: &Ending) {
+    pub(crate) fn ended(self: &Arc<Self>, slip: &Slip, ending: &Ending) {
         match ending {
             &Ending::Connected { peer, local } => {
                 self.network_works();
@@ -72,7 +72,7 @@ impl Shared {
         }
     }
 
-    fn connected(&self, slip: &Slip, peer: SocketAddr, local: SocketAddr) {
+    fn connected(self: &Arc<Self>, slip: &Slip, peer: SocketAddr, local: SocketAddr) {
         let winner = peer.ip();
         let Some(note) = slip.note_with(winner) else {
             return;
@@ -117,7 +117,7 @@ impl Shared {
         });
     }
 
-    fn failed(&self, slip: &Slip, failure: &Failure, after_tcp: bool) {
+    fn failed(self: &Arc<Self>, slip: &Slip, failure: &Failure, after_tcp: bool) {
         // Of two names, as SOCKS asks for, neither can be blamed.
         let Some(note) = slip.only_note() else {
             return;
@@ -140,7 +140,7 @@ impl Shared {
 
     /// Where one family was dealt it has no route. Where both were, both have failed and the error
     /// is one's: all may be gone, so they are looked up again, and none is blamed for certain.
-    fn no_route(&self, note: &Note) {
+    fn no_route(self: &Arc<Self>, note: &Note) {
         let dealt = note.dealt.as_slice();
         let mut families = dealt.iter().map(|addr| Family::of(addr.to_canonical()));
         match families.next() {
@@ -160,18 +160,18 @@ impl Shared {
         self.tell(&Event::NoRoute { family, penalty });
     }
 
-    fn hold_against(&self, note: &Note, addr: IpAddr, failure: &Failure) {
+    fn hold_against(self: &Arc<Self>, note: &Note, addr: IpAddr, failure: &Failure) {
         self.penalise(&note.host, addr, failure, note.at);
         self.suspect(&note.host, note.generation);
     }
 
     /// Takes a report of a caller that dials for itself: about what is known now.
-    pub(super) fn report_by_hand(&self, host: &Host, addr: IpAddr, outcome: Outcome) {
+    pub(super) fn report_by_hand(self: &Arc<Self>, host: &Host, addr: IpAddr, outcome: Outcome) {
         self.report(host, addr, &unseen(outcome));
     }
 
     /// Takes a response that counts against the address it came from.
-    pub(crate) fn unavailable(&self, host: &str, addr: IpAddr, said: &str) {
+    pub(crate) fn unavailable(self: &Arc<Self>, host: &str, addr: IpAddr, said: &str) {
         if let Some(host) = host::parse(host).ok().and_then(Parsed::host) {
             let failure = Failure {
                 error: Some(said.into()),
@@ -181,7 +181,7 @@ impl Shared {
         }
     }
 
-    fn report(&self, host: &Host, addr: IpAddr, report: &Failure) {
+    fn report(self: &Arc<Self>, host: &Host, addr: IpAddr, report: &Failure) {
         let now = time::now();
         let Some(known) = self.current(host, now) else {
             return;
@@ -240,8 +240,8 @@ impl Shared {
         });
     }
 
-    /// Marks the answer that was dealt; a newer one is left alone.
-    fn suspect(&self, host: &Host, seen: Generation) {
+    /// Marks the answer that was dealt and has the host looked up again; a newer one is left alone.
+    fn suspect(self: &Arc<Self>, host: &Host, seen: Generation) {
         let marked = self
             .store
             .edit_present(host.as_str(), |slot| slot.invalidate(seen));
@@ -251,6 +251,7 @@ impl Shared {
                 host: host.as_str(),
                 cause,
             });
+            self.look_again(host);
         }
     }
 
@@ -287,7 +288,7 @@ impl Shared {
     ///
     /// Returns when the connection's address was dealt, if that is known.
     pub(crate) fn closed_early(
-        &self,
+        self: &Arc<Self>,
         host: &str,
         local: Option<SocketAddr>,
         error: &(dyn StdError + 'static),

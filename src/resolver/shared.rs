@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::config::{Config, Sources};
 use super::lanes;
 use super::lookups::Lookups;
 use super::network::Network;
-use super::refresh::Sleepers;
+use super::sleepers::Sleepers;
 #[cfg(feature = "watch-network")]
 use super::watch::Watch;
 use crate::attempt::Recent;
@@ -33,7 +34,7 @@ pub(crate) struct Shared {
     pub(super) network: Network,
     #[cfg(feature = "watch-network")]
     pub(super) watch: Watch,
-    /// Tasks that sleep until a host in use is looked up ahead.
+    /// Tasks that sleep until a host is looked up though nobody asks.
     pub(super) sleepers: Sleepers,
     pub(super) observers: Observers,
     /// Whether a connector layer was made: only then can a slip be lost.
@@ -113,10 +114,16 @@ impl Shared {
 
     /// Takes one lookup after a failure from the quota of all hosts.
     pub(super) fn take_from_quota(&self) -> bool {
-        self.quota
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take(time::now())
+        self.edit_quota(|quota| quota.take(time::now()))
+    }
+
+    /// Takes one for later, and tells when.
+    pub(super) fn book_from_quota(&self, now: Instant) -> Option<Instant> {
+        self.edit_quota(|quota| quota.book(now))
+    }
+
+    fn edit_quota<T>(&self, change: impl FnOnce(&mut Quota) -> T) -> T {
+        change(&mut self.quota.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Notes that a connector layer was made: from now on slips can be lost.
