@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::order::Family;
+use crate::outcome::Outcome;
 
 /// Returns the addresses that must have failed when the list ended in a connection to `winner`:
 /// those before it in its own family.
@@ -21,16 +22,51 @@ pub(crate) fn losers(dealt: &[IpAddr], winner: IpAddr) -> impl Iterator<Item = I
     before.map(IpAddr::to_canonical).filter(move |_| known)
 }
 
-/// Returns the address that kept the first lane waiting until the second won.
+/// Returns what the second lane has overtaken when it won, and how that failed. The head of the
+/// list alone has kept the first lane waiting when the winner is late. One that came before the
+/// second lane's start was due says that the whole first lane has failed.
 ///
-/// The second lane is dialled when the head of the list has not answered for so long that it lost
-/// its start, or when the whole first lane has failed. `late` tells which: of two true families
-/// only a late winner says so, because a connector bound to a local address dials one family and
-/// never the other.
-pub(crate) fn stuck(dealt: &[IpAddr], winner: IpAddr, late: bool) -> Option<IpAddr> {
-    let head = *dealt.first().filter(|_| dealt.contains(&winner))?;
-    let second_lane_won = !is_in_lane(head, winner) && (late || is_mapped(winner));
-    (second_lane_won && head != winner.to_canonical()).then(|| head.to_canonical())
+/// This is likely and not certain, and so to be held softly: a connector that is bound to a local
+/// address dials one family and never the other, and hyper-util's head start can be set. Of a
+/// winner in time nothing follows for a family that the connector was never seen to reach.
+pub(crate) fn overtaken(
+    dealt: &[IpAddr],
+    winner: IpAddr,
+    late: bool,
+    reach: Reach,
+) -> impl Iterator<Item = (IpAddr, Outcome)> {
+    let head = dealt.first().filter(|_| dealt.contains(&winner)).copied();
+    let first = head.filter(|&head| !is_in_lane(head, winner));
+    let (why, most) = match first {
+        None => (Outcome::Unknown, 0),
+        Some(_) if late => (Outcome::Stalled, 1),
+        Some(head) if reach.has(Family::of(head)) => (Outcome::Failed, dealt.len()),
+        Some(_) if is_mapped(winner) => (Outcome::Stalled, 1),
+        Some(_) => (Outcome::Unknown, 0),
+    };
+    let in_first = move |addr: &&IpAddr| !is_in_lane(**addr, winner);
+    let lane = dealt.iter().filter(in_first).take(most);
+    let has_lost = move |addr: &IpAddr| *addr != winner.to_canonical();
+    lane.map(IpAddr::to_canonical)
+        .filter(has_lost)
+        .map(move |addr| (addr, why))
+}
+
+/// Families that a connector has connected in: it is not bound to the other one. It takes an
+/// IPv4-mapped address for IPv6.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reach {
+    pub(crate) v4: bool,
+    pub(crate) v6: bool,
+}
+
+impl Reach {
+    fn has(self, family: Family) -> bool {
+        match family {
+            Family::V4 => self.v4,
+            Family::V6 => self.v6,
+        }
+    }
 }
 
 /// How long hyper-util lets the first family run before it dials the other: 300 ms.
@@ -49,17 +85,37 @@ pub(crate) fn all(dealt: &[IpAddr]) -> impl Iterator<Item = IpAddr> {
     })
 }
 
-/// Returns the addresses that an error after TCP may be about: the head of each family. The
-/// connector had settled on one address, and in a family it settles on the head, unless that had
-/// failed before; either way the head is bad. Of two heads one may be innocent.
-pub(crate) fn heads(dealt: &[IpAddr]) -> impl Iterator<Item = IpAddr> {
-    let of = |family| all(dealt).find(move |&addr| Family::of(addr) == family);
-    [Family::V6, Family::V4].into_iter().filter_map(of)
+/// Whether a TCP error says for certain that an address has failed. Of two families one may never
+/// have been dialled: the connector may be bound to the other.
+pub(crate) fn is_certain(dealt: &[IpAddr], addr: IpAddr, reach: Reach) -> bool {
+    !has_two_families(dealt) || reach.has(Family::of(addr))
+}
+
+/// Returns the address that an error after TCP is about, as far as that can be told: the connector
+/// has settled on the head of the list, unless that had failed before; either way the head is bad.
+///
+/// The head of the other family is left alone though the connector may be bound to that one:
+/// blamed together, a family that is broken takes the other down with it. When all of this one are
+/// behind, the other leads.
+pub(crate) fn head(dealt: &[IpAddr]) -> Option<IpAddr> {
+    dealt.first().map(IpAddr::to_canonical)
+}
+
+/// Whether addresses of both families were dealt. The lanes of IPv4 are one.
+pub(crate) fn has_two_families(dealt: &[IpAddr]) -> bool {
+    let mut families = dealt.iter().map(|addr| Family::of(addr.to_canonical()));
+    let first = families.next();
+    families.any(|family| Some(family) != first)
 }
 
 fn is_mapped(addr: IpAddr) -> bool {
     addr != addr.to_canonical()
 }
+
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod model;
 
 #[cfg(test)]
 mod tests {
@@ -77,6 +133,12 @@ mod tests {
         dealt.add_lane();
         dealt.collect()
     }
+
+    const NEW: Reach = Reach {
+        v4: false,
+        v6: false,
+    };
+    const BOTH: Reach = Reach { v4: true, v6: true };
 
     fn lost(dealt: &[IpAddr], winner: IpAddr) -> Vec<IpAddr> {
         losers(dealt, winner).collect()
@@ -103,24 +165,35 @@ mod tests {
         assert_eq!(lost(&list, mapped(1)), [v4(2), v4(3), v4(4)]);
     }
 
+    fn overtook(dealt: &[IpAddr], winner: IpAddr, late: bool, reach: Reach) -> Vec<IpAddr> {
+        let all = overtaken(dealt, winner, late, reach);
+        all.map(|(addr, _)| addr).collect()
+    }
+
     #[test]
-    fn when_the_second_lane_wins_the_head_of_the_first_was_stuck() {
+    fn a_late_winner_in_the_second_lane_says_that_the_head_was_stuck() {
         let list = lanes(4);
-        assert_eq!(stuck(&list, v4(3), true), None);
-        assert_eq!(stuck(&list, mapped(2), false), Some(v4(1)));
-        assert_eq!(
-            stuck(&list, mapped(1), true),
-            None,
-            "the winner was never stuck"
-        );
-        assert_eq!(stuck(&list, mapped(9), true), None, "it was not dealt");
-        let families = [v6(1), v4(1)];
-        assert_eq!(stuck(&families, v4(1), true), Some(v6(1)));
-        assert_eq!(
-            stuck(&families, v4(1), false),
-            None,
-            "IPv6 may never have been dialled"
-        );
+        for reach in [NEW, BOTH] {
+            assert!(overtook(&list, v4(3), true, reach).is_empty());
+            assert_eq!(overtook(&list, mapped(2), true, reach), [v4(1)]);
+            assert!(
+                overtook(&list, mapped(1), true, reach).is_empty(),
+                "the winner was never stuck"
+            );
+            assert!(overtook(&list, mapped(9), true, reach).is_empty());
+            assert_eq!(overtook(&[v6(1), v4(1)], v4(1), true, reach), [v6(1)]);
+        }
+    }
+
+    #[test]
+    fn one_in_time_says_that_the_first_lane_has_failed_if_the_connector_dials_it() {
+        let families = [v6(1), v4(1), v6(2), v4(2)];
+        assert_eq!(overtook(&families, v4(2), false, BOTH), [v6(1), v6(2)]);
+        let bound = Reach { v4: true, ..NEW };
+        assert!(overtook(&families, v4(2), false, bound).is_empty());
+        let list = lanes(3);
+        assert_eq!(overtook(&list, mapped(2), false, BOTH), [v4(1), v4(3)]);
+        assert_eq!(overtook(&list, mapped(2), false, NEW), [v4(1)]);
     }
 
     #[test]
@@ -133,9 +206,11 @@ mod tests {
     fn a_tcp_error_blames_all_and_a_later_one_the_head() {
         let list = lanes(3);
         assert_eq!(all(&list).collect::<Vec<_>>(), [v4(1), v4(2), v4(3)]);
-        assert_eq!(heads(&list).collect::<Vec<_>>(), [v4(1)]);
-        let families = [v6(1), v4(1), v6(2), v4(2)];
-        assert_eq!(heads(&families).collect::<Vec<_>>(), [v6(1), v4(1)]);
-        assert_eq!(heads(&[]).count(), 0);
+        assert_eq!(head(&list), Some(v4(1)));
+        assert!(is_certain(&list, v4(1), NEW));
+        let families = [v6(1), v4(1)];
+        assert!(!is_certain(&families, v6(1), NEW));
+        assert!(is_certain(&families, v6(1), BOTH));
+        assert_eq!(head(&[]), None);
     }
 }

@@ -25,7 +25,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("outcome", &["error"]),
     ("penalty", &["backoff", "outcome"]),
     ("order", &["penalty"]),
-    ("blame", &["order"]),
+    ("blame", &["order", "outcome"]),
     ("filter", &[]),
     ("early", &["outcome"]),
     ("whereabouts", &[]),
@@ -65,7 +65,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Act.
     (
         "connect",
-        &["attempt", "error", "observe", "outcome", "resolver", "time"],
+        &[
+            "attempt", "blame", "error", "observe", "order", "outcome", "resolver", "time",
+        ],
     ),
     ("exchange", &["early", "outcome", "resolver"]),
     (

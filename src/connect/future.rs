@@ -12,10 +12,11 @@ use tokio::task::futures::TaskLocalFuture;
 use tokio::time::Sleep;
 
 use super::ConnectError;
+use super::service::Reached;
 use crate::attempt::Slip;
 use crate::error::BoxError;
 use crate::resolver::{Account, Ending};
-use crate::{Outcome, Resolver, outcome, time};
+use crate::{Family, Outcome, Resolver, outcome, time};
 
 /// The future of a watched connect.
 ///
@@ -31,6 +32,7 @@ pub struct ResponseFuture<F> {
     connecting: Pin<Box<TaskLocalFuture<Slip, F>>>,
     slip: Slip,
     resolver: Resolver,
+    reached: Reached,
     asked_outside: u64,
     watch: Watch,
     alarm: Option<Pin<Box<Sleep>>>,
@@ -48,7 +50,7 @@ enum Watch {
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) fn new(connecting: F, slip: Slip, resolver: Resolver) -> Self
+    pub(super) fn new(connecting: F, slip: Slip, resolver: Resolver, reached: Reached) -> Self
     where
         F: Future,
     {
@@ -58,6 +60,7 @@ impl<F> ResponseFuture<F> {
             connecting,
             slip,
             resolver,
+            reached,
             asked_outside,
             watch: Watch::ForStall,
             alarm: None,
@@ -71,6 +74,7 @@ impl<F> ResponseFuture<F> {
             return self.end(&Ending::Nameless);
         };
         let (peer, local) = (info.remote_addr(), info.local_addr());
+        self.reached.note(Family::of(peer.ip()));
         self.end(&Ending::Connected { peer, local });
         if self.slip.is_blank() {
             let shared = self.resolver.inner();
@@ -79,7 +83,8 @@ impl<F> ResponseFuture<F> {
     }
 
     fn end(&self, ending: &Ending) {
-        self.resolver.inner().ended(&self.slip, ending);
+        let reach = self.reached.so_far();
+        self.resolver.inner().ended(&self.slip, reach, ending);
     }
 
     /// Waits beside a pending connect: reports that it is slow, then gives it up.
@@ -144,9 +149,8 @@ impl<F> ResponseFuture<F> {
 
     /// Tells the end first: what it finds out belongs to the account.
     fn account(&self, ending: Ending) -> Option<Account> {
-        let shared = self.resolver.inner();
-        shared.ended(&self.slip, &ending);
-        shared.account(&self.slip, &ending)
+        self.end(&ending);
+        self.resolver.inner().account(&self.slip, &ending)
     }
 }
 

@@ -83,7 +83,7 @@ pub struct Attempt {
     /// The address.
     pub addr: IpAddr,
     /// How its last dial failed. `None`: it was not dialled, as far as can be told. What failed
-    /// after TCP was up is told of the first address of each family, and of two one may be innocent.
+    /// after TCP was up is told of the first address.
     pub outcome: Option<Outcome>,
     /// How long ago that was, where an earlier connect found it out and it is still held against the
     /// address. `None`: it was this connect.

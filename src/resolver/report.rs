@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::Shared;
 use crate::attempt::{Made, Note, Slip};
+use crate::blame::Reach;
 #[cfg(feature = "reqwest")]
 use crate::cache::Origin;
 use crate::cache::{Cause, Generation};
@@ -54,11 +55,11 @@ impl Ending {
 
 impl Shared {
     /// Takes the end of a connect with what its slip says.
-    pub(crate) fn ended(self: &Arc<Self>, slip: &Slip, ending: &Ending) {
+    pub(crate) fn ended(self: &Arc<Self>, slip: &Slip, reach: Reach, ending: &Ending) {
         match ending {
             &Ending::Connected { peer, local } => {
                 self.network_works();
-                self.connected(slip, peer, local);
+                self.connected(slip, reach, peer, local);
             }
             Ending::Nameless => {
                 self.network_works();
@@ -66,13 +67,13 @@ impl Shared {
             }
             failed => {
                 if let Some((failure, after_tcp)) = failed.clone().failure() {
-                    self.failed(slip, &failure, after_tcp);
+                    self.failed(slip, reach, &failure, after_tcp);
                 }
             }
         }
     }
 
-    fn connected(self: &Arc<Self>, slip: &Slip, peer: SocketAddr, local: SocketAddr) {
+    fn connected(self: &Arc<Self>, slip: &Slip, reach: Reach, peer: SocketAddr, local: SocketAddr) {
         let winner = peer.ip();
         let Some(note) = slip.note_with(winner) else {
             return;
@@ -83,8 +84,8 @@ impl Shared {
             self.hold_against(&note, loser, &unseen(Outcome::Failed));
         }
         let late = now >= note.at + blame::HEAD_START;
-        if let Some(head) = blame::stuck(dealt, winner, late) {
-            self.hold_against(&note, head, &unseen(Outcome::Stalled));
+        for (loser, why) in blame::overtaken(dealt, winner, late, reach) {
+            self.hold_against(&note, loser, &softly(why));
         }
         // Of the losers too: where to ask whether they are back.
         self.book.learn_port(&note.host, peer.port());
@@ -117,7 +118,7 @@ impl Shared {
         });
     }
 
-    fn failed(self: &Arc<Self>, slip: &Slip, failure: &Failure, after_tcp: bool) {
+    fn failed(self: &Arc<Self>, slip: &Slip, reach: Reach, failure: &Failure, after_tcp: bool) {
         // Of two names, as SOCKS asks for, neither can be blamed.
         let Some(note) = slip.only_note() else {
             return;
@@ -127,13 +128,15 @@ impl Shared {
             Blame::None => {}
             Blame::Family => self.no_route(&note),
             Blame::Soft | Blame::Hard => {
-                let dialled = dialled(dealt, failure.why, after_tcp);
-                let failure = Failure {
-                    soft: failure.soft || (after_tcp && dialled.len() > 1),
-                    ..failure.clone()
-                };
-                let blamed = dialled.into_iter();
-                blamed.for_each(|addr| self.hold_against(&note, addr, &failure));
+                for addr in dialled(dealt, failure.why, after_tcp) {
+                    let certain = match after_tcp {
+                        true => !blame::has_two_families(dealt),
+                        false => blame::is_certain(dealt, addr, reach),
+                    };
+                    let soft = failure.soft || !certain;
+                    let failure = failure.clone();
+                    self.hold_against(&note, addr, &Failure { soft, ..failure });
+                }
             }
         }
     }
@@ -142,16 +145,12 @@ impl Shared {
     /// is one's: all may be gone, so they are looked up again, and none is blamed for certain.
     fn no_route(self: &Arc<Self>, note: &Note) {
         let dealt = note.dealt.as_slice();
-        let mut families = dealt.iter().map(|addr| Family::of(addr.to_canonical()));
-        match families.next() {
-            Some(first) if families.all(|other| other == first) => self.family_has_no_route(first),
-            _ => {
-                let failure = Failure {
-                    soft: true,
-                    ..unseen(Outcome::Failed)
-                };
-                blame::all(dealt).for_each(|addr| self.hold_against(note, addr, &failure));
-            }
+        if blame::has_two_families(dealt) {
+            let failure = softly(Outcome::Failed);
+            return blame::all(dealt).for_each(|addr| self.hold_against(note, addr, &failure));
+        }
+        if let Some(first) = blame::head(dealt) {
+            self.family_has_no_route(Family::of(first));
         }
     }
 
@@ -355,7 +354,9 @@ pub(crate) struct Hope {
 pub(super) fn dialled(dealt: &[IpAddr], why: Outcome, after_tcp: bool) -> Vec<IpAddr> {
     match why.blame() {
         Blame::None => Vec::new(),
-        Blame::Family | Blame::Soft | Blame::Hard if after_tcp => blame::heads(dealt).collect(),
+        Blame::Family | Blame::Soft | Blame::Hard if after_tcp => {
+            blame::head(dealt).into_iter().collect()
+        }
         Blame::Family | Blame::Soft | Blame::Hard => blame::all(dealt).collect(),
     }
 }
@@ -366,5 +367,13 @@ fn unseen(why: Outcome) -> Failure {
         why,
         soft: why.blame() == Blame::Soft,
         error: None,
+    }
+}
+
+/// One that is likely, and not certain.
+fn softly(why: Outcome) -> Failure {
+    Failure {
+        soft: true,
+        ..unseen(why)
     }
 }
