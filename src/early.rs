@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use http::Extensions;
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpInfo;
+use hyper_util::client::legacy::connect::{Connected, HttpInfo};
 
 use crate::outcome::causes;
 
@@ -17,6 +17,8 @@ pub(crate) struct EarlyClose {
     pub(crate) sent: bool,
     /// The socket's own address, if it is named.
     pub(crate) local: Option<SocketAddr>,
+    /// Whether it was to a proxy that requests are forwarded to.
+    pub(crate) forwarded: bool,
 }
 
 impl EarlyClose {
@@ -31,6 +33,7 @@ impl EarlyClose {
         died.then(|| Self {
             sent: error.connect_info().is_some() && !handed_back,
             local: local_addr(error),
+            forwarded: error.connect_info().is_some_and(Connected::is_proxied),
         })
     }
 }

@@ -90,6 +90,7 @@ mod recheck;
 mod resolver;
 mod time;
 mod ttl;
+mod tunnel;
 #[cfg(feature = "watch-network")]
 mod whereabouts;
 

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// What a dial came to.
@@ -126,10 +127,14 @@ impl Outcome {
         if causes(error).any(|cause| cause.is::<tokio::time::error::Elapsed>()) {
             return Self::TimedOut;
         }
+        if causes(error).any(is_cut_in_tunnel_setup) {
+            return Self::ClosedEarly;
+        }
         let in_tcp = causes(error).any(is_tcp_stage) || is_bare_os_error(error);
         causes(error)
             .filter_map(|cause| cause.downcast_ref::<io::Error>())
             .find_map(|cause| of_io(cause, in_tcp))
+            .or_else(|| of_io(&socks_connect(error)?.1, true))
             .or_else(|| of_tls_text(error))
             .unwrap_or(Self::Unknown)
     }
@@ -152,14 +157,12 @@ impl Outcome {
     #[cfg(feature = "reqwest")]
     pub(crate) fn again(self) -> Again {
         match self {
-            Self::Abandoned
-            | Self::ClosedEarly
-            | Self::Connected
-            | Self::Local
-            | Self::Unavailable
-            | Self::Unknown => Again::Never,
+            Self::Abandoned | Self::Connected | Self::Local | Self::Unavailable | Self::Unknown => {
+                Again::Never
+            }
             Self::BadCertificate | Self::NoRoute => Again::Few,
-            Self::Failed
+            Self::ClosedEarly
+            | Self::Failed
             | Self::Refused
             | Self::Reset
             | Self::Stalled
@@ -250,8 +253,34 @@ fn is_local_setup(error: &(dyn StdError + 'static)) -> bool {
     !error.is::<io::Error>() && STEPS.contains(&error.to_string().as_str())
 }
 
-fn is_tcp_stage(error: &(dyn StdError + 'static)) -> bool {
+pub(crate) fn is_tcp_stage(error: &(dyn StdError + 'static)) -> bool {
     !error.is::<io::Error>() && error.to_string() == "tcp connect error"
+}
+
+/// A proxy accepted and went away before it had answered what it is asked first (hyper-util
+/// 0.1.21, `connect/proxy/tunnel.rs` and `socks/mod.rs`; the types can't be named).
+fn is_cut_in_tunnel_setup(error: &(dyn StdError + 'static)) -> bool {
+    const CUT: [&str; 3] = [
+        "tunnel error: unexpected end of file",
+        "tunnel error: io error establishing tunnel",
+        "SOCKS error: io error during SOCKS handshake",
+    ];
+    !error.is::<io::Error>() && CUT.contains(&error.to_string().as_str())
+}
+
+/// Returns which address of a SOCKS proxy the system could not connect to, and why. hyper-util's
+/// error has no source: both stand only in what it shows for debugging (hyper-util 0.1.21,
+/// `connect/proxy/socks/mod.rs`). Where that reads otherwise, nothing is known.
+pub(crate) fn socks_connect(error: &(dyn StdError + 'static)) -> Option<(IpAddr, io::Error)> {
+    let is_it = |cause: &&(dyn StdError + 'static)| {
+        cause.to_string() == "SOCKS error: failed to create underlying connection"
+    };
+    let shown = format!("{:?}", causes(error).find(is_it)?);
+    let (_, connect) = shown.split_once("(\"tcp connect error\", ")?;
+    let (addr, system) = connect.split_once(", Os { code: ")?;
+    let (code, _) = system.split_once(',')?;
+    let addr: SocketAddr = addr.parse().ok()?;
+    Some((addr.ip(), io::Error::from_raw_os_error(code.parse().ok()?)))
 }
 
 /// A connector that is not hyper-util's may hand out the operating system's error as it is.
@@ -374,7 +403,22 @@ mod tests {
                 Box::new(step("dns error", crate::Error::not_found("a"))),
                 Outcome::Unknown,
             ),
-            ("unsuccessful tunnel".into(), Outcome::Unknown),
+            ("tunnel error: unsuccessful".into(), Outcome::Unknown),
+            (
+                "tunnel error: unexpected end of file".into(),
+                Outcome::ClosedEarly,
+            ),
+            (
+                "SOCKS error: io error during SOCKS handshake".into(),
+                Outcome::ClosedEarly,
+            ),
+            (
+                Box::new(step(
+                    "tunnel error: io error establishing tunnel",
+                    kind(K::ConnectionReset),
+                )),
+                Outcome::ClosedEarly,
+            ),
         ];
         for (error, expected) in cases {
             assert_eq!(Outcome::of(&*error), expected, "{error:?}");

@@ -29,6 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("filter", &[]),
     ("early", &["outcome"]),
     ("whereabouts", &[]),
+    ("tunnel", &["error", "outcome"]),
     // Memory.
     (
         "cache",
@@ -67,6 +68,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "connect",
         &[
             "attempt", "blame", "error", "observe", "order", "outcome", "resolver", "time",
+            "attempt", "blame", "error", "host", "outcome", "resolver", "time", "tunnel",
         ],
     ),
     ("exchange", &["early", "outcome", "resolver"]),

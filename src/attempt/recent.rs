@@ -60,10 +60,14 @@ impl Recent {
     }
 
     /// Forgets what a task has made to a host: it got an answer. Of several connections nobody
-    /// tells which one answered, so then all stay.
-    pub(crate) fn answered(&self, host: &str, task: Option<Id>, now: Instant) {
+    /// tells which one answered, so then all stay. `None`: to any host, as to a proxy.
+    pub(crate) fn answered(&self, host: Option<&str>, task: Option<Id>, now: Instant) {
         self.edit(now, |all| {
-            let mut places = (0..all.len()).filter(|&place| all[place].is_by(task, host));
+            let is_it = |made: &Made| match host {
+                Some(host) => made.is_by(task, host),
+                None => made.task == task,
+            };
+            let mut places = (0..all.len()).filter(|&place| is_it(&all[place]));
             if let (Some(only), None) = (places.next(), places.next()) {
                 all.remove(only);
             }
@@ -161,8 +165,18 @@ mod tests {
     fn one_that_has_answered_is_not_blamed() {
         let (recent, now) = (Recent::default(), time::now());
         recent.note(made(1, 1000, now));
-        recent.answered("edge.test", None, now);
+        recent.answered(Some("edge.test"), None, now);
         assert_eq!(recent.take(([127, 0, 0, 1], 1000).into(), now), None);
+    }
+
+    #[test]
+    fn an_answer_of_an_unknown_host_is_the_proxys() {
+        let (recent, now) = (Recent::default(), time::now());
+        recent.note(made(1, 1000, now));
+        recent.answered(Some("origin.test"), None, now);
+        assert!(!recent.is_empty());
+        recent.answered(None, None, now);
+        assert!(recent.is_empty());
     }
 
     #[test]
@@ -170,7 +184,7 @@ mod tests {
         let (recent, now) = (Recent::default(), time::now());
         recent.note(made(1, 1000, now));
         recent.note(made(2, 1001, now));
-        recent.answered("edge.test", None, now);
+        recent.answered(Some("edge.test"), None, now);
         assert!(recent.take(([127, 0, 0, 1], 1000).into(), now).is_some());
     }
 

@@ -1,22 +1,23 @@
 //! Waits for the connect and reports its end, however it comes.
 
+use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use http::Extensions;
+use http::{Extensions, Uri};
 use hyper_util::client::legacy::connect::{Connection, HttpInfo};
 use tokio::task::futures::TaskLocalFuture;
 use tokio::time::Sleep;
 
 use super::ConnectError;
 use super::service::Reached;
-use crate::attempt::Slip;
+use crate::attempt::{Note, Slip};
 use crate::error::BoxError;
 use crate::resolver::{Account, Ending};
-use crate::{Family, Outcome, Resolver, outcome, time};
+use crate::{Family, Outcome, Resolver, host, outcome, time, tunnel};
 
 /// The future of a watched connect.
 ///
@@ -33,6 +34,8 @@ pub struct ResponseFuture<F> {
     slip: Slip,
     resolver: Resolver,
     reached: Reached,
+    /// Whom the connect is for, where the request tells it.
+    target: Option<Uri>,
     asked_outside: u64,
     watch: Watch,
     alarm: Option<Pin<Box<Sleep>>>,
@@ -50,7 +53,13 @@ enum Watch {
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) fn new(connecting: F, slip: Slip, resolver: Resolver, reached: Reached) -> Self
+    pub(super) fn new(
+        connecting: F,
+        slip: Slip,
+        resolver: Resolver,
+        reached: Reached,
+        target: Option<Uri>,
+    ) -> Self
     where
         F: Future,
     {
@@ -61,6 +70,7 @@ impl<F> ResponseFuture<F> {
             slip,
             resolver,
             reached,
+            target,
             asked_outside,
             watch: Watch::ForStall,
             alarm: None,
@@ -79,6 +89,21 @@ impl<F> ResponseFuture<F> {
         if self.slip.is_blank() {
             let shared = self.resolver.inner();
             shared.check_blank_slip(self.asked_outside, peer.ip());
+        }
+    }
+
+    /// What an error says of the addresses that were dealt.
+    fn ending(&self, error: &(dyn StdError + 'static)) -> Ending {
+        let (outcome, text) = (Outcome::of(error), outcome::text(error));
+        if let Some((addr, _)) = outcome::socks_connect(error) {
+            return Ending::FailedAt(addr, outcome, text);
+        }
+        let target = self.target.as_ref().and_then(Uri::host).map(host::spelling);
+        let is_behind =
+            |note: Note| tunnel::is_behind(error, target.as_deref(), note.host.as_str());
+        match self.slip.only_note().is_some_and(is_behind) {
+            true => Ending::Failed(Outcome::Unknown, text),
+            false => Ending::Failed(outcome, text),
         }
     }
 
@@ -132,8 +157,7 @@ impl<F> ResponseFuture<F> {
     }
 
     fn failed(&self, error: BoxError) -> BoxError {
-        let ending = Ending::Failed(Outcome::of(&*error), outcome::text(&*error));
-        match self.account(ending) {
+        match self.account(self.ending(&*error)) {
             Some(account) => ConnectError::failed(account, error).into(),
             None => error,
         }

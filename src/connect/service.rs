@@ -1,9 +1,11 @@
 //! Hangs a slip around each connect.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
+use http::Uri;
 use hyper_util::client::legacy::connect::Connection;
 use tower_service::Service;
 
@@ -54,6 +56,7 @@ where
     S: Service<Req>,
     S::Response: Connection,
     S::Error: Into<BoxError>,
+    Req: 'static,
 {
     type Response = S::Response;
     type Error = BoxError;
@@ -65,6 +68,8 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let slip = Slip::new(self.resolver.inner().id());
+        // Read where it can be: reqwest's request shows nothing.
+        let target = (&request as &dyn Any).downcast_ref::<Uri>().cloned();
         // hyper-rustls calls the connector below it at once, others inside their future.
         let connecting = slip.around_call(|| self.inner.call(request));
         ResponseFuture::new(
@@ -72,6 +77,7 @@ where
             slip,
             self.resolver.clone(),
             self.reached.clone(),
+            target,
         )
     }
 }

@@ -84,7 +84,7 @@ impl Watch {
             && let Some(early) = EarlyClose::of(client)
         {
             let shared = self.resolver.inner();
-            shared.closed_early(&self.host, early.local, client);
+            shared.closed_early(&self.host, early, client);
         }
     }
 }

@@ -11,7 +11,7 @@ use reqwest::retry::{Builder, for_host};
 use super::tries::{Kind, Tries};
 use crate::connect::ConnectError;
 use crate::early::EarlyClose;
-use crate::outcome::{Again, causes};
+use crate::outcome::{Again, causes, socks_connect};
 use crate::resolver::Hope;
 use crate::{Outcome, Resolver};
 
@@ -99,6 +99,8 @@ impl Judge {
             Again::Few if outcome == Outcome::NoRoute && !self.expects_news(uri) => None,
             Again::Few => Some((Kind::Few(outcome), 2)),
             Again::WhileHopeful if is_given_up(error) => Some((Kind::GivenUp, 2)),
+            // It was the proxy that was dialled, whatever is known of the host.
+            Again::WhileHopeful if socks_connect(error).is_some() => Some((Kind::Connect, 2)),
             Again::WhileHopeful => {
                 let limit = self.hope(uri, outcome.is_after_tcp());
                 Some((Kind::Connect, limit)).filter(|(_, limit)| *limit > 0)
@@ -136,7 +138,7 @@ impl Judge {
         let early = EarlyClose::of(error)?;
         let dealt = uri
             .host()
-            .and_then(|host| self.resolver.inner().closed_early(host, early.local, error));
+            .and_then(|host| self.resolver.inner().closed_early(host, early, error));
         match early.sent {
             // As good as a failed connect.
             false => Some((Kind::Connect, self.hope(uri, true))),

@@ -25,7 +25,7 @@ impl Shared {
     /// Gives an account of a connect that has ended so. `None` where it asked nobody, or for two
     /// names.
     pub(crate) fn account(&self, slip: &Slip, ending: &Ending) -> Option<Account> {
-        let note = slip.only_note()?;
+        let note = ending.note(slip)?;
         let (failure, after_tcp) = ending.clone().failure()?;
         let dialled = report::dialled(note.dealt.as_slice(), failure.why, after_tcp);
         let now = time::now();

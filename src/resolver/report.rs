@@ -12,6 +12,7 @@ use crate::blame::Reach;
 #[cfg(feature = "reqwest")]
 use crate::cache::Origin;
 use crate::cache::{Cause, Generation};
+use crate::early::EarlyClose;
 use crate::host::{self, Host, Parsed};
 use crate::observe::Event;
 use crate::order::Family;
@@ -33,6 +34,8 @@ pub(crate) enum Ending {
     Nameless,
     /// Failed, with what the error said.
     Failed(Outcome, Arc<str>),
+    /// Failed in TCP, at this address after those that were dealt with it.
+    FailedAt(IpAddr, Outcome, Arc<str>),
     /// Pending for so long that it counts.
     Stalled,
     /// The layer itself gave it up; the addresses after the first may never have been dialled.
@@ -45,11 +48,21 @@ impl Ending {
         let (why, error, after_tcp) = match self {
             Self::Connected { .. } | Self::Nameless => return None,
             Self::Failed(why, error) => (why, Some(error), why.is_after_tcp()),
+            Self::FailedAt(_, why, error) => (why, Some(error), false),
             Self::Stalled => (Outcome::Stalled, None, true),
             Self::GivenUp => (Outcome::TimedOut, None, true),
         };
         let soft = why.blame() == Blame::Soft;
         Some((Failure { why, soft, error }, after_tcp))
+    }
+
+    /// The note that it is about. Of two names, as SOCKS asks for, neither can be blamed, unless the
+    /// error names an address.
+    pub(super) fn note(&self, slip: &Slip) -> Option<Note> {
+        match self {
+            Self::FailedAt(addr, ..) => slip.note_with(*addr),
+            _ => slip.only_note(),
+        }
     }
 }
 
@@ -66,8 +79,10 @@ impl Shared {
                 self.nameless(slip);
             }
             failed => {
-                if let Some((failure, after_tcp)) = failed.clone().failure() {
-                    self.failed(slip, reach, &failure, after_tcp);
+                if let Some(note) = failed.note(slip)
+                    && let Some((failure, after_tcp)) = failed.clone().failure()
+                {
+                    self.failed(&note, reach, &failure, after_tcp);
                 }
             }
         }
@@ -118,15 +133,11 @@ impl Shared {
         });
     }
 
-    fn failed(self: &Arc<Self>, slip: &Slip, reach: Reach, failure: &Failure, after_tcp: bool) {
-        // Of two names, as SOCKS asks for, neither can be blamed.
-        let Some(note) = slip.only_note() else {
-            return;
-        };
+    fn failed(self: &Arc<Self>, note: &Note, reach: Reach, failure: &Failure, after_tcp: bool) {
         let dealt = note.dealt.as_slice();
         match failure.why.blame() {
             Blame::None => {}
-            Blame::Family => self.no_route(&note),
+            Blame::Family => self.no_route(note),
             Blame::Soft | Blame::Hard => {
                 for addr in dialled(dealt, failure.why, after_tcp) {
                     let certain = match after_tcp {
@@ -135,7 +146,7 @@ impl Shared {
                     };
                     let soft = failure.soft || !certain;
                     let failure = failure.clone();
-                    self.hold_against(&note, addr, &Failure { soft, ..failure });
+                    self.hold_against(note, addr, &Failure { soft, ..failure });
                 }
             }
         }
@@ -285,28 +296,35 @@ impl Shared {
     /// address, or, where it died so soon that nobody names it, as what this task has made to the
     /// host. One that has answered, or was not made a short while ago, is not blamed.
     ///
+    /// A proxy that requests are forwarded to answers for itself. Through a tunnel, which nobody says
+    /// but its other host, it may as well be the origin that broke off.
+    ///
     /// Returns when the connection's address was dealt, if that is known.
     pub(crate) fn closed_early(
         self: &Arc<Self>,
         host: &str,
-        local: Option<SocketAddr>,
+        early: EarlyClose,
         error: &(dyn StdError + 'static),
     ) -> Option<Instant> {
         let now = time::now();
-        let made = match (local, host::parse(host).ok().and_then(Parsed::host)) {
+        let host = host::parse(host).ok().and_then(Parsed::host);
+        let made = match (early.local, &host) {
             (Some(local), _) => self.recent.take(local, now),
             (None, Some(host)) => self
                 .recent
                 .take_of(host.as_str(), tokio::task::try_id(), now),
-            (None, _) => None,
+            (None, None) => None,
         };
         let made = made?;
-        let closed = Failure {
-            error: Some(outcome::text(error)),
-            ..unseen(Outcome::ClosedEarly)
-        };
-        self.penalise(&made.host, made.peer, &closed, made.at);
-        self.suspect(&made.host, made.generation);
+        let is_dialled = host.is_some_and(|host| host.as_str() == made.host.as_str());
+        if early.forwarded || is_dialled {
+            let closed = Failure {
+                error: Some(outcome::text(error)),
+                ..unseen(Outcome::ClosedEarly)
+            };
+            self.penalise(&made.host, made.peer, &closed, made.at);
+            self.suspect(&made.host, made.generation);
+        }
         Some(made.dealt)
     }
 
@@ -315,8 +333,11 @@ impl Shared {
         if !self.recent.is_empty()
             && let Some(host) = host::parse(host).ok().and_then(Parsed::host)
         {
+            // Nobody has asked for a host behind a proxy: what was made is to the proxy.
+            let asked = self.store.peek(host.as_str(), |_| ()).is_some();
+            let dialled = asked.then_some(host.as_str());
             let task = tokio::task::try_id();
-            self.recent.answered(host.as_str(), task, time::now());
+            self.recent.answered(dialled, task, time::now());
         }
     }
 
