@@ -67,8 +67,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "connect",
         &[
-            "attempt", "blame", "error", "observe", "order", "outcome", "resolver", "time",
-            "attempt", "blame", "error", "host", "outcome", "resolver", "time", "tunnel",
+            "attempt", "blame", "error", "host", "observe", "order", "outcome", "resolver", "time",
+            "tunnel",
         ],
     ),
     ("exchange", &["early", "outcome", "resolver"]),

@@ -17,6 +17,8 @@ pub(crate) struct Flight {
     pub(crate) runtime: Id,
     /// The host's generation when the lookup was sent.
     pub(crate) generation: Generation,
+    /// When it was sent, by the clock.
+    pub(crate) sent: Instant,
     landed: watch::Receiver<Option<Result<Arc<Known>, Error>>>,
 }
 
@@ -24,7 +26,7 @@ pub(crate) struct Flight {
 pub(crate) type Joined = watch::Sender<Option<Result<Arc<Known>, Error>>>;
 
 impl Flight {
-    pub(crate) fn new(runtime: Id) -> (Joined, Self) {
+    pub(crate) fn new(runtime: Id, now: Instant) -> (Joined, Self) {
         let (land, landed) = watch::channel(None);
         let generation = Generation::default();
         (
@@ -32,14 +34,15 @@ impl Flight {
             Self {
                 runtime,
                 generation,
+                sent: now,
                 landed,
             },
         )
     }
 
     /// A flight that is over already.
-    pub(crate) fn over(runtime: Id, outcome: Result<Arc<Known>, Error>) -> Self {
-        let (land, flight) = Self::new(runtime);
+    pub(crate) fn over(runtime: Id, outcome: Result<Arc<Known>, Error>, now: Instant) -> Self {
+        let (land, flight) = Self::new(runtime, now);
         land.send_replace(Some(outcome));
         flight
     }

@@ -106,7 +106,7 @@ impl Life {
     }
 
     fn send(&mut self, runtime: Id) {
-        let (land, flight) = Flight::new(runtime);
+        let (land, flight) = Flight::new(runtime, self.now);
         let cause = if self.slot.is_suspect() {
             Cause::ConnectFailed
         } else {

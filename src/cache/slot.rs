@@ -106,7 +106,7 @@ impl Slot {
         if cause != Cause::Ageing
             && let Some(outcome) = self.settled(now)
         {
-            let over = Flight::over(flight.runtime, outcome);
+            let over = Flight::over(flight.runtime, outcome, now);
             return Some(over.sent_at(self.generation));
         }
         if cause == Cause::ConnectFailed {
@@ -287,6 +287,13 @@ impl Slot {
         failure.filter(|failure| now < failure.until)
     }
 
+    /// Whether the last lookup failed, and not so long ago that the next is likely to do better. A
+    /// name server that is silent would keep the callers of each lookup waiting once more.
+    fn failed_lately(&self, now: Instant) -> bool {
+        let failure = self.failure.as_ref();
+        failure.is_some_and(|failure| now < failure.until + FAILED_LOOKUP.most)
+    }
+
     /// Decides what a caller gets. `health_left` tells whether an address is left that nothing is
     /// held against.
     pub(crate) fn plan(
@@ -309,6 +316,9 @@ impl Slot {
             () if self.by_hand => Plan::Ask(Cause::Invalidated),
             // Nobody waits once fallbacks are in service: what is known of them does not age.
             () if now >= known.expires_at && known.origin != Origin::Lookup => {
+                Plan::ServeAndAsk(Cause::Expired)
+            }
+            () if now >= known.expires_at && self.failed_lately(now) => {
                 Plan::ServeAndAsk(Cause::Expired)
             }
             () if now >= known.expires_at => Plan::Ask(Cause::Expired),

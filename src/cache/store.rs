@@ -257,7 +257,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
-        let (_land, flight) = Flight::new(runtime.handle().id());
+        let (_land, flight) = Flight::new(runtime.handle().id(), time::now());
         let store = Store::new(16);
         store.edit(&host("asked.test"), |slot| {
             slot.board(&flight, Cause::Unknown, time::now()).is_none()

@@ -235,8 +235,9 @@ impl Builder {
         self
     }
 
-    /// Sets how long a caller waits for a fresh answer before a stale one is served.
+    /// Sets how long a lookup may take before a stale answer is served to those who wait for it.
     ///
+    /// It counts from the sending of the lookup. While lookups fail nobody waits for the next one.
     /// Defaults to 1.8 s (RFC 8767, section 5, client response timer).
     pub fn stale_after(mut self, wait: Duration) -> Self {
         self.stale_after = wait;

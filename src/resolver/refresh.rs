@@ -54,7 +54,7 @@ impl Shared {
     /// Sends a lookup, if none has been sent meanwhile.
     fn send(self: &Arc<Self>, runtime: &Handle, host: &Host, cause: Cause) -> Flight {
         let now = time::now();
-        let (land, flight) = Flight::new(runtime.id());
+        let (land, flight) = Flight::new(runtime.id(), now);
         let (current, generation) = self.store.edit(host, |slot| {
             (slot.board(&flight, cause, now), slot.generation())
         });

@@ -145,7 +145,7 @@ impl Shared {
             (Plan::ServeAndAsk(cause), Some(known)) => {
                 // Without a lookup behind it the mark stays, and a later caller asks.
                 let _ = self.ask(host, cause);
-                Ok(known)
+                Ok(self.served(host, known))
             }
             (Plan::Fail(error), _) => Err(error),
             (Plan::Ask(cause), None) => self.ask_or_fall_back(host, cause).await,
@@ -166,7 +166,7 @@ impl Shared {
             return self.ask_and_wait(host, cause).await;
         }
         let mut asking = std::pin::pin!(self.ask_and_wait(host, cause));
-        match within(self.config.stale_after, &mut asking).await {
+        match within(self.patience(host), &mut asking).await {
             Some(landed) => landed,
             None => match self.fall_back(host) {
                 Some(known) => Ok(known),
@@ -183,11 +183,25 @@ impl Shared {
         cause: Cause,
         last_resort: Arc<Known>,
     ) -> Result<Arc<Known>, Error> {
-        match within(self.config.stale_after, self.ask_and_wait(host, cause)).await {
+        match within(self.patience(host), self.ask_and_wait(host, cause)).await {
             Some(Ok(known)) => Ok(known),
             Some(Err(error)) if error.is_negative_answer() => Err(error),
             Some(Err(_)) | None => Ok(self.served(host, last_resort)),
         }
+    }
+
+    /// How long to wait for the lookup that is in the air, or is to be sent: counted from its
+    /// sending, or each caller would wait anew for one that is slow.
+    fn patience(&self, host: &Host) -> Duration {
+        let sent = |slot: &Slot| {
+            let runtime = tokio::runtime::Handle::try_current().ok()?;
+            slot.boardable(runtime.id()).map(|flight| flight.sent)
+        };
+        let sent = self.store.peek(host.as_str(), sent).flatten();
+        let waited = sent.map_or(Duration::ZERO, |sent| {
+            time::now().saturating_duration_since(sent)
+        });
+        self.config.stale_after.saturating_sub(waited)
     }
 
     /// Waits for the lookup in the air. One that is lost, as when its runtime was shut down or

@@ -227,6 +227,67 @@ async fn a_slow_lookup_serves_the_stale_answer() {
     assert_eq!(script.asked("a.test"), 2);
 }
 
+/// Who comes later waits for what is left of the 1.8 s: they count from the sending.
+#[tokio::test(start_paused = true)]
+async fn who_joins_a_slow_lookup_waits_only_for_what_is_left() {
+    let script = Script::answer(&[1], 60);
+    let resolver = script.resolver();
+    sorted(&resolver, "a.test").await;
+    advance(61 * S).await;
+    script.takes(4 * S);
+    let callers = [0, 1_000, 1_799, 1_800, 3_000].map(|after| {
+        let resolver = resolver.clone();
+        async move {
+            tokio::time::sleep(after * MS).await;
+            let begun = Instant::now();
+            let resolved = resolver.resolve("a.test").await.unwrap();
+            assert_eq!(resolved.source(), Source::Stale);
+            (Instant::now() - begun).as_millis()
+        }
+    });
+    let waited = futures_util::future::join_all(callers).await;
+    assert_eq!(waited, [1_800, 800, 1, 0, 0]);
+    assert_eq!(script.asked("a.test"), 2);
+}
+
+/// A name server that is silent holds nobody up who uses the host, neither at the first lookup that it
+/// does not answer nor at any later one; and the first answer after it is taken.
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_silent_name_server() {
+    let script = Script::answer(&[1], 60);
+    let resolver = script.resolver();
+    sorted(&resolver, "a.test").await;
+    sorted(&resolver, "a.test").await;
+    script.hold();
+    for tenth in 0..6_000 {
+        tokio::time::sleep(100 * MS).await;
+        let begun = Instant::now();
+        assert_eq!(sorted(&resolver, "a.test").await, [ip(1)]);
+        assert_eq!(Instant::now(), begun, "after {tenth} tenths of a second");
+    }
+    script.say(|_| Ok(answer(&[2], 60)));
+    script.0.gate.add_permits(1_000);
+    tokio::time::sleep(40 * S).await;
+    sorted(&resolver, "a.test").await;
+    tokio::time::sleep(S).await;
+    assert_eq!(sorted(&resolver, "a.test").await, [ip(2)]);
+}
+
+/// Long after a failure the next caller waits: the name server is most likely back.
+#[tokio::test(start_paused = true)]
+async fn an_old_failure_is_no_reason_to_serve_a_stale_answer_at_once() {
+    let script = Script::answer(&[1], 60);
+    let resolver = script.resolver();
+    sorted(&resolver, "a.test").await;
+    advance(61 * S).await;
+    script.say(down);
+    assert_eq!(sorted(&resolver, "a.test").await, [ip(1)]);
+    script.say(|_| Ok(answer(&[2], 60)));
+    // The failure is in force for 1 s, and remembered for 30 s more.
+    advance(31 * S).await;
+    assert_eq!(sorted(&resolver, "a.test").await, [ip(2)]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn stale_answers_end_after_a_day() {
     let script = Script::answer(&[1], 60);

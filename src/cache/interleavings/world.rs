@@ -103,7 +103,7 @@ impl World {
         if let Some(current) = current.flatten() {
             return self.joined(current);
         }
-        let (land, flight) = Flight::new(runtime);
+        let (land, flight) = Flight::new(runtime, self.begun);
         let boarded = self.edit(|slot| slot.board(&flight, Cause::Unknown, self.begun));
         if let Some(current) = boarded {
             return self.joined(current);
