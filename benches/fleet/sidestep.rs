@@ -1,0 +1,470 @@
+//! A process that uses sidestep: the crate's rules, joined as `resolver` and `connect` join them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Id;
+
+use crate::cache::{
+    Brought, Cause, Flight, Generation, Joined, Known, Landing, Origin, Plan, Slot,
+};
+use crate::error::Error;
+use crate::health::{Book, Trial};
+use crate::host::{self, Host, Parsed};
+use crate::life::{Client, Event, Life};
+use crate::order::{self, Addrs, Dealt, Family, How, Order, PER_FAMILY};
+use crate::outcome::Outcome;
+use crate::penalty::{Failure, Rank, Record};
+use crate::recheck::Quota;
+use crate::scenario::Edges;
+use crate::ttl::TtlBounds;
+use crate::{blame, ttl};
+
+// The defaults of `Builder`.
+const TTL: TtlBounds = TtlBounds {
+    min: Duration::from_secs(1),
+    max: Duration::from_secs(60),
+};
+const SERVE_STALE: Duration = Duration::from_secs(24 * 60 * 60);
+const STALE_AFTER: Duration = Duration::from_millis(1_800);
+/// A request is sent again so often at most (`integrate/retry.rs`).
+const TRIES: u32 = 8;
+const PORT: u16 = 443;
+
+pub(crate) struct Sidestep {
+    host: Host,
+    runtime: Id,
+    slot: Slot,
+    book: Book,
+    quota: Quota,
+    /// When the sleeper wakes that looks the host up ahead.
+    bed: Option<Instant>,
+    in_the_air: Vec<InTheAir>,
+    requests: Vec<Request>,
+    numbered: u32,
+}
+
+struct InTheAir {
+    lookup: u32,
+    flight: Flight,
+    /// Dropping it would end the flight.
+    _land: Joined,
+}
+
+/// A request that is not done.
+struct Request {
+    number: u32,
+    tries: u32,
+    doing: Doing,
+}
+
+enum Doing {
+    /// It waits for a lookup, but with a last resort not for long.
+    Waits {
+        lookup: u32,
+        last_resort: Option<Arc<Known>>,
+    },
+    Dials(Box<Note>),
+}
+
+/// What a connect was dealt: its slip.
+struct Note {
+    dealt: Dealt,
+    left: Dealt,
+    generation: Generation,
+    at: Instant,
+}
+
+impl Sidestep {
+    pub(crate) fn new(runtime: Id, now: Instant) -> Self {
+        let Ok(Parsed::Name(host)) = host::parse("cdn.example") else {
+            unreachable!("it is a name")
+        };
+        Self {
+            host,
+            runtime,
+            slot: Slot::default(),
+            book: Book::new(1, now),
+            quota: Quota::default(),
+            bed: None,
+            in_the_air: Vec::new(),
+            requests: Vec::new(),
+            numbered: 0,
+        }
+    }
+}
+
+/// The path of one question: `resolver/resolve.rs`.
+impl Sidestep {
+    fn connect(&mut self, request: u32, tries: u32, life: &mut Life<'_>) {
+        let now = life.now;
+        if let Some(known) = self.slot.good(now).cloned() {
+            self.note_use(&known, life);
+            return self.dial(request, tries, &known, life);
+        }
+        let plan = self.slot.plan(now, SERVE_STALE, |known| {
+            let mut addrs = known.addrs.as_slice().iter();
+            addrs.any(|&addr| self.rank(addr, now) <= Rank::Healthy)
+        });
+        let servable = self.slot.servable(now, SERVE_STALE).cloned();
+        match (plan, servable) {
+            (Plan::Serve, Some(known)) => {
+                self.note_use(&known, life);
+                self.dial(request, tries, &known, life);
+            }
+            (Plan::ServeAndAsk(cause), Some(known)) => {
+                let _ = self.ask(cause, life);
+                self.dial(request, tries, &known, life);
+            }
+            (Plan::Fail(_), _) => life.fail(false),
+            (Plan::Ask(cause), servable) => self.wait(request, tries, cause, servable, life),
+            (Plan::Serve | Plan::ServeAndAsk(_), None) => {
+                self.wait(request, tries, Cause::Unknown, None, life);
+            }
+        }
+    }
+
+    fn wait(
+        &mut self,
+        request: u32,
+        tries: u32,
+        cause: Cause,
+        last_resort: Option<Arc<Known>>,
+        life: &mut Life<'_>,
+    ) {
+        match (self.ask(cause, life), last_resort) {
+            (Some(lookup), last_resort) => {
+                if last_resort.is_some() {
+                    let impatient = Event::Impatient { request };
+                    life.plan(life.now + STALE_AFTER, impatient);
+                }
+                self.requests.push(Request {
+                    number: request,
+                    tries,
+                    doing: Doing::Waits {
+                        lookup,
+                        last_resort,
+                    },
+                });
+            }
+            (None, Some(known)) => self.dial(request, tries, &known, life),
+            (None, None) => life.fail(false),
+        }
+    }
+
+    fn dial(&mut self, request: u32, tries: u32, known: &Known, life: &mut Life<'_>) {
+        let now = life.now;
+        let dealt = self.deal(known, life);
+        let nothing_to_learn = self.book.is_empty();
+        if nothing_to_learn
+            && dealt
+                .as_slice()
+                .first()
+                .is_some_and(|&it| life.dial_and_forget(it))
+        {
+            return;
+        }
+        self.requests.push(Request {
+            number: request,
+            tries,
+            doing: Doing::Dials(Box::new(Note {
+                left: dealt.clone(),
+                dealt,
+                generation: known.generation,
+                at: now,
+            })),
+        });
+        self.dial_next(request, life);
+    }
+
+    fn deal(&self, known: &Known, life: &mut Life<'_>) -> Dealt {
+        let (addrs, now) = (&known.addrs, life.now);
+        let how = How {
+            order: Order::Shuffle,
+            prefer: self.book.leads(addrs.leads(), now),
+            per_family: PER_FAMILY,
+            turn: 0,
+        };
+        let trial = self.take_trial(addrs, life);
+        let rank = |addr| match trial {
+            Some(trial) if trial == addr => Rank::Trial,
+            _ => self.rank(addr, now),
+        };
+        let mut dealt = Dealt::new();
+        dealt.fill(|out| match self.book.is_empty() {
+            true => order::deal(addrs, None, how, &mut life.dice, out),
+            false => order::deal(addrs, Some(&rank), how, &mut life.dice, out),
+        });
+        dealt.add_lane();
+        dealt
+    }
+
+    fn take_trial(&self, addrs: &Addrs, life: &mut Life<'_>) -> Option<IpAddr> {
+        let Trial { addr, port } = self
+            .book
+            .take_trial(&self.host, addrs.as_slice(), life.now)?;
+        if port.is_some() {
+            life.probe(addr);
+            return None;
+        }
+        Some(addr)
+    }
+
+    fn rank(&self, addr: IpAddr, now: Instant) -> Rank {
+        self.book
+            .read(self.host.as_str(), now, |page: &[(IpAddr, Record)]| {
+                let found = page.iter().find(|(other, _)| *other == addr);
+                found.map_or(Rank::Healthy, |(_, record)| record.rank(now))
+            })
+    }
+}
+
+/// Lookups and sleepers: `resolver/refresh.rs`.
+impl Sidestep {
+    /// Returns the number of the lookup to wait for.
+    fn ask(&mut self, cause: Cause, life: &mut Life<'_>) -> Option<u32> {
+        if let Some(current) = self.slot.boardable(self.runtime) {
+            return self.number(current);
+        }
+        let limited = matches!(cause, Cause::ConnectFailed | Cause::Invalidated);
+        if limited && !self.quota.take(life.now) {
+            return None;
+        }
+        let (land, flight) = Flight::new(self.runtime);
+        if let Some(current) = self.slot.board(&flight, cause, life.now) {
+            return self.number(&current);
+        }
+        let lookup = life.ask();
+        self.in_the_air.push(InTheAir {
+            lookup,
+            flight: flight.sent_at(self.slot.generation()),
+            _land: land,
+        });
+        Some(lookup)
+    }
+
+    fn number(&self, flight: &Flight) -> Option<u32> {
+        let found = self.in_the_air.iter().find(|it| it.flight.is(flight));
+        found.map(|it| it.lookup)
+    }
+
+    fn landed(
+        &mut self,
+        lookup: u32,
+        asked_at: Instant,
+        answer: Option<&'static Edges>,
+        life: &mut Life<'_>,
+    ) {
+        let Some(place) = self.in_the_air.iter().position(|it| it.lookup == lookup) else {
+            return;
+        };
+        let InTheAir { flight, _land, .. } = self.in_the_air.swap_remove(place);
+        let outcome = match answer {
+            Some(edges) => Ok(brought(edges, life)),
+            None => Err(Error::timed_out(self.host.as_str())),
+        };
+        let landing = Landing {
+            asked_at,
+            outcome,
+            serve_stale: SERVE_STALE,
+            fallback: None,
+        };
+        let landed = self.slot.land(&flight, &landing, life.now);
+        for (request, tries, last_resort) in self.waiters(lookup) {
+            match (&landed, last_resort) {
+                (Some(Ok(known)), _) => self.dial(request, tries, known, life),
+                (_, Some(known)) => self.dial(request, tries, &known, life),
+                (_, None) => life.fail(false),
+            }
+        }
+    }
+
+    fn waiters(&mut self, lookup: u32) -> Vec<(u32, u32, Option<Arc<Known>>)> {
+        let waits = |request: &mut Request| matches!(&request.doing, Doing::Waits { lookup: other, .. } if *other == lookup);
+        let waiters = self.requests.extract_if(.., waits);
+        let last_resort = |doing| match doing {
+            Doing::Waits { last_resort, .. } => last_resort,
+            Doing::Dials(_) => None,
+        };
+        waiters
+            .map(|it| (it.number, it.tries, last_resort(it.doing)))
+            .collect()
+    }
+
+    fn impatient(&mut self, request: u32, life: &mut Life<'_>) {
+        let waits = |it: &Request| it.number == request && matches!(it.doing, Doing::Waits { .. });
+        let Some(place) = self.requests.iter().position(waits) else {
+            return;
+        };
+        let request = self.requests.swap_remove(place);
+        if let Doing::Waits {
+            last_resort: Some(known),
+            ..
+        } = request.doing
+        {
+            self.dial(request.number, request.tries, &known, life);
+        }
+    }
+
+    fn note_use(&mut self, known: &Known, life: &mut Life<'_>) {
+        if known.is_first_use() {
+            self.refresh_ahead(life);
+        }
+    }
+
+    fn refresh_ahead(&mut self, life: &mut Life<'_>) {
+        let Some(due) = self.refresh_due() else {
+            return;
+        };
+        if self.bed.is_none_or(|earlier| earlier > due) {
+            self.bed = Some(due);
+            life.plan(due.max(life.now), Event::Woken);
+        }
+    }
+
+    fn refresh_due(&self) -> Option<Instant> {
+        let slot = &self.slot;
+        slot.was_asked_again().then(|| slot.refresh_at()).flatten()
+    }
+
+    fn woken(&mut self, life: &mut Life<'_>) {
+        // Another one sleeps in this place by now, if it is not due.
+        let Some(due) = self.bed.take_if(|due| *due <= life.now) else {
+            return;
+        };
+        match self.refresh_due() {
+            Some(now_due) if now_due <= due => {
+                let _ = self.ask(Cause::Ageing, life);
+            }
+            Some(_) => self.refresh_ahead(life),
+            None => {}
+        }
+    }
+}
+
+/// What a connect came to: `resolver/report.rs` and `integrate/retry.rs`.
+impl Sidestep {
+    fn dial_next(&mut self, request: u32, life: &mut Life<'_>) {
+        let Some(place) = self.requests.iter().position(|it| it.number == request) else {
+            return;
+        };
+        let Doing::Dials(note) = &mut self.requests[place].doing else {
+            return;
+        };
+        if let Some(addr) = note.left.next() {
+            return life.dial(request, addr);
+        }
+        let request = self.requests.swap_remove(place);
+        if let Doing::Dials(note) = request.doing {
+            self.failed(request.number, request.tries, &note, life);
+        }
+    }
+
+    fn connected(&mut self, request: u32, winner: IpAddr, life: &mut Life<'_>) {
+        let Some(place) = self.requests.iter().position(|it| it.number == request) else {
+            return;
+        };
+        let Doing::Dials(note) = self.requests.swap_remove(place).doing else {
+            return;
+        };
+        let dealt = note.dealt.as_slice();
+        for loser in blame::losers(dealt, winner) {
+            self.hold_against(&note, loser, Outcome::Failed, false, life);
+        }
+        let late = life.now >= note.at + blame::HEAD_START;
+        if let Some(head) = blame::stuck(dealt, winner, late) {
+            self.hold_against(&note, head, Outcome::Stalled, true, life);
+        }
+        self.book.learn_port(&self.host, PORT);
+        self.book.has_route(Family::of(winner.to_canonical()));
+        let winner = winner.to_canonical();
+        let _ = self.book.succeed(&self.host, winner, note.at, life.now);
+    }
+
+    /// Every address refused. The request is sent again while there is hope.
+    fn failed(&mut self, request: u32, tries: u32, note: &Note, life: &mut Life<'_>) {
+        for addr in blame::all(note.dealt.as_slice()) {
+            self.hold_against(note, addr, Outcome::Refused, false, life);
+        }
+        let now = life.now;
+        let health_left = self.slot.known().is_some_and(|known| {
+            let mut addrs = known.addrs.as_slice().iter();
+            addrs.any(|&addr| self.rank(addr, now) <= Rank::Healthy)
+        });
+        let hope = health_left || self.slot.expects_news(now);
+        match hope && tries < TRIES {
+            true => self.connect(request, tries + 1, life),
+            false => life.fail(true),
+        }
+    }
+
+    fn hold_against(
+        &mut self,
+        note: &Note,
+        addr: IpAddr,
+        why: Outcome,
+        soft: bool,
+        life: &mut Life<'_>,
+    ) {
+        self.penalise(addr, Failure { why, soft }, note.at, life);
+        let _ = self.slot.invalidate(note.generation);
+    }
+
+    fn penalise(&self, addr: IpAddr, failure: Failure, began: Instant, life: &mut Life<'_>) {
+        let dice = life.dice.fork();
+        let _ = self
+            .book
+            .fail(&self.host, addr, failure, began, life.now, &dice);
+    }
+
+    fn probed(&self, addr: IpAddr, began: Instant, connected: bool, life: &mut Life<'_>) {
+        if connected {
+            let _ = self.book.succeed(&self.host, addr, began, life.now);
+        } else {
+            let (why, soft) = (Outcome::Refused, false);
+            self.penalise(addr, Failure { why, soft }, began, life);
+        }
+    }
+}
+
+fn brought(edges: &Edges, life: &mut Life<'_>) -> Brought {
+    let ttl = TTL.positive(Some(life.ttl()));
+    Brought {
+        addrs: Addrs::new(edges.iter().copied()),
+        is_partial: false,
+        origin: Origin::Lookup,
+        life: ttl,
+        refresh_after: ttl::refresh_after(ttl, &mut life.dice),
+    }
+}
+
+impl Client for Sidestep {
+    fn request(&mut self, life: &mut Life<'_>) {
+        self.numbered = self.numbered.wrapping_add(1);
+        self.connect(self.numbered, 0, life);
+    }
+
+    fn take(&mut self, event: Event, life: &mut Life<'_>) {
+        match event {
+            Event::Landed {
+                lookup,
+                asked_at,
+                answer,
+            } => self.landed(lookup, asked_at, answer, life),
+            Event::Dialled {
+                request,
+                addr,
+                connected: true,
+            } => self.connected(request, addr, life),
+            Event::Dialled { request, .. } => self.dial_next(request, life),
+            Event::Probed {
+                addr,
+                began,
+                connected,
+            } => self.probed(addr, began, connected, life),
+            Event::Impatient { request } => self.impatient(request, life),
+            Event::Woken => self.woken(life),
+        }
+    }
+}
