@@ -62,6 +62,19 @@ impl Known {
         }
     }
 
+    /// An answer that came out of turn, as after a failed connect, leaves the next lookup ahead where
+    /// it was. A dead edge makes all processes of a fleet ask within seconds; were each to count from
+    /// there, they would ask together ever after.
+    pub(super) fn in_turn_with(self, old: &Self, now: Instant) -> Self {
+        match old.origin == Origin::Lookup && now < old.refresh_at {
+            true => Self {
+                refresh_at: self.refresh_at.min(old.refresh_at),
+                ..self
+            },
+            false => self,
+        }
+    }
+
     /// An answer that one family's lookup failed for, with that family's addresses of the answer
     /// before: a failure on one side ends nothing on the other.
     pub(super) fn completed(self, old: &Self) -> Self {

@@ -142,6 +142,10 @@ impl Slot {
             Ok(brought) => {
                 let generation = sent_at.unwrap_or(flight.generation);
                 let known = Known::new(brought, generation, landing.asked_at);
+                let known = match &self.known {
+                    Some(old) => known.in_turn_with(old, now),
+                    None => known,
+                };
                 let may_be_kept = |old: &&Arc<Known>| {
                     brought.is_partial
                         && old.origin == Origin::Lookup

@@ -141,6 +141,32 @@ fn a_lookup_sent_before_the_invalidation_does_not_clear_the_mark() {
     assert!(matches!(world.plan(true), Plan::Serve));
 }
 
+/// Processes that a dead edge makes ask at one time do not go on asking at one time.
+#[test]
+fn a_lookup_out_of_turn_does_not_move_the_next() {
+    let mut world = World::new();
+    let begun = world.now;
+    world.answer(&[1, 2]);
+    world.now += 20 * S;
+    assert!(world.slot.invalidate(world.seen()));
+    let (_land, flight) = world.send(Cause::ConnectFailed);
+    world.land(&flight, world.now, Ok(addrs(&[1, 2])));
+    assert_eq!(world.slot.refresh_at(), Some(begun + 50 * S));
+    world.now += 59 * S;
+    assert!(
+        matches!(world.plan(true), Plan::Serve),
+        "it has a life of its own"
+    );
+    world.now = begun + 50 * S;
+    let (_land, flight) = world.send(Cause::Ageing);
+    world.land(&flight, world.now, Ok(addrs(&[1, 2])));
+    assert_eq!(
+        world.slot.refresh_at(),
+        Some(begun + 100 * S),
+        "in turn it does"
+    );
+}
+
 /// A failed lookup leaves the answer, NXDOMAIN and NODATA end it.
 #[test]
 fn only_a_negative_answer_ends_an_answer() {
