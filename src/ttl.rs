@@ -36,7 +36,20 @@ impl TtlBounds {
 /// Returns after how much of its life an answer in use is looked up again: 80 to 90 %, at random,
 /// so that hosts which were cached in the same second do not come back in the same second.
 pub(crate) fn refresh_after(life: Duration, rng: &mut fastrand::Rng) -> Duration {
-    life.mul_f64(0.8 + 0.1 * rng.f64())
+    life.mul_f64(share(rng))
+}
+
+/// Returns that share of a life.
+pub(crate) fn share(rng: &mut fastrand::Rng) -> f64 {
+    0.8 + 0.1 * rng.f64()
+}
+
+/// Returns how long after a lookup was sent that failed the next one is, while there is an answer with
+/// such a life to serve: as long as if it had not failed, so that a name server in trouble is asked
+/// no more than one in health; and at least 30 s (RFC 8767, section 5, failure recheck timer).
+pub(crate) fn retry_after(life: Duration, share: f64) -> Duration {
+    const LEAST: Duration = Duration::from_millis(37_500);
+    life.max(LEAST).mul_f64(share)
 }
 
 /// Returns how long a negative answer is kept.
@@ -60,12 +73,28 @@ mod tests {
         assert_eq!(negative(None), Duration::from_secs(5));
     }
 
+    #[test]
+    fn a_name_server_in_trouble_has_half_a_minute() {
+        let of = |secs| retry_after(Duration::from_secs(secs), 0.8);
+        assert_eq!(of(5), Duration::from_secs(30));
+        assert_eq!(of(60), Duration::from_secs(48));
+    }
+
     proptest! {
         #[test]
         fn an_answer_in_use_is_looked_up_again_before_it_ends(secs in 1_u64..604_800, seed: u64) {
             let life = Duration::from_secs(secs);
             let after = refresh_after(life, &mut fastrand::Rng::with_seed(seed));
             prop_assert!(after >= life.mul_f64(0.799) && after <= life.mul_f64(0.901));
+        }
+
+        #[test]
+        fn a_name_server_in_trouble_is_asked_no_more_than_one_in_health(secs in 1_u64..604_800, seed: u64) {
+            let life = Duration::from_secs(secs);
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let healthy = refresh_after(life, &mut rng.clone());
+            let after = retry_after(life, share(&mut rng));
+            prop_assert!(after >= healthy && after >= Duration::from_millis(29_999));
         }
 
         #[test]

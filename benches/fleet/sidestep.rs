@@ -267,6 +267,7 @@ impl Sidestep {
         let landing = Landing {
             asked_at,
             outcome,
+            share: ttl::share(&mut life.dice),
             serve_stale: SERVE_STALE,
             fallback: None,
         };

@@ -95,6 +95,8 @@ pub(crate) struct Brought {
 pub(crate) struct Landing {
     pub(crate) asked_at: Instant,
     pub(crate) outcome: Result<Brought, Error>,
+    /// After this share of its life an answer is looked up again whose lookup has failed.
+    pub(crate) share: f64,
     /// For how long what an answer lacks is kept of the one before.
     pub(crate) serve_stale: Duration,
     /// What to serve when it failed and nothing else may be.

@@ -66,7 +66,7 @@ impl Known {
     /// it was. A dead edge makes all processes of a fleet ask within seconds; were each to count from
     /// there, they would ask together ever after.
     pub(super) fn in_turn_with(self, old: &Self, now: Instant) -> Self {
-        match old.origin == Origin::Lookup && now < old.refresh_at {
+        match now < old.refresh_at {
             true => Self {
                 refresh_at: self.refresh_at.min(old.refresh_at),
                 ..self

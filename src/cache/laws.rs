@@ -135,6 +135,7 @@ impl Life {
         let landing = Landing {
             asked_at,
             outcome,
+            share: 0.85,
             serve_stale: Duration::ZERO,
             fallback: None,
         };

@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::recheck::Recheck;
 use crate::ttl;
 
-/// Time after a failed lookup in which it is not repeated (RFC 9520, section 3.2: at least 1 s,
-/// at most 5 min, growing).
+/// Time after a failed lookup in which it is not repeated for those who have nothing to dial (RFC 9520,
+/// section 3.2: at least 1 s, at most 5 min, growing).
 const FAILED_LOOKUP: Backoff = Backoff {
     least: Duration::from_secs(1),
     most: Duration::from_secs(30),
@@ -64,6 +64,8 @@ pub(crate) struct Slot {
 struct Failure {
     error: Error,
     until: Instant,
+    /// While a healthy address of an answer is left, it is not repeated before this.
+    at_leisure: Instant,
     in_a_row: u32,
     /// When the last negative answer was asked for: an older lookup's addresses do not undo it.
     denied_at: Option<Instant>,
@@ -165,7 +167,7 @@ impl Slot {
                     self.known.as_ref().inspect(|known| known.forget_use());
                     return None;
                 };
-                self.fail(error.clone(), sent_at, landing.asked_at, now);
+                self.fail(error.clone(), sent_at, landing, now);
                 let fallback = landing.fallback.as_ref();
                 let known = fallback.and_then(|it| self.fall_back(it, Some(sent_at), now));
                 Some(known.ok_or_else(|| error.clone()))
@@ -242,7 +244,7 @@ impl Slot {
         self.known = fallback.map(|fallback| Arc::new(old.refitted(&fallback.brought)));
     }
 
-    fn fail(&mut self, error: Error, generation: Generation, asked_at: Instant, now: Instant) {
+    fn fail(&mut self, error: Error, generation: Generation, landing: &Landing, now: Instant) {
         // Sent before the invalidation: the next caller is to have an answer that was sent after it.
         if self.by_hand && generation < self.generation {
             return;
@@ -253,7 +255,7 @@ impl Slot {
             .map_or(1, |failure| failure.in_a_row.saturating_add(1));
         let mut denied_at = self.failure.as_ref().and_then(|failure| failure.denied_at);
         let until = if error.is_negative_answer() {
-            denied_at = Some(asked_at);
+            denied_at = Some(landing.asked_at);
             self.known = None;
             self.by_hand = false;
             now + ttl::negative(error.negative_ttl())
@@ -264,9 +266,16 @@ impl Slot {
             }
             now + FAILED_LOOKUP.delay(in_a_row)
         };
+        let known = self.known.as_ref();
+        let answer = known.filter(|known| known.origin == Origin::Lookup);
+        let at_leisure = answer.map_or(until, |known| {
+            let life = known.expires_at.saturating_duration_since(known.asked_at);
+            until.max(landing.asked_at + ttl::retry_after(life, landing.share))
+        });
         self.failure = Some(Arc::new(Failure {
             error,
             until,
+            at_leisure,
             in_a_row,
             denied_at,
         }));
@@ -295,7 +304,7 @@ impl Slot {
     /// name server that is silent would keep the callers of each lookup waiting once more.
     fn failed_lately(&self, now: Instant) -> bool {
         let failure = self.failure.as_ref();
-        failure.is_some_and(|failure| now < failure.until + FAILED_LOOKUP.most)
+        failure.is_some_and(|failure| now < failure.at_leisure + FAILED_LOOKUP.most)
     }
 
     /// Decides what a caller gets. `health_left` tells whether an address is left that nothing is
@@ -322,11 +331,21 @@ impl Slot {
             () if now >= known.expires_at && known.origin != Origin::Lookup => {
                 Plan::ServeAndAsk(Cause::Expired)
             }
-            () if now >= known.expires_at && self.failed_lately(now) => {
+            () => self.plan_for_aged(now, known, health_left(known)),
+        }
+    }
+
+    /// An answer is past its life, or a connect failed on it.
+    fn plan_for_aged(&self, now: Instant, known: &Known, health_left: bool) -> Plan {
+        let failure = self.failure.as_ref();
+        let waits = failure.is_some_and(|failure| now < failure.at_leisure);
+        match () {
+            () if waits && health_left => Plan::Serve,
+            () if now >= known.expires_at && health_left && self.failed_lately(now) => {
                 Plan::ServeAndAsk(Cause::Expired)
             }
             () if now >= known.expires_at => Plan::Ask(Cause::Expired),
-            () => self.plan_for_suspect(now, health_left(known)),
+            () => self.plan_for_suspect(now, health_left),
         }
     }
 
@@ -364,7 +383,7 @@ impl Slot {
     /// That time, but not while a failed lookup is waited out.
     fn waited_out(&self, at: Instant) -> Instant {
         let failure = self.failure.as_ref();
-        failure.map_or(at, |failure| at.max(failure.until))
+        failure.map_or(at, |failure| at.max(failure.at_leisure))
     }
 
     /// Whether a lookup is in the air that was sent after the answer had become suspect.

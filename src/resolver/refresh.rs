@@ -306,6 +306,7 @@ impl Pilot {
         let landing = Landing {
             asked_at,
             outcome,
+            share: ttl::share(&mut fastrand::Rng::new()),
             serve_stale: shared.config.serve_stale,
             fallback,
         };

@@ -156,6 +156,7 @@ impl World {
         let landing = Landing {
             asked_at,
             outcome,
+            share: 0.85,
             serve_stale: Duration::ZERO,
             fallback: None,
         };

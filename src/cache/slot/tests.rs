@@ -53,6 +53,7 @@ impl World {
         let landing = Landing {
             asked_at,
             outcome,
+            share: 0.85,
             serve_stale: Duration::ZERO,
             fallback: None,
         };
@@ -62,6 +63,12 @@ impl World {
     fn answer(&mut self, last: &[u8]) {
         let (_land, flight) = self.send(Cause::Unknown);
         self.land(&flight, self.now, Ok(addrs(last)));
+    }
+
+    /// When an answer in use is looked up ahead.
+    fn refresh_at(&self) -> Option<Instant> {
+        let known = self.slot.known.as_ref()?;
+        Some(self.slot.waited_out(known.refresh_at))
     }
 
     fn plan(&self, health_left: bool) -> Plan {
@@ -151,7 +158,7 @@ fn a_lookup_out_of_turn_does_not_move_the_next() {
     assert!(world.slot.invalidate(world.seen()));
     let (_land, flight) = world.send(Cause::ConnectFailed);
     world.land(&flight, world.now, Ok(addrs(&[1, 2])));
-    assert_eq!(world.slot.refresh_at(), Some(begun + 50 * S));
+    assert_eq!(world.refresh_at(), Some(begun + 50 * S));
     world.now += 59 * S;
     assert!(
         matches!(world.plan(true), Plan::Serve),
@@ -160,11 +167,7 @@ fn a_lookup_out_of_turn_does_not_move_the_next() {
     world.now = begun + 50 * S;
     let (_land, flight) = world.send(Cause::Ageing);
     world.land(&flight, world.now, Ok(addrs(&[1, 2])));
-    assert_eq!(
-        world.slot.refresh_at(),
-        Some(begun + 100 * S),
-        "in turn it does"
-    );
+    assert_eq!(world.refresh_at(), Some(begun + 100 * S), "in turn it does");
 }
 
 /// A failed lookup leaves the answer, NXDOMAIN and NODATA end it.
@@ -179,7 +182,7 @@ fn only_a_negative_answer_ends_an_answer() {
         matches!(world.plan(true), Plan::Serve),
         "stale, and not asked again at once"
     );
-    world.now += S;
+    world.now += 51 * S;
     let behind = matches!(world.plan(true), Plan::ServeAndAsk(Cause::Expired));
     assert!(behind, "nobody waits for what is likely to fail again");
     let (_land, flight) = world.send(Cause::Expired);
@@ -187,6 +190,31 @@ fn only_a_negative_answer_ends_an_answer() {
     assert!(matches!(world.plan(true), Plan::Fail(_)));
     world.now += 5 * S;
     assert!(matches!(world.plan(true), Plan::Ask(Cause::Unknown)));
+}
+
+/// A name server in trouble is asked as often as in health by those who have something to dial, and
+/// sooner by the others.
+#[test]
+fn a_failed_lookup_is_repeated_in_turn_while_a_healthy_address_is_left() {
+    let mut world = World::new();
+    world.answer(&[1]);
+    world.now += 50 * S;
+    for _ in 0..10 {
+        let asked_at = world.now;
+        let (_land, flight) = world.send(Cause::Ageing);
+        world.now += 5 * S;
+        world.land(&flight, asked_at, Err(Error::timed_out("a")));
+        assert_eq!(world.refresh_at(), Some(asked_at + 51 * S));
+        world.now = asked_at + 50 * S;
+        assert!(matches!(world.plan(true), Plan::Serve));
+        assert!(
+            matches!(world.plan(false), Plan::Ask(Cause::Expired)),
+            "whoever has nobody to dial waits no longer than the backoff"
+        );
+        world.now += S;
+        let behind = matches!(world.plan(true), Plan::ServeAndAsk(Cause::Expired));
+        assert!(behind, "nobody waits for what is likely to fail again");
+    }
 }
 
 #[test]
