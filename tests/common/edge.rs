@@ -12,10 +12,12 @@
 //! ```
 #![allow(dead_code, reason = "each test crate uses a part")]
 
+use std::fmt;
 use std::future;
 use std::io;
 use std::iter;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream as StdTcpStream};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +28,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, Issuer, KeyPair};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -67,6 +69,33 @@ pub(crate) enum Scheme {
     Http,
     /// HTTP over TLS.
     Https,
+}
+
+/// What edges do on an accepted connection, inside of TLS if they speak that, instead of serving
+/// HTTP: a proxy, or a server with answers of its own.
+#[derive(Clone)]
+pub(crate) struct Guest(Arc<dyn Fn(Box<dyn Stream>) -> Meeting + Send + Sync>);
+
+type Meeting = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Both directions of a connection.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+impl Guest {
+    pub(crate) fn new<F>(meet: impl Fn(Box<dyn Stream>) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self(Arc::new(move |stream| Box::pin(meet(stream))))
+    }
+}
+
+impl fmt::Debug for Guest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guest").finish_non_exhaustive()
+    }
 }
 
 /// Running edges; cheap to clone, and they stop with the last clone.
@@ -113,10 +142,26 @@ impl Edges {
 
     /// Starts an edge on each of `ips`, on the current runtime and a port free on all of them.
     pub(crate) async fn on(ips: &[IpAddr], scheme: Scheme) -> Self {
+        Self::start(ips, scheme, None).await
+    }
+
+    /// Starts `n` edges on 127.0.0.2 and up which let `guest` serve.
+    pub(crate) async fn hosting(n: u8, scheme: Scheme, guest: Guest) -> Self {
+        Self::start(&loopback(n), scheme, Some(guest)).await
+    }
+
+    async fn start(ips: &[IpAddr], scheme: Scheme, guest: Option<Guest>) -> Self {
         let identity = Arc::new(Identity::new(ips));
         let (port, sockets) = bind_all(ips);
+        let manner = |ip: IpAddr| Manner {
+            addr: (ip, port).into(),
+            scheme,
+            guest: guest.clone(),
+            identity: identity.clone(),
+            counts: Arc::default(),
+        };
         let edges = iter::zip(ips, sockets)
-            .map(|(&ip, socket)| start((ip, port).into(), socket, scheme, identity.clone()))
+            .map(|(&ip, socket)| start(socket, manner(ip)))
             .collect();
         let edges = Self(Arc::new(Shared {
             scheme,
@@ -205,17 +250,10 @@ fn loopback(n: u8) -> Vec<IpAddr> {
         .collect()
 }
 
-fn start(addr: SocketAddr, socket: Socket, scheme: Scheme, identity: Arc<Identity>) -> Edge {
-    let counts = Arc::new(watch::Sender::default());
+fn start(socket: Socket, manner: Manner) -> Edge {
+    let (ip, counts) = (manner.addr.ip(), manner.counts.clone());
     let (orders, inbox) = mpsc::unbounded_channel();
-    let manner = Arc::new(Manner {
-        addr,
-        scheme,
-        identity,
-        counts: counts.clone(),
-    });
-    tokio::spawn(run(Door::Shut(socket), manner, inbox));
-    let ip = addr.ip();
+    tokio::spawn(run(Door::Shut(socket), Arc::new(manner), inbox));
     Edge { ip, counts, orders }
 }
 
@@ -341,6 +379,7 @@ fn bind_all(ips: &[IpAddr]) -> (u16, Vec<Socket>) {
 struct Manner {
     addr: SocketAddr,
     scheme: Scheme,
+    guest: Option<Guest>,
     identity: Arc<Identity>,
     counts: Arc<watch::Sender<Counts>>,
 }
@@ -379,6 +418,9 @@ impl Manner {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        if let (Some(guest), Mode::Serve) = (&self.guest, mode) {
+            return guest.0(Box::new(stream)).await;
+        }
         let heard = Arc::new(Notify::new());
         let service = service_fn(|request| {
             let (manner, heard) = (self.clone(), heard.clone());
@@ -443,6 +485,9 @@ impl Identity {
     fn new(ips: &[IpAddr]) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // OpenSSL takes a certificate whose issuer has the same name for its own issuer.
+        let name = &mut params.distinguished_name;
+        name.push(DnType::CommonName, "authority of the edges");
         let ca = CertifiedIssuer::self_signed(params, key()).expect("the parameters are valid");
         let names = ["edge.test", "*.edge.test", "localhost"].map(String::from);
         let names = names

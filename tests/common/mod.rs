@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-pub(crate) use self::edge::{Edges, Mode, Scheme};
+pub(crate) use self::edge::{Edges, Guest, Mode, Scheme, Stream};
 pub(crate) use self::name_server::{Fault, NameServer, RecordType};
 
 /// The name of the edges.

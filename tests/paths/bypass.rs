@@ -1,0 +1,97 @@
+//! Paths on which nobody is asked, and redirects from one host to another.
+
+use sidestep::reqwest::ClientBuilderExt as _;
+use sidestep::{Outcome, Standing};
+
+use crate::common::{Edges, HOST, Mode, Scheme, World, get};
+use crate::guests::redirect_to;
+use crate::stock::Stock;
+use crate::{in_order, nobody_was_blamed, only_these_failed};
+
+/// An address in the URL blames nobody; the same address under a name, by the same client, is
+/// learned about.
+#[tokio::test]
+async fn an_address_in_the_url_blames_nobody_and_a_name_does() {
+    for stock in Stock::all() {
+        let case = format!("{stock:?}");
+        let world = stock.world(2).await;
+        let (client, dead) = (stock.client(&world), world.ips()[0]);
+        let literal = world.edges.url(&dead.to_string());
+        client.get(&literal).await.unwrap();
+        world.edges.set(dead, Mode::Refuse).await;
+        for _ in 0..3 {
+            client.get(&literal).await.unwrap_err();
+        }
+        assert_eq!(world.dns.total(), 0, "{case}");
+        nobody_was_blamed(&world, &case);
+        for _ in 0..5 {
+            client.get(&world.url()).await.unwrap();
+        }
+        only_these_failed(&world, &case, &[(dead, Outcome::Failed)]).await;
+    }
+}
+
+/// A host whose addresses the client was given is not asked for; another one is.
+#[tokio::test]
+async fn an_overridden_host_blames_nobody_and_another_does() {
+    for mode in [Mode::Refuse, Mode::TlsReset] {
+        let case = format!("{mode:?}");
+        let world = in_order(Edges::https(2).await).await;
+        let dead = world.ips()[0];
+        let addrs = [(dead, world.edges.port()).into()];
+        let builder = world.builder().resolve_to_addrs("given.edge.test", &addrs);
+        let client = builder.sidestep(&world.resolver).build().unwrap();
+        let given = world.edges.url("given.edge.test");
+        get(&client, &given).await.unwrap();
+        world.edges.set(dead, mode).await;
+        get(&client, &given).await.unwrap_err();
+        assert_eq!(world.dns.total(), 0, "{case}");
+        nobody_was_blamed(&world, &case);
+        for _ in 0..5 {
+            get(&client, &world.url()).await.unwrap();
+        }
+        let outcome = match mode {
+            Mode::Refuse => Outcome::Failed,
+            _ => Outcome::Tls,
+        };
+        only_these_failed(&world, &case, &[(dead, outcome)]).await;
+    }
+}
+
+/// Each host of a redirect is learned about under its own name, though both have the same
+/// addresses.
+#[tokio::test]
+async fn a_redirect_is_learned_about_at_both_ends() {
+    const FROM: &str = "from.test";
+    let world = in_order(Edges::https(3).await).await;
+    let from = Edges::hosting(3, Scheme::Http, redirect_to(world.url())).await;
+    let ips = world.ips();
+    assert_eq!(from.ips(), ips);
+    world.dns.set(FROM, &ips, 1800);
+    from.set(ips[0], Mode::Refuse).await;
+    // The same address under the other name is alive, and the next one is not.
+    let to = [ips[1], ips[2], ips[0]];
+    world.dns.set(HOST, &to, 1800);
+    world.edges.set(ips[1], Mode::TlsReset).await;
+    let client = world.client();
+    for _ in 0..5 {
+        let answer = get(&client, &from.url(FROM)).await.unwrap();
+        assert!(answer.contains("127.0.0.4"), "{answer}");
+    }
+    let failures = world.journal.failures();
+    assert_eq!(
+        failures,
+        [(ips[0], Outcome::Failed), (ips[1], Outcome::Tls)]
+    );
+    assert_eq!(blamed(&world, FROM), [ips[0]]);
+    assert_eq!(blamed(&world, HOST), [ips[1]]);
+}
+
+fn blamed(world: &World, host: &str) -> Vec<std::net::IpAddr> {
+    let snapshot = world.resolver.snapshot();
+    let addrs = &snapshot.host(host).unwrap().addrs;
+    let bad = addrs
+        .iter()
+        .filter(|addr| addr.standing != Standing::Healthy);
+    bad.map(|addr| addr.addr).collect()
+}

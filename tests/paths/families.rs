@@ -1,0 +1,234 @@
+//! How many addresses a host has, and of which family: under every stock client.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use futures_util::future::join_all;
+use sidestep::{Family, Outcome, Standing};
+
+use crate::common::{Edges, Mode, Seen, World};
+use crate::stock::Stock;
+use crate::{in_order, in_order_with, nobody_was_blamed, only_these_failed};
+
+const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+fn v4(last: u8) -> IpAddr {
+    Ipv4Addr::new(127, 0, 0, last).into()
+}
+
+fn has_v6() -> bool {
+    let has = std::net::TcpListener::bind((V6, 0)).is_ok();
+    if !has {
+        println!("this machine has no IPv6 on loopback: skipped");
+    }
+    has
+}
+
+fn accepted(world: &World) -> Vec<usize> {
+    let ips = world.ips();
+    ips.iter().map(|&ip| world.edges.accepted(ip)).collect()
+}
+
+/// One address, and it dies and comes back: each request dials it, penalised or not.
+async fn out_and_back(stock: Stock, only: IpAddr, mode: Mode, outcome: Outcome) {
+    let case = format!("{only} {mode:?} {stock:?}");
+    let world = in_order(Edges::on(&[only], stock.scheme).await).await;
+    let client = stock.client(&world);
+    client.get(&world.url()).await.unwrap();
+    world.edges.set(only, mode).await;
+    client.get(&world.url()).await.unwrap_err();
+    assert!(world.is_penalised(only), "{case}");
+    let failures = world.journal.failures();
+    assert!(
+        failures.iter().all(|seen| *seen == (only, outcome)),
+        "{case}: {failures:?}"
+    );
+    world.edges.set(only, Mode::Serve).await;
+    client
+        .get(&world.url())
+        .await
+        .expect("it is dialled at once");
+    assert_eq!(world.standing(only), Standing::Healthy, "{case}");
+    let recovered = world.journal.count(|seen| *seen == Seen::Recovered(only));
+    assert_eq!(recovered, 1, "{case}");
+    assert_eq!(world.journal.failures(), failures, "{case}");
+}
+
+/// IPv4.
+#[tokio::test]
+async fn a_single_address_is_dialled_dead_or_back() {
+    for stock in Stock::all() {
+        out_and_back(stock, v4(2), Mode::Refuse, Outcome::Refused).await;
+    }
+    for stock in Stock::tls() {
+        out_and_back(stock, v4(2), Mode::TlsReset, Outcome::Tls).await;
+        out_and_back(
+            stock,
+            v4(2),
+            Mode::WrongCertificate,
+            Outcome::BadCertificate,
+        )
+        .await;
+    }
+}
+
+/// IPv6. Machines have one such address on loopback.
+#[tokio::test]
+async fn an_ipv6_only_host_is_no_different() {
+    if !has_v6() {
+        return;
+    }
+    for stock in Stock::all() {
+        out_and_back(stock, V6, Mode::Refuse, Outcome::Refused).await;
+    }
+    for stock in Stock::tls() {
+        out_and_back(stock, V6, Mode::TlsReset, Outcome::Tls).await;
+    }
+}
+
+/// Three of eight refuse: one connect walks past them, and each was dialled once. Those that it did
+/// not come to are not blamed.
+#[tokio::test]
+async fn of_many_addresses_those_before_the_winner_have_failed() {
+    for stock in Stock::all() {
+        let world = stock.world(8).await;
+        let (client, ips) = (stock.client(&world), world.ips());
+        for &dead in &ips[..3] {
+            world.edges.set(dead, Mode::Refuse).await;
+        }
+        for _ in 0..10 {
+            let answer = client.get(&world.url()).await.unwrap();
+            assert!(answer.contains("127.0.0.5"), "{stock:?}: {answer}");
+        }
+        let failed: Vec<_> = ips[..3].iter().map(|&ip| (ip, Outcome::Failed)).collect();
+        only_these_failed(&world, &format!("{stock:?}"), &failed).await;
+    }
+}
+
+/// All refuse at once: all are blamed, and with the class, which a single connect error tells.
+#[tokio::test]
+async fn when_all_refuse_all_are_blamed() {
+    for stock in Stock::all() {
+        let world = stock.world(3).await;
+        let client = stock.client(&world);
+        for ip in world.ips() {
+            world.edges.set(ip, Mode::Refuse).await;
+        }
+        client.get(&world.url()).await.unwrap_err();
+        let failures = world.journal.failures();
+        for ip in world.ips() {
+            assert!(
+                failures.contains(&(ip, Outcome::Refused)),
+                "{stock:?}: {failures:?}"
+            );
+            assert!(world.is_penalised(ip), "{stock:?}");
+        }
+    }
+}
+
+/// IPv6 and two of IPv4.
+async fn dual(stock: Stock, prefer: Family) -> World {
+    let edges = Edges::on(&[V6, v4(2), v4(3)], stock.scheme).await;
+    in_order_with(edges, |builder| builder.prefer(prefer)).await
+}
+
+/// Both families live: IPv6 is dialled, and IPv4 is left alone.
+#[tokio::test]
+async fn of_two_families_the_preferred_one_is_dialled() {
+    if !has_v6() {
+        return;
+    }
+    for stock in Stock::all() {
+        let world = dual(stock, Family::V6).await;
+        let client = stock.client(&world);
+        for _ in 0..3 {
+            client.get(&world.url()).await.unwrap();
+        }
+        assert_eq!(accepted(&world), [3, 0, 0], "{stock:?}");
+        nobody_was_blamed(&world, &format!("{stock:?}"));
+    }
+}
+
+/// IPv6 swallows packets: learned at the first request, and IPv4 goes first from then on.
+#[tokio::test]
+async fn a_black_holed_family_costs_one_race() {
+    if !has_v6() {
+        return;
+    }
+    join_all(Stock::all().map(|stock| async move {
+        let world = dual(stock, Family::V6).await;
+        let client = stock.client(&world);
+        world.edges.set(V6, Mode::BlackHole).await;
+        for _ in 0..5 {
+            client.get(&world.url()).await.unwrap();
+        }
+        assert_eq!(accepted(&world)[1..], [5, 0], "{stock:?}");
+        only_these_failed(&world, &format!("{stock:?}"), &[(V6, Outcome::Stalled)]).await;
+    }))
+    .await;
+}
+
+/// Of two IPv4 addresses the first refuses, and IPv6 has not been dialled.
+#[tokio::test]
+async fn in_the_preferred_family_the_dead_one_is_told_from_the_rest() {
+    if !has_v6() {
+        return;
+    }
+    for stock in Stock::all() {
+        let world = dual(stock, Family::V4).await;
+        let client = stock.client(&world);
+        world.edges.set(v4(2), Mode::Refuse).await;
+        for _ in 0..5 {
+            client.get(&world.url()).await.unwrap();
+        }
+        let case = format!("{stock:?}");
+        assert_eq!(accepted(&world), [0, 0, 5], "{case}");
+        only_these_failed(&world, &case, &[(v4(2), Outcome::Failed)]).await;
+    }
+}
+
+/// IPv6 refuses at once and IPv4 serves: no request is lost. Nobody is blamed, because a connector
+/// that is bound to an IPv4 address looks just so, and has never dialled IPv6.
+#[tokio::test]
+async fn a_family_that_refuses_at_once_costs_no_request() {
+    if !has_v6() {
+        return;
+    }
+    for stock in Stock::all() {
+        let world = dual(stock, Family::V6).await;
+        let client = stock.client(&world);
+        world.edges.set(V6, Mode::Refuse).await;
+        for _ in 0..5 {
+            client.get(&world.url()).await.unwrap();
+        }
+        nobody_was_blamed(&world, &format!("{stock:?}"));
+    }
+}
+
+/// The first family fails in TLS: whose head it was can't be told, so both are struck softly, and
+/// the next request finds the live one.
+#[tokio::test]
+async fn a_family_broken_in_tls_is_left_for_the_other() {
+    if !has_v6() {
+        return;
+    }
+    for stock in Stock::tls() {
+        let case = format!("{stock:?}");
+        let world = dual(stock, Family::V6).await;
+        let client = stock.client(&world);
+        world.edges.set(V6, Mode::TlsReset).await;
+        let mut lost = 0;
+        for _ in 0..5 {
+            lost += usize::from(client.get(&world.url()).await.is_err());
+        }
+        assert!(lost <= usize::from(!stock.sends_again()), "{case}: {lost}");
+        let failures = world.journal.failures();
+        assert!(
+            failures.contains(&(V6, Outcome::Tls)),
+            "{case}: {failures:?}"
+        );
+        assert!(
+            !failures.iter().any(|(ip, _)| *ip == v4(3)),
+            "{case}: {failures:?}"
+        );
+    }
+}

@@ -1,0 +1,97 @@
+//! Connections that are kept: one dies, and one is free again before another is made.
+
+use bytes::Bytes;
+use sidestep::Outcome;
+use sidestep::reqwest::ClientBuilderExt as _;
+use tokio::sync::oneshot;
+
+use crate::common::{Edges, HOST, Mode, RecordType, Scheme, Seen, World, get};
+use crate::guests::closes_at_the_second;
+use crate::stock::Stock;
+use crate::{in_order, nobody_was_blamed, only_these_failed};
+
+/// Stock reqwest that keeps its connections.
+fn keeping(stock: Stock, world: &World) -> reqwest::Client {
+    let builder = stock.reqwest(world).pool_max_idle_per_host(usize::MAX);
+    builder.sidestep(&world.resolver).build().unwrap()
+}
+
+/// HTTP/1.1, HTTP/2 in the clear with prior knowledge, and HTTP/2 by ALPN: the one connection dies
+/// with its edge, and the next request is dialled elsewhere and kept there.
+#[tokio::test]
+async fn when_a_kept_connection_dies_the_next_request_goes_elsewhere() {
+    for stock in Stock::all().filter(|stock| stock.sends_again()) {
+        let case = format!("{stock:?}");
+        let world = stock.world(2).await;
+        let (client, ips) = (keeping(stock, &world), world.ips());
+        for _ in 0..3 {
+            get(&client, &world.url()).await.unwrap();
+        }
+        assert_eq!(world.edges.accepted(ips[0]), 1, "{case}: it is kept");
+        world.edges.set(ips[0], Mode::Refuse).await;
+        for _ in 0..3 {
+            let answer = get(&client, &world.url()).await.unwrap();
+            assert!(answer.contains("127.0.0.3"), "{case}: {answer}");
+        }
+        assert_eq!(world.edges.accepted(ips[1]), 1, "{case}: it is kept");
+        // No connect was made since, so nobody has asked again yet.
+        world.resolver.resolve(HOST).await.unwrap();
+        only_these_failed(&world, &case, &[(ips[0], Outcome::Failed)]).await;
+    }
+}
+
+/// A request in need of a second connection waits for a lookup when the first one is free again and
+/// serves it. The connect goes on in the background: what it meets counts, and nobody else does.
+#[tokio::test]
+async fn a_connect_that_lost_to_a_kept_connection_is_learned_from() {
+    let stock = Stock::all().next().unwrap();
+    let world = stock.world(3).await;
+    let (client, ips) = (keeping(stock, &world), world.ips());
+    world.dns.set(HOST, &ips[..1], 1800);
+    let (end, ended) = oneshot::channel::<()>();
+    let chunk = async move { ended.await.map(|()| Bytes::from("x")) };
+    let body = reqwest::Body::wrap_stream(futures_util::stream::once(chunk));
+    let busy = client.post(world.url() + "echo").body(body).send();
+    let busy = tokio::spawn(async move { busy.await?.text().await });
+    world.edges.accepts(ips[0], 1).await;
+    world.edges.set(ips[1], Mode::Refuse).await;
+    world.dns.set(HOST, &ips[1..], 1800);
+    world.dns.hold();
+    world.resolver.invalidate(HOST);
+    let second = tokio::spawn({
+        let (client, url) = (client.clone(), world.url());
+        async move { get(&client, &url).await }
+    });
+    world.dns.asked(HOST, RecordType::A, 2).await;
+    end.send(()).unwrap();
+    assert_eq!(busy.await.unwrap().unwrap(), "x");
+    let answer = second.await.unwrap().unwrap();
+    assert!(answer.contains("127.0.0.2"), "the kept one: {answer}");
+    assert_eq!(world.journal.failures(), []);
+    world.dns.release();
+    world.edges.accepts(ips[2], 1).await;
+    let failed = (ips[1], Outcome::Failed);
+    world
+        .journal
+        .saw(|seen| *seen == Seen::Failed(failed.0, failed.1))
+        .await;
+    assert_eq!(world.journal.failures(), [failed]);
+    assert!(world.is_penalised(ips[1]) && !world.is_penalised(ips[2]));
+}
+
+/// A connection to a proxy that has answered and then ends is no dead proxy.
+#[tokio::test]
+async fn the_end_of_a_kept_connection_to_a_proxy_is_not_held_against_it() {
+    let proxies = Edges::hosting(2, Scheme::Http, closes_at_the_second()).await;
+    let world = in_order(proxies).await;
+    let builder = reqwest::Client::builder()
+        .proxy(reqwest::Proxy::all(world.url()).unwrap())
+        .tls_backend_preconfigured(world.edges.client_config());
+    let client = builder.sidestep(&world.resolver).build().unwrap();
+    for _ in 0..3 {
+        let answer = get(&client, "http://origin.test/").await;
+        answer.expect("it is sent again on a new connection");
+    }
+    assert_eq!(world.accepted(), 3);
+    nobody_was_blamed(&world, "");
+}

@@ -1,0 +1,157 @@
+//! Connects that nobody waits for to the end: by a timeout of the client's, or because the caller
+//! is gone. Soon that says nothing; after a while it does, and of one address only.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sidestep::reqwest::ClientBuilderExt as _;
+use sidestep::{Builder, Outcome, Standing};
+
+use crate::common::{Edges, HOST, Mode, RecordType, Scheme, World};
+use crate::stock::{Client, Stock, of_reqwest};
+use crate::{in_order_with, nobody_was_blamed, only_these_failed};
+
+/// What ends the wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The caller drops the request.
+    Drop,
+    /// reqwest's `timeout`.
+    TotalTimeout,
+    /// reqwest's `connect_timeout`, which drops the connect from outside of all layers.
+    ConnectTimeout,
+}
+
+const SOON: Duration = Duration::from_millis(10);
+
+/// A world in which no connect of this client ends: one black hole, or three edges that accept and
+/// hang in TLS. The name is known, so that time goes to the connect alone.
+async fn hanging(stock: Stock, stalled_after: Duration) -> World {
+    let (n, mode) = match stock.scheme {
+        Scheme::Http => (1, Mode::BlackHole),
+        Scheme::Https => (3, Mode::Hang),
+    };
+    let ips: Vec<_> = (2..2 + n).map(|last| [127, 0, 0, last].into()).collect();
+    let edges = Edges::on(&ips, stock.scheme).await;
+    for &ip in &ips {
+        edges.set(ip, mode).await;
+    }
+    let world = in_order_with(edges, |builder| builder.stalled_after(stalled_after)).await;
+    world.resolver.resolve(HOST).await.unwrap();
+    world
+}
+
+fn client(stock: Stock, world: &World, end: End, after: Duration) -> Client {
+    let builder = || stock.reqwest(world).sidestep(&world.resolver);
+    match end {
+        End::Drop => stock.client(world),
+        End::TotalTimeout => of_reqwest(builder().timeout(after)),
+        End::ConnectTimeout => of_reqwest(builder().connect_timeout(after)),
+    }
+}
+
+/// Sends a request whose wait ends in this way.
+async fn give_up(stock: Stock, world: &World, end: End, after: Duration) {
+    let client = client(stock, world, end, after);
+    let url = world.url();
+    let request = client.get(&url);
+    let answer = match end {
+        End::Drop => tokio::time::timeout(after, request).await.ok(),
+        End::TotalTimeout | End::ConnectTimeout => Some(request.await),
+    };
+    assert!(
+        answer.is_none_or(|answer| answer.is_err()),
+        "{end:?} {stock:?}"
+    );
+}
+
+/// Each stock client, and each way to drop a connect that it has. In TCP a `connect_timeout` is
+/// mostly no drop: see the last test.
+fn every() -> impl Iterator<Item = (Stock, End)> {
+    Stock::all().flat_map(|stock| {
+        let ends = [End::Drop, End::TotalTimeout, End::ConnectTimeout];
+        let has = move |end: &End| match end {
+            End::Drop => true,
+            End::TotalTimeout => stock.sends_again(),
+            End::ConnectTimeout => stock.sends_again() && stock.scheme == Scheme::Https,
+        };
+        ends.into_iter().filter(has).map(move |end| (stock, end))
+    })
+}
+
+/// One strike, soft, against the address that was dialled; the next request asks again.
+async fn only_the_first_stalled(world: &World, case: &str) {
+    let first = world.ips()[0];
+    assert_eq!(
+        world.journal.failures(),
+        [(first, Outcome::Stalled)],
+        "{case}"
+    );
+    assert_eq!(world.standing(first), Standing::Recovering, "{case}");
+    let dialled: Vec<_> = world
+        .ips()
+        .iter()
+        .map(|&ip| world.edges.accepted(ip))
+        .collect();
+    assert!(dialled[1..].iter().all(|&n| n == 0), "{case}: {dialled:?}");
+    assert_eq!(world.resolver.snapshot().invalidations, 1, "{case}");
+    world.resolver.resolve(HOST).await.unwrap();
+    world.dns.asked(HOST, RecordType::A, 2).await;
+    assert_eq!(world.queries(), 2, "{case}");
+}
+
+#[tokio::test]
+async fn a_wait_that_ends_after_ten_milliseconds_says_nothing() {
+    let second = Duration::from_secs(1);
+    join_all(every().map(|(stock, end)| async move {
+        let world = hanging(stock, second).await;
+        give_up(stock, &world, end, SOON).await;
+        nobody_was_blamed(&world, &format!("{end:?} {stock:?}"));
+        world.resolver.resolve(HOST).await.unwrap();
+        assert_eq!(world.queries(), 1);
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn a_wait_that_ends_late_is_one_soft_strike() {
+    let (stalled, late) = (Duration::from_millis(200), Duration::from_millis(600));
+    join_all(every().map(|(stock, end)| async move {
+        let world = hanging(stock, stalled).await;
+        give_up(stock, &world, end, late).await;
+        only_the_first_stalled(&world, &format!("{end:?} {stock:?}")).await;
+    }))
+    .await;
+}
+
+/// With the settings as they come, in real seconds.
+#[tokio::test]
+async fn a_caller_that_leaves_after_three_seconds_has_seen_a_stalled_edge() {
+    let second = Duration::from_secs(1);
+    join_all(Stock::all().map(|stock| async move {
+        let world = hanging(stock, second).await;
+        give_up(stock, &world, End::Drop, Duration::from_secs(3)).await;
+        only_the_first_stalled(&world, &format!("{stock:?}")).await;
+    }))
+    .await;
+}
+
+/// hyper-util divides `connect_timeout` among the addresses of a family and goes on to the next one
+/// by itself: the connect succeeds, and who had its time is seen.
+#[tokio::test]
+async fn a_share_of_a_connect_timeout_is_an_address_that_failed() {
+    let over_http = |stock: &Stock| stock.sends_again() && stock.scheme == Scheme::Http;
+    join_all(Stock::all().filter(over_http).map(|stock| async move {
+        // Neither the other lane nor the watch over slow connects comes first.
+        let set = |builder: Builder| builder.lanes(false).stalled_after(Duration::from_secs(5));
+        let world = in_order_with(Edges::http(2).await, set).await;
+        let dead = world.ips()[0];
+        world.edges.set(dead, Mode::BlackHole).await;
+        let client = client(stock, &world, End::ConnectTimeout, Duration::from_secs(1));
+        for _ in 0..5 {
+            client.get(&world.url()).await.unwrap();
+        }
+        only_these_failed(&world, &format!("{stock:?}"), &[(dead, Outcome::Failed)]).await;
+    }))
+    .await;
+}
