@@ -49,7 +49,7 @@ macro_rules! rules {
 
 rules! {
     "../src/backoff.rs" backoff
-    "../src/blame.rs" blame
+    "../src/blame/mod.rs" blame
     "../src/cache/mod.rs" cache
     "../src/error.rs" error
     "../src/health/mod.rs" health

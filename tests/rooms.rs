@@ -66,6 +66,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Act.
     (
         "connect",
+        // `Family` is order's.
         &[
             "attempt", "blame", "error", "host", "observe", "order", "outcome", "resolver", "time",
             "tunnel",

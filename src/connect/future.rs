@@ -17,7 +17,7 @@ use super::service::Reached;
 use crate::attempt::{Note, Slip};
 use crate::error::BoxError;
 use crate::resolver::{Account, Ending};
-use crate::{Family, Outcome, Resolver, host, outcome, time, tunnel};
+use crate::{Outcome, Resolver, host, outcome, time, tunnel};
 
 /// The future of a watched connect.
 ///
@@ -84,7 +84,9 @@ impl<F> ResponseFuture<F> {
             return self.end(&Ending::Nameless);
         };
         let (peer, local) = (info.remote_addr(), info.local_addr());
-        self.reached.note(Family::of(peer.ip()));
+        let note = self.slip.note_with(peer.ip());
+        let first = note.and_then(|note| note.dealt.as_slice().first().copied());
+        self.reached.note(peer.ip(), first);
         self.end(&Ending::Connected { peer, local });
         if self.slip.is_blank() {
             let shared = self.resolver.inner();
@@ -174,7 +176,8 @@ impl<F> ResponseFuture<F> {
     /// Tells the end first: what it finds out belongs to the account.
     fn account(&self, ending: Ending) -> Option<Account> {
         self.end(&ending);
-        self.resolver.inner().account(&self.slip, &ending)
+        let reach = self.reached.so_far();
+        self.resolver.inner().account(&self.slip, reach, &ending)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Hangs a slip around each connect.
 
 use std::any::Any;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -82,20 +83,38 @@ where
     }
 }
 
-/// Families that a connector and its clones have connected in.
+/// Where a connector and its clones have connected to.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Reached(Arc<[AtomicBool; 2]>);
+pub(super) struct Reached(Arc<Flags>);
+
+#[derive(Debug, Default)]
+struct Flags {
+    v4: AtomicBool,
+    v6: AtomicBool,
+    second: AtomicBool,
+}
 
 impl Reached {
-    pub(super) fn note(&self, family: Family) {
-        self.0[family as usize].store(true, Ordering::Relaxed);
+    /// Notes that it has connected to `peer`, of a list that began with `first`.
+    pub(super) fn note(&self, peer: IpAddr, first: Option<IpAddr>) {
+        let flags = &self.0;
+        let family = match Family::of(peer) {
+            Family::V4 => &flags.v4,
+            Family::V6 => &flags.v6,
+        };
+        family.store(true, Ordering::Relaxed);
+        let canonical = |addr: IpAddr| Family::of(addr.to_canonical());
+        if first.is_some_and(|first| canonical(first) != canonical(peer)) {
+            flags.second.store(true, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn so_far(&self) -> Reach {
-        let has = |family: Family| self.0[family as usize].load(Ordering::Relaxed);
+        let Flags { v4, v6, second } = &*self.0;
         Reach {
-            v4: has(Family::V4),
-            v6: has(Family::V6),
+            v4: v4.load(Ordering::Relaxed),
+            v6: v6.load(Ordering::Relaxed),
+            second: second.load(Ordering::Relaxed),
         }
     }
 }

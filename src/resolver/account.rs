@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::report::{self, Ending};
 use crate::attempt::{Note, Slip};
-use crate::blame;
+use crate::blame::{self, Reach};
 use crate::host::Host;
 use crate::observe::{Attempt, Source};
 use crate::penalty::{Rank, Record};
@@ -24,10 +24,10 @@ pub(crate) struct Account {
 impl Shared {
     /// Gives an account of a connect that has ended so. `None` where it asked nobody, or for two
     /// names.
-    pub(crate) fn account(&self, slip: &Slip, ending: &Ending) -> Option<Account> {
+    pub(crate) fn account(&self, slip: &Slip, reach: Reach, ending: &Ending) -> Option<Account> {
         let note = ending.note(slip)?;
         let (failure, after_tcp) = ending.clone().failure()?;
-        let dialled = report::dialled(note.dealt.as_slice(), failure.why, after_tcp);
+        let dialled = report::dialled(note.dealt.as_slice(), reach, failure.why, after_tcp);
         let now = time::now();
         let attempt = |addr| match dialled.contains(&addr) {
             true => Attempt {

@@ -139,7 +139,7 @@ impl Shared {
             Blame::None => {}
             Blame::Family => self.no_route(note),
             Blame::Soft | Blame::Hard => {
-                for addr in dialled(dealt, failure.why, after_tcp) {
+                for addr in dialled(dealt, reach, failure.why, after_tcp) {
                     let certain = match after_tcp {
                         true => !blame::has_two_families(dealt),
                         false => blame::is_certain(dealt, addr, reach),
@@ -160,7 +160,7 @@ impl Shared {
             let failure = softly(Outcome::Failed);
             return blame::all(dealt).for_each(|addr| self.hold_against(note, addr, &failure));
         }
-        if let Some(first) = blame::head(dealt) {
+        if let Some(first) = blame::all(dealt).next() {
             self.family_has_no_route(Family::of(first));
         }
     }
@@ -372,11 +372,16 @@ pub(crate) struct Hope {
 }
 
 /// The addresses that a connect which ended so has dialled, as far as can be told.
-pub(super) fn dialled(dealt: &[IpAddr], why: Outcome, after_tcp: bool) -> Vec<IpAddr> {
+pub(super) fn dialled(
+    dealt: &[IpAddr],
+    reach: Reach,
+    why: Outcome,
+    after_tcp: bool,
+) -> Vec<IpAddr> {
     match why.blame() {
         Blame::None => Vec::new(),
         Blame::Family | Blame::Soft | Blame::Hard if after_tcp => {
-            blame::head(dealt).into_iter().collect()
+            blame::head(dealt, reach).into_iter().collect()
         }
         Blame::Family | Blame::Soft | Blame::Hard => blame::all(dealt).collect(),
     }

@@ -58,6 +58,8 @@ pub(crate) fn overtaken(
 pub(crate) struct Reach {
     pub(crate) v4: bool,
     pub(crate) v6: bool,
+    /// Whether it has connected in one family though the other one led.
+    pub(crate) second: bool,
 }
 
 impl Reach {
@@ -94,11 +96,15 @@ pub(crate) fn is_certain(dealt: &[IpAddr], addr: IpAddr, reach: Reach) -> bool {
 /// Returns the address that an error after TCP is about, as far as that can be told: the connector
 /// has settled on the head of the list, unless that had failed before; either way the head is bad.
 ///
-/// The head of the other family is left alone though the connector may be bound to that one:
-/// blamed together, a family that is broken takes the other down with it. When all of this one are
-/// behind, the other leads.
-pub(crate) fn head(dealt: &[IpAddr]) -> Option<IpAddr> {
-    dealt.first().map(IpAddr::to_canonical)
+/// Of two families the other's head is left alone, for blamed together one that is broken would
+/// take the other down with it. Unless the connector passes the first family over: it was never
+/// seen to reach it, and has connected in the second.
+pub(crate) fn head(dealt: &[IpAddr], reach: Reach) -> Option<IpAddr> {
+    let first = Family::of(*dealt.first()?);
+    let passes_over = has_two_families(dealt) && reach.second && !reach.has(first);
+    let family = if passes_over { first.other() } else { first };
+    let head = dealt.iter().find(|addr| Family::of(**addr) == family);
+    head.map(IpAddr::to_canonical)
 }
 
 /// Whether addresses of both families were dealt. The lanes of IPv4 are one.
@@ -137,8 +143,14 @@ mod tests {
     const NEW: Reach = Reach {
         v4: false,
         v6: false,
+        second: false,
     };
-    const BOTH: Reach = Reach { v4: true, v6: true };
+    const BOTH: Reach = Reach {
+        v4: true,
+        v6: true,
+        second: true,
+    };
+    const PASSES_V6_OVER: Reach = Reach { v6: false, ..BOTH };
 
     fn lost(dealt: &[IpAddr], winner: IpAddr) -> Vec<IpAddr> {
         losers(dealt, winner).collect()
@@ -189,7 +201,7 @@ mod tests {
     fn one_in_time_says_that_the_first_lane_has_failed_if_the_connector_dials_it() {
         let families = [v6(1), v4(1), v6(2), v4(2)];
         assert_eq!(overtook(&families, v4(2), false, BOTH), [v6(1), v6(2)]);
-        let bound = Reach { v4: true, ..NEW };
+        let bound = PASSES_V6_OVER;
         assert!(overtook(&families, v4(2), false, bound).is_empty());
         let list = lanes(3);
         assert_eq!(overtook(&list, mapped(2), false, BOTH), [v4(1), v4(3)]);
@@ -206,11 +218,16 @@ mod tests {
     fn a_tcp_error_blames_all_and_a_later_one_the_head() {
         let list = lanes(3);
         assert_eq!(all(&list).collect::<Vec<_>>(), [v4(1), v4(2), v4(3)]);
-        assert_eq!(head(&list), Some(v4(1)));
+        for reach in [NEW, BOTH, PASSES_V6_OVER] {
+            assert_eq!(head(&list, reach), Some(v4(1)));
+        }
         assert!(is_certain(&list, v4(1), NEW));
         let families = [v6(1), v4(1)];
         assert!(!is_certain(&families, v6(1), NEW));
         assert!(is_certain(&families, v6(1), BOTH));
-        assert_eq!(head(&[]), None);
+        assert_eq!(head(&families, NEW), Some(v6(1)));
+        assert_eq!(head(&families, BOTH), Some(v6(1)));
+        assert_eq!(head(&families, PASSES_V6_OVER), Some(v4(1)));
+        assert_eq!(head(&[], NEW), None);
     }
 }
