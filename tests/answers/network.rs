@@ -1,5 +1,6 @@
 //! Behaviour F6: our own network is down, or is another one.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use super::*;
@@ -179,4 +180,36 @@ async fn a_lookup_is_told_of_another_network() {
     resolver.use_system();
     resolver.network_changed();
     assert_eq!(networks.0.load(Relaxed), 4, "it may be asked again");
+}
+
+/// What is asked while the lookup still asks as on the network before does not count as asked here.
+#[tokio::test]
+async fn an_answer_of_the_name_servers_of_before_is_not_believed() {
+    #[derive(Clone, Default)]
+    struct Late(Arc<AtomicU8>, Arc<OnceLock<Resolver>>);
+
+    impl Lookup for Late {
+        fn lookup<'a>(&'a self, _host: &'a str) -> Answering<'a> {
+            Box::pin(async { Ok(Answer::new([addr(self.0.load(Relaxed))])) })
+        }
+
+        fn network_changed(&self) {
+            let resolver = self.1.get().unwrap().clone();
+            let meanwhile = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                runtime.block_on(async { resolver.resolve("a.test").await.unwrap() })
+            });
+            assert_eq!(meanwhile.join().unwrap().addrs(), [addr(0)]);
+            self.0.store(1, Relaxed);
+        }
+    }
+
+    let late = Late::default();
+    let resolver = Resolver::builder().lookup(late.clone()).build().unwrap();
+    late.1.set(resolver.clone()).unwrap();
+    resolver.network_changed();
+    assert_eq!(resolver.resolve("a.test").await.unwrap().addrs(), [addr(1)]);
 }

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -75,7 +76,7 @@ impl Machine {
     /// Waits until the watch has asked from where IPv4 and IPv6 would be dialled.
     async fn look(&mut self) {
         for _family in 0..2 {
-            self.looked.recv().await.unwrap();
+            soon(self.looked.recv()).await;
         }
     }
 
@@ -93,6 +94,12 @@ impl Machine {
         let host = snapshot.host("edge.test")?;
         host.addr(addr).map(|addr| addr.standing)
     }
+}
+
+/// Long after the last look of the watch it is an error.
+async fn soon<T>(told: impl Future<Output = Option<T>>) -> T {
+    let told = tokio::time::timeout(Duration::from_secs(30), told).await;
+    told.expect("the watch is alive").expect("it can tell")
 }
 
 /// Has the resolver watch, and returns what the system would hold.
@@ -170,7 +177,7 @@ async fn a_stock_client_is_on_another_network_at_its_next_request() {
     *machine.address.lock().unwrap() = [10, 0, 0, 2].into();
     machine.notice.send(()).unwrap();
     machine.look().await;
-    machine.changed.recv().await.unwrap();
+    soon(machine.changed.recv()).await;
     assert!(machine.changed.try_recv().is_err(), "the first was noise");
 
     assert_eq!(machine.standing(DEAD), None, "forgotten");
