@@ -343,7 +343,8 @@ fn of_tls_text(error: &(dyn StdError + 'static)) -> Option<Outcome> {
         match () {
             () if says(&["alert"]) => Some(Outcome::Tls),
             () if says(&["certificate"]) => Some(Outcome::BadCertificate),
-            () if says(&["tls", "ssl", "handshake"]) => Some(Outcome::Tls),
+            // OpenSSL says no more of a peer that closes in the middle of a handshake.
+            () if says(&["tls", "ssl", "handshake", "unexpected eof"]) => Some(Outcome::Tls),
             () => None,
         }
     })
@@ -436,6 +437,8 @@ mod tests {
         assert_eq!(Outcome::of(&alert), Outcome::Tls);
         let openssl: BoxError = "error:0A000086: certificate verify failed".into();
         assert_eq!(Outcome::of(&*openssl), Outcome::BadCertificate);
+        let closed: BoxError = "unexpected EOF".into();
+        assert_eq!(Outcome::of(&*closed), Outcome::Tls);
     }
 
     #[cfg(target_os = "linux")]
