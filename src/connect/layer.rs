@@ -26,6 +26,25 @@ use crate::Resolver;
 /// `connect_timeout` does. Dropped sooner it says nothing. IP literals and overrides ask no
 /// resolver, so nothing is learned from them.
 ///
+/// # Behind a proxy
+///
+/// The name that is asked for is the proxy's, and so are the addresses that are learned about. What
+/// fails behind it is not held against them, as far as that can be told:
+///
+/// | what failed | held against |
+/// |---|---|
+/// | connecting to the proxy, TLS with it, or it closed before it answered a CONNECT | the proxy |
+/// | the proxy said that it can't reach the origin | nobody |
+/// | TLS with the origin, by hyper-rustls, or by reqwest with rustls | nobody |
+/// | TLS with the origin, by reqwest with native-tls, which says the same of both | the proxy |
+/// | the connection closed before a response (seen by `.sidestep()`): forwarded | the proxy |
+/// | the same, through a tunnel | nobody |
+/// | a SOCKS proxy closed in the middle of its handshake | nobody under reqwest, which may have asked for the origin's name alone |
+/// | any of it is pending for [`stalled_after`](crate::Builder::stalled_after) or [`attempt_timeout`](crate::Builder::attempt_timeout) | the one name that was asked for |
+///
+/// Who connects to another name than the request has, without a proxy, is taken for one: failures
+/// of TLS blame nobody there.
+///
 /// # Examples
 ///
 /// ```
