@@ -1,0 +1,167 @@
+//! The paths through reqwest with native-tls: see `tests/paths`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and times itself"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+#[allow(dead_code, reason = "some are for other tests")]
+#[path = "../paths/guests.rs"]
+mod guests;
+
+use std::net::IpAddr;
+
+use common::{Edges, Guest, HOST, Mode, RecordType, Scheme, World, get};
+use guests::http_proxy;
+use reqwest::{Certificate, ClientBuilder};
+use sidestep::reqwest::ClientBuilderExt as _;
+use sidestep::{Order, Outcome};
+use tokio::io::AsyncReadExt as _;
+
+/// Edges that are always dealt in the same order.
+async fn world(edges: Edges) -> World {
+    let world = World::of(edges, |builder| builder.order(Order::AsGiven)).await;
+    world.dns.rotate(false);
+    world
+}
+
+/// Trusts the edges; each request makes a new connection.
+fn builder(edges: &Edges) -> ClientBuilder {
+    let ca = Certificate::from_der(&edges.ca()).unwrap();
+    reqwest::Client::builder()
+        .tls_backend_native()
+        .tls_certs_only([ca])
+        .pool_max_idle_per_host(0)
+}
+
+/// It failed once and in this way, nobody else was blamed, and the host was looked up again.
+async fn only_this_failed(world: &World, case: &str, addr: IpAddr, outcome: Outcome) {
+    assert_eq!(world.journal.failures(), [(addr, outcome)], "{case}");
+    world.dns.asked(HOST, RecordType::A, 2).await;
+    let snapshot = world.resolver.snapshot();
+    let counted = (snapshot.failed_addresses, snapshot.invalidations);
+    assert_eq!((counted, world.queries()), ((1, 1), 2), "{case}");
+}
+
+/// However an edge dies, requests go on, and it is met once.
+#[tokio::test]
+async fn a_dead_edge_costs_no_request_and_is_met_once() {
+    for (mode, outcome) in [
+        (Mode::Refuse, Outcome::Failed),
+        (Mode::BlackHole, Outcome::Stalled),
+        (Mode::TlsReset, Outcome::Tls),
+        (Mode::AcceptAndClose, Outcome::Tls),
+        (Mode::WrongCertificate, Outcome::BadCertificate),
+        (Mode::CloseAfterRequest, Outcome::ClosedEarly),
+    ] {
+        let case = format!("{mode:?}");
+        let world = world(Edges::https(3).await).await;
+        let client = builder(&world.edges).no_proxy().sidestep(&world.resolver);
+        let (client, dead) = (client.build().unwrap(), world.ips()[0]);
+        world.edges.set(dead, mode).await;
+        for _ in 0..10 {
+            let answer = get(&client, &world.url()).await;
+            answer.unwrap_or_else(|error| panic!("{case}: {error:?}"));
+        }
+        assert!(world.edges.accepted(dead) <= 1, "{case}");
+        only_this_failed(&world, &case, dead, outcome).await;
+    }
+}
+
+/// It reads the `ClientHello` and closes in order: OpenSSL calls that an unexpected EOF and no more.
+#[tokio::test]
+async fn an_edge_that_closes_in_the_handshake_is_broken_in_tls() {
+    let guest = Guest::new(|mut stream| async move {
+        let mut hello = [0; 16_384];
+        assert!(stream.read(&mut hello).await.unwrap() > 0);
+    });
+    let world = world(Edges::hosting(1, Scheme::Http, guest).await).await;
+    let client = builder(&world.edges).no_proxy().sidestep(&world.resolver);
+    let client = client.build().unwrap();
+    let url = world.url().replace("http:", "https:");
+    get(&client, &url).await.unwrap_err();
+    let failures = world.journal.failures();
+    let only = (world.ips()[0], Outcome::Tls);
+    assert!(
+        !failures.is_empty() && failures.iter().all(|seen| *seen == only),
+        "{failures:?}"
+    );
+}
+
+/// An authority that the client does not trust is a wrong certificate too.
+#[tokio::test]
+async fn an_unknown_issuer_is_a_wrong_certificate() {
+    let world = world(Edges::https(1).await).await;
+    let stranger = Edges::https(1).await;
+    let client = builder(&stranger).no_proxy().sidestep(&world.resolver);
+    let client = client.build().unwrap();
+    get(&client, &world.url()).await.unwrap_err();
+    let failures = world.journal.failures();
+    let only = (world.ips()[0], Outcome::BadCertificate);
+    assert!(
+        !failures.is_empty() && failures.iter().all(|seen| *seen == only),
+        "{failures:?}"
+    );
+}
+
+/// An origin, a proxy in the clear whose tunnels lead to it, and a client that goes through.
+async fn tunnelled() -> (Edges, World, reqwest::Client) {
+    let origin = Edges::on(&[[127, 0, 0, 9].into()], Scheme::Https).await;
+    let (guest, _) = http_proxy((origin.ips()[0], origin.port()).into());
+    let world = world(Edges::hosting(2, Scheme::Http, guest).await).await;
+    let proxy = reqwest::Proxy::all(world.url()).unwrap();
+    let client = builder(&origin).proxy(proxy).sidestep(&world.resolver);
+    (origin, world, client.build().unwrap())
+}
+
+/// However a proxy dies, requests go on, and it is met once.
+#[tokio::test]
+async fn a_dead_proxy_costs_no_request() {
+    for (mode, outcome) in [
+        (Mode::Refuse, Outcome::Failed),
+        (Mode::AcceptAndClose, Outcome::ClosedEarly),
+    ] {
+        let (origin, world, client) = tunnelled().await;
+        let dead = world.ips()[0];
+        world.edges.set(dead, mode).await;
+        for _ in 0..5 {
+            get(&client, &origin.url("origin.edge.test")).await.unwrap();
+        }
+        only_this_failed(&world, &format!("{mode:?}"), dead, outcome).await;
+    }
+}
+
+/// What the proxy tells of the origin, and an early close, is not held against the proxy.
+#[tokio::test]
+async fn an_origin_that_fails_outside_of_tls_is_not_held_against_the_proxy() {
+    for mode in [Mode::Refuse, Mode::CloseAfterRequest] {
+        let (origin, world, client) = tunnelled().await;
+        origin.set(origin.ips()[0], mode).await;
+        let answer = get(&client, &origin.url("origin.edge.test")).await;
+        assert!(answer.is_err(), "{mode:?}");
+        assert_eq!(world.journal.failures(), [], "{mode:?}");
+    }
+}
+
+/// The limit that `ConnectLayer` tells of: native-tls says the same of both ends of a tunnel, so
+/// that a handshake that failed at the origin is held against the proxy. Were it told apart, this
+/// would be the test to change.
+#[tokio::test]
+async fn a_handshake_that_fails_at_the_origin_is_held_against_the_proxy() {
+    for (mode, outcome) in [
+        (Mode::TlsReset, Outcome::Tls),
+        (Mode::WrongCertificate, Outcome::BadCertificate),
+    ] {
+        let (origin, world, client) = tunnelled().await;
+        origin.set(origin.ips()[0], mode).await;
+        let answer = get(&client, &origin.url("origin.edge.test")).await;
+        assert!(answer.is_err(), "{mode:?}");
+        let failures = world.journal.failures();
+        assert_eq!(failures[0], (world.ips()[0], outcome), "{mode:?}");
+        origin.set(origin.ips()[0], Mode::Serve).await;
+        let answer = get(&client, &origin.url("origin.edge.test")).await;
+        answer.expect("proxies that are all penalised are dialled all the same");
+    }
+}
