@@ -30,6 +30,8 @@ mod chart;
 mod clients;
 #[path = "failover/clock.rs"]
 mod clock;
+#[path = "failover/dial_log.rs"]
+mod dial_log;
 #[path = "failover/dials.rs"]
 mod dials;
 #[path = "../tests/common/edge.rs"]

@@ -44,11 +44,8 @@ impl Client {
     }
 
     /// Builds the client on the lab's name server and authority, with no other setting.
-    pub(crate) fn build(
-        self,
-        dns: SocketAddr,
-        tls: ClientConfig,
-    ) -> Result<reqwest::Client, Failure> {
+    pub(crate) fn build(self, dns: SocketAddr, tls: ClientConfig) -> Result<Built, Failure> {
+        let mut resolver = None;
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .pool_max_idle_per_host(0) // a new connection for each request
@@ -58,12 +55,21 @@ impl Client {
             Self::Hickory => client.dns_resolver(Hickory::new(dns, None)?),
             Self::Sidestep => {
                 let lookup = sidestep::lookup::Dns::with_servers([dns])?;
-                let resolver = sidestep::Resolver::builder().lookup(lookup).build()?;
-                client.sidestep(&resolver)
+                let ours = sidestep::Resolver::builder().lookup(lookup).build()?;
+                client.sidestep(resolver.insert(ours))
             }
         };
-        Ok(client.build()?)
+        let http = client.build()?;
+        Ok(Built { http, resolver })
     }
+}
+
+/// A client, and its resolver if that is ours.
+#[derive(Clone, Debug)]
+pub(crate) struct Built {
+    pub(crate) http: reqwest::Client,
+    #[allow(dead_code, reason = "the lab does not look at it, the soak does")]
+    pub(crate) resolver: Option<sidestep::Resolver>,
 }
 
 /// hickory as reqwest's `hickory-dns` feature builds it, but for the name server.

@@ -52,7 +52,7 @@ impl<'a> Stand<'a> {
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let ips = [scenario.old_ips(), scenario.new_ips()].concat();
         let edges = Edges::on(&ips, scenario.scheme()).await;
-        let http = client.build(world.dns.addr(), edges.client_config())?;
+        let http = client.build(world.dns.addr(), edges.client_config())?.http;
         world.dns.set(client.host(), &scenario.old_ips(), TTL);
         Ok(Self {
             client,

@@ -19,6 +19,7 @@ use std::iter;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream as StdTcpStream};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
@@ -108,7 +109,11 @@ struct Shared {
     port: u16,
     edges: Vec<Edge>,
     identity: Arc<Identity>,
+    work: Work,
 }
+
+/// How long an answer takes, in milliseconds.
+type Work = Arc<AtomicU64>;
 
 /// The outside of one edge's task.
 #[derive(Debug)]
@@ -118,8 +123,15 @@ struct Edge {
     orders: mpsc::UnboundedSender<Order>,
 }
 
-/// A mode to take on, and whom to tell when it holds.
-type Order = (Mode, oneshot::Sender<()>);
+/// A mode to take on.
+#[derive(Debug)]
+struct Order {
+    mode: Mode,
+    /// Whether connections are closed.
+    cuts: bool,
+    /// Whom to tell when it holds.
+    done: oneshot::Sender<()>,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
@@ -152,6 +164,7 @@ impl Edges {
 
     async fn start(ips: &[IpAddr], scheme: Scheme, guest: Option<Guest>) -> Self {
         let identity = Arc::new(Identity::new(ips));
+        let work = Work::default();
         let (port, sockets) = bind_all(ips);
         let manner = |ip: IpAddr| Manner {
             addr: (ip, port).into(),
@@ -159,6 +172,7 @@ impl Edges {
             guest: guest.clone(),
             identity: identity.clone(),
             counts: Arc::default(),
+            work: work.clone(),
         };
         let edges = iter::zip(ips, sockets)
             .map(|(&ip, socket)| start(socket, manner(ip)))
@@ -168,6 +182,7 @@ impl Edges {
             port,
             edges,
             identity,
+            work,
         }));
         for &ip in ips {
             edges.set(ip, Mode::Serve).await;
@@ -211,12 +226,27 @@ impl Edges {
             .with_no_client_auth()
     }
 
+    /// Lets every edge take so long to answer a request; no time by default.
+    pub(crate) fn answer_after(&self, work: Duration) {
+        let millis = work.as_millis().try_into().expect("an answer comes soon");
+        self.0.work.store(millis, Ordering::Relaxed);
+    }
+
     /// Lets the edge at `ip` take on `mode`, and closes its connections.
     pub(crate) async fn set(&self, ip: IpAddr, mode: Mode) {
+        self.order(ip, mode, true).await;
+    }
+
+    /// The same for new connections only; what is connected goes on as it is.
+    pub(crate) async fn set_for_new(&self, ip: IpAddr, mode: Mode) {
+        self.order(ip, mode, false).await;
+    }
+
+    async fn order(&self, ip: IpAddr, mode: Mode, cuts: bool) {
         let (done, held) = oneshot::channel();
         self.edge(ip)
             .orders
-            .send((mode, done))
+            .send(Order { mode, cuts, done })
             .expect("the edge and its runtime live");
         held.await.expect("the edge and its runtime live");
     }
@@ -264,12 +294,14 @@ async fn run(mut door: Door, manner: Arc<Manner>, mut inbox: mpsc::UnboundedRece
     loop {
         tokio::select! {
             order = inbox.recv() => {
-                let Some((next, done)) = order else { return };
-                door = door.change(next, manner.addr).await;
-                connections.shutdown().await;
-                mode = next;
+                let Some(order) = order else { return };
+                mode = order.mode;
+                door = door.change(mode, manner.addr).await;
+                if order.cuts {
+                    connections.shutdown().await;
+                }
                 // Whoever gave the order may have gone; it is carried out all the same.
-                let _: Result<(), ()> = done.send(());
+                let _: Result<(), ()> = order.done.send(());
             }
             stream = door.accept() => {
                 manner.counts.send_modify(|counts| counts.accepted += 1);
@@ -382,6 +414,7 @@ struct Manner {
     guest: Option<Guest>,
     identity: Arc<Identity>,
     counts: Arc<watch::Sender<Counts>>,
+    work: Work,
 }
 
 impl Manner {
@@ -448,6 +481,10 @@ impl Manner {
             true => Some(request.into_body().collect().await?.to_bytes()),
             false => None,
         };
+        let work = self.work.load(Ordering::Relaxed);
+        if work > 0 {
+            tokio::time::sleep(Duration::from_millis(work)).await;
+        }
         let mut served = 0;
         self.counts.send_modify(|counts| {
             counts.served += 1;
