@@ -1,0 +1,140 @@
+//! A run in figures.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::clients::{Built, Client};
+use crate::edge::Mode;
+use crate::ledger::Ledger;
+use crate::limits;
+use crate::load::Tally;
+use crate::schedule::{Act, At, Schedule};
+use crate::stage::Stage;
+use crate::watch::Watch;
+
+/// What became of one run; the fields of the JSON output.
+#[derive(Debug, Serialize)]
+pub(crate) struct Figures {
+    pub(crate) client: &'static str,
+    pub(crate) faults: usize,
+    pub(crate) seconds: f64,
+    pub(crate) answered: u64,
+    pub(crate) failed: u64,
+    /// Without an answer 30 s after the last start.
+    pub(crate) hung: usize,
+    pub(crate) hung_oldest_s: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) p999_ms: f64,
+    pub(crate) worst_ms: f64,
+    pub(crate) dials: usize,
+    pub(crate) dead_dials: usize,
+    pub(crate) dead_dials_percent: f64,
+    /// By what the edge was at.
+    pub(crate) dials_by_mode: Vec<(String, usize)>,
+    /// Connects of the resolver's own that found out whether an edge is back, not in the dials.
+    pub(crate) probes: Option<u64>,
+    pub(crate) lookups: Option<u64>,
+    pub(crate) queries: usize,
+    pub(crate) most_queries: f64,
+    pub(crate) most_queries_in_a_second: usize,
+    /// Mean of the resident set in each quarter of the run, in MiB.
+    pub(crate) memory_mib: Option<[f64; 4]>,
+    pub(crate) slow: Vec<Slow>,
+    /// The first kinds of failures, and how many of each.
+    pub(crate) failures: BTreeMap<String, u64>,
+}
+
+/// Requests slower than half a second that met the same.
+#[derive(Debug, Serialize)]
+pub(crate) struct Slow {
+    pub(crate) met: String,
+    pub(crate) requests: u64,
+    pub(crate) worst_ms: f64,
+}
+
+/// What a run leaves behind.
+pub(crate) struct Run<'a> {
+    pub(crate) client: Client,
+    pub(crate) schedule: &'a Schedule,
+    pub(crate) stage: Stage,
+    pub(crate) built: Built,
+    pub(crate) ledger: &'a Ledger,
+    pub(crate) tally: Tally,
+    pub(crate) watch: Watch,
+}
+
+impl Figures {
+    pub(crate) fn of(run: &Run<'_>) -> Self {
+        let (tally, seconds) = (&run.tally, run.tally.lasted.as_secs_f64());
+        let took = |quantile| tally.took.value_at_quantile(quantile) as f64 / 1000.0;
+        let modes = run.ledger.dials();
+        let sum = |of: fn(Mode) -> bool| -> usize {
+            let chosen = modes.iter().filter(|(mode, _)| of(*mode));
+            chosen.map(|(_, dials)| dials).sum()
+        };
+        let (dials, dead_dials) = (sum(|_| true), sum(|mode| mode != Mode::Serve));
+        let snapshot = run.built.resolver.as_ref().map(|it| it.snapshot());
+        Self {
+            client: run.client.title(),
+            faults: faults(run.schedule, tally.lasted),
+            seconds,
+            answered: tally.answered,
+            failed: tally.failed,
+            hung: tally.hung.len(),
+            hung_oldest_s: tally.hung.iter().max().map_or(0.0, Duration::as_secs_f64),
+            p50_ms: took(0.5),
+            p99_ms: took(0.99),
+            p999_ms: took(0.999),
+            worst_ms: took(1.0),
+            dials,
+            dead_dials,
+            dead_dials_percent: 100.0 * dead_dials as f64 / dials.max(1) as f64,
+            dials_by_mode: modes
+                .map(|(mode, dials)| (format!("{mode:?}"), dials))
+                .into(),
+            probes: snapshot.as_ref().map(|it| it.probes),
+            lookups: snapshot.as_ref().map(|it| it.lookups),
+            queries: run.stage.queries(),
+            most_queries: limits::most_queries(run.schedule, seconds),
+            most_queries_in_a_second: run.watch.most_queries_in_a_second(),
+            memory_mib: run.watch.quarters().map(|all| all.map(mib)),
+            slow: slow(tally),
+            failures: tally.failures.clone(),
+        }
+    }
+
+    /// Returns by how much the resident set grew from the third quarter to the last, in percent.
+    pub(crate) fn growth_percent(&self) -> Option<f64> {
+        self.memory_mib
+            .map(|[_, _, third, last]| 100.0 * (last / third - 1.0))
+    }
+}
+
+fn mib(bytes: f64) -> f64 {
+    bytes / f64::from(1 << 20)
+}
+
+fn slow(tally: &Tally) -> Vec<Slow> {
+    let slow = tally.slow.iter().map(|(met, (requests, worst))| Slow {
+        met: met.clone(),
+        requests: *requests,
+        worst_ms: worst.as_secs_f64() * 1000.0,
+    });
+    let mut slow: Vec<_> = slow.collect();
+    slow.sort_by_key(|slow| std::cmp::Reverse(slow.requests));
+    slow
+}
+
+/// Counts the times that an edge died, however, or the name server.
+fn faults(schedule: &Schedule, lasted: Duration) -> usize {
+    let end: At = lasted.as_millis().try_into().expect("a soak ends");
+    let is_death = |&&(at, act): &&(At, Act)| match act {
+        Act::Edge(_, mode) => at < end && mode != Mode::Serve,
+        Act::Dns(_) | Act::NameServer(_) => false,
+    };
+    let outages = schedule.outages.iter().filter(|outage| outage.from < end);
+    schedule.steps.iter().filter(is_death).count() + outages.count()
+}

@@ -1,0 +1,51 @@
+//! How often a name server may be asked, as the README's rules say.
+
+use crate::schedule::{Act, At, EDGES, Schedule, TTL};
+
+/// Lookups after failed connects and lookups, all hosts together, in a second.
+pub(crate) const IN_A_SECOND: usize = 100;
+/// Queries of one lookup: A and AAAA.
+const FAMILIES: f64 = 2.0;
+/// Queries of one lookup for one family while the name server fails: hickory asks again, by TCP too.
+const TRIES: f64 = 6.0;
+
+/// Returns the most queries in a run that has lasted so long, in seconds.
+///
+/// - An answer in use is asked again at four fifths of its life at the earliest.
+/// - After a failed connect at once, then 1 s, 2 s … 30 s later, and afresh when an answer has brought
+///   a new address; there are at most as many of those as times that one was added in DNS.
+/// - After a failed lookup 1 s, 2 s … 30 s later.
+pub(crate) fn most_queries(schedule: &Schedule, lasted: f64) -> f64 {
+    let ageing = 1.0 + lasted / (0.8 * f64::from(TTL));
+    let changes = 1.0 + additions(schedule, lasted) as f64;
+    let after_connects = changes * doubling(lasted / changes);
+    let after_lookups = schedule.outages.iter().map(|outage| {
+        let felt = millis(lasted).min(outage.until).saturating_sub(outage.from);
+        1.0 + doubling(felt as f64 / 1000.0)
+    });
+    let failing: f64 = after_lookups.sum();
+    FAMILIES * (ageing + after_connects + TRIES * failing)
+}
+
+/// The most lookups in so many seconds, when the first is at once and the time to the next one
+/// doubles from 1 s to 30 s.
+fn doubling(secs: f64) -> f64 {
+    const LONGEST: f64 = 30.0;
+    let doubled = secs.min(LONGEST + 1.0);
+    1.0 + (1.0 + doubled).log2() + (secs - doubled) / LONGEST
+}
+
+/// Counts the times that an address was added in DNS.
+fn additions(schedule: &Schedule, lasted: f64) -> usize {
+    let lists = schedule.steps.iter().filter_map(|&(at, act)| match act {
+        Act::Dns(listed) if at <= millis(lasted) => Some(listed),
+        Act::Dns(_) | Act::Edge(..) | Act::NameServer(_) => None,
+    });
+    let lists: Vec<_> = lists.collect();
+    let adds = |pair: &&[[bool; EDGES]]| (0..EDGES).any(|edge| !pair[0][edge] && pair[1][edge]);
+    lists.windows(2).filter(adds).count()
+}
+
+fn millis(secs: f64) -> At {
+    (secs * 1000.0) as At
+}

@@ -1,0 +1,80 @@
+//! Edges and a name server, and the hand that lets them fail.
+
+use std::future;
+use std::time::{Duration, Instant};
+
+use crate::director::cuts;
+use crate::edge::{Edges, Mode, Scheme};
+use crate::ledger::{Ledger, ip};
+use crate::name_server::{NameServer, RecordType};
+use crate::schedule::{Act, EDGES, Schedule, TTL};
+
+/// How long an edge takes to answer. So 200 requests in flight are at most 1 000 a second, which a
+/// small machine can do, and who is cut off loses a request that was sent.
+pub(crate) const WORK: Duration = Duration::from_millis(200);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Stage {
+    pub(crate) edges: Edges,
+    pub(crate) dns: NameServer,
+    host: &'static str,
+    ledger: Ledger,
+}
+
+impl Stage {
+    pub(crate) async fn build(host: &'static str, ledger: &Ledger) -> Self {
+        let ips: Vec<_> = (0..EDGES).map(ip).collect();
+        let edges = Edges::on(&ips, Scheme::Https).await;
+        edges.answer_after(WORK);
+        let dns = NameServer::start().await;
+        dns.set(host, &ips, TTL);
+        ledger.begin(edges.port());
+        let ledger = ledger.clone();
+        Self {
+            edges,
+            dns,
+            host,
+            ledger,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.edges.url(self.host)
+    }
+
+    /// Counts the queries for the host, A and AAAA.
+    pub(crate) fn queries(&self) -> usize {
+        let of = |rtype| self.dns.queries(self.host, rtype);
+        of(RecordType::A) + of(RecordType::AAAA)
+    }
+
+    /// Lets everything happen when it is due, and waits on.
+    pub(crate) async fn play(&self, schedule: &Schedule, begin: Instant) {
+        for &(at, act) in &schedule.steps {
+            tokio::time::sleep_until((begin + Duration::from_millis(at)).into()).await;
+            match act {
+                Act::Edge(edge, mode) => self.turn(edge, mode).await,
+                Act::Dns(listed) => self.list(listed),
+                Act::NameServer(fault) => self.dns.fault(fault),
+            }
+        }
+        future::pending().await
+    }
+
+    /// An edge is held to be dead from when it certainly is until it may serve again.
+    async fn turn(&self, edge: usize, mode: Mode) {
+        if mode == Mode::Serve {
+            self.ledger.turn(edge, mode);
+        }
+        match cuts(mode) {
+            true => self.edges.set(ip(edge), mode).await,
+            false => self.edges.set_for_new(ip(edge), mode).await,
+        }
+        self.ledger.turn(edge, mode);
+    }
+
+    fn list(&self, listed: [bool; EDGES]) {
+        let ips: Vec<_> = (0..EDGES).filter(|&edge| listed[edge]).map(ip).collect();
+        self.dns.set(self.host, &ips, TTL);
+    }
+}
