@@ -31,6 +31,9 @@ pub(crate) enum Rank {
     Recovering,
     /// It failed; the one whose penalty ends first leads, and one that failed again goes last.
     Penalised(Instant),
+    /// It accepted a connection and closed it early. Last only for who can't send a request once
+    /// more after that: a connect that fails can be repeated.
+    ClosesEarly,
 }
 
 /// A failure of an address.
@@ -190,6 +193,15 @@ impl Record {
             Standing::Suspect { .. } | Standing::Penalised { .. } | Standing::Trial { .. } => {
                 Rank::Recovering
             }
+        }
+    }
+
+    /// Where it stands for one whose request can't be sent once more after it was on its way.
+    pub(crate) fn careful_rank(&self, now: Instant) -> Rank {
+        match self.rank(now) {
+            Rank::Healthy => Rank::Healthy,
+            _ if self.why == Outcome::ClosedEarly => Rank::ClosesEarly,
+            rank => rank,
         }
     }
 

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use common::{Edges, HOST, Mode, NameServer, World, asking, get};
-use sidestep::Resolver;
 use sidestep::reqwest::ClientBuilderExt as _;
+use sidestep::{Outcome, Resolver};
 use tokio::net::TcpListener;
 
 /// A burst that meets a dead edge all at once: no budget turns it into errors.
@@ -348,7 +348,42 @@ async fn a_black_holed_family_is_learned() {
     }
     assert_eq!(
         world.journal.failures(),
-        [(ips[0], sidestep::Outcome::Stalled)],
+        [(ips[0], Outcome::Stalled)],
         "dialled once"
     );
+}
+
+/// A failed retry is not retried, so it goes to an address that has failed before it goes back to the
+/// one that closed its connection.
+#[tokio::test]
+async fn after_an_early_close_the_retry_goes_to_any_other_address() {
+    let world = World::http(2).await;
+    let client = world.client();
+    let [closes, other] = world.ips()[..] else {
+        panic!("there are two edges");
+    };
+    get(&client, &world.url()).await.unwrap();
+    world.edges.set(closes, Mode::CloseAfterRequest).await;
+    world.resolver.report(HOST, other, Outcome::Refused);
+    let answer = get(&client, &world.url()).await.unwrap();
+    assert!(answer.contains(&other.to_string()), "{answer}");
+    assert_eq!(world.journal.failures().len(), 2, "it met both");
+}
+
+/// A connector is handed four addresses. Where there are more and all are bad, the request goes on.
+#[tokio::test]
+async fn of_many_bad_addresses_every_one_is_dialled() {
+    let world = World::http(9).await;
+    let client = world.client();
+    for ip in world.ips() {
+        world.edges.set(ip, Mode::Refuse).await;
+    }
+    assert!(get(&client, &world.url()).await.unwrap_err().is_connect());
+    assert_eq!(world.journal.failures().len(), 9);
+    for ip in world.ips() {
+        world.edges.set(ip, Mode::Serve).await;
+        let answer = get(&client, &world.url()).await.unwrap();
+        assert!(answer.contains(&ip.to_string()), "{answer}");
+        world.edges.set(ip, Mode::Refuse).await;
+    }
 }

@@ -70,7 +70,11 @@ pub(crate) fn most(mode: Mode) -> usize {
 pub(crate) fn cuts(mode: Mode) -> bool {
     match mode {
         Mode::Refuse | Mode::AcceptAndClose | Mode::CloseAfterRequest | Mode::Serve => true,
-        Mode::BlackHole | Mode::Hang | Mode::TlsReset | Mode::WrongCertificate => false,
+        Mode::BlackHole
+        | Mode::Hang
+        | Mode::TlsReset
+        | Mode::Unavailable
+        | Mode::WrongCertificate => false,
     }
 }
 

@@ -63,7 +63,7 @@ pub trait ClientBuilderExt: Sized {
     ///
     /// | what went wrong | sent again |
     /// |---|---|
-    /// | the connect failed | any method: no byte of the request was sent. While an address is left that nothing is held against, or a fresh answer can be had; and when all are bad, what failed in TLS once for each other address; for all reasons together at most 8 times |
+    /// | the connect failed | any method: no byte of the request was sent. While an address is left that nothing is held against, or a fresh answer can be had; and when all are bad, what failed in TLS once for each other address, and in TCP until each was dialled; for all reasons together at most 8 times |
     /// | the connection died before the request was on its way | as above |
     /// | a wrong certificate | any method, at two other addresses: when an earlier address failed in TCP, which one showed the certificate can't be told |
     /// | the connect was given up after [`attempt_timeout`](crate::Builder::attempt_timeout) | any method, twice |
@@ -71,7 +71,8 @@ pub trait ClientBuilderExt: Sized {
     /// | HTTP/2 said that it did not process the request (REFUSED_STREAM, GOAWAY with NO_ERROR) | any method, twice: reqwest's own default, which setting a policy replaces |
     ///
     /// A retry is dialled elsewhere, because the address that failed has gone behind the others
-    /// by then. Requests with a streaming body are never sent again.
+    /// by then. After a connection that died before a response, which a request can afford once,
+    /// addresses that close connections early go behind all others, even behind those that refuse. Requests with a streaming body are never sent again.
     ///
     /// A connect timeout that you set holds as before: when it has passed, the error is yours and
     /// nothing is tried again. Without one, and without a total timeout, a host whose every

@@ -59,14 +59,25 @@ impl Judge {
         if let Some(host) = uri.host() {
             self.resolver.inner().answered(host);
         }
-        self.tries.end(uri)
+        self.end(uri)
     }
 
     fn sends_again(&self, method: &Method, uri: &Uri, error: &(dyn StdError + 'static)) -> bool {
         match self.kind(method, uri, error) {
-            Some((kind, limit)) => self.tries.take(uri, kind, limit),
-            None => self.tries.end(uri),
+            Some((kind, limit)) if self.tries.take(uri, kind, limit) => {
+                if kind == Kind::ClosedEarly {
+                    self.resolver.inner().begin_care();
+                }
+                true
+            }
+            Some(_) | None => self.end(uri),
         }
+    }
+
+    /// The request is not sent again.
+    fn end(&self, uri: &Uri) -> bool {
+        self.resolver.inner().end_care();
+        self.tries.end(uri)
     }
 
     /// Returns as what the request may be sent again, and how often as that, if at all.
@@ -102,21 +113,22 @@ impl Judge {
             // It was the proxy that was dialled, whatever is known of the host.
             Again::WhileHopeful if socks_connect(error).is_some() => Some((Kind::Connect, 2)),
             Again::WhileHopeful => {
-                let limit = self.hope(uri, outcome.is_after_tcp());
-                Some((Kind::Connect, limit)).filter(|(_, limit)| *limit > 0)
+                let (kind, limit) = self.hope(uri, outcome.is_after_tcp());
+                Some((kind, limit)).filter(|(_, limit)| *limit > 0)
             }
         }
     }
 
-    /// Returns how often a failed connect may be tried again. A TCP error has tried every address
-    /// already; an error after TCP only one, so that the others are left even when all are bad.
-    fn hope(&self, uri: &Uri, after_tcp: bool) -> usize {
+    /// Returns as what and how often a failed connect may be tried again. A TCP error has tried every
+    /// address that was dealt, which are all but of a host with many; an error after TCP only one, so
+    /// that the others are left even when all are bad.
+    fn hope(&self, uri: &Uri, after_tcp: bool) -> (Kind, usize) {
         match self.hope_of(uri) {
-            Some(hope) if hope.health_left || hope.news => usize::MAX,
-            Some(hope) if after_tcp => hope.addrs.saturating_sub(1),
-            Some(_) => 0,
+            Some(hope) if hope.health_left || hope.news => (Kind::Connect, usize::MAX),
+            Some(hope) if after_tcp => (Kind::Connect, hope.addrs.saturating_sub(1)),
+            Some(hope) => (Kind::Round, hope.rounds.saturating_sub(1)),
             // Behind a proxy: which host was dialled is not known.
-            None => 2,
+            None => (Kind::Connect, 2),
         }
     }
 
@@ -141,7 +153,7 @@ impl Judge {
             .and_then(|host| self.resolver.inner().closed_early(host, early, error));
         match early.sent {
             // As good as a failed connect.
-            false => Some((Kind::Connect, self.hope(uri, true))),
+            false => Some(self.hope(uri, true)),
             // The server may have acted on it.
             true if !is_idempotent(method) => None,
             true if self.went_out_on_an_old_connection(uri, dealt) => {

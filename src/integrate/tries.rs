@@ -20,6 +20,8 @@ pub(super) enum Kind {
     ClosedEarly,
     /// A retry met a connection from before the first failure, and that died too.
     ClosedOld,
+    /// The connect failed at all addresses that were dealt, and there are more.
+    Round,
     /// The connect failed, or the connection before the request was on its way.
     Connect,
     /// The connect failed so that only a few other addresses are tried.

@@ -83,6 +83,13 @@ impl Addrs {
         self.all.iter().any(|&addr| !old.contains(addr))
     }
 
+    /// Returns in how many connects, each dealt so many of each family, all have been dealt.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn rounds(&self, per_family: usize) -> usize {
+        let rounds = |family| self.family(family).0.len().div_ceil(per_family);
+        rounds(Family::V6).max(rounds(Family::V4))
+    }
+
     /// Returns the family to dial first, as far as the answer and the routes tell.
     pub(crate) fn leads(&self) -> Family {
         self.leads

@@ -16,6 +16,8 @@ use crate::early::EarlyClose;
 use crate::host::{self, Host, Parsed};
 use crate::observe::Event;
 use crate::order::Family;
+#[cfg(feature = "reqwest")]
+use crate::order::PER_FAMILY;
 use crate::outcome::{Blame, Outcome};
 use crate::penalty::{Failure, Transition};
 use crate::{blame, outcome, time};
@@ -328,6 +330,30 @@ impl Shared {
         Some(made.dealt)
     }
 
+    /// The request of this task was on its way once when its connection died, and the next time is
+    /// its last: until it ends the task is dealt what is least likely to do that.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn begin_care(&self) {
+        self.careful.begin(tokio::task::try_id(), time::now());
+    }
+
+    /// The request of this task has ended.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn end_care(&self) {
+        self.careful.end(tokio::task::try_id());
+    }
+
+    #[cfg(feature = "reqwest")]
+    pub(super) fn is_careful(&self, now: Instant) -> bool {
+        self.careful.holds(tokio::task::try_id(), now)
+    }
+
+    /// Only retries ask for care.
+    #[cfg(not(feature = "reqwest"))]
+    pub(super) fn is_careful(&self, _: Instant) -> bool {
+        false
+    }
+
     /// Takes an answer: what the task has made to the host works.
     pub(crate) fn answered(&self, host: &str) {
         if !self.recent.is_empty()
@@ -355,6 +381,7 @@ impl Shared {
             health_left: self.health_left(&host, &known, now),
             news: known.origin != Origin::Pin && news == Some(true),
             addrs: known.addrs.as_slice().len(),
+            rounds: known.addrs.rounds(PER_FAMILY),
         })
     }
 }
@@ -369,6 +396,8 @@ pub(crate) struct Hope {
     pub(crate) news: bool,
     /// How many addresses there are.
     pub(crate) addrs: usize,
+    /// In how many connects all of them are dealt.
+    pub(crate) rounds: usize,
 }
 
 /// The addresses that a connect which ended so has dialled, as far as can be told.

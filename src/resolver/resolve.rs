@@ -323,13 +323,22 @@ impl Shared {
         if self.book.is_empty() {
             return order::deal(addrs, None, how, &mut rng, out);
         }
-        let trial = self.take_trial(host, known, now);
+        let careful = self.is_careful(now);
+        let trial = match careful {
+            true => None,
+            false => self.take_trial(host, known, now),
+        };
+        let rank_of = if careful {
+            Record::careful_rank
+        } else {
+            Record::rank
+        };
         self.book.read(host.as_str(), now, |page| {
             let rank = |addr| {
                 if trial == Some(addr) {
                     Rank::Trial
                 } else {
-                    rank(page, addr, now)
+                    rank_by(rank_of, page, addr, now)
                 }
             };
             order::deal(addrs, Some(&rank), how, &mut rng, out)
@@ -369,8 +378,17 @@ async fn within<T>(wait: Duration, future: impl Future<Output = T>) -> Option<T>
 }
 
 fn rank(page: &[(IpAddr, Record)], addr: IpAddr, now: Instant) -> Rank {
+    rank_by(Record::rank, page, addr, now)
+}
+
+fn rank_by(
+    rank: fn(&Record, Instant) -> Rank,
+    page: &[(IpAddr, Record)],
+    addr: IpAddr,
+    now: Instant,
+) -> Rank {
     let found = page.iter().find(|(other, _)| *other == addr);
-    found.map_or(Rank::Healthy, |(_, record)| record.rank(now))
+    found.map_or(Rank::Healthy, |(_, record)| rank(record, now))
 }
 
 /// A name as it was asked.
@@ -396,5 +414,57 @@ impl Question {
             Parsed::NeverSent(host) => Ok(Self::Reserved(host)),
             Parsed::Name(host) => Ok(Self::Open(host)),
         }
+    }
+}
+
+#[cfg(all(test, feature = "reqwest"))]
+mod tests {
+    use super::*;
+    use crate::lookup::{Answer, Answering, Lookup};
+    use crate::{Outcome, Resolver};
+
+    /// Answers with two addresses, whoever asks.
+    struct Two;
+
+    const TWO: [IpAddr; 2] = [
+        IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)),
+        IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2)),
+    ];
+
+    impl Lookup for Two {
+        fn lookup<'a>(&'a self, _: &'a str) -> Answering<'a> {
+            Box::pin(async { Ok(Answer::new(TWO)) })
+        }
+    }
+
+    async fn first(resolver: &Resolver) -> IpAddr {
+        resolver.resolve("a.test").await.unwrap().addrs()[0]
+    }
+
+    /// An edge that closes connections early is tried by somebody else.
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_send_again_tries_no_address_whose_penalty_is_over() {
+        let resolver = Resolver::builder().lookup(Two).build().unwrap();
+        first(&resolver).await;
+        resolver.report("a.test", TWO[0], Outcome::ClosedEarly);
+        tokio::time::sleep(Duration::from_secs(7)).await;
+        resolver.inner().begin_care();
+        assert_eq!(first(&resolver).await, TWO[1]);
+        assert_eq!(resolver.snapshot().trials, 0);
+        resolver.inner().end_care();
+        assert_eq!(first(&resolver).await, TWO[0]);
+        assert_eq!(resolver.snapshot().trials, 1);
+    }
+
+    /// Nor one that may do so again, while there are others, however bad.
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_send_again_dials_an_edge_that_closes_early_last() {
+        let resolver = Resolver::builder().lookup(Two).build().unwrap();
+        first(&resolver).await;
+        resolver.report("a.test", TWO[0], Outcome::ClosedEarly);
+        resolver.report("a.test", TWO[1], Outcome::Refused);
+        assert_eq!(first(&resolver).await, TWO[0], "one soft strike");
+        resolver.inner().begin_care();
+        assert_eq!(first(&resolver).await, TWO[1]);
     }
 }

@@ -11,6 +11,8 @@ use super::network::Network;
 use super::sleepers::Sleepers;
 #[cfg(feature = "watch-network")]
 use super::watch::Watch;
+#[cfg(feature = "reqwest")]
+use crate::attempt::Careful;
 use crate::attempt::Recent;
 use crate::cache::{Slot, Store};
 use crate::filter::Filter;
@@ -42,6 +44,8 @@ pub(crate) struct Shared {
     pub(super) unslipped: AtomicU64,
     pub(super) warned: AtomicBool,
     pub(super) recent: Recent,
+    #[cfg(feature = "reqwest")]
+    pub(super) careful: Careful,
 }
 
 impl Shared {
@@ -73,6 +77,8 @@ impl Shared {
             unslipped: AtomicU64::new(0),
             warned: AtomicBool::new(false),
             recent: Recent::default(),
+            #[cfg(feature = "reqwest")]
+            careful: Careful::default(),
         }
     }
 

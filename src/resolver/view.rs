@@ -63,7 +63,7 @@ fn of_address(addr: IpAddr, record: Option<&Record>, now: Instant) -> AddressVie
         addr,
         standing: match record.map(|record| record.rank(now)) {
             None | Some(Rank::Healthy) => Standing::Healthy,
-            Some(Rank::Trial | Rank::Recovering) => Standing::Recovering,
+            Some(Rank::Trial | Rank::Recovering | Rank::ClosesEarly) => Standing::Recovering,
             Some(Rank::Penalised(_)) => Standing::Penalised(until.unwrap_or_default()),
         },
         since: record.map(|record| now.saturating_duration_since(record.since())),
