@@ -116,7 +116,7 @@ fn any_case() -> impl Strategy<Value = Case> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     /// However the connector is set up: whoever is blamed for certain was dialled and has failed,
     /// and in the winner's lane nobody who has failed is missed.
