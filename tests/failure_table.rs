@@ -135,6 +135,37 @@ async fn a_connect_pending_for_long_is_a_soft_strike() {
     assert_eq!(world.journal.count(|seen| *seen == Seen::Invalidated), 1);
 }
 
+/// An edge that hangs in TLS while the others connect is known by that, long before any limit.
+#[tokio::test]
+async fn an_edge_that_hangs_while_the_others_connect_is_overtaken() {
+    let world = World::of(Edges::https(4).await, |builder| {
+        builder
+            .stalled_after(Duration::from_secs(3600))
+            .attempt_timeout(None)
+    })
+    .await;
+    let hung = world.ips()[0];
+    world.edges.set(hung, Mode::Hang).await;
+    let client = world.client();
+    let requests = async {
+        let mut pending = tokio::task::JoinSet::new();
+        loop {
+            let (client, url) = (client.clone(), world.url());
+            pending.spawn(async move { get(&client, &url).await });
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let strike = Seen::Failed(hung, Outcome::Stalled);
+    tokio::select! {
+        () = requests => {}
+        () = world.journal.saw(|seen| *seen == strike) => {}
+    }
+    assert_eq!(world.journal.failures(), [(hung, Outcome::Stalled)]);
+    for _ in 0..20 {
+        get(&client, &world.url()).await.expect("nobody dials it");
+    }
+}
+
 /// reqwest's `connect_timeout` drops the connect from outside of all layers: no error is seen.
 #[tokio::test]
 async fn a_connect_timeout_is_seen_as_a_strike_without_an_error() {

@@ -2,10 +2,12 @@
 
 #[cfg(feature = "reqwest")]
 mod careful;
+mod lately;
 mod recent;
 mod slip;
 
 #[cfg(feature = "reqwest")]
 pub(crate) use self::careful::Careful;
+pub(crate) use self::lately::Lately;
 pub(crate) use self::recent::{Made, Recent};
 pub(crate) use self::slip::{Note, Slip};

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{Extensions, Uri};
 use hyper_util::client::legacy::connect::{Connection, HttpInfo};
@@ -17,14 +17,14 @@ use super::service::Reached;
 use crate::attempt::{Note, Slip};
 use crate::error::BoxError;
 use crate::resolver::{Account, Ending};
-use crate::{Outcome, Resolver, host, outcome, time, tunnel};
+use crate::{Outcome, Resolver, blame, host, outcome, time, tunnel};
 
 /// The future of a watched connect.
 ///
 /// # Cancel safety
 ///
-/// Pending for [`stalled_after`](crate::Builder::stalled_after) it is a soft strike against its
-/// address, so that a drop after that has been told, as when reqwest's `connect_timeout` ends a
+/// Pending for [`stalled_after`](crate::Builder::stalled_after), or overtaken, it is a soft strike
+/// against its address, so that a drop after that has been told, as when reqwest's `connect_timeout` ends a
 /// connect. Dropped sooner than nine tenths of that it says nothing: the caller may just have gone
 /// away.
 #[must_use = "futures do nothing unless polled"]
@@ -38,6 +38,7 @@ pub struct ResponseFuture<F> {
     target: Option<Uri>,
     asked_outside: u64,
     watch: Watch,
+    looks: u32,
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
@@ -73,6 +74,7 @@ impl<F> ResponseFuture<F> {
             target,
             asked_outside,
             watch: Watch::ForStall,
+            looks: 0,
             alarm: None,
         }
     }
@@ -127,14 +129,28 @@ impl<F> ResponseFuture<F> {
                 self.watch = Watch::Over;
                 return Poll::Ready(self.given_up());
             }
-            self.end(&Ending::Stalled);
-            self.watch = if self.may_time_out() {
-                Watch::ForTimeout
-            } else {
-                Watch::Over
-            };
+            self.looks += 1;
+            if self.has_stalled(due) {
+                self.end(&Ending::Stalled);
+                self.watch = if self.may_time_out() {
+                    Watch::ForTimeout
+                } else {
+                    Watch::Over
+                };
+            }
         }
         Poll::Pending
+    }
+
+    /// Whether it is held to be slow: it has been pending for long, or was overtaken.
+    fn has_stalled(&self, due: Instant) -> bool {
+        self.stalls_at() <= Some(due) || self.resolver.inner().is_overtaken(&self.slip)
+    }
+
+    fn stalls_at(&self) -> Option<Instant> {
+        let config = self.resolver.inner().config();
+        let note = self.slip.only_note();
+        note.map(|note| note.at + config.stalled_after)
     }
 
     /// When the present watch ends. Time counts from when addresses were dealt: a slow lookup is
@@ -142,7 +158,7 @@ impl<F> ResponseFuture<F> {
     fn due(&self) -> Option<Instant> {
         let config = self.resolver.inner().config();
         let after = match self.watch {
-            Watch::ForStall => config.stalled_after,
+            Watch::ForStall => config.stalled_after.min(LOOK * (self.looks + 1)),
             Watch::ForTimeout => config.attempt_timeout?.max(config.stalled_after),
             Watch::Over => return None,
         };
@@ -181,6 +197,10 @@ impl<F> ResponseFuture<F> {
     }
 }
 
+/// So often a pending connect looks whether it was overtaken: when the connector below has had its
+/// time to dial another address beside the first.
+const LOOK: Duration = blame::HEAD_START;
+
 fn sleep_until(due: Instant) -> Sleep {
     tokio::time::sleep_until(due.into())
 }
@@ -218,7 +238,10 @@ impl<F> Drop for ResponseFuture<F> {
             return;
         }
         let nearly = self.resolver.inner().config().stalled_after / 10;
-        if self.due().is_some_and(|due| due <= time::now() + nearly) {
+        if self
+            .stalls_at()
+            .is_some_and(|due| due <= time::now() + nearly)
+        {
             self.end(&Ending::Stalled);
         }
     }

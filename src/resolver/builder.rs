@@ -255,7 +255,9 @@ impl Builder {
     /// Sets how long a connect may be pending before its address is held to be slow: it goes
     /// behind the healthy ones and the host is looked up again.
     ///
-    /// Defaults to 1 s, the time of the first SYN retransmission. Raise it on links where a
+    /// Defaults to 1 s, the time of the first SYN retransmission. It is held to be slow from 300 ms
+    /// on already when it was overtaken: a connect to another address of the host began later and was
+    /// made in a quarter of the time. Raise it on links where a
     /// healthy connect takes longer. Lower it below the timeouts of your client: a connect that
     /// is dropped sooner says nothing about its address, because the caller may just have gone
     /// away.

@@ -109,7 +109,21 @@ impl Shared {
         let peer = winner.to_canonical();
         self.book.has_route(Family::of(peer));
         self.clear(&note.host, peer, note.at, now);
+        self.lately.note(&note.host, peer, note.at, now);
         self.made(note, peer, Some(local));
+    }
+
+    /// Whether a pending connect hangs at the head of its list while the host's other addresses
+    /// connect.
+    pub(crate) fn is_overtaken(&self, slip: &Slip) -> bool {
+        slip.only_note().is_some_and(|note| {
+            let head = note.dealt.as_slice().first().map(IpAddr::to_canonical);
+            let overtaken = |head| {
+                self.lately
+                    .has_overtaken(&note.host, head, note.at, time::now())
+            };
+            head.is_some_and(overtaken)
+        })
     }
 
     /// Nothing is known of the connection; should it die without an answer, the head of the list

@@ -13,7 +13,7 @@ use super::sleepers::Sleepers;
 use super::watch::Watch;
 #[cfg(feature = "reqwest")]
 use crate::attempt::Careful;
-use crate::attempt::Recent;
+use crate::attempt::{Lately, Recent};
 use crate::cache::{Slot, Store};
 use crate::filter::Filter;
 use crate::health::Book;
@@ -44,6 +44,7 @@ pub(crate) struct Shared {
     pub(super) unslipped: AtomicU64,
     pub(super) warned: AtomicBool,
     pub(super) recent: Recent,
+    pub(super) lately: Lately,
     #[cfg(feature = "reqwest")]
     pub(super) careful: Careful,
 }
@@ -77,6 +78,7 @@ impl Shared {
             unslipped: AtomicU64::new(0),
             warned: AtomicBool::new(false),
             recent: Recent::default(),
+            lately: Lately::default(),
             #[cfg(feature = "reqwest")]
             careful: Careful::default(),
         }
