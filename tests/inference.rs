@@ -111,7 +111,7 @@ struct Told {
     blamed: Vec<Blamed>,
 }
 
-/// Makes the connect. The port is the case's own, by which its dials are told apart.
+/// Makes the connect. While it lasts the port is the case's own, by which its dials are told apart.
 async fn connect(case: &Case, warm: &Edges, log: &DialLog) -> (Told, Edges) {
     // The first address is the same in all cases, so that no two have one port.
     let mut ips = vec![IpAddr::from([127, 0, 0, 2])];
@@ -130,6 +130,8 @@ async fn connect(case: &Case, warm: &Edges, log: &DialLog) -> (Told, Edges) {
         }
     }
     let uri: Uri = edges.url(HOST).parse().unwrap();
+    // The port may have been another test's before.
+    let before = log.to_port(edges.port()).len();
     let begun = Instant::now();
     let ended = timeout(PATIENCE, connector.oneshot(uri)).await;
     let took = Instant::now() - begun;
@@ -141,7 +143,7 @@ async fn connect(case: &Case, warm: &Edges, log: &DialLog) -> (Told, Edges) {
     });
     let blamed = blamed.lock().unwrap().clone();
     let told = Told {
-        dialled: log.to_port(edges.port()),
+        dialled: log.to_port(edges.port()).split_off(before),
         winner,
         dropped: ended.is_err(),
         took,

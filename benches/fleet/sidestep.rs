@@ -231,7 +231,7 @@ impl Sidestep {
         if limited && !self.quota.take(life.now) {
             return None;
         }
-        let (land, flight) = Flight::new(self.runtime);
+        let (land, flight) = Flight::new(self.runtime, life.now);
         if let Some(current) = self.slot.board(&flight, cause, life.now) {
             return self.number(&current);
         }
@@ -374,8 +374,8 @@ impl Sidestep {
             self.hold_against(&note, loser, Outcome::Failed, false, life);
         }
         let late = life.now >= note.at + blame::HEAD_START;
-        if let Some(head) = blame::stuck(dealt, winner, late) {
-            self.hold_against(&note, head, Outcome::Stalled, true, life);
+        for (loser, why) in blame::overtaken(dealt, winner, late, REACH) {
+            self.hold_against(&note, loser, why, true, life);
         }
         self.book.learn_port(&self.host, PORT);
         self.book.has_route(Family::of(winner.to_canonical()));
@@ -408,23 +408,30 @@ impl Sidestep {
         soft: bool,
         life: &mut Life<'_>,
     ) {
-        self.penalise(addr, Failure { why, soft }, note.at, life);
+        self.penalise(addr, why, soft, note.at, life);
         let _ = self.slot.invalidate(note.generation);
     }
 
-    fn penalise(&self, addr: IpAddr, failure: Failure, began: Instant, life: &mut Life<'_>) {
-        let dice = life.dice.fork();
+    fn penalise(
+        &self,
+        addr: IpAddr,
+        why: Outcome,
+        soft: bool,
+        began: Instant,
+        life: &mut Life<'_>,
+    ) {
+        let (error, dice) = (None, life.dice.fork());
+        let failure = Failure { why, soft, error };
         let _ = self
             .book
-            .fail(&self.host, addr, failure, began, life.now, &dice);
+            .fail(&self.host, addr, &failure, began, life.now, &dice);
     }
 
     fn probed(&self, addr: IpAddr, began: Instant, connected: bool, life: &mut Life<'_>) {
         if connected {
             let _ = self.book.succeed(&self.host, addr, began, life.now);
         } else {
-            let (why, soft) = (Outcome::Refused, false);
-            self.penalise(addr, Failure { why, soft }, began, life);
+            self.penalise(addr, Outcome::Refused, false, began, life);
         }
     }
 }
