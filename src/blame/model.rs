@@ -63,7 +63,7 @@ impl Connector {
         let Some(&(head, _)) = list.first() else {
             return Lane::default().cut();
         };
-        let first = self.bound.unwrap_or(Family::of(head));
+        let first = self.bound.unwrap_or_else(|| Family::of(head));
         let preferred = self.serial(list, of(first), 0);
         let second = of(first.other());
         if self.bound.is_some() || second.is_empty() {
