@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Id;
 
+use crate::blame::Reach;
 use crate::cache::{
     Brought, Cause, Flight, Generation, Joined, Known, Landing, Origin, Plan, Slot,
 };
@@ -31,6 +32,12 @@ const STALE_AFTER: Duration = Duration::from_millis(1_800);
 /// A request is sent again so often at most (`integrate/retry.rs`).
 const TRIES: u32 = 8;
 const PORT: u16 = 443;
+/// The edges have IPv4 addresses alone, and the connector is bound to none.
+const REACH: Reach = Reach {
+    v4: true,
+    v6: true,
+    second: false,
+};
 
 pub(crate) struct Sidestep {
     host: Host,
@@ -315,28 +322,26 @@ impl Sidestep {
     }
 
     fn refresh_ahead(&mut self, life: &mut Life<'_>) {
-        let Some(due) = self.refresh_due() else {
-            return;
-        };
+        if let Some((due, _)) = self.slot.next_lookup(life.now) {
+            self.sleep(due, life);
+        }
+    }
+
+    fn sleep(&mut self, due: Instant, life: &mut Life<'_>) {
         if self.bed.is_none_or(|earlier| earlier > due) {
             self.bed = Some(due);
             life.plan(due.max(life.now), Event::Woken);
         }
     }
 
-    fn refresh_due(&self) -> Option<Instant> {
-        let slot = &self.slot;
-        slot.was_asked_again().then(|| slot.refresh_at()).flatten()
-    }
-
     fn woken(&mut self, life: &mut Life<'_>) {
         // Another one sleeps in this place by now, if it is not due.
-        let Some(due) = self.bed.take_if(|due| *due <= life.now) else {
+        if self.bed.take_if(|due| *due <= life.now).is_none() {
             return;
-        };
-        match self.refresh_due() {
-            Some(now_due) if now_due <= due => {
-                let _ = self.ask(Cause::Ageing, life);
+        }
+        match self.slot.next_lookup(life.now) {
+            Some((due, cause)) if due <= life.now => {
+                let _ = self.ask(cause, life);
             }
             Some(_) => self.refresh_ahead(life),
             None => {}
@@ -409,7 +414,20 @@ impl Sidestep {
         life: &mut Life<'_>,
     ) {
         self.penalise(addr, why, soft, note.at, life);
-        let _ = self.slot.invalidate(note.generation);
+        if self.slot.invalidate(note.generation) {
+            self.look_again(life);
+        }
+    }
+
+    /// At once, or as soon as that is due.
+    fn look_again(&mut self, life: &mut Life<'_>) {
+        match self.slot.recheck_at(life.now) {
+            Some(due) if due > life.now => self.sleep(due, life),
+            Some(_) => {
+                let _ = self.ask(Cause::ConnectFailed, life);
+            }
+            None => {}
+        }
     }
 
     fn penalise(
