@@ -44,8 +44,8 @@ pub(crate) fn share(rng: &mut fastrand::Rng) -> f64 {
     0.8 + 0.1 * rng.f64()
 }
 
-/// Returns how long after a lookup was sent that failed the next one is, while there is a stale answer
-/// that had such a life: as long as if it had not failed, so that a name server in trouble is asked
+/// Returns how long after a lookup was sent that failed the next one is, while there is an answer with
+/// such a life to serve: as long as if it had not failed, so that a name server in trouble is asked
 /// no more than one in health; and at least 30 s (RFC 8767, section 5, failure recheck timer).
 pub(crate) fn retry_after(life: Duration, share: f64) -> Duration {
     const LEAST: Duration = Duration::from_millis(37_500);

@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::recheck::Recheck;
 use crate::ttl;
 
-/// Time after a failed lookup in which it is not repeated (RFC 9520, section 3.2: at least 1 s,
-/// at most 5 min, growing). Longer once an answer is stale that has a healthy address.
+/// Time after a failed lookup in which it is not repeated for those who have nothing to dial (RFC 9520,
+/// section 3.2: at least 1 s, at most 5 min, growing).
 const FAILED_LOOKUP: Backoff = Backoff {
     least: Duration::from_secs(1),
     most: Duration::from_secs(30),
@@ -64,7 +64,7 @@ pub(crate) struct Slot {
 struct Failure {
     error: Error,
     until: Instant,
-    /// While a healthy address of a stale answer is left, it is not repeated before this.
+    /// While a healthy address of an answer is left, it is not repeated before this.
     at_leisure: Instant,
     in_a_row: u32,
     /// When the last negative answer was asked for: an older lookup's addresses do not undo it.
@@ -266,11 +266,9 @@ impl Slot {
             }
             now + FAILED_LOOKUP.delay(in_a_row)
         };
-        let is_stale = |known: &&Arc<Known>| {
-            known.origin == Origin::Lookup && landing.asked_at >= known.expires_at
-        };
-        let stale = self.known.as_ref().filter(is_stale);
-        let at_leisure = stale.map_or(until, |known| {
+        let known = self.known.as_ref();
+        let answer = known.filter(|known| known.origin == Origin::Lookup);
+        let at_leisure = answer.map_or(until, |known| {
             let life = known.expires_at.saturating_duration_since(known.asked_at);
             until.max(landing.asked_at + ttl::retry_after(life, landing.share))
         });
