@@ -394,11 +394,7 @@ impl Sidestep {
             self.hold_against(note, addr, Outcome::Refused, false, life);
         }
         let now = life.now;
-        let health_left = self.slot.known().is_some_and(|known| {
-            let mut addrs = known.addrs.as_slice().iter();
-            addrs.any(|&addr| self.rank(addr, now) <= Rank::Healthy)
-        });
-        let hope = health_left || self.slot.expects_news(now);
+        let hope = self.health_left(now) || self.slot.expects_news(now);
         match hope && tries < TRIES {
             true => self.connect(request, tries + 1, life),
             false => life.fail(true),
@@ -423,11 +419,19 @@ impl Sidestep {
     fn look_again(&mut self, life: &mut Life<'_>) {
         match self.slot.recheck_at(life.now) {
             Some(due) if due > life.now => self.sleep(due, life),
+            Some(_) if self.health_left(life.now) => {}
             Some(_) => {
                 let _ = self.ask(Cause::ConnectFailed, life);
             }
             None => {}
         }
+    }
+
+    fn health_left(&self, now: Instant) -> bool {
+        self.slot.known().is_some_and(|known| {
+            let mut addrs = known.addrs.as_slice().iter();
+            addrs.any(|&addr| self.rank(addr, now) <= Rank::Healthy)
+        })
     }
 
     fn penalise(

@@ -79,8 +79,11 @@ impl Shared {
     }
 
     /// Looks a host up again on whose answer a connect has failed: at once, or as soon as that is
-    /// due and the quota allows. Nobody has to ask for it. Outside of a runtime the next caller
-    /// does, and where too many wait already.
+    /// due and the quota allows. Nobody has to ask for it.
+    ///
+    /// The next caller does instead when it is due and a healthy address is left, for then nobody
+    /// needs it sooner: the processes of a fleet that lose an edge together do not ask together. So
+    /// it is outside of a runtime, and where too many wait already.
     pub(super) fn look_again(self: &Arc<Self>, host: &Host) {
         let Ok(runtime) = Handle::try_current() else {
             return;
@@ -91,6 +94,7 @@ impl Shared {
             Some(due) if due > now => {
                 self.sleep(&runtime, host, due, false);
             }
+            Some(_) if self.is_well_served(host, now) => {}
             Some(_) => match self.book_from_quota(now) {
                 Some(due) if due > now => {
                     self.sleep(&runtime, host, due, true);
@@ -100,6 +104,11 @@ impl Shared {
             },
             None => {}
         }
+    }
+
+    fn is_well_served(&self, host: &Host, now: Instant) -> bool {
+        let known = self.kept(host);
+        known.is_some_and(|known| self.health_left(host, &known, now))
     }
 
     /// Looks a host in use up again before its answer ends, so that no caller has to wait.
