@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::common::{Edges, HOST, Mode, RecordType, Scheme, Seen, World, get};
 use crate::guests::closes_at_the_second;
-use crate::stock::Stock;
+use crate::stock::{LONG, Stock};
 use crate::{in_order, nobody_was_blamed, only_these_failed};
 
 /// Stock reqwest that keeps its connections.
@@ -69,12 +69,11 @@ async fn a_connect_that_lost_to_a_kept_connection_is_learned_from() {
     assert!(answer.contains("127.0.0.2"), "the kept one: {answer}");
     assert_eq!(world.journal.failures(), []);
     world.dns.release();
-    world.edges.accepts(ips[2], 1).await;
     let failed = (ips[1], Outcome::Failed);
-    world
+    let learned = world
         .journal
-        .saw(|seen| *seen == Seen::Failed(failed.0, failed.1))
-        .await;
+        .saw(|seen| *seen == Seen::Failed(failed.0, failed.1));
+    tokio::time::timeout(LONG, learned).await.unwrap();
     assert_eq!(world.journal.failures(), [failed]);
     assert!(world.is_penalised(ips[1]) && !world.is_penalised(ips[2]));
 }

@@ -1,7 +1,5 @@
 //! Every kind of runtime, blocking clients, and a resolver that several runtimes share.
 
-use std::time::Duration;
-
 use sidestep::Outcome;
 use sidestep::reqwest::ClientBuilderExt as _;
 use tokio::runtime::{Builder, Runtime};
@@ -9,7 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::common::{HOST, Mode, RecordType, Scheme, World};
 use crate::dead::{breaks_in_tls, refuses};
 use crate::only_these_failed;
-use crate::stock::Stock;
+use crate::stock::{LONG, Stock};
 
 fn one_thread() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
@@ -91,7 +89,7 @@ fn a_runtime_that_ends_in_the_middle_of_a_lookup_takes_nobody_with_it() {
             let later = request(&third, stock, &world);
             world.dns.release();
             for waits in [waiting, later] {
-                let in_time = async { tokio::time::timeout(Duration::from_secs(20), waits).await };
+                let in_time = async { tokio::time::timeout(LONG, waits).await };
                 let answer = lab.block_on(in_time).expect("nobody hangs").unwrap();
                 assert!(answer.is_some_and(|answer| answer.contains("127.0.0.3")));
             }

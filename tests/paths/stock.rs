@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
@@ -47,6 +48,9 @@ pub(crate) struct Client(Arc<dyn Fn(&str) -> Answering + Send + Sync>);
 type Answering = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// Longer than anything takes that does not hang.
+pub(crate) const LONG: Duration = Duration::from_secs(20);
+
 impl Client {
     fn new<F>(get: impl Fn(String) -> F + Send + Sync + 'static) -> Self
     where
@@ -55,9 +59,9 @@ impl Client {
         Self(Arc::new(move |url| Box::pin(get(url.to_owned()))))
     }
 
-    /// Sends a GET and reads the whole answer.
+    /// Sends a GET and reads the whole answer. One that a black hole holds for long is an error.
     pub(crate) async fn get(&self, url: &str) -> Result<String, BoxError> {
-        self.0(url).await
+        tokio::time::timeout(LONG, self.0(url)).await?
     }
 }
 
