@@ -7,9 +7,9 @@ use futures_util::future::join_all;
 use sidestep::reqwest::ClientBuilderExt as _;
 use sidestep::{Builder, Outcome, Standing};
 
-use crate::common::{Edges, HOST, Mode, RecordType, Scheme, World};
+use crate::common::{Edges, HOST, Mode, Scheme, World};
 use crate::stock::{Client, Stock, of_reqwest};
-use crate::{in_order_with, nobody_was_blamed, only_these_failed};
+use crate::{asked_again, in_order_with, nobody_was_blamed, only_these_failed};
 
 /// What ends the wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ async fn only_the_first_stalled(world: &World, case: &str) {
     assert!(dialled[1..].iter().all(|&n| n == 0), "{case}: {dialled:?}");
     assert_eq!(world.resolver.snapshot().invalidations, 1, "{case}");
     world.resolver.resolve(HOST).await.unwrap();
-    world.dns.asked(HOST, RecordType::A, 2).await;
+    asked_again(world).await;
     assert_eq!(world.queries(), 2, "{case}");
 }
 
