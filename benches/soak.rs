@@ -63,7 +63,7 @@ use crate::args::Args;
 use crate::clients::Client;
 use crate::figures::{Figures, Run};
 use crate::ledger::Ledger;
-use crate::load::Load;
+use crate::load::{Load, Plan};
 use crate::schedule::Schedule;
 use crate::stage::Stage;
 use crate::watch::Watch;
@@ -120,35 +120,41 @@ impl Soak {
         storm: &Schedule,
         longest: Duration,
     ) -> Result<(Vec<Figures>, Vec<bars::Bar>), Failure> {
-        let (mut all, mut bars, mut lasts) = (Vec::new(), Vec::new(), longest);
+        let (mut all, mut bars) = (Vec::new(), Vec::new());
+        let mut plan = Plan {
+            requests: self.requests,
+            lasts: longest,
+            slow_from: bars::SLOWER,
+        };
         for &client in clients {
             if client == Client::Sidestep {
-                let calm = self.run(client, &Schedule::calm(), longest).await?;
-                let figures = self.run(client, storm, longest).await?;
+                let calm = self.run(client, &Schedule::calm(), plan).await?;
+                plan.slow_from += Duration::from_secs_f64(calm.p999_ms / 1000.0);
+                let figures = self.run(client, storm, plan).await?;
                 bars = bars::bars(&calm, &figures);
-                lasts = Duration::from_secs_f64(figures.seconds);
+                plan.lasts = Duration::from_secs_f64(figures.seconds);
                 all.extend([calm, figures]);
             } else {
-                all.push(self.run(client, storm, lasts).await?);
+                all.push(self.run(client, storm, plan).await?);
             }
         }
         Ok((all, bars))
     }
 
-    /// Soaks one client for so long at most.
+    /// Soaks one client.
     async fn run(
         &self,
         client: Client,
         schedule: &Schedule,
-        lasts: Duration,
+        plan: Plan,
     ) -> Result<Figures, Failure> {
         let stage = Stage::build(client.host(), &self.ledger).await;
         let built = client.build(stage.dns.addr(), stage.edges.client_config())?;
-        let mut watch = Watch::with_room_for(lasts + 2 * load::GRACE);
+        let mut watch = Watch::with_room_for(plan.lasts + 2 * load::GRACE);
         let begin = clock::now();
         self.say(&format!("{} …", client.title()));
         let (http, url) = (built.http.clone(), stage.url());
-        let load = Load::new(http, url, self.requests, begin + lasts);
+        let load = Load::new(http, url, plan);
         let tally = tokio::select! {
             tally = load.drive() => tally,
             () = watch.look(&stage) => unreachable!("it looks on and on"),

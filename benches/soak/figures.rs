@@ -42,12 +42,13 @@ pub(crate) struct Figures {
     pub(crate) most_queries_in_a_second: usize,
     /// Mean of the resident set in each quarter of the run, in MiB.
     pub(crate) memory_mib: Option<[f64; 4]>,
+    /// Those slower than the bar for p99.9; without faults, than `bars::SLOWER`.
     pub(crate) slow: Vec<Slow>,
     /// The first kinds of failures, and how many of each.
     pub(crate) failures: BTreeMap<String, u64>,
 }
 
-/// Requests slower than half a second that met the same.
+/// Requests over the bar that met the same.
 #[derive(Debug, Serialize)]
 pub(crate) struct Slow {
     pub(crate) met: String,

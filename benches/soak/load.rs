@@ -33,6 +33,16 @@ pub(crate) struct Load {
     tally: Mutex<Tally>,
 }
 
+/// What a load is to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) requests: u64,
+    /// How long it may take.
+    pub(crate) lasts: Duration,
+    /// From where on requests are looked at closely.
+    pub(crate) slow_from: Duration,
+}
+
 /// What became of the requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
@@ -41,6 +51,8 @@ pub(crate) struct Tally {
     pub(crate) answered: u64,
     pub(crate) failed: u64,
     pub(crate) hung: Vec<Duration>,
+    /// Slower ones are slow.
+    slow_from: Duration,
     /// What the slow requests had met, how many, and the slowest.
     pub(crate) slow: BTreeMap<String, (u64, Duration)>,
     /// Of each kind of failure, how many.
@@ -50,16 +62,14 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Slower than any request that meets no fault.
-    const SLOW: Duration = Duration::from_millis(500);
-
-    fn new() -> Self {
+    fn new(slow_from: Duration) -> Self {
         const HOUR: u64 = 3_600_000_000;
         Self {
             took: Histogram::new_with_bounds(1, HOUR, 3).expect("the bounds are valid"),
             answered: 0,
             failed: 0,
             hung: Vec::new(),
+            slow_from,
             slow: BTreeMap::new(),
             failures: BTreeMap::new(),
             lasted: Duration::ZERO,
@@ -69,7 +79,7 @@ impl Tally {
     fn note(&mut self, took: Duration, failure: Option<String>, met: &[Mode]) {
         let micros = took.as_micros().try_into().unwrap_or(u64::MAX);
         self.took.saturating_record(micros);
-        if took >= Self::SLOW {
+        if took > self.slow_from {
             let (count, worst) = self.slow.entry(words(met)).or_default();
             *count += 1;
             *worst = took.max(*worst);
@@ -101,15 +111,21 @@ fn words(met: &[Mode]) -> String {
 }
 
 impl Load {
-    pub(crate) fn new(http: reqwest::Client, url: String, requests: u64, until: Instant) -> Self {
+    pub(crate) fn new(http: reqwest::Client, url: String, plan: Plan) -> Self {
+        let Plan {
+            requests,
+            lasts,
+            slow_from,
+        } = plan;
+        let begin = clock::now();
         Self {
             http,
             url,
             left: AtomicU64::new(requests),
-            begin: clock::now(),
-            until,
+            begin,
+            until: begin + lasts,
             in_flight: std::array::from_fn(|_| Mutex::default()),
-            tally: Mutex::new(Tally::new()),
+            tally: Mutex::new(Tally::new(slow_from)),
         }
     }
 

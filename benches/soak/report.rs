@@ -115,7 +115,7 @@ fn more(figures: &Figures) -> String {
     for slow in &figures.slow {
         let (met, worst) = (&slow.met, time(slow.worst_ms));
         line(format!(
-            "  slower than 500 ms: {:>6} that met {met}, the worst {worst}",
+            "  over the bar: {:>6} that met {met}, the worst {worst}",
             slow.requests
         ));
     }
