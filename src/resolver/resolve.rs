@@ -438,7 +438,8 @@ mod tests {
     }
 
     async fn first(resolver: &Resolver) -> IpAddr {
-        resolver.resolve("a.test").await.unwrap().addrs()[0]
+        let resolved = resolver.resolve("a.test").await;
+        resolved.expect("it is known").addrs()[0]
     }
 
     /// An edge that closes connections early is tried by somebody else.
