@@ -47,6 +47,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "attempt",
             "blame",
             "cache",
+            "early",
             "error",
             "filter",
             "health",

@@ -7,6 +7,7 @@
 )]
 
 use std::collections::HashSet;
+use std::error::Error;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
@@ -18,7 +19,7 @@ use hyper::Uri;
 use hyper_util::rt::TokioIo;
 use sidestep::lookup::{Answer, Answering, Lookup};
 use sidestep::reqwest::ClientBuilderExt as _;
-use sidestep::{Connect, Resolver, Standing};
+use sidestep::{Connect, ConnectError, Resolver, Standing};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -130,7 +131,8 @@ async fn storm(connector: &Connector, tasks: u32, hosts: u32, calls: u32, pause:
         callers.spawn(async move {
             for _ in 0..calls {
                 let error = connector.clone().oneshot(uri.clone()).await.unwrap_err();
-                assert!(error.is::<io::Error>(), "{error:?}");
+                let cause = error.downcast_ref::<ConnectError>().and_then(Error::source);
+                assert!(cause.is_some_and(|it| it.is::<io::Error>()), "{error:?}");
                 tokio::time::sleep(pause * (n % 97)).await;
             }
         });

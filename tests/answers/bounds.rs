@@ -40,8 +40,7 @@ async fn a_flood_of_names_pushes_out_nothing_worth_keeping() {
         }
     }
     assert!(resolver.snapshot().hosts.len() <= 1_000);
-    assert_eq!(script.asked("hot.test"), 1);
-    assert_eq!(script.asked("bad.test"), 2, "once more because it failed");
+    assert_eq!((script.asked("hot.test"), script.asked("bad.test")), (1, 1));
     let resolved = resolver.resolve("bad.test").await.unwrap();
     assert_eq!(resolved.addrs(), [ip(2), ip(1)]);
 }

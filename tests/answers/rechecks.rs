@@ -102,6 +102,27 @@ async fn callers_without_a_healthy_address_join_the_lookup_that_is_due() {
     assert_eq!(script.asked("a.test"), 2);
 }
 
+/// While a healthy address is left nobody needs the fresh answer: the next caller sends for it, and
+/// does not wait. A fleet that loses an edge does not ask as one.
+#[tokio::test(start_paused = true)]
+async fn while_a_healthy_address_is_left_the_next_caller_looks_again() {
+    let script = Script::answer(&[1, 2], 60);
+    let resolver = script.resolver();
+    sorted(&resolver, "a.test").await;
+    resolver.report("a.test", ip(1), Outcome::Refused);
+    tokio::time::sleep(10 * S).await;
+    assert_eq!(script.asked("a.test"), 1);
+    script.takes(500 * MS);
+    let begun = Instant::now();
+    sorted(&resolver, "a.test").await;
+    assert_eq!(Instant::now(), begun);
+    tokio::time::sleep(S).await;
+    assert_eq!(script.asked("a.test"), 2);
+    resolver.report("a.test", ip(2), Outcome::Refused);
+    tokio::time::sleep(2 * S).await;
+    assert_eq!(script.asked("a.test"), 3, "with none left, by itself");
+}
+
 /// What the quota puts off is looked up by itself, each host in turn.
 #[tokio::test(start_paused = true)]
 async fn hosts_over_the_quota_are_looked_up_in_turn_though_nobody_asks() {
