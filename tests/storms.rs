@@ -30,7 +30,7 @@ const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
 
 /// Where the dead hosts live.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Where {
     /// In one network, as those of one CDN: their addresses are to blame.
     OneNetwork,
@@ -91,7 +91,7 @@ struct AllRefuse(Resolver);
 
 impl Service<Uri> for AllRefuse {
     type Response = TokioIo<TcpStream>;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Error = Box<dyn Error + Send + Sync>;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -183,7 +183,9 @@ async fn a_hundred_thousand_tasks_against_a_thousand_dead_hosts() {
         let asked = zone.asked.lock().unwrap().clone();
         for host in asked.iter().collect::<HashSet<_>>() {
             let times = asked.iter().filter(|other| *other == host).count();
-            assert!((2..=6).contains(&times), "{at:?}: {host} {times} times");
+            // Where nobody is blamed somebody healthy is left, and who needs an answer asks for it.
+            let least = if at == Where::OneNetwork { 2 } else { 1 };
+            assert!((least..=6).contains(&times), "{at:?}: {host} {times} times");
         }
         assert!(asked.len() <= most(1_000, begun));
         assert_eq!(resolver.snapshot().hosts.len(), 1_000);

@@ -187,8 +187,8 @@ impl Shared {
     }
 
     fn hold_against(self: &Arc<Self>, note: &Note, addr: IpAddr, failure: &Failure) {
-        self.penalise(&note.host, addr, failure, note.at);
-        self.suspect(&note.host, note.generation);
+        let is_news = self.penalise(&note.host, addr, failure, note.at);
+        self.suspect(&note.host, note.generation, is_news);
     }
 
     /// Takes a report of a caller that dials for itself: about what is known now.
@@ -225,8 +225,8 @@ impl Shared {
             Blame::None => {}
             Blame::Family => self.family_has_no_route(Family::of(addr)),
             Blame::Soft | Blame::Hard => {
-                self.penalise(host, addr, report, now);
-                self.suspect(host, generation);
+                let is_news = self.penalise(host, addr, report, now);
+                self.suspect(host, generation, is_news);
             }
         }
     }
@@ -240,21 +240,24 @@ impl Shared {
                 self.clear(host, addr, began, time::now());
             }
             Blame::None | Blame::Family => {}
-            Blame::Soft | Blame::Hard => self.penalise(host, addr, probed, began),
+            Blame::Soft | Blame::Hard => {
+                self.penalise(host, addr, probed, began);
+            }
         }
     }
 
-    fn penalise(&self, host: &Host, addr: IpAddr, failure: &Failure, began: Instant) {
+    /// Returns whether the address stands elsewhere now.
+    fn penalise(&self, host: &Host, addr: IpAddr, failure: &Failure, began: Instant) -> bool {
         let now = time::now();
         // A connection that was made and failed later says that the network is there.
         if !failure.why.is_after_connect() && !self.is_about_the_address(host, addr, now) {
-            return;
+            return false;
         }
         let rng = fastrand::Rng::new();
         let (hard, penalty) = match self.book.fail(host, addr, failure, began, now, &rng) {
             Transition::Suspected(penalty) => (false, penalty),
             Transition::Penalised(penalty) => (true, penalty),
-            Transition::None | Transition::Recovered => return,
+            Transition::None | Transition::Recovered => return false,
         };
         self.tell(&Event::AddressFailed {
             host: host.as_str(),
@@ -264,10 +267,11 @@ impl Shared {
             penalty,
             hard,
         });
+        true
     }
 
     /// Marks the answer that was dealt and has the host looked up again; a newer one is left alone.
-    fn suspect(self: &Arc<Self>, host: &Host, seen: Generation) {
+    fn suspect(self: &Arc<Self>, host: &Host, seen: Generation, is_news: bool) {
         let marked = self
             .store
             .edit_present(host.as_str(), |slot| slot.invalidate(seen));
@@ -277,6 +281,9 @@ impl Shared {
                 host: host.as_str(),
                 cause,
             });
+        }
+        // Though it was marked before, this may have been its last healthy address.
+        if marked == Some(true) || is_news {
             self.look_again(host);
         }
     }
@@ -338,8 +345,8 @@ impl Shared {
                 error: Some(outcome::text(error)),
                 ..unseen(Outcome::ClosedEarly)
             };
-            self.penalise(&made.host, made.peer, &closed, made.at);
-            self.suspect(&made.host, made.generation);
+            let is_news = self.penalise(&made.host, made.peer, &closed, made.at);
+            self.suspect(&made.host, made.generation, is_news);
         }
         Some(made.dealt)
     }
