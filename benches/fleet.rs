@@ -55,8 +55,8 @@ rules! {
     "../src/health/mod.rs" health
     "../src/host.rs" host
     "../src/order/mod.rs" order
-    "../src/outcome.rs" outcome
-    "../src/penalty.rs" penalty
+    "../src/outcome/mod.rs" outcome
+    "../src/penalty/mod.rs" penalty
     "../src/recheck.rs" recheck
     "../src/time.rs" time
     "../src/ttl.rs" ttl

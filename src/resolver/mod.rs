@@ -5,6 +5,7 @@
 //! ```
 
 mod account;
+mod afterwards;
 mod builder;
 mod config;
 mod future;
@@ -29,11 +30,11 @@ use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
 pub(crate) use self::account::Account;
+#[cfg(feature = "reqwest")]
+pub(crate) use self::afterwards::Hope;
 pub use self::builder::Builder;
 pub use self::future::{Addrs, ResponseFuture};
 pub(crate) use self::report::Ending;
-#[cfg(feature = "reqwest")]
-pub(crate) use self::report::Hope;
 pub use self::resolved::Resolved;
 pub(crate) use self::shared::Shared;
 #[cfg(feature = "watch-network")]

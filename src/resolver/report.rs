@@ -1,6 +1,5 @@
 //! What a connect came to, and what follows for its addresses and its answer.
 
-use std::error::Error as StdError;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,18 +8,13 @@ use std::time::Instant;
 use super::Shared;
 use crate::attempt::{Made, Note, Slip};
 use crate::blame::Reach;
-#[cfg(feature = "reqwest")]
-use crate::cache::Origin;
 use crate::cache::{Cause, Generation};
-use crate::early::EarlyClose;
-use crate::host::{self, Host, Parsed};
+use crate::host::Host;
 use crate::observe::Event;
 use crate::order::Family;
-#[cfg(feature = "reqwest")]
-use crate::order::PER_FAMILY;
 use crate::outcome::{Blame, Outcome};
 use crate::penalty::{Failure, Transition};
-use crate::{blame, outcome, time};
+use crate::{blame, time};
 
 /// How a connect ended, as far as a connector layer sees it.
 #[derive(Clone, Debug)]
@@ -98,11 +92,11 @@ impl Shared {
         let now = time::now();
         let dealt = note.dealt.as_slice();
         for loser in blame::losers(dealt, winner) {
-            self.hold_against(&note, loser, &unseen(Outcome::Failed));
+            self.hold_against(&note, loser, &Failure::unseen(Outcome::Failed));
         }
         let late = now >= note.at + blame::HEAD_START;
         for (loser, why) in blame::overtaken(dealt, winner, late, reach) {
-            self.hold_against(&note, loser, &softly(why));
+            self.hold_against(&note, loser, &Failure::softly(why));
         }
         // Of the losers too: where to ask whether they are back.
         self.book.learn_port(&note.host, peer.port());
@@ -173,7 +167,7 @@ impl Shared {
     fn no_route(self: &Arc<Self>, note: &Note) {
         let dealt = note.dealt.as_slice();
         if blame::has_two_families(dealt) {
-            let failure = softly(Outcome::Failed);
+            let failure = Failure::softly(Outcome::Failed);
             return blame::all(dealt).for_each(|addr| self.hold_against(note, addr, &failure));
         }
         if let Some(first) = blame::all(dealt).next() {
@@ -193,21 +187,10 @@ impl Shared {
 
     /// Takes a report of a caller that dials for itself: about what is known now.
     pub(super) fn report_by_hand(self: &Arc<Self>, host: &Host, addr: IpAddr, outcome: Outcome) {
-        self.report(host, addr, &unseen(outcome));
+        self.report(host, addr, &Failure::unseen(outcome));
     }
 
-    /// Takes a response that counts against the address it came from.
-    pub(crate) fn unavailable(self: &Arc<Self>, host: &str, addr: IpAddr, said: &str) {
-        if let Some(host) = host::parse(host).ok().and_then(Parsed::host) {
-            let failure = Failure {
-                error: Some(said.into()),
-                ..unseen(Outcome::Unavailable)
-            };
-            self.report(&host, addr.to_canonical(), &failure);
-        }
-    }
-
-    fn report(self: &Arc<Self>, host: &Host, addr: IpAddr, report: &Failure) {
+    pub(super) fn report(self: &Arc<Self>, host: &Host, addr: IpAddr, report: &Failure) {
         let now = time::now();
         let Some(known) = self.current(host, now) else {
             return;
@@ -247,7 +230,13 @@ impl Shared {
     }
 
     /// Returns whether the address stands elsewhere now.
-    fn penalise(&self, host: &Host, addr: IpAddr, failure: &Failure, began: Instant) -> bool {
+    pub(super) fn penalise(
+        &self,
+        host: &Host,
+        addr: IpAddr,
+        failure: &Failure,
+        began: Instant,
+    ) -> bool {
         let now = time::now();
         // A connection that was made and failed later says that the network is there.
         if !failure.why.is_after_connect() && !self.is_about_the_address(host, addr, now) {
@@ -271,7 +260,7 @@ impl Shared {
     }
 
     /// Marks the answer that was dealt and has the host looked up again; a newer one is left alone.
-    fn suspect(self: &Arc<Self>, host: &Host, seen: Generation, is_news: bool) {
+    pub(super) fn suspect(self: &Arc<Self>, host: &Host, seen: Generation, is_news: bool) {
         let marked = self
             .store
             .edit_present(host.as_str(), |slot| slot.invalidate(seen));
@@ -314,111 +303,6 @@ impl Shared {
             self.tell(&Event::SlipLost { addr: winner });
         }
     }
-
-    /// Takes the death of a connection before the first byte of a response. Known by its local
-    /// address, or, where it died so soon that nobody names it, as what this task has made to the
-    /// host. One that has answered, or was not made a short while ago, is not blamed.
-    ///
-    /// A proxy that requests are forwarded to answers for itself. Through a tunnel, which nobody says
-    /// but its other host, it may as well be the origin that broke off.
-    ///
-    /// Returns when the connection's address was dealt, if that is known.
-    pub(crate) fn closed_early(
-        self: &Arc<Self>,
-        host: &str,
-        early: EarlyClose,
-        error: &(dyn StdError + 'static),
-    ) -> Option<Instant> {
-        let now = time::now();
-        let host = host::parse(host).ok().and_then(Parsed::host);
-        let made = match (early.local, &host) {
-            (Some(local), _) => self.recent.take(local, now),
-            (None, Some(host)) => self
-                .recent
-                .take_of(host.as_str(), tokio::task::try_id(), now),
-            (None, None) => None,
-        };
-        let made = made?;
-        let is_dialled = host.is_some_and(|host| host.as_str() == made.host.as_str());
-        if early.forwarded || is_dialled {
-            let closed = Failure {
-                error: Some(outcome::text(error)),
-                ..unseen(Outcome::ClosedEarly)
-            };
-            let is_news = self.penalise(&made.host, made.peer, &closed, made.at);
-            self.suspect(&made.host, made.generation, is_news);
-        }
-        Some(made.dealt)
-    }
-
-    /// The request of this task was on its way once when its connection died, and the next time is
-    /// its last: until it ends the task is dealt what is least likely to do that.
-    #[cfg(feature = "reqwest")]
-    pub(crate) fn begin_care(&self) {
-        self.careful.begin(tokio::task::try_id(), time::now());
-    }
-
-    /// The request of this task has ended.
-    #[cfg(feature = "reqwest")]
-    pub(crate) fn end_care(&self) {
-        self.careful.end(tokio::task::try_id());
-    }
-
-    #[cfg(feature = "reqwest")]
-    pub(super) fn is_careful(&self, now: Instant) -> bool {
-        self.careful.holds(tokio::task::try_id(), now)
-    }
-
-    /// Only retries ask for care.
-    #[cfg(not(feature = "reqwest"))]
-    pub(super) fn is_careful(&self, _: Instant) -> bool {
-        false
-    }
-
-    /// Takes an answer: what the task has made to the host works.
-    pub(crate) fn answered(&self, host: &str) {
-        if !self.recent.is_empty()
-            && let Some(host) = host::parse(host).ok().and_then(Parsed::host)
-        {
-            // Nobody has asked for a host behind a proxy: what was made is to the proxy.
-            let asked = self.store.peek(host.as_str(), |_| ()).is_some();
-            let dialled = asked.then_some(host.as_str());
-            let task = tokio::task::try_id();
-            self.recent.answered(dialled, task, time::now());
-        }
-    }
-
-    /// What dialling this host again now may come to. `None` when the host is not known here, as
-    /// behind a proxy.
-    #[cfg(feature = "reqwest")]
-    pub(crate) fn hope(&self, host: &str) -> Option<Hope> {
-        let host = host::parse(host).ok().and_then(Parsed::host)?;
-        let now = time::now();
-        let known = self.current(&host, now)?;
-        let news = self
-            .store
-            .peek(host.as_str(), |slot| slot.expects_news(now));
-        Some(Hope {
-            health_left: self.health_left(&host, &known, now),
-            news: known.origin != Origin::Pin && news == Some(true),
-            addrs: known.addrs.as_slice().len(),
-            rounds: known.addrs.rounds(PER_FAMILY),
-        })
-    }
-}
-
-/// What dialling a host again may come to.
-#[cfg(feature = "reqwest")]
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Hope {
-    /// An address is left that nothing is held against.
-    pub(crate) health_left: bool,
-    /// A fresh answer is wanted and can be had.
-    pub(crate) news: bool,
-    /// How many addresses there are.
-    pub(crate) addrs: usize,
-    /// In how many connects all of them are dealt.
-    pub(crate) rounds: usize,
 }
 
 /// The addresses that a connect which ended so has dialled, as far as can be told.
@@ -434,22 +318,5 @@ pub(super) fn dialled(
             blame::head(dealt, reach).into_iter().collect()
         }
         Blame::Family | Blame::Soft | Blame::Hard => blame::all(dealt).collect(),
-    }
-}
-
-/// A failure that no error was seen of.
-fn unseen(why: Outcome) -> Failure {
-    Failure {
-        why,
-        soft: why.blame() == Blame::Soft,
-        error: None,
-    }
-}
-
-/// One that is likely, and not certain.
-fn softly(why: Outcome) -> Failure {
-    Failure {
-        soft: true,
-        ..unseen(why)
     }
 }

@@ -1,0 +1,213 @@
+use super::*;
+use crate::outcome::Blame;
+use crate::time;
+use proptest::prelude::*;
+
+const S: Duration = Duration::from_secs(1);
+
+fn rng() -> fastrand::Rng {
+    fastrand::Rng::with_seed(7)
+}
+
+fn of(why: Outcome) -> Failure {
+    let soft = why.blame() == Blame::Soft;
+    Failure {
+        why,
+        soft,
+        error: None,
+    }
+}
+
+fn failed(outcome: Outcome) -> (Record, Instant) {
+    let now = time::now();
+    let mut record = Record::new(now);
+    assert_ne!(
+        record.fail(&of(outcome), now, now, now, &mut rng()),
+        Transition::None
+    );
+    (record, now)
+}
+
+fn end(record: &Record) -> Instant {
+    record.end().unwrap()
+}
+
+/// A penalty ends although nothing else happens; then one caller tries and the rest wait.
+#[test]
+fn after_the_penalty_one_trial_decides() {
+    let (mut record, now) = failed(Outcome::Refused);
+    assert!(matches!(record.rank(now + 3 * S), Rank::Penalised(_)));
+    assert!(!record.try_take_trial(now + 3 * S));
+    let later = end(&record);
+    assert_eq!(record.rank(later), Rank::Recovering);
+    assert!(record.try_take_trial(later));
+    assert!(!record.try_take_trial(later), "only one at a time");
+    assert!(
+        record.try_take_trial(later + TRIAL),
+        "a trial that never reports ends"
+    );
+}
+
+#[test]
+fn a_failed_trial_doubles_the_penalty_and_a_success_clears_it() {
+    let (mut record, _) = failed(Outcome::Refused);
+    for strikes in 2..6 {
+        let now = end(&record);
+        assert!(record.try_take_trial(now));
+        let began = now + Duration::from_millis(1);
+        assert_ne!(
+            record.fail(&of(Outcome::Refused), began, began, began, &mut rng()),
+            Transition::None
+        );
+        let length = end(&record) - began;
+        let exact = PENALTY.delay(strikes);
+        assert!(
+            length >= exact.mul_f64(0.8) && length <= exact.mul_f64(1.2),
+            "{length:?}"
+        );
+    }
+    let now = end(&record);
+    assert_eq!(record.succeed(now, now), Transition::Recovered);
+    assert_eq!((record.rank(now), record.strikes), (Rank::Healthy, 0));
+}
+
+/// A thousand callers that fail at the same moment are one strike.
+#[test]
+fn failures_inside_a_penalty_only_start_it_anew() {
+    let (mut record, now) = failed(Outcome::Refused);
+    let until = end(&record);
+    for ms in 0..1000 {
+        let now = now + Duration::from_millis(ms);
+        assert_eq!(
+            record.fail(&of(Outcome::Refused), now, now, now, &mut rng()),
+            Transition::None
+        );
+    }
+    assert_eq!(record.strikes, 1);
+    assert!(end(&record) > until, "it counts from the last failure");
+    let later = now + 2 * S;
+    let _ = record.fail(
+        &of(Outcome::Refused),
+        later,
+        later + 9 * S,
+        later,
+        &mut rng(),
+    );
+    assert!(end(&record) < later + 7 * S, "and is no longer than before");
+    assert!(
+        record.turn() > Some(later + 9 * S),
+        "but all others have their turn first"
+    );
+}
+
+#[test]
+fn a_failure_that_began_before_the_address_recovered_is_old_news() {
+    let (mut record, began) = failed(Outcome::TimedOut);
+    let cleared = began + 2 * S;
+    let _ = record.succeed(cleared, cleared);
+    let late = record.fail(
+        &of(Outcome::TimedOut),
+        began,
+        cleared + S,
+        cleared + S,
+        &mut rng(),
+    );
+    assert_eq!(
+        (late, record.rank(cleared + S)),
+        (Transition::None, Rank::Healthy)
+    );
+    let fresh = record.fail(
+        &of(Outcome::TimedOut),
+        cleared + S,
+        cleared + S,
+        cleared + S,
+        &mut rng(),
+    );
+    assert!(matches!(fresh, Transition::Penalised(_)));
+}
+
+/// Soft means two strikes: the first only lets the healthy ones go first.
+#[test]
+fn a_soft_mark_penalises_at_the_second_strike() {
+    let (mut record, now) = failed(Outcome::ClosedEarly);
+    assert_eq!(record.rank(now), Rank::Recovering);
+    let again = now + S;
+    let second = record.fail(&of(Outcome::ClosedEarly), again, again, again, &mut rng());
+    assert!(matches!(second, Transition::Penalised(_)));
+    assert!(matches!(record.rank(again), Rank::Penalised(_)));
+}
+
+/// A dial that was slow and then fails is penalised, and is one strike.
+#[test]
+fn a_slow_dial_that_fails_is_penalised_once() {
+    let (mut record, began) = failed(Outcome::Stalled);
+    let given_up = began + 9 * S;
+    let change = record.fail(
+        &of(Outcome::TimedOut),
+        began,
+        given_up,
+        given_up,
+        &mut rng(),
+    );
+    assert!(matches!(change, Transition::Penalised(_)));
+    assert_eq!(record.strikes, 1);
+}
+
+/// An edge that accepts and closes is connected to each time; its strikes must still add up.
+#[test]
+fn connecting_does_not_excuse_an_edge_that_fails_after_it() {
+    for why in [Outcome::ClosedEarly, Outcome::Unavailable] {
+        let (mut record, _) = failed(why);
+        for strikes in 2..5 {
+            let now = end(&record);
+            assert!(record.try_take_trial(now));
+            let made = now + Duration::from_millis(1);
+            assert_eq!(record.succeed(now, made), Transition::Recovered);
+            let then = now + Duration::from_millis(2);
+            let change = record.fail(&of(why), then, then, then, &mut rng());
+            assert!(matches!(change, Transition::Penalised(_)), "{why}");
+            assert_eq!(record.strikes, strikes, "{why}");
+        }
+        let now = end(&record);
+        let _ = record.succeed(now, now);
+        assert!(!record.is_spent(now), "{why}");
+        let later = now + 10 * 60 * S;
+        assert!(
+            record.is_spent(later),
+            "{why}: after a quiet time it is forgotten"
+        );
+    }
+}
+
+/// Others that connect meanwhile neither excuse a closer nor undo a later failure.
+#[test]
+fn a_success_that_began_before_the_failure_is_old_news() {
+    let (mut record, began) = failed(Outcome::Tls);
+    let early = began - S;
+    assert_eq!(record.succeed(early, began + S), Transition::None);
+    assert!(matches!(record.rank(began + S), Rank::Penalised(_)));
+    let (mut closer, began) = failed(Outcome::ClosedEarly);
+    assert_eq!(closer.succeed(began + S, began + S), Transition::None);
+    assert_eq!(closer.rank(began + S), Rank::Recovering);
+}
+
+proptest! {
+    /// Whatever happens to an address, its penalty ends by itself and is never over the cap.
+    #[test]
+    fn every_penalty_ends(steps in prop::collection::vec((0_u8..4, 0_u64..400_000), 0..60), seed: u64) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut now = time::now();
+        let mut record = Record::new(now);
+        for (step, ms) in steps {
+            now += Duration::from_millis(ms);
+            match step {
+                0 => { let _ = record.succeed(now, now); }
+                1 => { let _ = record.try_take_trial(now); }
+                2 => { let _ = record.fail(&of(Outcome::Stalled), now, now, now, &mut rng); }
+                _ => { let _ = record.fail(&of(Outcome::Refused), now, now, now, &mut rng); }
+            }
+            let over = now + PENALTY.most.mul_f64(1.21);
+            prop_assert!(record.rank(over) <= Rank::Recovering);
+        }
+    }
+}
