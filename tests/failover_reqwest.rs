@@ -260,6 +260,39 @@ async fn an_edge_that_is_still_dead_costs_no_request() {
     assert!(penalty > Duration::from_secs(7), "{penalty:?}");
 }
 
+/// A probe that hangs ends with the last resolver, and not when its time is up.
+#[tokio::test]
+async fn a_probe_ends_with_the_last_resolver() {
+    let world = World::http(2).await;
+    let alive = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    let others = alive();
+    let client = world.client();
+    let dead = out_and_back(&world, &client, Mode::Refuse).await;
+    world.edges.set(dead, Mode::BlackHole).await;
+    get(&client, &world.url()).await.unwrap();
+    world.journal.saw(|seen| *seen == Seen::Probe(dead)).await;
+    let World {
+        dns: _dns,
+        edges: _edges,
+        resolver,
+        ..
+    } = world;
+    drop((client, resolver));
+    let ended = async {
+        while alive() > others {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let limit = Duration::from_secs(3);
+    tokio::time::timeout(limit, ended)
+        .await
+        .expect("a probe by itself takes 5 s");
+}
+
 /// Without probes, and for what failed in TLS, one request tries the edge.
 #[tokio::test]
 async fn without_a_probe_one_request_tries_an_edge() {

@@ -9,7 +9,7 @@ use crate::edge::Mode;
 use crate::schedule::EDGES;
 
 /// Every mode, in the order of [`Mode`].
-pub(crate) const MODES: [Mode; 8] = [
+pub(crate) const MODES: [Mode; 9] = [
     Mode::Serve,
     Mode::Refuse,
     Mode::BlackHole,
@@ -17,6 +17,7 @@ pub(crate) const MODES: [Mode; 8] = [
     Mode::WrongCertificate,
     Mode::AcceptAndClose,
     Mode::CloseAfterRequest,
+    Mode::Unavailable,
     Mode::Hang,
 ];
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
+use futures_util::future::{Either, select};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
@@ -155,8 +156,8 @@ impl Shared {
     /// Finds out in the background whether an address accepts connections again, so that no request
     /// pays for it. Returns false outside of a runtime.
     ///
-    /// One for each address and penalty. The task belongs to the runtime of the caller, ends within
-    /// 5 s, and holds the resolver weakly.
+    /// One for each address and penalty. The task belongs to the runtime of the caller and ends within
+    /// 5 s, or with the last resolver, which it holds weakly.
     pub(super) fn probe(self: &Arc<Self>, host: &Host, addr: IpAddr, port: u16) -> bool {
         let Ok(runtime) = Handle::try_current() else {
             return false;
@@ -167,10 +168,14 @@ impl Shared {
             port,
         });
         let (host, shared) = (host.clone(), Arc::downgrade(self));
+        let mut life = self.life.subscribe();
         runtime.spawn(async move {
             let began = time::now();
-            let connecting = TcpStream::connect((addr, port));
-            let ended = tokio::time::timeout(PROBE, connecting).await;
+            let connecting = tokio::time::timeout(PROBE, TcpStream::connect((addr, port)));
+            let gone = std::pin::pin!(life.changed());
+            let Either::Left((ended, _)) = select(std::pin::pin!(connecting), gone).await else {
+                return;
+            };
             let Some(shared) = shared.upgrade() else {
                 return;
             };

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use tokio::sync::watch;
+
 use super::config::{Config, Sources};
 use super::lanes;
 use super::lookups::Lookups;
@@ -39,6 +41,8 @@ pub(crate) struct Shared {
     /// Tasks that sleep until a host is looked up though nobody asks.
     pub(super) sleepers: Sleepers,
     pub(super) observers: Observers,
+    /// Ends with the last resolver, and tells those who wait for that.
+    pub(super) life: watch::Sender<()>,
     /// Whether a connector layer was made: only then can a slip be lost.
     pub(super) layered: AtomicBool,
     pub(super) unslipped: AtomicU64,
@@ -70,6 +74,7 @@ impl Shared {
             #[cfg(feature = "watch-network")]
             watch: Watch::default(),
             sleepers: Sleepers::default(),
+            life: watch::Sender::new(()),
             observers: Observers {
                 counters: Counters::default(),
                 user,
