@@ -27,7 +27,7 @@ const FAILED_LOOKUP: Backoff = Backoff {
 pub enum Cause {
     /// Its answer is in use and near its end.
     Ageing,
-    /// A connect to one of its addresses failed.
+    /// A connect to one of its addresses failed, or what came after it.
     ConnectFailed,
     /// Its answer is past its TTL.
     Expired,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::error::BoxError;
 use crate::observe::{Attempt, Source};
+use crate::outcome::causes;
 use crate::resolver::Account;
 
 /// A connect failed: to which host, at which addresses, and what happened to each.
@@ -14,6 +15,11 @@ use crate::resolver::Account;
 /// A [`ConnectLayer`](crate::ConnectLayer) puts it around the connector's error, which is its
 /// [`source`](StdError::source). An error of the lookup, and one of a connect that asked nobody or
 /// asked for two names (SOCKS), is passed on as it is.
+///
+/// Nor is there one where the client ended the connect by a timeout of its own, such as reqwest's
+/// `connect_timeout` or `timeout`, or where the connection died after it was made: then the
+/// [snapshot](crate::Resolver::snapshot) and the log tell. An
+/// [`attempt_timeout`](crate::Builder::attempt_timeout) below the client's comes with an account.
 ///
 /// # Examples
 ///
@@ -23,10 +29,9 @@ use crate::resolver::Account;
 ///
 /// // As from reqwest, hyper or a connector:
 /// fn explain(error: &(dyn Error + 'static)) {
-///     let mut causes = std::iter::successors(Some(error), |&cause| cause.source());
-///     if let Some(connect) = causes.find_map(|cause| cause.downcast_ref::<ConnectError>()) {
+///     if let Some(connect) = ConnectError::find(error) {
 ///         eprintln!("{connect}");
-///         // connecting to api.example.com failed: 192.0.2.1 refused, 192.0.2.2 failed in TLS
+///         // connecting to api.example.com failed: 192.0.2.1 failed in TLS, 192.0.2.2 refused
 ///         // 3.2s ago, 192.0.2.3 not dialled (from a fresh answer, 12s old)
 ///     }
 /// }
@@ -53,6 +58,13 @@ impl ConnectError {
             given_up_after: Some(limit),
             source: io::Error::from(io::ErrorKind::TimedOut).into(),
         }
+    }
+
+    /// Finds it among an error and what lies behind that, such as a `reqwest::Error`, whose own text
+    /// names nothing but the URL.
+    #[must_use]
+    pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
+        causes(error).find_map(|cause| cause.downcast_ref())
     }
 
     /// Returns the host that was connected to; behind a proxy that is the proxy.
@@ -105,9 +117,9 @@ impl fmt::Display for ConnectError {
             write!(f, "{comma}{attempt}")?;
         }
         write!(f, " (from {source}")?;
-        match age.is_zero() {
-            true => f.write_str(")"),
-            false => write!(f, ", {:?} old)", rounded(*age)),
+        match rounded(*age) {
+            Duration::ZERO => f.write_str(")"),
+            age => write!(f, ", {age:?} old)"),
         }
     }
 }
@@ -123,14 +135,11 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// To a tenth of a second, or a millisecond where it is less than one.
+/// Down to a tenth of a second, or a millisecond where it is less than one.
 fn rounded(time: Duration) -> Duration {
-    let unit = if time < Duration::from_secs(1) {
-        1
-    } else {
-        100
-    };
-    Duration::from_millis((time.as_millis() as u64).div_ceil(unit) * unit)
+    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let unit = if millis < 1_000 { 1 } else { 100 };
+    Duration::from_millis(millis - millis % unit)
 }
 
 impl StdError for ConnectError {

@@ -11,7 +11,8 @@ use crate::Resolver;
 
 /// Sees what becomes of requests, and so which edges accept connections and do not serve.
 ///
-/// Put it right around an HTTP client: a [`reqwest::Client`], or the one of
+/// Put it right around an HTTP client, inside of tower layers that box the error (`timeout`,
+/// `buffer`, `load_shed`), for it reads the client's own: a [`reqwest::Client`], or the one of
 /// hyper-util with a [`ConnectLayer`](crate::ConnectLayer) in its connector. It changes neither
 /// requests nor responses nor errors; what it tells the resolver is where *later* connects go.
 ///
@@ -21,8 +22,11 @@ use crate::Resolver;
 /// | the response has one of the [`statuses`](Self::statuses) and says `Connection: close` | [`Outcome::Unavailable`](crate::Outcome::Unavailable) |
 ///
 /// Either is a soft strike against the address, and the host is looked up again: after one the
-/// address goes behind the healthy ones, after two it goes last. A status is only held against an
-/// address that the resolver knows for the host: behind a proxy nothing is.
+/// address goes behind the healthy ones, after two it goes last; strikes within half a second are one.
+/// As any penalty that ends: 5 s after the first, 10 s after the second, doubling to 5 min, and then
+/// one request tries the address. When all answer so, all are served in turn. The response that told
+/// goes to the caller as it is, whatever the method; nothing is sent again. A status is only held
+/// against an address that the resolver knows for the host: behind a proxy nothing is.
 ///
 /// A reqwest client made with [`sidestep`](crate::reqwest::ClientBuilderExt::sidestep) sees
 /// connections die by itself; it needs this layer for the statuses.
@@ -73,7 +77,8 @@ impl Resolver {
 }
 
 impl ExchangeLayer {
-    /// Sets which statuses count against the address that answered with them. None: none does.
+    /// Sets which statuses count against the address that answered with them. An empty list: none
+    /// does.
     ///
     /// Defaults to 502, 503 and 504. Leave those out that your service answers with while its edge
     /// is well, as when an origin behind all edges is down.

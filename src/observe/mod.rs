@@ -69,7 +69,8 @@ pub enum Event<'a> {
         /// Why: a connect failed, or by hand.
         cause: Cause,
     },
-    /// A connect failed on an address: it goes behind the others.
+    /// A connect, or what came after it, failed on an address: it goes behind the others. Further
+    /// failures while its penalty runs start that anew, and are no further event.
     #[non_exhaustive]
     AddressFailed {
         /// The host that was dialled.
@@ -94,7 +95,8 @@ pub enum Event<'a> {
         /// The address.
         addr: IpAddr,
     },
-    /// An address serves again.
+    /// An address is dialled like the others again: it was connected to. Of one that had failed after
+    /// it was connected to that says little, and its strikes are kept for a while.
     #[non_exhaustive]
     AddressRecovered {
         /// The host that was dialled.

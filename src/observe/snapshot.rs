@@ -62,7 +62,8 @@ pub struct AddressView {
     pub addr: IpAddr,
     /// Where it stands.
     pub standing: Standing,
-    /// How long ago it came to stand there; `None` when nothing was ever held against it.
+    /// For how long it has been bad, from its first failure in a row on; of a healthy one, how long
+    /// ago it recovered. `None` when nothing was ever held against it.
     pub since: Option<Duration>,
     /// For how long it still goes behind the healthy ones by a penalty; `None` when none is running.
     /// One that is over leaves it [recovering](Standing::Recovering) until somebody has tried it.
@@ -82,8 +83,11 @@ pub struct AddressView {
 pub struct Attempt {
     /// The address.
     pub addr: IpAddr,
-    /// How its last dial failed. `None`: it was not dialled, as far as can be told. What failed
-    /// after TCP was up is told of the first address.
+    /// How its last dial failed. `None`: it was not dialled, as far as can be told.
+    ///
+    /// A connector gives one error for all that it has dialled: a failure in TCP, which comes when
+    /// every address has failed, is told of each with the outcome of the last; one after TCP was up,
+    /// or the end of a connect that was still pending, of the first address.
     pub outcome: Option<Outcome>,
     /// How long ago that was, where an earlier connect found it out and it is still held against the
     /// address. `None`: it was this connect.
@@ -96,7 +100,8 @@ pub struct Attempt {
 pub enum Standing {
     /// Nothing is held against it.
     Healthy,
-    /// It goes after the healthy ones until somebody has tried it.
+    /// It goes after the healthy ones: after a first soft strike, or when its penalty is over and
+    /// nobody has tried it yet.
     Recovering,
     /// It goes last for so long.
     Penalised(Duration),

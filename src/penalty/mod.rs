@@ -73,6 +73,8 @@ pub(crate) struct Record {
     why: Outcome,
     error: Option<Arc<str>>,
     since: Instant,
+    /// Since when nothing good is known of it.
+    bad_since: Instant,
     /// Where the host was last connected to.
     port: Option<u16>,
 }
@@ -115,6 +117,7 @@ impl Record {
             why: Outcome::Connected,
             error: None,
             since: now,
+            bad_since: now,
             port: None,
         }
     }
@@ -157,6 +160,9 @@ impl Record {
     fn strike(&mut self, failure: &Failure, began: Instant, now: Instant) {
         if self.is_spent(now) {
             self.strikes = 0;
+        }
+        if self.standing == Standing::Healthy {
+            self.bad_since = now;
         }
         // A dial that was slow and has failed now is one strike.
         let counted = matches!(self.standing, Standing::Suspect { .. }) && began <= self.since;
@@ -238,6 +244,17 @@ impl Record {
     /// When it last changed for the worse or the better.
     pub(crate) fn since(&self) -> Instant {
         self.since
+    }
+
+    /// Since when it stands where it does among the others: since its first failure in a row, or its
+    /// recovery.
+    pub(crate) fn stands_since(&self) -> Instant {
+        match self.standing {
+            Standing::Healthy => self.since,
+            Standing::Suspect { .. } | Standing::Penalised { .. } | Standing::Trial { .. } => {
+                self.bad_since
+            }
+        }
     }
 
     /// When the penalty ends, or has ended.

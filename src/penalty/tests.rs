@@ -71,6 +71,29 @@ fn a_failed_trial_doubles_the_penalty_and_a_success_clears_it() {
     assert_eq!((record.rank(now), record.strikes), (Rank::Healthy, 0));
 }
 
+/// However often it fails, it is bad since the first time, until it has recovered.
+#[test]
+fn an_address_is_bad_since_its_first_failure() {
+    let (mut record, first) = failed(Outcome::Refused);
+    let again = first + 3 * S;
+    let _ = record.fail(&of(Outcome::Refused), again, again, again, &mut rng());
+    let trial = end(&record);
+    assert!(record.try_take_trial(trial));
+    let _ = record.fail(
+        &of(Outcome::Refused),
+        trial + S,
+        trial,
+        trial + S,
+        &mut rng(),
+    );
+    assert_eq!(record.stands_since(), first);
+    let back = end(&record);
+    assert_eq!(record.succeed(back, back), Transition::Recovered);
+    assert_eq!(record.stands_since(), back);
+    let _ = record.fail(&of(Outcome::Refused), back + S, back, back + S, &mut rng());
+    assert_eq!(record.stands_since(), back + S);
+}
+
 /// A thousand callers that fail at the same moment are one strike.
 #[test]
 fn failures_inside_a_penalty_only_start_it_anew() {

@@ -66,7 +66,7 @@ fn of_address(addr: IpAddr, record: Option<&Record>, now: Instant) -> AddressVie
             Some(Rank::Trial | Rank::Recovering | Rank::ClosesEarly) => Standing::Recovering,
             Some(Rank::Penalised(_)) => Standing::Penalised(until.unwrap_or_default()),
         },
-        since: record.map(|record| now.saturating_duration_since(record.since())),
+        since: record.map(|record| now.saturating_duration_since(record.stands_since())),
         until,
         why: record.map(Record::why),
         error: record.and_then(Record::error).map(ToString::to_string),

@@ -75,7 +75,7 @@ impl Resolver {
     /// ```
     /// let resolver = sidestep::Resolver::new();
     /// if let Err(error) = resolver.watch_network() {
-    ///     eprintln!("{error}"); // all else works without
+    ///     eprintln!("{error}: {:?}", std::error::Error::source(&error)); // all else works without
     /// }
     /// ```
     pub fn watch_network(&self) -> Result<(), WatchFailed> {
