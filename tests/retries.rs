@@ -10,6 +10,7 @@ mod common;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use common::{Edges, HOST, Mode, NameServer, World, asking, get};
@@ -386,4 +387,71 @@ async fn of_many_bad_addresses_every_one_is_dialled() {
         assert!(answer.contains(&ip.to_string()), "{answer}");
         world.edges.set(ip, Mode::Refuse).await;
     }
+}
+
+/// A connection that dies late, or under many requests, was made for the retry all the same.
+#[tokio::test]
+async fn a_server_that_closes_after_a_while_sees_a_get_twice() {
+    let (addr, seen) = closing(Duration::from_millis(5_200)).await;
+    let (client, _dns) = client_of(addr, |builder| builder).await;
+    let url = format!("http://{HOST}:{}/", addr.port());
+    let ended = tokio::time::timeout(Duration::from_secs(30), get(&client, &url)).await;
+    assert!(ended.expect("it is not sent for ever").is_err());
+    assert_eq!(seen.load(Ordering::Relaxed), 2);
+}
+
+/// HTTP/2: a connection that dies takes all its requests with it, and so does the next. Who joined
+/// that while others had dialled it a moment before its own failure has one more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_die_together_are_not_sent_for_ever() {
+    let (addr, seen) = closing(Duration::from_millis(300)).await;
+    let (client, _dns) = client_of(addr, reqwest::ClientBuilder::http2_prior_knowledge).await;
+    let url = format!("http://{HOST}:{}/", addr.port());
+    let all = (0..20).map(|_| get(&client, &url));
+    for ended in futures_util::future::join_all(all).await {
+        assert!(ended.is_err());
+    }
+    let seen = seen.load(Ordering::Relaxed);
+    assert!(seen <= 60, "20 requests were sent {seen} times");
+}
+
+/// A server that reads requests and closes after a while, and how many it has read.
+async fn closing(after: Duration) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let seen = Arc::new(AtomicUsize::new(0));
+    let read = Arc::clone(&seen);
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let read = Arc::clone(&read);
+            let service = hyper::service::service_fn(move |_| {
+                read.fetch_add(1, Ordering::Relaxed);
+                std::future::pending::<Result<hyper::Response<String>, std::io::Error>>()
+            });
+            tokio::spawn(async move {
+                let executor = hyper_util::rt::TokioExecutor::new();
+                let server = hyper_util::server::conn::auto::Builder::new(executor);
+                let stream = hyper_util::rt::TokioIo::new(stream);
+                let serving = server.serve_connection(stream, service);
+                let _ = tokio::time::timeout(after, serving).await;
+            });
+        }
+    });
+    (addr, seen)
+}
+
+async fn client_of(
+    addr: SocketAddr,
+    set: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+) -> (reqwest::Client, NameServer) {
+    let dns = NameServer::start().await;
+    dns.set(HOST, &[addr.ip()], 60);
+    let resolver = Resolver::builder().lookup(asking(&dns)).build().unwrap();
+    let edges = Edges::http(1).await;
+    let builder = reqwest::Client::builder()
+        .no_proxy()
+        .tls_backend_preconfigured(edges.client_config())
+        .sidestep(&resolver);
+    (set(builder).build().unwrap(), dns)
 }

@@ -18,6 +18,9 @@ pub(crate) struct Recent {
     made: Mutex<VecDeque<Made>>,
     /// How many there are: without any, an answer takes no lock.
     held: AtomicUsize,
+    /// When the addresses of the last connections were dealt, also of those that were told about,
+    /// have answered, or are old.
+    dealt: Mutex<VecDeque<(SocketAddr, Instant)>>,
 }
 
 /// A connection that was made.
@@ -51,6 +54,13 @@ const REMEMBERED: usize = 1024;
 impl Recent {
     pub(crate) fn note(&self, made: Made) {
         let now = made.at;
+        if let Some(local) = made.local {
+            let mut dealt = self.dealt.lock().unwrap_or_else(PoisonError::into_inner);
+            if dealt.len() >= REMEMBERED {
+                dealt.pop_front();
+            }
+            dealt.push_back((local, made.dealt));
+        }
         self.edit(now, |all| {
             if all.len() >= REMEMBERED {
                 all.pop_front();
@@ -94,6 +104,14 @@ impl Recent {
                 .all(|made| made.peer == peer);
             one_peer.then(|| all.remove(place)).flatten()
         })
+    }
+
+    /// Returns when the address of the connection with this local address was dealt, if that is not
+    /// too many connections ago.
+    pub(crate) fn dealt(&self, local: SocketAddr) -> Option<Instant> {
+        let dealt = self.dealt.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut latest = dealt.iter().rev();
+        latest.find(|(of, _)| *of == local).map(|(_, at)| *at)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -147,7 +165,9 @@ mod tests {
         let (recent, now) = (Recent::default(), time::now());
         recent.note(made(1, 1000, now));
         let later = now + Duration::from_secs(6);
-        assert!(recent.take(([127, 0, 0, 1], 1000).into(), later).is_none());
+        let local = ([127, 0, 0, 1], 1000).into();
+        assert!(recent.take(local, later).is_none());
+        assert_eq!(recent.dealt(local), Some(now), "but is no unknown one");
     }
 
     #[test]
@@ -195,6 +215,7 @@ mod tests {
             recent.note(made(1, port, now));
         }
         assert_eq!(recent.held.load(Ordering::Relaxed), REMEMBERED);
+        assert_eq!(recent.dealt.lock().unwrap().len(), REMEMBERED);
         recent.note(made(1, 1, now + Duration::from_secs(6)));
         assert_eq!(recent.held.load(Ordering::Relaxed), 1);
     }

@@ -51,7 +51,9 @@ impl Shared {
                 .take_of(host.as_str(), tokio::task::try_id(), now),
             (None, None) => None,
         };
-        let made = made?;
+        let Some(made) = made else {
+            return early.local.and_then(|local| self.recent.dealt(local));
+        };
         let is_dialled = host.is_some_and(|host| host.as_str() == made.host.as_str());
         if early.forwarded || is_dialled {
             let closed = Failure {

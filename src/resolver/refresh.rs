@@ -135,7 +135,10 @@ impl Shared {
     /// A host has one. It belongs to the runtime of the caller and holds the resolver weakly, and
     /// there are at most as many as hosts are kept.
     fn sleep(self: &Arc<Self>, runtime: &Handle, host: &Host, due: Instant, is_paid: bool) -> bool {
-        match self.sleepers.lie_down(host, due, self.config.capacity) {
+        match self
+            .sleepers
+            .lie_down(host, due, time::now(), self.config.capacity)
+        {
             Bed::Free => {
                 let sleeper = Sleeper {
                     host: host.clone(),

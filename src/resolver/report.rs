@@ -238,6 +238,9 @@ impl Shared {
         began: Instant,
     ) -> bool {
         let now = time::now();
+        if self.was_elsewhere(began) {
+            return false;
+        }
         // A connection that was made and failed later says that the network is there.
         if !failure.why.is_after_connect() && !self.is_about_the_address(host, addr, now) {
             return false;

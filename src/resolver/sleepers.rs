@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
 
@@ -28,11 +28,18 @@ pub(super) enum Bed {
     None,
 }
 
+/// Later than so a task only runs whose runtime is not driven.
+const OVERSLEPT: Duration = Duration::from_millis(100);
+
 impl Sleepers {
     /// Makes a bed. Whoever sleeps for this host and would wake later is sent away.
-    pub(super) fn lie_down(&self, host: &Host, due: Instant, most: usize) -> Bed {
+    ///
+    /// One who has overslept is on a runtime that stands still.
+    pub(super) fn lie_down(&self, host: &Host, due: Instant, now: Instant, most: usize) -> Bed {
         let (bed, later) = self.edit(|sleeping| match sleeping.get(host) {
-            Some(asleep) if asleep.due <= due => (Bed::Taken, None),
+            Some(asleep) if asleep.due <= due && now <= asleep.due + OVERSLEPT => {
+                (Bed::Taken, None)
+            }
             None if sleeping.len() >= most => (Bed::None, None),
             Some(_) | None => {
                 let asleep = Asleep { due, task: None };

@@ -43,6 +43,8 @@ async fn a_flood_of_names_pushes_out_nothing_worth_keeping() {
     assert_eq!((script.asked("hot.test"), script.asked("bad.test")), (1, 1));
     let resolved = resolver.resolve("bad.test").await.unwrap();
     assert_eq!(resolved.addrs(), [ip(2), ip(1)]);
+    tokio::time::sleep(MS).await;
+    assert_eq!(script.asked("bad.test"), 2, "and so the next caller asks");
 }
 
 /// What is over the capacity while lookups are in the air leaves when they have landed.

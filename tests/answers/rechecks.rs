@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 
+use sidestep::{Cause, Event};
 use tokio::runtime::Handle;
 
 use super::*;
@@ -62,6 +63,21 @@ async fn a_deferred_lookup_is_sent_though_nobody_asks() {
         [0, 1_000],
         "and no more, for nobody failed"
     );
+}
+
+/// The first failure leaves a healthy address, and so the lookup to the next caller; the second
+/// leaves none.
+#[tokio::test(start_paused = true)]
+async fn when_the_last_healthy_address_fails_the_lookup_is_sent_though_nobody_asks() {
+    let script = Script::answer(&[1, 2], 3600);
+    let resolver = script.build(|builder| builder.max_ttl(3600 * S));
+    sorted(&resolver, "a.test").await;
+    resolver.report("a.test", ip(1), Outcome::Refused);
+    tokio::time::sleep(60 * MS).await;
+    assert_eq!(script.asked("a.test"), 1, "the next caller asks");
+    resolver.report("a.test", ip(2), Outcome::Refused);
+    tokio::time::sleep(MS).await;
+    assert_eq!(script.asked("a.test"), 2);
 }
 
 /// The name has moved a moment after the first look-up-again; nobody calls for a while.
@@ -195,4 +211,41 @@ fn a_failure_told_outside_of_a_runtime_is_looked_up_for_the_next_caller() {
     assert_eq!(script.asked("a.test"), 1);
     runtime.block_on(sorted(&resolver, "a.test"));
     assert_eq!(script.asked("a.test"), 2);
+}
+
+/// One on a runtime that nobody drives sleeps for ever.
+#[test]
+fn a_runtime_that_stands_still_keeps_no_other_from_looking_up_ahead() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let (still, runs) = (runtime(), runtime());
+    let script = Script::answer(&[1], 1);
+    let ahead = Arc::new(Mutex::new(0));
+    let counted = ahead.clone();
+    let resolver = script.build(|builder| {
+        builder.observe(move |event: &Event<'_>| {
+            if let Event::Asked {
+                cause: Cause::Ageing,
+                ..
+            } = event
+            {
+                *counted.lock().unwrap() += 1;
+            }
+        })
+    });
+    still.block_on(async {
+        for _ in 0..2 {
+            sorted(&resolver, "a.test").await;
+        }
+    });
+    let looked_ahead = async {
+        while *ahead.lock().unwrap() < 2 {
+            sorted(&resolver, "a.test").await;
+            tokio::time::sleep(10 * MS).await;
+        }
+    };
+    let limit = runs.block_on(async { tokio::time::timeout(20 * S, looked_ahead).await });
+    limit.expect("a host in use is looked up ahead there");
 }

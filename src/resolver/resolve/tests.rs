@@ -1,5 +1,7 @@
 use super::*;
+use crate::blame::Reach;
 use crate::lookup::{Answer, Answering, Lookup};
+use crate::resolver::Ending;
 use crate::{Outcome, Resolver};
 
 /// Answers with two addresses, whoever asks.
@@ -46,4 +48,23 @@ async fn who_cannot_send_again_dials_an_edge_that_closes_early_last() {
     assert_eq!(first(&resolver).await, TWO[0], "one soft strike");
     resolver.inner().begin_care();
     assert_eq!(first(&resolver).await, TWO[1]);
+}
+
+/// What it is told then is about the network before.
+#[tokio::test(start_paused = true)]
+async fn a_dial_that_began_on_another_network_is_held_against_nobody() {
+    let resolver = Resolver::builder().lookup(Two).build().unwrap();
+    first(&resolver).await;
+    let slip = Slip::new(resolver.inner().id());
+    let asked = slip.around_call(|| resolver.deal("a.test"));
+    assert!(asked.await.is_ok());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    resolver.network_changed();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    first(&resolver).await;
+    let failed = Ending::Failed(Outcome::TimedOut, "timed out".into());
+    resolver.inner().ended(&slip, Reach::default(), &failed);
+    let snapshot = resolver.snapshot();
+    let mut addrs = snapshot.hosts[0].addrs.iter();
+    assert!(addrs.all(|addr| addr.standing == crate::Standing::Healthy));
 }
