@@ -7,14 +7,21 @@ use std::time::{Duration, Instant};
 
 use tokio::task::Id;
 
-/// The tasks, and since when. Empty in good times.
+/// The tasks. Empty in good times.
 ///
 /// Nobody tells a resolver which request asks, but a request mostly dials in the task that sends it.
 #[derive(Debug, Default)]
 pub(crate) struct Careful {
-    tasks: Mutex<HashMap<Option<Id>, Instant>>,
+    tasks: Mutex<HashMap<Option<Id>, Care>>,
     /// How many there are: without any, nobody takes a lock.
     held: AtomicUsize,
+}
+
+/// For how many requests of a task, and since when the last.
+#[derive(Debug)]
+struct Care {
+    requests: usize,
+    since: Instant,
 }
 
 /// Tasks remembered; those over that are dealt as everybody is.
@@ -26,22 +33,27 @@ impl Careful {
     pub(crate) fn begin(&self, task: Option<Id>, now: Instant) {
         self.edit(|tasks| {
             if tasks.len() >= REMEMBERED {
-                tasks.retain(|_, since| now < *since + ENDED);
+                tasks.retain(|_, care| now < care.since + ENDED);
             }
-            if tasks.len() < REMEMBERED {
-                tasks.insert(task, now);
+            if tasks.len() < REMEMBERED || tasks.contains_key(&task) {
+                let requests = tasks.get(&task).map_or(0, |care| care.requests);
+                let (requests, since) = (requests + 1, now);
+                tasks.insert(task, Care { requests, since });
             }
         });
     }
 
     pub(crate) fn end(&self, task: Option<Id>) {
         if !self.is_empty() {
-            self.edit(|tasks| tasks.remove(&task));
+            self.edit(|tasks| match tasks.get_mut(&task) {
+                Some(care) if care.requests > 1 => care.requests -= 1,
+                Some(_) | None => drop(tasks.remove(&task)),
+            });
         }
     }
 
     pub(crate) fn holds(&self, task: Option<Id>, now: Instant) -> bool {
-        let is_young = |since: &Instant| now < *since + ENDED;
+        let is_young = |care: &Care| now < care.since + ENDED;
         !self.is_empty() && self.edit(|tasks| tasks.get(&task).is_some_and(is_young))
     }
 
@@ -49,7 +61,7 @@ impl Careful {
         self.held.load(Ordering::Relaxed) == 0
     }
 
-    fn edit<T>(&self, change: impl FnOnce(&mut HashMap<Option<Id>, Instant>) -> T) -> T {
+    fn edit<T>(&self, change: impl FnOnce(&mut HashMap<Option<Id>, Care>) -> T) -> T {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         let told = change(&mut tasks);
         self.held.store(tasks.len(), Ordering::Relaxed);
@@ -75,5 +87,17 @@ mod tests {
         assert!(careful.holds(other, now));
         careful.end(other);
         assert!(!careful.holds(other, now));
+    }
+
+    /// As of a `join_all`: each ends its own care.
+    #[test]
+    fn a_task_with_two_requests_is_careful_until_both_have_ended() {
+        let (careful, now) = (Careful::default(), time::now());
+        careful.begin(None, now);
+        careful.begin(None, now);
+        careful.end(None);
+        assert!(careful.holds(None, now));
+        careful.end(None);
+        assert!(!careful.holds(None, now));
     }
 }

@@ -74,10 +74,13 @@ impl Judge {
         }
     }
 
-    /// The request is not sent again.
+    /// The request is not sent again. The care was for itself: other requests of its task, as of a
+    /// `join_all`, end none but their own.
     fn end(&self, uri: &Uri) -> bool {
-        self.resolver.inner().end_care();
-        self.tries.end(uri)
+        if self.tries.end(uri, Kind::ClosedEarly) > 0 {
+            self.resolver.inner().end_care();
+        }
+        false
     }
 
     /// Returns as what the request may be sent again, and how often as that, if at all.

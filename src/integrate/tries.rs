@@ -55,8 +55,7 @@ const REMEMBERED: usize = 16_384;
 const ENDED: Duration = Duration::from_secs(120);
 
 impl Tries {
-    /// Takes one more try of this kind, of so many. Returns false, and forgets the request, when
-    /// none is left.
+    /// Takes one more try of this kind, of so many. Returns false when none is left.
     pub(super) fn take(&self, uri: &Uri, kind: Kind, limit: usize) -> bool {
         let Some(place) = place(uri) else {
             return false;
@@ -77,9 +76,6 @@ impl Tries {
             let taken = request.taken.iter().filter(|other| **other == kind);
             let left = taken.count() < limit;
             request.taken.push(kind);
-            if !left {
-                requests.remove(&place);
-            }
             left
         })
     }
@@ -90,14 +86,14 @@ impl Tries {
         self.edit(|requests| requests.get(&place).map(|request| request.since))
     }
 
-    /// Forgets a request that is not sent again.
-    pub(super) fn end(&self, uri: &Uri) -> bool {
-        if self.held.load(Ordering::Relaxed) > 0
-            && let Some(place) = place(uri)
-        {
-            self.edit(|requests| requests.remove(&place));
+    /// Forgets a request that is not sent again. Returns how often it was as that.
+    pub(super) fn end(&self, uri: &Uri, kind: Kind) -> usize {
+        if self.held.load(Ordering::Relaxed) == 0 {
+            return 0;
         }
-        false
+        let request = place(uri).and_then(|place| self.edit(|requests| requests.remove(&place)));
+        let taken = request.map_or_else(Vec::new, |request| request.taken);
+        taken.into_iter().filter(|taken| *taken == kind).count()
     }
 
     fn edit<T>(&self, change: impl FnOnce(&mut HashMap<usize, Request>) -> T) -> T {
@@ -150,7 +146,8 @@ mod tests {
         let tries = Tries::default();
         let uri = request();
         assert!(tries.take(&uri, Kind::ClosedEarly, 1));
-        assert!(!tries.end(&uri));
+        assert_eq!(tries.end(&uri, Kind::ClosedEarly), 1);
+        assert_eq!(tries.end(&uri, Kind::ClosedEarly), 0);
         assert_eq!(tries.edit(|requests| requests.len()), 0);
         for _ in 0..REMEMBERED {
             assert!(tries.take(&request(), Kind::Connect, 1));
