@@ -166,6 +166,52 @@ async fn an_edge_that_hangs_while_the_others_connect_is_overtaken() {
     }
 }
 
+/// Those that hang at such an edge are given up soon, and dialled elsewhere.
+#[tokio::test]
+async fn who_hangs_at_an_edge_that_hangs_for_others_too_goes_elsewhere() {
+    let hour = Duration::from_secs(3600);
+    let world = World::of(Edges::https(4).await, |builder| {
+        builder.stalled_after(hour).attempt_timeout(hour)
+    })
+    .await;
+    let hung = world.ips()[0];
+    world.edges.set(hung, Mode::Hang).await;
+    let client = world.client();
+    let mut pending = tokio::task::JoinSet::new();
+    // Until so many have met it that they can't all have been unlucky.
+    while world.edges.accepted(hung) < 5 || world.standing(hung) == Standing::Healthy {
+        let (client, url) = (client.clone(), world.url());
+        pending.spawn(async move { get(&client, &url).await });
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for answer in pending.join_all().await {
+        answer.expect("it is dialled elsewhere");
+    }
+    let expected = [(hung, Outcome::Stalled), (hung, Outcome::TimedOut)];
+    assert_eq!(world.journal.failures(), expected);
+}
+
+/// With one address there is nothing else to dial, so that giving it up would only do harm.
+#[tokio::test]
+async fn with_one_address_a_connect_is_not_given_up() {
+    let world = World::of(Edges::https(1).await, |builder| {
+        builder
+            .stalled_after(Duration::from_millis(20))
+            .attempt_timeout(Duration::from_millis(40))
+    })
+    .await;
+    world.edges.set(world.ips()[0], Mode::Hang).await;
+    let client = world
+        .builder()
+        .timeout(Duration::from_millis(400))
+        .sidestep(&world.resolver)
+        .build()
+        .unwrap();
+    let error = get(&client, &world.url()).await.unwrap_err();
+    assert!(error.is_timeout() && !error.is_connect(), "{error:?}");
+    assert_eq!(world.accepted(), 1);
+}
+
 /// reqwest's `connect_timeout` drops the connect from outside of all layers: no error is seen.
 #[tokio::test]
 async fn a_connect_timeout_is_seen_as_a_strike_without_an_error() {

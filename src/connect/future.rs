@@ -36,6 +36,8 @@ pub struct ResponseFuture<F> {
     reached: Reached,
     /// Whom the connect is for, where the request tells it.
     target: Option<Uri>,
+    /// Whether somebody dials again when it is given up.
+    is_redialled: bool,
     asked_outside: u64,
     watch: Watch,
     looks: u32,
@@ -60,6 +62,7 @@ impl<F> ResponseFuture<F> {
         resolver: Resolver,
         reached: Reached,
         target: Option<Uri>,
+        is_redialled: bool,
     ) -> Self
     where
         F: Future,
@@ -72,6 +75,7 @@ impl<F> ResponseFuture<F> {
             resolver,
             reached,
             target,
+            is_redialled,
             asked_outside,
             watch: Watch::ForStall,
             looks: 0,
@@ -125,18 +129,14 @@ impl<F> ResponseFuture<F> {
             let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
             ready!(alarm.as_mut().poll(cx));
             self.alarm = None;
-            if self.watch == Watch::ForTimeout {
-                self.watch = Watch::Over;
-                return Poll::Ready(self.given_up());
-            }
             self.looks += 1;
-            if self.has_stalled(due) {
-                self.end(&Ending::Stalled);
-                self.watch = if self.may_time_out() {
-                    Watch::ForTimeout
-                } else {
-                    Watch::Over
-                };
+            match self.watch {
+                Watch::ForTimeout if self.times_out_at() <= Some(due) || self.is_hopeless() => {
+                    self.watch = Watch::Over;
+                    return Poll::Ready(self.given_up());
+                }
+                Watch::ForStall if self.has_stalled(due) => self.stalled(),
+                Watch::ForStall | Watch::ForTimeout | Watch::Over => {}
             }
         }
         Poll::Pending
@@ -144,7 +144,15 @@ impl<F> ResponseFuture<F> {
 
     /// Whether it is held to be slow: it has been pending for long, or was overtaken.
     fn has_stalled(&self, due: Instant) -> bool {
-        self.stalls_at() <= Some(due) || self.resolver.inner().is_overtaken(&self.slip)
+        self.stalls_at() <= Some(due)
+            || (!self.is_behind_a_proxy() && self.resolver.inner().is_overtaken(&self.slip))
+    }
+
+    /// Then the time may be the origin's.
+    fn is_behind_a_proxy(&self) -> bool {
+        let target = self.target.as_ref().and_then(Uri::host).map(host::spelling);
+        let note = self.slip.only_note();
+        target.is_some_and(|target| note.is_some_and(|note| note.host.as_str() != &*target))
     }
 
     fn stalls_at(&self) -> Option<Instant> {
@@ -153,15 +161,35 @@ impl<F> ResponseFuture<F> {
         note.map(|note| note.at + config.stalled_after)
     }
 
-    /// When the present watch ends. Time counts from when addresses were dealt: a slow lookup is
-    /// no fault of theirs.
-    fn due(&self) -> Option<Instant> {
-        let config = self.resolver.inner().config();
-        let after = match self.watch {
-            Watch::ForStall => config.stalled_after.min(LOOK * (self.looks + 1)),
-            Watch::ForTimeout => config.attempt_timeout?.max(config.stalled_after),
-            Watch::Over => return None,
+    fn stalled(&mut self) {
+        self.end(&Ending::Stalled);
+        self.watch = if self.may_time_out() {
+            Watch::ForTimeout
+        } else {
+            Watch::Over
         };
+    }
+
+    /// Whether it is given up before its time, to be dialled elsewhere.
+    fn is_hopeless(&self) -> bool {
+        self.is_redialled && self.resolver.inner().is_hopeless(&self.slip)
+    }
+
+    /// When there is something to do. Time counts from when addresses were dealt: a slow lookup is no
+    /// fault of theirs.
+    fn due(&self) -> Option<Instant> {
+        let look = self.slip.only_note()?.at + FIRST_LOOK + LOOK * self.looks;
+        match self.watch {
+            Watch::ForStall => self.stalls_at().map(|end| end.min(look)),
+            Watch::ForTimeout if self.is_redialled => self.times_out_at().map(|end| end.min(look)),
+            Watch::ForTimeout => self.times_out_at(),
+            Watch::Over => None,
+        }
+    }
+
+    fn times_out_at(&self) -> Option<Instant> {
+        let config = self.resolver.inner().config();
+        let after = config.attempt_timeout?.max(config.stalled_after);
         self.slip.only_note().map(|note| note.at + after)
     }
 
@@ -182,9 +210,10 @@ impl<F> ResponseFuture<F> {
     }
 
     fn given_up(&self) -> BoxError {
-        let limit = self.resolver.inner().config().attempt_timeout;
+        let note = self.slip.only_note();
+        let after = note.map(|note| time::now().saturating_duration_since(note.at));
         match self.account(Ending::GivenUp) {
-            Some(account) => ConnectError::given_up(account, limit.unwrap_or_default()).into(),
+            Some(account) => ConnectError::given_up(account, after.unwrap_or_default()).into(),
             None => io::Error::from(io::ErrorKind::TimedOut).into(),
         }
     }
@@ -197,9 +226,10 @@ impl<F> ResponseFuture<F> {
     }
 }
 
-/// So often a pending connect looks whether it was overtaken: when the connector below has had its
-/// time to dial another address beside the first.
-const LOOK: Duration = blame::HEAD_START;
+/// A pending connect looks whether it was overtaken when the connector below has had its time to dial
+/// another address beside the first, and so often from then on.
+const FIRST_LOOK: Duration = blame::HEAD_START;
+const LOOK: Duration = Duration::from_millis(100);
 
 fn sleep_until(due: Instant) -> Sleep {
     tokio::time::sleep_until(due.into())

@@ -58,6 +58,7 @@ use crate::Resolver;
 #[derive(Clone, Debug)]
 pub struct ConnectLayer {
     resolver: Resolver,
+    is_redialled: bool,
 }
 
 impl Resolver {
@@ -68,7 +69,17 @@ impl Resolver {
         self.inner().expect_slips();
         ConnectLayer {
             resolver: self.clone(),
+            is_redialled: false,
         }
+    }
+}
+
+impl ConnectLayer {
+    /// For where a connect that is given up is dialled again: it is given up early when that is clear.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn redialled(mut self) -> Self {
+        self.is_redialled = true;
+        self
     }
 }
 
@@ -76,6 +87,6 @@ impl<S> Layer<S> for ConnectLayer {
     type Service = Connect<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Connect::new(inner, self.resolver.clone())
+        Connect::new(inner, self.resolver.clone(), self.is_redialled)
     }
 }

@@ -22,15 +22,17 @@ pub struct Connect<S> {
     inner: S,
     resolver: Resolver,
     reached: Reached,
+    is_redialled: bool,
 }
 
 impl<S> Connect<S> {
-    pub(super) fn new(inner: S, resolver: Resolver) -> Self {
+    pub(super) fn new(inner: S, resolver: Resolver, is_redialled: bool) -> Self {
         let reached = Reached::default();
         Self {
             inner,
             resolver,
             reached,
+            is_redialled,
         }
     }
 
@@ -79,6 +81,7 @@ where
             self.resolver.clone(),
             self.reached.clone(),
             target,
+            self.is_redialled,
         )
     }
 }

@@ -69,10 +69,11 @@ impl<F, R> ResponseFuture<F, R> {
 impl Watch {
     fn answered(&self, reply: &Reply<'_>) {
         let (host, shared) = (reply.host.unwrap_or(&self.host), self.resolver.inner());
-        shared.answered(host);
-        if let Some(info) = reply.extensions.get::<HttpInfo>()
-            && self.counted.counts(reply.status, reply.headers)
-        {
+        let Some(info) = reply.extensions.get::<HttpInfo>() else {
+            return shared.answered(host);
+        };
+        shared.answered_on(info.local_addr());
+        if self.counted.counts(reply.status, reply.headers) {
             shared.unavailable(host, info.remote_addr().ip(), &reply.status.to_string());
         }
     }

@@ -66,7 +66,7 @@ pub trait ClientBuilderExt: Sized {
     /// | the connect failed | any method: no byte of the request was sent. While an address is left that nothing is held against, or a fresh answer can be had; and when all are bad, what failed in TLS once for each other address, and in TCP until each was dialled; for all reasons together at most 8 times |
     /// | the connection died before the request was on its way | as above |
     /// | a wrong certificate | any method, at two other addresses: when an earlier address failed in TCP, which one showed the certificate can't be told |
-    /// | the connect was given up after [`attempt_timeout`](crate::Builder::attempt_timeout) | any method, twice |
+    /// | the connect was given up after [`attempt_timeout`](crate::Builder::attempt_timeout), or sooner because its address hangs: three connects to it were overtaken by others, and a healthy one is left | any method, twice |
     /// | the connection died before the first byte of a response | idempotent methods (RFC 9110, section 9.2.2), once; a retry that was put on a connection dialled before the failure does not count |
     /// | HTTP/2 said that it did not process the request (REFUSED_STREAM, GOAWAY with NO_ERROR) | any method, twice: reqwest's own default, which setting a policy replaces |
     ///
@@ -92,7 +92,7 @@ pub trait ClientBuilderExt: Sized {
 impl ClientBuilderExt for ClientBuilder {
     fn sidestep(self, resolver: &Resolver) -> Self {
         self.dns_resolver(resolver.clone())
-            .connector_layer(resolver.connect_layer())
+            .connector_layer(resolver.connect_layer().redialled())
             .retry(retry::policy(resolver))
     }
 }

@@ -185,7 +185,9 @@ impl Record {
             Standing::Trial { .. } => false,
             Standing::Suspect { until } | Standing::Penalised { until, .. } => now < until,
         };
-        if began < self.since || (after_connect && running) {
+        // One that was only slow is not: that it has connected now says that the address does.
+        let is_old = began < self.since && self.why != Outcome::Stalled;
+        if is_old || (after_connect && running) {
             return Transition::None;
         }
         self.standing = Standing::Healthy;

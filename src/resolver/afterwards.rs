@@ -1,7 +1,7 @@
 //! What became of a connection that was made, and what a retry may hope for.
 
 use std::error::Error as StdError;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -88,6 +88,13 @@ impl Shared {
     #[cfg(not(feature = "reqwest"))]
     pub(super) fn is_careful(&self, _: Instant) -> bool {
         false
+    }
+
+    /// Takes an answer on the connection from this address: it works.
+    pub(crate) fn answered_on(&self, local: SocketAddr) {
+        if !self.recent.is_empty() {
+            self.recent.take(local, time::now());
+        }
     }
 
     /// Takes an answer: what the task has made to the host works.

@@ -33,8 +33,7 @@ impl Shared {
         if let Some(current) = read.flatten() {
             return Ok(current);
         }
-        let limited = matches!(cause, Cause::ConnectFailed | Cause::Invalidated);
-        if limited && !self.take_from_quota() {
+        if !self.take_from_quota(cause) {
             let any = |slot: &Slot| {
                 (
                     slot.in_the_air(runtime.id()).cloned(),
@@ -107,7 +106,7 @@ impl Shared {
         }
     }
 
-    fn is_well_served(&self, host: &Host, now: Instant) -> bool {
+    pub(super) fn is_well_served(&self, host: &Host, now: Instant) -> bool {
         let known = self.kept(host);
         known.is_some_and(|known| self.health_left(host, &known, now))
     }

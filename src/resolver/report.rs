@@ -110,13 +110,16 @@ impl Shared {
     /// Whether a pending connect hangs at the head of its list while the host's other addresses
     /// connect.
     pub(crate) fn is_overtaken(&self, slip: &Slip) -> bool {
-        slip.only_note().is_some_and(|note| {
-            let head = note.dealt.as_slice().first().map(IpAddr::to_canonical);
-            let overtaken = |head| {
-                self.lately
-                    .has_overtaken(&note.host, head, note.at, time::now())
-            };
-            head.is_some_and(overtaken)
+        let now = time::now();
+        pending_at(slip)
+            .is_some_and(|(note, head)| self.lately.has_overtaken(&note.host, head, note.at, now))
+    }
+
+    /// Whether so do several, and there is somebody better to dial: it is no use to wait longer.
+    pub(crate) fn is_hopeless(&self, slip: &Slip) -> bool {
+        let now = time::now();
+        pending_at(slip).is_some_and(|(note, head)| {
+            self.lately.is_hanging(&note.host, head, now) && self.is_well_served(&note.host, now)
         })
     }
 
@@ -306,6 +309,13 @@ impl Shared {
             self.tell(&Event::SlipLost { addr: winner });
         }
     }
+}
+
+/// The address that a pending connect is at, as far as can be told.
+fn pending_at(slip: &Slip) -> Option<(Note, IpAddr)> {
+    let note = slip.only_note()?;
+    let head = note.dealt.as_slice().first()?.to_canonical();
+    Some((note, head))
 }
 
 /// The addresses that a connect which ended so has dialled, as far as can be told.

@@ -16,7 +16,7 @@ use super::watch::Watch;
 #[cfg(feature = "reqwest")]
 use crate::attempt::Careful;
 use crate::attempt::{Lately, Recent};
-use crate::cache::{Slot, Store};
+use crate::cache::{Cause, Slot, Store};
 use crate::filter::Filter;
 use crate::health::Book;
 use crate::lookup::{Lookup, Table};
@@ -35,6 +35,7 @@ pub(crate) struct Shared {
     pub(super) store: Store,
     pub(super) book: Book,
     pub(super) quota: Mutex<Quota>,
+    pub(super) quota_by_hand: Mutex<Quota>,
     pub(super) network: Network,
     #[cfg(feature = "watch-network")]
     pub(super) watch: Watch,
@@ -70,6 +71,7 @@ impl Shared {
             fallbacks: sources.fallbacks,
             filter: sources.filter,
             quota: Mutex::default(),
+            quota_by_hand: Mutex::default(),
             network: Network::default(),
             #[cfg(feature = "watch-network")]
             watch: Watch::default(),
@@ -125,18 +127,20 @@ impl Shared {
         }
     }
 
-    /// Takes one lookup after a failure from the quota of all hosts.
-    pub(super) fn take_from_quota(&self) -> bool {
-        self.edit_quota(|quota| quota.take(time::now()))
+    /// Takes one lookup after a failure from the quota of all hosts, and one by hand from a quota that
+    /// no failures use up; others need none.
+    pub(super) fn take_from_quota(&self, cause: Cause) -> bool {
+        let quota = match cause {
+            Cause::ConnectFailed => &self.quota,
+            Cause::Invalidated => &self.quota_by_hand,
+            Cause::Ageing | Cause::Expired | Cause::Unknown => return true,
+        };
+        edit(quota, |quota| quota.take(time::now()))
     }
 
     /// Takes one for later, and tells when.
     pub(super) fn book_from_quota(&self, now: Instant) -> Option<Instant> {
-        self.edit_quota(|quota| quota.book(now))
-    }
-
-    fn edit_quota<T>(&self, change: impl FnOnce(&mut Quota) -> T) -> T {
-        change(&mut self.quota.lock().unwrap_or_else(PoisonError::into_inner))
+        edit(&self.quota, |quota| quota.book(now))
     }
 
     /// Notes that a connector layer was made: from now on slips can be lost.
@@ -148,4 +152,8 @@ impl Shared {
     pub(crate) fn unslipped(&self) -> u64 {
         self.unslipped.load(Ordering::Relaxed)
     }
+}
+
+fn edit<T>(quota: &Mutex<Quota>, change: impl FnOnce(&mut Quota) -> T) -> T {
+    change(&mut quota.lock().unwrap_or_else(PoisonError::into_inner))
 }

@@ -7,6 +7,7 @@
 
 mod system;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
@@ -113,11 +114,15 @@ fn follow(notices: &Receiver<()>, source_of: &SourceAddress, shared: &Weak<Share
             Ok(()) => whereabouts.notice(time::now()),
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
-                if whereabouts.look(Place::of(source_of))
-                    && let Some(shared) = shared.upgrade()
-                {
-                    shared.network_changed();
-                }
+                // What a user's source_address, lookup or observer panics at must not end the watch.
+                let look = AssertUnwindSafe(|| {
+                    if whereabouts.look(Place::of(source_of))
+                        && let Some(shared) = shared.upgrade()
+                    {
+                        shared.network_changed();
+                    }
+                });
+                let _: thread::Result<()> = catch_unwind(look);
             }
         }
     }

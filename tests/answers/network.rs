@@ -212,3 +212,21 @@ async fn an_answer_of_the_name_servers_of_before_is_not_believed() {
     resolver.network_changed();
     assert_eq!(resolver.resolve("a.test").await.unwrap().addrs(), [addr(1)]);
 }
+
+/// What fails after a connection was made says that the network is there.
+#[tokio::test(start_paused = true)]
+async fn services_that_close_early_are_no_outage() {
+    let script = Script::answer(&[1], 60);
+    script.say(|_| Ok(Answer::new((1..=6).map(|n| IpAddr::from([10, n, 0, 1])))));
+    let resolver = script.resolver();
+    for n in 1..=6 {
+        let host = format!("h{n}.test");
+        resolver.resolve(&host).await.unwrap();
+        resolver.report(&host, [10, n, 0, 1].into(), Outcome::ClosedEarly);
+    }
+    assert_eq!(
+        resolver.snapshot().failed_addresses,
+        6,
+        "each is held against its address"
+    );
+}

@@ -1,5 +1,7 @@
 //! Behaviour A1 where lookups cross: while an address is known nobody gets an error.
 
+use std::sync::{Mutex, mpsc};
+
 use super::*;
 use sidestep::lookup::Table;
 
@@ -42,12 +44,21 @@ async fn the_answer_of_another_lookup_is_better_than_an_error() {
 /// Two runtimes: one's lookup brings an answer, the other's fails after that.
 #[test]
 fn the_answer_of_another_runtime_is_better_than_an_error() {
-    let script = Script::new(|_| match std::thread::current().name() {
-        Some("bad") => down("a.test"),
-        _ => Ok(answer(&[1], 60)),
+    let (let_good, good_waits) = mpsc::channel();
+    let (let_bad, bad_waits) = mpsc::channel();
+    let (good_waits, bad_waits) = (Mutex::new(good_waits), Mutex::new(bad_waits));
+    // Each looks up on its own thread, and may stop that.
+    let script = Script::new(move |_| match std::thread::current().name() {
+        Some("bad") => {
+            bad_waits.lock().unwrap().recv().unwrap();
+            down("a.test")
+        }
+        _ => {
+            good_waits.lock().unwrap().recv().unwrap();
+            Ok(answer(&[1], 60))
+        }
     });
     let resolver = script.resolver();
-    script.hold();
     let on = |name: &str| {
         let resolver = resolver.clone();
         let thread = std::thread::Builder::new().name(name.to_owned());
@@ -66,10 +77,9 @@ fn the_answer_of_another_runtime_is_better_than_an_error() {
     while script.asked("a.test") < 2 {
         std::thread::yield_now();
     }
-    // The gate is fair: who came first goes first.
-    script.release();
+    let_good.send(()).unwrap();
     good.join().unwrap().unwrap();
-    script.release();
+    let_bad.send(()).unwrap();
     bad.join().unwrap().unwrap();
 }
 

@@ -139,6 +139,22 @@ async fn while_a_healthy_address_is_left_the_next_caller_looks_again() {
     assert_eq!(script.asked("a.test"), 3, "with none left, by itself");
 }
 
+/// Who invalidates by hand is not kept waiting by those that failed.
+#[tokio::test(start_paused = true)]
+async fn an_invalidation_by_hand_does_not_stand_in_the_queue_of_failures() {
+    let script = Script::answer(&[1], 3600);
+    let resolver = script.resolver();
+    sorted(&resolver, "hand.test").await;
+    for n in 0..400 {
+        let host = format!("h{n}.test");
+        sorted(&resolver, &host).await;
+        resolver.report(&host, ip(1), Outcome::Refused);
+    }
+    resolver.invalidate("hand.test");
+    sorted(&resolver, "hand.test").await;
+    assert_eq!(script.asked("hand.test"), 2);
+}
+
 /// What the quota puts off is looked up by itself, each host in turn.
 #[tokio::test(start_paused = true)]
 async fn hosts_over_the_quota_are_looked_up_in_turn_though_nobody_asks() {
