@@ -130,7 +130,7 @@ async fn a_connect_that_was_given_up_says_so() {
     let connect = connect_error(&error);
     assert!(connect.is_given_up());
     let text = connect.to_string();
-    let expected = "connecting to edge.test was given up after 50ms: 127.0.0.";
+    let expected = "connecting to edge.test was given up after ";
     assert!(text.starts_with(expected), "{text}");
     assert!(text.contains("timed out"), "{text}");
 }

@@ -1,6 +1,7 @@
 //! Tells of every connect that a client begins, from hyper-util's own log.
 //!
 //! An edge that refuses or swallows packets cannot tell who dials it.
+#![allow(dead_code, reason = "each target uses a part")]
 
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
@@ -8,42 +9,49 @@ use std::net::SocketAddr;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::{Interest, Subscriber};
-use tracing::{Event, Level, Metadata};
+use tracing::{Event, Metadata};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 /// Calls `tell` at each connect of this process from now on, in the task that begins it. An
 /// IPv4-mapped address is told as the IPv4 address that it is.
 pub(crate) fn tell_each(tell: impl Fn(SocketAddr) + Send + Sync + 'static) {
-    let log = tracing_subscriber::registry().with(DialLog(tell));
+    each_line(move |line| {
+        let addr = line.strip_prefix("connecting to ");
+        if let Some(addr) = addr.and_then(|addr| addr.parse::<SocketAddr>().ok()) {
+            tell(SocketAddr::new(addr.ip().to_canonical(), addr.port()));
+        }
+    });
+}
+
+/// Hands each line that the connector logs to `take`, in the task that logs it.
+pub(crate) fn each_line(take: impl Fn(&str) + Send + Sync + 'static) {
+    let log = tracing_subscriber::registry().with(Lines(take));
     tracing::subscriber::set_global_default(log).expect("nobody else listens to the log");
 }
 
-struct DialLog<F>(F);
+struct Lines<F>(F);
 
-impl<S, F> Layer<S> for DialLog<F>
+impl<S, F> Layer<S> for Lines<F>
 where
     S: Subscriber,
-    F: Fn(SocketAddr) + 'static,
+    F: Fn(&str) + 'static,
 {
-    /// Switches every other line of every crate's log off where it stands.
+    /// Switches every other crate's log off where it stands.
     fn register_callsite(&self, line: &'static Metadata<'static>) -> Interest {
-        match *line.level() == Level::DEBUG && line.target() == HYPER_UTIL {
+        match line.target() == HYPER_UTIL {
             true => Interest::always(),
             false => Interest::never(),
         }
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::DEBUG)
+        Some(LevelFilter::TRACE)
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut message = Message::default();
         event.record(&mut message);
-        let addr = message.0.strip_prefix("connecting to ");
-        if let Some(addr) = addr.and_then(|addr| addr.parse::<SocketAddr>().ok()) {
-            self.0(SocketAddr::new(addr.ip().to_canonical(), addr.port()));
-        }
+        self.0(&message.0);
     }
 }
 

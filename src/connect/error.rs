@@ -110,7 +110,10 @@ impl fmt::Display for ConnectError {
         } = &self.account;
         match self.given_up_after {
             None => write!(f, "connecting to {host} failed: ")?,
-            Some(limit) => write!(f, "connecting to {host} was given up after {limit:?}: ")?,
+            Some(after) => {
+                let after = rounded(after);
+                write!(f, "connecting to {host} was given up after {after:?}: ")?;
+            }
         }
         for (place, attempt) in attempts.iter().enumerate() {
             let comma = if place == 0 { "" } else { ", " };

@@ -3,16 +3,12 @@
 //! An edge that refuses or swallows packets cannot tell who dials it.
 #![allow(dead_code, reason = "each test crate uses a part")]
 
+#[path = "../../examples/failover/dial_log.rs"]
+mod lines;
+
 use std::collections::HashMap;
-use std::fmt::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
-
-use tracing::field::{Field, Visit};
-use tracing::level_filters::LevelFilter;
-use tracing::subscriber::{Interest, Subscriber};
-use tracing::{Event, Metadata};
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 /// One dial.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +26,8 @@ impl DialLog {
     /// Begins to listen, for the whole process.
     pub(crate) fn start() -> Self {
         let dials = Self::default();
-        let log = tracing_subscriber::registry().with(dials.clone());
-        tracing::subscriber::set_global_default(log).expect("nobody else listens to the log");
+        let log = dials.clone();
+        lines::each_line(move |line| log.take(line));
         dials
     }
 
@@ -66,39 +62,5 @@ impl DialLog {
             }
             (None, None) => {}
         });
-    }
-}
-
-impl<S: Subscriber> Layer<S> for DialLog {
-    /// Switches every other crate's log off where it stands.
-    fn register_callsite(&self, line: &'static Metadata<'static>) -> Interest {
-        match line.target() == HYPER_UTIL {
-            true => Interest::always(),
-            false => Interest::never(),
-        }
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::TRACE)
-    }
-
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut message = Message::default();
-        event.record(&mut message);
-        self.take(&message.0);
-    }
-}
-
-const HYPER_UTIL: &str = "hyper_util::client::legacy::connect::http";
-
-/// The text of a log line.
-#[derive(Default)]
-struct Message(String);
-
-impl Visit for Message {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            write!(self.0, "{value:?}").expect("a string takes what is written");
-        }
     }
 }
