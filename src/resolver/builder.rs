@@ -272,6 +272,9 @@ impl Builder {
     ///
     /// Defaults to 10 s. It is a backstop for what the connector below does not end by itself: it
     /// dials one address after the other, and an operating system takes minutes to give one up.
+    /// Where requests are sent again it comes sooner when it is clear that the address hangs: three
+    /// connects to it were overtaken by others (see [`stalled_after`](Self::stalled_after)), none has
+    /// been made since, and a healthy address is left.
     /// A shorter connect timeout of the client comes first. Not under
     /// [`stalled_after`](Self::stalled_after).
     pub fn attempt_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
