@@ -71,6 +71,21 @@ fn a_failed_trial_doubles_the_penalty_and_a_success_clears_it() {
     assert_eq!((record.rank(now), record.strikes), (Rank::Healthy, 0));
 }
 
+/// A dial that was held to be slow and has connected after all says that the address is alive; one that
+/// began before a refusal says nothing of it.
+#[test]
+fn a_slow_dial_that_connects_takes_its_strike_back() {
+    let (mut record, began) = failed(Outcome::Stalled);
+    let struck = began + S;
+    let _ = record.fail(&of(Outcome::Stalled), struck, struck, struck, &mut rng());
+    let connected = struck + Duration::from_millis(20);
+    assert_eq!(record.succeed(began, connected), Transition::Recovered);
+    assert_eq!((record.rank(connected), record.strikes), (Rank::Healthy, 0));
+    let (mut record, refused) = failed(Outcome::Refused);
+    let earlier = refused.checked_sub(Duration::from_millis(1)).unwrap();
+    assert_eq!(record.succeed(earlier, connected), Transition::None);
+}
+
 /// However often it fails, it is bad since the first time, until it has recovered.
 #[test]
 fn an_address_is_bad_since_its_first_failure() {
