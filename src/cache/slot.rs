@@ -180,7 +180,10 @@ impl Slot {
     /// Forgets a flight; returns the generation at which it was sent. `None`: it was let go before.
     pub(crate) fn remove(&mut self, flight: &Flight) -> Option<Generation> {
         let place = self.flights.iter().position(|other| other.is(flight))?;
-        Some(self.flights.swap_remove(place).generation)
+        let generation = self.flights.swap_remove(place).generation;
+        // Hosts are many and seldom looked up: an empty list is to take no memory.
+        self.flights.shrink_to_fit();
+        Some(generation)
     }
 
     /// Another lookup is asked from now on. What the old one failed at is forgotten, and what it is
