@@ -11,6 +11,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use common::{Edges, Fault, HOST, Mode, World, get};
+use sidestep::reqwest::ClientBuilderExt as _;
 use sidestep::{ConnectError, Outcome, Source, Standing};
 
 /// Finds our error in the chain of a client's, as a user would.
@@ -176,4 +177,20 @@ async fn a_connect_that_asked_nobody_keeps_its_own_error() {
     let error = get(&world.client(), &url).await.unwrap_err();
     let mut causes = std::iter::successors(Some(&error as &(dyn Error + 'static)), |&e| e.source());
     assert!(!causes.any(|cause| cause.is::<ConnectError>()), "{error:?}");
+}
+
+/// An error that is not the connector's own is left as it is: reqwest knows a timeout layer's.
+#[tokio::test]
+async fn a_timeout_layer_below_ours_is_told_as_a_timeout() {
+    let world = World::https(1).await;
+    world.edges.set(world.ips()[0], Mode::Hang).await;
+    let limit = Duration::from_millis(50);
+    let client = world
+        .builder()
+        .connector_layer(tower::timeout::TimeoutLayer::new(limit))
+        .sidestep(&world.resolver)
+        .build()
+        .unwrap();
+    let error = get(&client, &world.url()).await.unwrap_err();
+    assert!(error.is_timeout() && error.is_connect(), "{error:?}");
 }

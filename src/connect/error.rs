@@ -13,8 +13,8 @@ use crate::resolver::Account;
 /// A connect failed: to which host, at which addresses, and what happened to each.
 ///
 /// A [`ConnectLayer`](crate::ConnectLayer) puts it around the connector's error, which is its
-/// [`source`](StdError::source). An error of the lookup, and one of a connect that asked nobody or
-/// asked for two names (SOCKS), is passed on as it is.
+/// [`source`](StdError::source). An error of the lookup, one that can't be read, such as tower's `Elapsed`, and one of a
+/// connect that asked nobody or asked for two names (SOCKS), is passed on as it is.
 ///
 /// Nor is there one where the client ended the connect by a timeout of its own, such as reqwest's
 /// `connect_timeout` or `timeout`, or where the connection died after it was made: then the

@@ -10,7 +10,7 @@ use crate::blame::{self, Reach};
 use crate::host::Host;
 use crate::observe::{Attempt, Source};
 use crate::penalty::{Rank, Record};
-use crate::time;
+use crate::{Outcome, time};
 
 /// What a connect was dealt, from where, and what became of each address.
 #[derive(Debug)]
@@ -23,10 +23,14 @@ pub(crate) struct Account {
 
 impl Shared {
     /// Gives an account of a connect that has ended so. `None` where it asked nobody, or for two
-    /// names.
+    /// names, and where the error is none that can be read: then nothing is known of its addresses,
+    /// and a client may look for it itself, as reqwest does for tower's `Elapsed`.
     pub(crate) fn account(&self, slip: &Slip, reach: Reach, ending: &Ending) -> Option<Account> {
         let note = ending.note(slip)?;
         let (failure, after_tcp) = ending.clone().failure()?;
+        if failure.why == Outcome::Unknown {
+            return None;
+        }
         let dialled = report::dialled(note.dealt.as_slice(), reach, failure.why, after_tcp);
         let now = time::now();
         let attempt = |addr| match dialled.contains(&addr) {
