@@ -86,6 +86,7 @@ mod order;
 mod outage;
 mod outcome;
 mod penalty;
+mod race;
 mod recheck;
 mod resolver;
 mod time;
@@ -105,6 +106,7 @@ pub use self::observe::{
 };
 pub use self::order::{Family, Order};
 pub use self::outcome::Outcome;
+pub use self::race::{Race, RaceLayer, Tcp, TcpLayer};
 #[cfg(feature = "watch-network")]
 pub use self::resolver::WatchFailed;
 pub use self::resolver::{Builder, Resolved, Resolver};
@@ -113,6 +115,7 @@ pub use self::resolver::{Builder, Resolved, Resolver};
 pub mod future {
     pub use crate::connect::ResponseFuture as Connecting;
     pub use crate::exchange::ResponseFuture as Exchanging;
+    pub use crate::race::ResponseFuture as Racing;
     pub use crate::resolver::{Addrs, ResponseFuture};
 }
 

@@ -73,6 +73,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "tunnel",
         ],
     ),
+    ("race", &["connect", "error", "resolver"]),
     ("exchange", &["early", "outcome", "resolver"]),
     (
         "integrate",

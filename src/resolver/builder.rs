@@ -41,6 +41,8 @@ pub struct Builder {
     pub(super) lookup_timeout: Duration,
     pub(super) stalled_after: Duration,
     pub(super) attempt_timeout: Option<Duration>,
+    pub(super) attempt_delay: Duration,
+    pub(super) connect_timeout: Option<Duration>,
     pub(super) capacity: usize,
     pub(super) lanes: bool,
     pub(super) probe: bool,
@@ -64,6 +66,8 @@ impl Builder {
             lookup_timeout: Duration::from_secs(5),
             stalled_after: Duration::from_secs(1),
             attempt_timeout: Some(Duration::from_secs(10)),
+            attempt_delay: Duration::from_millis(250),
+            connect_timeout: Some(Duration::from_secs(30)),
             capacity: 10_000,
             lanes: true,
             probe: true,
@@ -277,8 +281,32 @@ impl Builder {
     /// been made since, and a healthy address is left.
     /// A shorter connect timeout of the client comes first. Not under
     /// [`stalled_after`](Self::stalled_after).
+    ///
+    /// In a [race](crate::RaceLayer) it is what each attempt may take, TLS included, and also the one
+    /// to a single address: a fresh answer may bring another.
     pub fn attempt_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.attempt_timeout = timeout.into();
+        self
+    }
+
+    /// Sets how long a [race](crate::RaceLayer) waits for an attempt before it dials the next
+    /// address beside it.
+    ///
+    /// Defaults to 250 ms, the Connection Attempt Delay of RFC 8305, section 8, and must lie in
+    /// 100 ms to 2 s as it says there. Raise it where a healthy connect with TLS takes longer, so that
+    /// fewer connects are begun in vain; a slow link is no failure. Lower it where all edges are near.
+    pub fn attempt_delay(mut self, delay: Duration) -> Self {
+        self.attempt_delay = delay;
+        self
+    }
+
+    /// Sets how long a [race](crate::RaceLayer) may take in all, with the lookup, every attempt and
+    /// the fresh answer. `None`: as long as its attempts.
+    ///
+    /// Defaults to 30 s. A connect timeout of the client, around the race, drops it without an account
+    /// of the addresses; this one gives it.
+    pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.connect_timeout = timeout.into();
         self
     }
 

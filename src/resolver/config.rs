@@ -1,6 +1,7 @@
 //! What a builder has proved.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) lookup_timeout: Duration,
     pub(crate) stalled_after: Duration,
     pub(crate) attempt_timeout: Option<Duration>,
+    pub(crate) attempt_delay: Duration,
+    pub(crate) connect_timeout: Option<Duration>,
     pub(crate) capacity: usize,
     pub(crate) lanes: bool,
     pub(crate) probe: bool,
@@ -54,6 +57,8 @@ impl Builder {
             lookup_timeout,
             stalled_after,
             attempt_timeout,
+            attempt_delay,
+            connect_timeout,
             capacity,
             lanes,
             probe,
@@ -94,6 +99,14 @@ impl Builder {
                 "attempt_timeout",
                 "it must not be under stalled_after (1 s unless set)",
             ),
+            () if !DELAYS.contains(&attempt_delay) => invalid(
+                "attempt_delay",
+                "it must be at least 100 ms and at most 2 s (RFC 8305, section 8)",
+            ),
+            () if connect_timeout.is_some_and(|t| t.is_zero() || t > LONGEST) => invalid(
+                "connect_timeout",
+                "it must be over zero and at most 7 days, or None",
+            ),
             () if capacity == 0 => invalid("capacity", "at least one host must be kept"),
             () => Ok(Config {
                 ttl: TtlBounds {
@@ -105,6 +118,8 @@ impl Builder {
                 lookup_timeout,
                 stalled_after,
                 attempt_timeout,
+                attempt_delay,
+                connect_timeout,
                 capacity,
                 lanes,
                 probe,
@@ -119,3 +134,6 @@ impl Builder {
 /// No setting of time is longer: RFC 8767, section 4, caps a TTL there, and sums of them stay far
 /// from the end of the clock.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Within these the time between two starts of a race may be set (RFC 8305, section 8: at least
+/// 100 ms and at most 2 s are recommended, and under 10 ms it must never be).
+const DELAYS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(2);
