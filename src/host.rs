@@ -13,6 +13,12 @@ impl Host {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether a name is this one, in whatever spelling.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        let bare = name.strip_suffix('.').unwrap_or(name);
+        bare.eq_ignore_ascii_case(self.as_str())
+    }
 }
 
 impl Borrow<str> for Host {

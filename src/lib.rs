@@ -115,7 +115,7 @@ pub use self::resolver::{Builder, Resolved, Resolver};
 pub mod future {
     pub use crate::connect::ResponseFuture as Connecting;
     pub use crate::exchange::ResponseFuture as Exchanging;
-    pub use crate::race::ResponseFuture as Racing;
+    pub use crate::race::{ResponseFuture as Racing, TcpFuture};
     pub use crate::resolver::{Addrs, ResponseFuture};
 }
 

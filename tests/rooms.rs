@@ -73,7 +73,10 @@ const ROOMS: &[(&str, &[&str])] = &[
             "tunnel",
         ],
     ),
-    ("race", &["connect", "error", "resolver"]),
+    (
+        "race",
+        &["attempt", "connect", "error", "outcome", "resolver", "time"],
+    ),
     ("exchange", &["early", "outcome", "resolver"]),
     (
         "integrate",

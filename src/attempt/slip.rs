@@ -6,7 +6,8 @@
 //! the proxy.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::task::futures::TaskLocalFuture;
@@ -30,7 +31,29 @@ struct Sheet {
     /// The slip that hung around the caller when this one was made: layers of two resolvers may
     /// be stacked, and each resolver looks for its own.
     outer: Option<Slip>,
-    notes: Mutex<Vec<Note>>,
+    deals: Deals,
+    notes: Mutex<Notes>,
+    /// Whether TCP is up, as far as somebody inside has told.
+    is_up: AtomicBool,
+}
+
+/// What the resolver deals under a slip.
+#[derive(Debug)]
+enum Deals {
+    /// What a connector dials by itself.
+    Few,
+    /// The first address of a race, which keeps all of them.
+    First(OnceLock<Vec<IpAddr>>),
+    /// This address of a race, when its host is asked for. Another name is answered as ever: behind a
+    /// proxy of its own choosing a connector may ask for several.
+    Pinned(Box<Note>),
+}
+
+/// What is written; mostly one note, which needs no list.
+#[derive(Debug, Default)]
+struct Notes {
+    first: Option<Note>,
+    others: Vec<Note>,
 }
 
 /// What one name was answered with.
@@ -51,10 +74,33 @@ const MAX_NOTES: usize = 4;
 impl Slip {
     /// Makes a slip that only the resolver with this number writes on.
     pub(crate) fn new(resolver: u64) -> Self {
+        Self::dealing(resolver, Deals::Few)
+    }
+
+    /// Makes the slip of a race's first attempt: it is dealt one address, and [`list`](Self::list)
+    /// has all.
+    pub(crate) fn first(resolver: u64) -> Self {
+        Self::dealing(resolver, Deals::First(OnceLock::new()))
+    }
+
+    /// Makes the slip of a later attempt, which is dealt exactly this address of the same host.
+    pub(crate) fn pinned(resolver: u64, note: &Note, addr: IpAddr) -> Self {
+        let mut dealt = Dealt::new();
+        dealt.push(addr);
+        let note = Note {
+            dealt,
+            ..note.clone()
+        };
+        Self::dealing(resolver, Deals::Pinned(Box::new(note)))
+    }
+
+    fn dealing(resolver: u64, deals: Deals) -> Self {
         Self(Arc::new(Sheet {
             resolver,
             outer: HANGING.try_with(Self::clone).ok(),
+            deals,
             notes: Mutex::default(),
+            is_up: AtomicBool::new(false),
         }))
     }
 
@@ -81,37 +127,71 @@ impl Slip {
         HANGING.scope(self.clone(), future)
     }
 
+    /// Where to keep all addresses of the host that is asked for, if it is the first name that a race
+    /// asks for: then only the first of them is to be dealt.
+    pub(crate) fn keep_all(&self, all: impl FnOnce() -> Vec<IpAddr>) -> Option<IpAddr> {
+        match &self.0.deals {
+            Deals::First(list) if list.get().is_none() => list.get_or_init(all).first().copied(),
+            Deals::First(_) | Deals::Few | Deals::Pinned(_) => None,
+        }
+    }
+
+    /// Returns what a later attempt of a race is dealt if it asks for this name, in whatever spelling.
+    pub(crate) fn pin(&self, name: &str) -> Option<&Note> {
+        match &self.0.deals {
+            Deals::Pinned(note) => Some(&**note).filter(|note| note.host.is(name)),
+            Deals::First(_) | Deals::Few => None,
+        }
+    }
+
+    /// Returns all addresses of the host that a race's first attempt has asked for first.
+    pub(crate) fn list(&self) -> Option<(Note, &[IpAddr])> {
+        let Deals::First(list) = &self.0.deals else {
+            return None;
+        };
+        let first = self.edit(|notes| notes.first.clone())?;
+        Some((first, list.get()?))
+    }
+
+    /// Notes that TCP is up.
+    pub(crate) fn tcp_is_up(&self) {
+        self.0.is_up.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.0.is_up.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn write(&self, note: Note) {
-        self.edit(|notes| {
-            if notes.len() < MAX_NOTES {
-                notes.push(note);
-            }
+        self.edit(|notes| match &notes.first {
+            None => notes.first = Some(note),
+            Some(_) if notes.others.len() + 1 < MAX_NOTES => notes.others.push(note),
+            Some(_) => {}
         });
     }
 
     /// Returns what is written, if it is one note: of two names neither can be blamed.
     pub(crate) fn only_note(&self) -> Option<Note> {
-        self.edit(|notes| match notes.as_slice() {
-            [note] => Some(note.clone()),
-            _ => None,
-        })
+        self.edit(|notes| notes.first.clone().filter(|_| notes.others.is_empty()))
     }
 
     /// Returns the one note that dealt the address.
     pub(crate) fn note_with(&self, addr: IpAddr) -> Option<Note> {
         self.edit(|notes| {
             let mut with = notes
+                .first
                 .iter()
+                .chain(&notes.others)
                 .filter(|note| note.dealt.as_slice().contains(&addr));
             with.next().filter(|_| with.next().is_none()).cloned()
         })
     }
 
     pub(crate) fn is_blank(&self) -> bool {
-        self.edit(|notes| notes.is_empty())
+        self.edit(|notes| notes.first.is_none())
     }
 
-    fn edit<T>(&self, change: impl FnOnce(&mut Vec<Note>) -> T) -> T {
+    fn edit<T>(&self, change: impl FnOnce(&mut Notes) -> T) -> T {
         change(&mut self.0.notes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -2,7 +2,6 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::io;
 use std::time::Duration;
 
 use crate::error::BoxError;
@@ -44,19 +43,15 @@ pub struct ConnectError {
 }
 
 impl ConnectError {
-    pub(super) fn failed(account: Account, source: BoxError) -> Self {
+    pub(crate) fn new(
+        account: Account,
+        given_up_after: Option<Duration>,
+        source: BoxError,
+    ) -> Self {
         Self {
             account,
-            given_up_after: None,
+            given_up_after,
             source,
-        }
-    }
-
-    pub(super) fn given_up(account: Account, limit: Duration) -> Self {
-        Self {
-            account,
-            given_up_after: Some(limit),
-            source: io::Error::from(io::ErrorKind::TimedOut).into(),
         }
     }
 

@@ -1,23 +1,15 @@
-//! Waits for the connect and reports its end, however it comes.
+//! Waits for the connect; a failure is told in full.
 
-use std::error::Error as StdError;
 use std::fmt;
-use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll};
 
-use http::{Extensions, Uri};
-use hyper_util::client::legacy::connect::{Connection, HttpInfo};
-use tokio::task::futures::TaskLocalFuture;
-use tokio::time::Sleep;
+use hyper_util::client::legacy::connect::Connection;
 
 use super::ConnectError;
-use super::service::Reached;
-use crate::attempt::{Note, Slip};
+use super::attempt::{Observer, Patience, Unmade, Watched};
+use crate::attempt::Slip;
 use crate::error::BoxError;
-use crate::resolver::{Account, Ending};
-use crate::{Outcome, Resolver, blame, host, outcome, time, tunnel};
 
 /// The future of a watched connect.
 ///
@@ -29,210 +21,29 @@ use crate::{Outcome, Resolver, blame, host, outcome, time, tunnel};
 /// away.
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<F> {
-    // Boxed: a task-local scope can't be moved once polled, and hyper-util wants to move it.
-    connecting: Pin<Box<TaskLocalFuture<Slip, F>>>,
-    slip: Slip,
-    resolver: Resolver,
-    reached: Reached,
-    /// Whom the connect is for, where the request tells it.
-    target: Option<Uri>,
-    /// Whether somebody dials again when it is given up.
-    is_redialled: bool,
-    asked_outside: u64,
-    watch: Watch,
-    looks: u32,
-    alarm: Option<Pin<Box<Sleep>>>,
-}
-
-/// How far the watch over a pending connect has come.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Watch {
-    /// Until it is held to be slow.
-    ForStall,
-    /// Until it is given up.
-    ForTimeout,
-    /// It ended, or nothing more follows from waiting.
-    Over,
+    connecting: Watched<F>,
 }
 
 impl<F> ResponseFuture<F> {
-    pub(super) fn new(
-        connecting: F,
-        slip: Slip,
-        resolver: Resolver,
-        reached: Reached,
-        target: Option<Uri>,
-        is_redialled: bool,
-    ) -> Self
+    pub(super) fn new(connecting: F, slip: Slip, by: Observer, patience: Patience) -> Self
     where
         F: Future,
     {
-        let connecting = Box::pin(slip.around(connecting));
-        let asked_outside = resolver.inner().unslipped();
-        Self {
-            connecting,
-            slip,
-            resolver,
-            reached,
-            target,
-            is_redialled,
-            asked_outside,
-            watch: Watch::ForStall,
-            looks: 0,
-            alarm: None,
-        }
+        let connecting = Watched::new(connecting, slip, by, patience);
+        Self { connecting }
     }
 
-    fn connected(&self, connection: &impl Connection) {
-        let mut extras = Extensions::new();
-        connection.connected().get_extras(&mut extras);
-        let Some(info) = extras.get::<HttpInfo>() else {
-            return self.end(&Ending::Nameless);
-        };
-        let (peer, local) = (info.remote_addr(), info.local_addr());
-        let note = self.slip.note_with(peer.ip());
-        let first = note.and_then(|note| note.dealt.as_slice().first().copied());
-        self.reached.note(peer.ip(), first);
-        self.end(&Ending::Connected { peer, local });
-        if self.slip.is_blank() {
-            let shared = self.resolver.inner();
-            shared.check_blank_slip(self.asked_outside, peer.ip());
-        }
-    }
-
-    /// What an error says of the addresses that were dealt.
-    fn ending(&self, error: &(dyn StdError + 'static)) -> Ending {
-        let (outcome, text) = (Outcome::of(error), outcome::text(error));
-        if let Some((addr, _)) = outcome::socks_connect(error) {
-            return Ending::FailedAt(addr, outcome, text);
-        }
-        let target = self.target.as_ref().and_then(Uri::host).map(host::spelling);
-        let is_behind =
-            |note: Note| tunnel::is_behind(error, target.as_deref(), note.host.as_str());
-        match self.slip.only_note().is_some_and(is_behind) {
-            true => Ending::Failed(Outcome::Unknown, text),
-            false => Ending::Failed(outcome, text),
-        }
-    }
-
-    fn end(&self, ending: &Ending) {
-        let reach = self.reached.so_far();
-        self.resolver.inner().ended(&self.slip, reach, ending);
-    }
-
-    /// Waits beside a pending connect: reports that it is slow, then gives it up.
-    fn poll_watch(&mut self, cx: &mut Context<'_>) -> Poll<BoxError> {
-        while self.watch != Watch::Over {
-            let Some(due) = self.due() else {
-                return Poll::Pending;
-            };
-            let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
-            ready!(alarm.as_mut().poll(cx));
-            self.alarm = None;
-            self.looks += 1;
-            match self.watch {
-                Watch::ForTimeout if self.times_out_at() <= Some(due) || self.is_hopeless() => {
-                    self.watch = Watch::Over;
-                    return Poll::Ready(self.given_up());
-                }
-                Watch::ForStall if self.has_stalled(due) => self.stalled(),
-                Watch::ForStall | Watch::ForTimeout | Watch::Over => {}
-            }
-        }
-        Poll::Pending
-    }
-
-    /// Whether it is held to be slow: it has been pending for long, or was overtaken.
-    fn has_stalled(&self, due: Instant) -> bool {
-        self.stalls_at() <= Some(due)
-            || (!self.is_behind_a_proxy() && self.resolver.inner().is_overtaken(&self.slip))
-    }
-
-    /// Then the time may be the origin's.
-    fn is_behind_a_proxy(&self) -> bool {
-        let target = self.target.as_ref().and_then(Uri::host).map(host::spelling);
-        let note = self.slip.only_note();
-        target.is_some_and(|target| note.is_some_and(|note| note.host.as_str() != &*target))
-    }
-
-    fn stalls_at(&self) -> Option<Instant> {
-        let config = self.resolver.inner().config();
-        let note = self.slip.only_note();
-        note.map(|note| note.at + config.stalled_after)
-    }
-
-    fn stalled(&mut self) {
-        self.end(&Ending::Stalled);
-        self.watch = if self.may_time_out() {
-            Watch::ForTimeout
-        } else {
-            Watch::Over
-        };
-    }
-
-    /// Whether it is given up before its time, to be dialled elsewhere.
-    fn is_hopeless(&self) -> bool {
-        self.is_redialled && self.resolver.inner().is_hopeless(&self.slip)
-    }
-
-    /// When there is something to do. Time counts from when addresses were dealt: a slow lookup is no
-    /// fault of theirs.
-    fn due(&self) -> Option<Instant> {
-        let look = self.slip.only_note()?.at + FIRST_LOOK + LOOK * self.looks;
-        match self.watch {
-            Watch::ForStall => self.stalls_at().map(|end| end.min(look)),
-            Watch::ForTimeout if self.is_redialled => self.times_out_at().map(|end| end.min(look)),
-            Watch::ForTimeout => self.times_out_at(),
-            Watch::Over => None,
-        }
-    }
-
-    fn times_out_at(&self) -> Option<Instant> {
-        let config = self.resolver.inner().config();
-        let after = config.attempt_timeout?.max(config.stalled_after);
-        self.slip.only_note().map(|note| note.at + after)
-    }
-
-    /// With one address there is nothing else to dial, so giving up would only do harm.
-    fn may_time_out(&self) -> bool {
-        self.resolver.inner().config().attempt_timeout.is_some()
-            && self
-                .slip
-                .only_note()
-                .is_some_and(|note| note.dealt.as_slice().len() > 1)
-    }
-
-    fn failed(&self, error: BoxError) -> BoxError {
-        match self.account(self.ending(&*error)) {
-            Some(account) => ConnectError::failed(account, error).into(),
+    fn explained(&self, unmade: Unmade) -> BoxError {
+        let Unmade {
+            ending,
+            error,
+            given_up_after,
+        } = unmade;
+        match self.connecting.account(&ending) {
             None => error,
+            Some(account) => ConnectError::new(account, given_up_after, error).into(),
         }
     }
-
-    fn given_up(&self) -> BoxError {
-        let note = self.slip.only_note();
-        let after = note.map(|note| time::now().saturating_duration_since(note.at));
-        match self.account(Ending::GivenUp) {
-            Some(account) => ConnectError::given_up(account, after.unwrap_or_default()).into(),
-            None => io::Error::from(io::ErrorKind::TimedOut).into(),
-        }
-    }
-
-    /// Tells the end first: what it finds out belongs to the account.
-    fn account(&self, ending: Ending) -> Option<Account> {
-        self.end(&ending);
-        let reach = self.reached.so_far();
-        self.resolver.inner().account(&self.slip, reach, &ending)
-    }
-}
-
-/// A pending connect looks whether it was overtaken when the connector below has had its time to dial
-/// another address beside the first, and so often from then on.
-const FIRST_LOOK: Duration = blame::HEAD_START;
-const LOOK: Duration = Duration::from_millis(100);
-
-fn sleep_until(due: Instant) -> Sleep {
-    tokio::time::sleep_until(due.into())
 }
 
 impl<F, C, E> Future for ResponseFuture<F>
@@ -244,36 +55,8 @@ where
     type Output = Result<C, BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let Poll::Ready(ended) = this.connecting.as_mut().poll(cx) else {
-            return this.poll_watch(cx).map(Err);
-        };
-        this.watch = Watch::Over;
-        this.alarm = None;
-        Poll::Ready(match ended {
-            Ok(connection) => {
-                this.connected(&connection);
-                Ok(connection)
-            }
-            Err(error) => Err(this.failed(error.into())),
-        })
-    }
-}
-
-impl<F> Drop for ResponseFuture<F> {
-    /// A timeout as long as the watch began with the connect, and so ends a moment before it: a
-    /// drop in the last tenth has been pending for long enough.
-    fn drop(&mut self) {
-        if self.watch != Watch::ForStall {
-            return;
-        }
-        let nearly = self.resolver.inner().config().stalled_after / 10;
-        if self
-            .stalls_at()
-            .is_some_and(|due| due <= time::now() + nearly)
-        {
-            self.end(&Ending::Stalled);
-        }
+        let connecting = Pin::new(&mut self.connecting).poll(cx);
+        connecting.map_err(|unmade| self.explained(unmade))
     }
 }
 

@@ -3,6 +3,7 @@
 use tower_layer::Layer;
 
 use super::Connect;
+use super::attempt::Patience;
 use crate::Resolver;
 
 /// Watches a connector and tells its [`Resolver`] how each connect ended.
@@ -58,7 +59,7 @@ use crate::Resolver;
 #[derive(Clone, Debug)]
 pub struct ConnectLayer {
     resolver: Resolver,
-    is_redialled: bool,
+    patience: Patience,
 }
 
 impl Resolver {
@@ -69,7 +70,7 @@ impl Resolver {
         self.inner().expect_slips();
         ConnectLayer {
             resolver: self.clone(),
-            is_redialled: false,
+            patience: Patience::Alone,
         }
     }
 }
@@ -78,7 +79,7 @@ impl ConnectLayer {
     /// For where a connect that is given up is dialled again: it is given up early when that is clear.
     #[cfg(feature = "reqwest")]
     pub(crate) fn redialled(mut self) -> Self {
-        self.is_redialled = true;
+        self.patience = Patience::Redialled;
         self
     }
 }
@@ -87,6 +88,6 @@ impl<S> Layer<S> for ConnectLayer {
     type Service = Connect<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Connect::new(inner, self.resolver.clone(), self.is_redialled)
+        Connect::new(inner, self.resolver.clone(), self.patience)
     }
 }

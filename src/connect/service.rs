@@ -1,16 +1,15 @@
 //! Hangs a slip around each connect.
 
-use std::any::Any;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use http::Uri;
 use hyper_util::client::legacy::connect::Connection;
 use tower_service::Service;
 
 use super::ResponseFuture;
+use super::attempt::{Observer, Patience};
 use crate::attempt::Slip;
 use crate::blame::Reach;
 use crate::error::BoxError;
@@ -22,17 +21,17 @@ pub struct Connect<S> {
     inner: S,
     resolver: Resolver,
     reached: Reached,
-    is_redialled: bool,
+    patience: Patience,
 }
 
 impl<S> Connect<S> {
-    pub(super) fn new(inner: S, resolver: Resolver, is_redialled: bool) -> Self {
+    pub(super) fn new(inner: S, resolver: Resolver, patience: Patience) -> Self {
         let reached = Reached::default();
         Self {
             inner,
             resolver,
             reached,
-            is_redialled,
+            patience,
         }
     }
 
@@ -71,24 +70,16 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let slip = Slip::new(self.resolver.inner().id());
-        // Read where it can be: reqwest's request shows nothing.
-        let target = (&request as &dyn Any).downcast_ref::<Uri>().cloned();
+        let by = Observer::of(&self.resolver, &self.reached, &request);
         // hyper-rustls calls the connector below it at once, others inside their future.
         let connecting = slip.around_call(|| self.inner.call(request));
-        ResponseFuture::new(
-            connecting,
-            slip,
-            self.resolver.clone(),
-            self.reached.clone(),
-            target,
-            self.is_redialled,
-        )
+        ResponseFuture::new(connecting, slip, by, self.patience)
     }
 }
 
 /// Where a connector and its clones have connected to.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Reached(Arc<Flags>);
+pub(crate) struct Reached(Arc<Flags>);
 
 #[derive(Debug, Default)]
 struct Flags {

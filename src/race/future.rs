@@ -1,34 +1,317 @@
-//! Runs a race.
+//! Runs a race: does what the plan says.
 
 use std::fmt;
+use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use hyper_util::client::legacy::connect::Connection;
+use tokio::time::Sleep;
 use tower_service::Service;
 
-use crate::connect;
+use super::dial::Dial;
+use super::plan::{Pace, Plan, Step};
+use crate::attempt::{Note, Slip};
+use crate::connect::{ConnectError, Observer, Patience, Unmade, Watched};
 use crate::error::BoxError;
+use crate::{Outcome, time};
 
 /// The future of a race.
+///
+/// # Cancel safety
+///
+/// Dropping it ends all attempts. One that was pending for nearly
+/// [`stalled_after`](crate::Builder::stalled_after) gets a soft strike, the others say nothing: the
+/// caller may just have gone away.
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<S, Req>
 where
     S: Service<Req>,
 {
-    pub(super) inner: connect::ResponseFuture<S::Future>,
+    connector: S,
+    request: Req,
+    by: Observer,
+    began: Instant,
+    attempts: Vec<Attempt<S, Req>>,
+    /// Once the first attempt was dealt the addresses.
+    track: Option<Track>,
+    first_error: Option<BoxError>,
+    asking: Option<Asking>,
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+/// Waits for the answer after the one that the race began with.
+type Asking = Pin<Box<dyn Future<Output = Option<(Note, Vec<IpAddr>)>> + Send>>;
+
+/// A race whose addresses are known.
+struct Track {
+    plan: Plan,
+    note: Note,
+}
+
+struct Attempt<S, Req>
+where
+    S: Service<Req>,
+{
+    /// `None`: the first one, which has not been dealt an address yet.
+    addr: Option<IpAddr>,
+    connect: Watched<Dial<S, Req>>,
+    is_up: bool,
+}
+
+/// What the attempts have come to.
+enum End<S, Req>
+where
+    S: Service<Req>,
+{
+    Won(Attempt<S, Req>, S::Response),
+    Lost(Attempt<S, Req>, Unmade),
+}
+
+// No field is ever pinned in place.
+impl<S, Req> Unpin for ResponseFuture<S, Req> where S: Service<Req> {}
+
+impl<S, Req> ResponseFuture<S, Req>
+where
+    S: Service<Req> + Clone,
+    S::Response: Connection,
+    S::Error: Into<BoxError>,
+    Req: Clone,
+{
+    pub(super) fn new(ready: &mut S, connector: S, request: Req, by: Observer) -> Self {
+        let slip = Slip::first(by.resolver.inner().id());
+        // hyper-rustls calls the connector below it at once, others inside their future.
+        let connecting = slip.around_call(|| ready.call(request.clone()));
+        let dial = Dial::Called { connecting };
+        let first = Attempt {
+            addr: None,
+            connect: Watched::new(dial, slip, by.clone(), Patience::Raced),
+            is_up: false,
+        };
+        Self {
+            connector,
+            request,
+            by,
+            began: time::now(),
+            attempts: vec![first],
+            track: None,
+            first_error: None,
+            asking: None,
+            alarm: None,
+        }
+    }
+
+    /// Polls what runs until nothing moves. Ready when one has connected.
+    fn poll_attempts(&mut self, cx: &mut Context<'_>) -> Poll<S::Response> {
+        while let Some(end) = self.next_end(cx) {
+            match end {
+                End::Won(attempt, connection) => {
+                    self.won(&attempt);
+                    return Poll::Ready(connection);
+                }
+                End::Lost(attempt, unmade) => self.failed(&attempt, unmade),
+            }
+        }
+        Poll::Pending
+    }
+
+    fn next_end(&mut self, cx: &mut Context<'_>) -> Option<End<S, Req>> {
+        for place in 0..self.attempts.len() {
+            let polled = Pin::new(&mut self.attempts[place].connect).poll(cx);
+            self.take_news(place);
+            if let Poll::Ready(ended) = polled {
+                let attempt = self.attempts.remove(place);
+                return Some(match ended {
+                    Ok(connection) => End::Won(attempt, connection),
+                    Err(unmade) => End::Lost(attempt, unmade),
+                });
+            }
+        }
+        None
+    }
+
+    /// Learns what an attempt has come to know: the addresses, and that TCP is up.
+    fn take_news(&mut self, place: usize) {
+        let attempt = &mut self.attempts[place];
+        if self.track.is_none()
+            && let Some((note, addrs)) = attempt.connect.slip().list()
+        {
+            attempt.addr = addrs.first().copied();
+            let addrs = addrs.iter().copied();
+            let plan = Plan::begun(pace(&self.by, self.began), addrs, note.at);
+            self.track = Some(Track { plan, note });
+        }
+        if let (Some(track), Some(addr)) = (&mut self.track, attempt.addr)
+            && !attempt.is_up
+            && attempt.connect.slip().is_up()
+        {
+            attempt.is_up = true;
+            track.plan.is_up(addr, time::now());
+        }
+    }
+
+    /// Lets the others go. Those that a start of a whole delay did not help count as slow.
+    fn won(&mut self, winner: &Attempt<S, Req>) {
+        let winner = winner.addr;
+        let plan = self.track.as_ref().map(|track| &track.plan);
+        for attempt in self.attempts.drain(..) {
+            let mut losers = plan
+                .zip(winner)
+                .into_iter()
+                .flat_map(|(plan, winner)| plan.losers(winner));
+            let is_beaten = losers.any(|(addr, is_beaten)| is_beaten && Some(addr) == attempt.addr);
+            attempt.connect.lost(is_beaten);
+        }
+    }
+
+    fn failed(&mut self, attempt: &Attempt<S, Req>, unmade: Unmade) {
+        if let (Some(track), Some(addr)) = (&mut self.track, attempt.addr) {
+            track
+                .plan
+                .failed(addr, unmade.ending.outcome(), time::now());
+        }
+        self.first_error.get_or_insert(unmade.error);
+    }
+
+    fn next_step(&mut self) -> Step {
+        let now = time::now();
+        match &mut self.track {
+            Some(track) => track.plan.next(now),
+            None if self.attempts.is_empty() => Step::GiveUp,
+            None => {
+                let deadline = pace(&self.by, self.began).deadline;
+                match deadline.is_some_and(|deadline| now >= deadline) {
+                    true => Step::GiveUp,
+                    false => Step::Wait(deadline),
+                }
+            }
+        }
+    }
+
+    fn dial(&mut self, addr: IpAddr) {
+        let Some(track) = &self.track else {
+            return;
+        };
+        let slip = Slip::pinned(self.by.resolver.inner().id(), &track.note, addr);
+        let dial = Dial::new(self.connector.clone(), self.request.clone());
+        self.attempts.push(Attempt {
+            addr: Some(addr),
+            connect: Watched::new(dial, slip, self.by.clone(), Patience::Raced),
+            is_up: false,
+        });
+    }
+
+    fn end(&mut self, addr: IpAddr) {
+        let place = self.attempts.iter().position(|it| it.addr == Some(addr));
+        if let Some(place) = place {
+            self.attempts.remove(place).connect.timed_out();
+            let limit = self.by.resolver.inner().config().attempt_timeout;
+            let after = limit.unwrap_or_default();
+            self.first_error
+                .get_or_insert_with(|| timed_out(&format!("an attempt at {addr}"), after));
+        }
+    }
+
+    fn ask_again(&mut self) {
+        if let Some(track) = &self.track {
+            let (shared, host) = (self.by.resolver.inner().clone(), track.note.host.clone());
+            self.asking = Some(Box::pin(shared.again(host)));
+        }
+    }
+
+    /// Ready when the second answer is there.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(asking) = &mut self.asking else {
+            return Poll::Pending;
+        };
+        let answer = ready!(asking.as_mut().poll(cx));
+        self.asking = None;
+        if let Some(track) = &mut self.track {
+            let (note, addrs) = answer.unzip();
+            // What is dialled from now on is of this answer.
+            track.note = note.unwrap_or_else(|| track.note.clone());
+            track.plan.answered(addrs.unwrap_or_default());
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_alarm(&mut self, until: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(until) = until else {
+            return Poll::Pending;
+        };
+        let until = tokio::time::Instant::from_std(until);
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        if alarm.deadline() != until {
+            alarm.as_mut().reset(until);
+        }
+        alarm.as_mut().poll(cx)
+    }
+
+    fn error(&mut self) -> BoxError {
+        let is_given_up = !self.attempts.is_empty();
+        let after = time::now().saturating_duration_since(self.began);
+        let given_up_after = is_given_up.then_some(after);
+        let error = self.first_error.take();
+        let error = error.unwrap_or_else(|| timed_out("a connect", after));
+        let Some(track) = &self.track else {
+            return error;
+        };
+        let ends: Vec<_> = track.plan.ends().collect();
+        // Of one that can't be read nothing is known, and a client may look for it itself.
+        if ends.iter().all(|(_, end)| *end == Some(Outcome::Unknown)) {
+            return error;
+        }
+        let shared = self.by.resolver.inner();
+        let account = shared.account_of_race(&track.note, ends.into_iter());
+        ConnectError::new(account, given_up_after, error).into()
+    }
+}
+
+fn pace(by: &Observer, began: Instant) -> Pace {
+    let config = by.resolver.inner().config();
+    Pace {
+        delay: config.attempt_delay,
+        attempt_timeout: config.attempt_timeout,
+        stalled_after: config.stalled_after,
+        deadline: config.connect_timeout.map(|timeout| began + timeout),
+    }
+}
+
+fn timed_out(what: &str, after: Duration) -> BoxError {
+    let said = format!("{what} was given up after {after:?}");
+    io::Error::new(io::ErrorKind::TimedOut, said).into()
 }
 
 impl<S, Req> Future for ResponseFuture<S, Req>
 where
-    S: Service<Req>,
+    S: Service<Req> + Clone,
     S::Response: Connection,
     S::Error: Into<BoxError>,
+    Req: Clone,
 {
     type Output = Result<S::Response, BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.inner).poll(cx)
+        loop {
+            if let Poll::Ready(connection) = self.poll_attempts(cx) {
+                return Poll::Ready(Ok(connection));
+            }
+            match self.next_step() {
+                Step::Dial(addr) => self.dial(addr),
+                Step::End(addr) => self.end(addr),
+                Step::AskAgain => self.ask_again(),
+                Step::GiveUp => return Poll::Ready(Err(self.error())),
+                Step::Wait(until) => {
+                    if self.poll_answer(cx).is_pending() {
+                        ready!(self.poll_alarm(until, cx));
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -1,36 +1,78 @@
-//! Settings of the layers: which resolver.
+//! Settings of the layer: which resolver.
 
 use tower_layer::Layer;
 
-use super::{Race, Tcp};
+use super::Race;
 use crate::Resolver;
 
-/// Races the addresses of a host, TLS included, and dials a fresh answer inside the same connect.
+/// Races all addresses of a host, TLS included, and dials a fresh answer inside the same connect.
+///
+/// Happy Eyeballs (RFC 8305) over every address, within a family and across both, around any
+/// connector whose request is `Clone`: hyper-util's `HttpConnector` with whatever TLS around it, for
+/// hyper-util's client, tonic and others. It calls the connector once for each address, and each call
+/// is dealt just that address by the [`Resolver`], so all options of the connector hold.
+///
+/// | | default | set by |
+/// |---|---|---|
+/// | the next address is dialled beside those that are pending | 250 ms after the last one | [`attempt_delay`](crate::Builder::attempt_delay) |
+/// | the same after a failure | at once | |
+/// | the same when TCP is up | one more delay after that | [`TcpLayer`](crate::TcpLayer) inside of TLS |
+/// | attempts at once | 6 | |
+/// | one attempt may take, TLS included | 10 s | [`attempt_timeout`](crate::Builder::attempt_timeout) |
+/// | the race may take, with the lookup | 30 s | [`connect_timeout`](crate::Builder::connect_timeout) |
+///
+/// Times count from when the addresses were known. The order is the resolver's: families in turn,
+/// addresses that failed last. With one address, or one that is penalised, nothing is delayed.
+///
+/// When every address has failed, or all that is left hangs for
+/// [`stalled_after`](crate::Builder::stalled_after), the host is looked up again, and addresses that
+/// were not dialled yet are, once. A fault of this machine, such as no file descriptor, starts no
+/// more attempts; a wrong certificate one at most.
+///
+/// # What is held against an address
+///
+/// What its attempt came to, as [`ConnectLayer`](crate::ConnectLayer) does it. Who lost has not
+/// failed; but who had a head start of a whole delay and was beaten gets a soft strike, so that the next
+/// connect does not wait for it again.
+///
+/// # Errors
+///
+/// The first failure, in a [`ConnectError`](crate::ConnectError) that tells of every attempt.
+///
+/// # Where to put it
+///
+/// In place of a [`ConnectLayer`](crate::ConnectLayer): outside of TLS, inside of any layer that runs
+/// the connector on a task of its own. Where the connector asks no resolver (an address in the URL),
+/// asks another one or for `localhost`, it is called once as if there were no race. Behind a proxy it
+/// is the proxy's addresses that are raced.
+///
+/// reqwest's requests are not `Clone`: it takes
+/// [`ClientBuilderExt::sidestep`](crate::reqwest::ClientBuilderExt::sidestep).
+///
+/// # Examples
+///
+/// ```
+/// use hyper_util::client::legacy::{Client, connect::HttpConnector};
+/// use hyper_util::rt::TokioExecutor;
+/// use tower_layer::Layer as _;
+///
+/// let resolver = sidestep::Resolver::new();
+/// let http = HttpConnector::new_with_resolver(resolver.clone());
+/// let connector = resolver.race_layer().layer(http);
+/// let client: Client<_, String> = Client::builder(TokioExecutor::new()).build(connector);
+/// ```
 #[derive(Clone, Debug)]
 pub struct RaceLayer {
     resolver: Resolver,
 }
 
-/// Tells a [race](RaceLayer) that TCP is up, so that TLS gets its time.
-#[derive(Clone, Debug)]
-pub struct TcpLayer {
-    resolver: Resolver,
-}
-
 impl Resolver {
-    /// Returns the layer that races connects; see [`RaceLayer`].
+    /// Returns the layer that races connects. Put it around a connector whose resolver this is; see
+    /// [`RaceLayer`].
     #[must_use]
     pub fn race_layer(&self) -> RaceLayer {
         self.inner().expect_slips();
         RaceLayer {
-            resolver: self.clone(),
-        }
-    }
-
-    /// Returns the layer for inside of TLS, under a race; see [`TcpLayer`].
-    #[must_use]
-    pub fn tcp_layer(&self) -> TcpLayer {
-        TcpLayer {
             resolver: self.clone(),
         }
     }
@@ -41,13 +83,5 @@ impl<S> Layer<S> for RaceLayer {
 
     fn layer(&self, inner: S) -> Self::Service {
         Race::new(inner, self.resolver.clone())
-    }
-}
-
-impl<S> Layer<S> for TcpLayer {
-    type Service = Tcp<S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Tcp::new(inner, self.resolver.clone())
     }
 }

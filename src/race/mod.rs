@@ -1,9 +1,13 @@
 //! The layer that races addresses and dials again on a fresh answer.
 
+mod dial;
 mod future;
 mod layer;
+mod plan;
 mod service;
+mod tcp;
 
 pub use self::future::ResponseFuture;
-pub use self::layer::{RaceLayer, TcpLayer};
-pub use self::service::{Race, Tcp};
+pub use self::layer::RaceLayer;
+pub use self::service::Race;
+pub use self::tcp::{Tcp, TcpFuture, TcpLayer};

@@ -51,7 +51,7 @@ impl Shared {
     }
 
     /// What is still held against an address from before.
-    fn earlier(&self, note: &Note, addr: IpAddr, now: Instant) -> Attempt {
+    pub(super) fn earlier(&self, note: &Note, addr: IpAddr, now: Instant) -> Attempt {
         let held = self.book.read(note.host.as_str(), now, |page| {
             let record = page.iter().find(|(other, _)| *other == addr);
             let held = |record: &Record| record.rank(now) != Rank::Healthy;

@@ -12,6 +12,7 @@ mod future;
 mod lanes;
 mod lookups;
 mod network;
+mod race;
 mod refresh;
 mod report;
 mod resolve;

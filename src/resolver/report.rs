@@ -39,6 +39,13 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
+    /// Returns what it says of the connect.
+    pub(crate) fn outcome(&self) -> Outcome {
+        self.clone()
+            .failure()
+            .map_or(Outcome::Connected, |(failure, _)| failure.why)
+    }
+
     /// As a failure, and whether that came after TCP was up.
     pub(super) fn failure(self) -> Option<(Failure, bool)> {
         let (why, error, after_tcp) = match self {

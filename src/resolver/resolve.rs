@@ -28,6 +28,11 @@ impl Shared {
         if slip.is_none() && self.layered.load(Ordering::Relaxed) {
             self.unslipped.fetch_add(1, Ordering::Relaxed);
         }
+        if let Some(slip) = &slip
+            && Self::deal_pin(slip, name, dealt)
+        {
+            return None;
+        }
         match self.deal_at_once(name, slip.as_ref(), dealt) {
             true => None,
             false => Some(self.deal_slowly(name, slip)),
@@ -94,10 +99,8 @@ impl Shared {
         };
         let known = self.known(&host).await?;
         let now = time::now();
-        let mut addrs = known.addrs.as_slice().to_vec();
-        self.in_order(&host, &known, MAX_ADDRS, now, &mut addrs);
         Ok(Resolved {
-            addrs,
+            addrs: self.all_in_order(&host, &known, now),
             source: self.source(&host, &known, now),
             age: known.age(now),
         })
@@ -109,7 +112,7 @@ impl Shared {
     }
 
     /// Returns what is pinned for a host or known of it, or asks and waits as far as its plan says.
-    async fn known(self: &Arc<Self>, host: &Host) -> Result<Arc<Known>, Error> {
+    pub(super) async fn known(self: &Arc<Self>, host: &Host) -> Result<Arc<Known>, Error> {
         let now = time::now();
         if let Some(pinned) = self.deal_pinned(host.as_str(), now) {
             return Ok(Arc::new(pinned));
@@ -281,20 +284,41 @@ impl Shared {
         now: Instant,
         dealt: &mut Dealt,
     ) {
-        dealt.fill(|out| self.in_order(host, known, PER_FAMILY, now, out));
-        if let Some(slip) = slip {
-            if self.config.lanes {
-                dealt.add_lane();
+        let Some(slip) = slip else {
+            return dealt.fill(|out| self.in_order(host, known, PER_FAMILY, now, out));
+        };
+        match slip.keep_all(|| self.all_in_order(host, known, now)) {
+            Some(first) => dealt.push(first),
+            None => {
+                dealt.fill(|out| self.in_order(host, known, PER_FAMILY, now, out));
+                if self.config.lanes {
+                    dealt.add_lane();
+                }
             }
-            slip.write(Note {
-                host: host.clone(),
-                generation: known.generation,
-                dealt: dealt.clone(),
-                at: now,
-                source: self.source(host, known, now),
-                age: known.age(now),
-            });
         }
+        slip.write(self.note(host, known, dealt.clone(), now));
+    }
+
+    pub(super) fn note(&self, host: &Host, known: &Known, dealt: Dealt, now: Instant) -> Note {
+        Note {
+            host: host.clone(),
+            generation: known.generation,
+            dealt,
+            at: now,
+            source: self.source(host, known, now),
+            age: known.age(now),
+        }
+    }
+
+    pub(super) fn all_in_order(
+        self: &Arc<Self>,
+        host: &Host,
+        known: &Known,
+        now: Instant,
+    ) -> Vec<IpAddr> {
+        let mut addrs = known.addrs.as_slice().to_vec();
+        self.in_order(host, known, MAX_ADDRS, now, &mut addrs);
+        addrs
     }
 
     #[inline]

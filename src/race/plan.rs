@@ -1,0 +1,262 @@
+//! Rule: which address of a race is dialled when.
+//!
+//! RFC 8305 (Happy Eyeballs v2), section 5, over the whole list and with TLS as part of an attempt.
+//! Addresses, ends and the time go in; what to do next comes out. It knows no connector and no
+//! clock.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::Outcome;
+
+/// The times of a race.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Between the starts of two attempts.
+    pub(super) delay: Duration,
+    /// For how long one attempt may take.
+    pub(super) attempt_timeout: Option<Duration>,
+    /// From then on an attempt is held to be slow.
+    pub(super) stalled_after: Duration,
+    /// When the race is over.
+    pub(super) deadline: Option<Instant>,
+}
+
+/// So many attempts at once, and no more are started; none that runs is dropped for a new one, as
+/// the slow one may be the only one that lives (curl drops the oldest: `lib/cf-ip-happy.c`, also six).
+const MOST_IN_FLIGHT: usize = 6;
+/// So many addresses may show a wrong certificate: the departed edge's, and one other's.
+const MOST_WRONG_CERTIFICATES: usize = 2;
+
+/// What a race is to do.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Dial this address now.
+    Dial(IpAddr),
+    /// This attempt has taken too long: end it, as a failure.
+    End(IpAddr),
+    /// Nothing is left to dial: ask whether there are other addresses by now.
+    AskAgain,
+    /// Wait for an end of an attempt, for news, or until then.
+    Wait(Option<Instant>),
+    /// Nothing more can come of it.
+    GiveUp,
+}
+
+/// A race over the addresses of one host.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pace: Pace,
+    runners: Vec<Runner>,
+    /// When the next attempt may start, however the others go.
+    next_start: Instant,
+    asked: Asked,
+    is_stopped: bool,
+}
+
+#[derive(Debug)]
+struct Runner {
+    addr: IpAddr,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    Waiting,
+    Running { since: Instant },
+    Failed(Outcome),
+}
+
+/// Whether the host was asked for again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Asked {
+    NotYet,
+    Pending,
+    Answered,
+}
+
+impl Plan {
+    /// A race in which the first address is being dialled since then.
+    pub(super) fn begun(
+        pace: Pace,
+        addrs: impl IntoIterator<Item = IpAddr>,
+        since: Instant,
+    ) -> Self {
+        let mut plan = Self {
+            pace,
+            runners: Vec::new(),
+            next_start: since,
+            asked: Asked::NotYet,
+            is_stopped: false,
+        };
+        plan.learn(addrs);
+        plan.start_next(since);
+        plan
+    }
+
+    /// Takes the answer to [`Step::AskAgain`]. "Its addresses that were not tried yet" go on: a race
+    /// dials each address at most once.
+    pub(super) fn answered(&mut self, addrs: impl IntoIterator<Item = IpAddr>) {
+        self.asked = Asked::Answered;
+        self.learn(addrs);
+    }
+
+    /// Takes the failure of an attempt. The next one starts at once: an end says more than the delay
+    /// would. A fault of this machine would be every attempt's, so it ends the race; so does a second
+    /// wrong certificate, for that is no departed edge's any more.
+    pub(super) fn failed(&mut self, addr: IpAddr, why: Outcome, now: Instant) {
+        self.set(addr, State::Failed(why));
+        self.next_start = self.next_start.min(now);
+        let wrong = |runner: &&Runner| runner.state == State::Failed(Outcome::BadCertificate);
+        let wrong = self.runners.iter().filter(wrong).count();
+        self.is_stopped |= why == Outcome::Local || wrong >= MOST_WRONG_CERTIFICATES;
+    }
+
+    /// Takes the news that TCP is up and TLS runs: the address lives, so it gets one more delay
+    /// before another is dialled beside it.
+    pub(super) fn is_up(&mut self, addr: IpAddr, now: Instant) {
+        if self.since(addr).is_some() {
+            self.next_start = self.next_start.max(now + self.pace.delay);
+        }
+    }
+
+    /// Returns who runs beside the winner, and whether it was beaten: it had a head start of a whole
+    /// delay. Who had less only lost.
+    pub(super) fn losers(&self, winner: IpAddr) -> impl Iterator<Item = (IpAddr, bool)> {
+        let won = self.since(winner);
+        self.running()
+            .filter(move |(addr, _)| *addr != winner)
+            .map(move |(addr, since)| {
+                let is_beaten = won.is_some_and(|won| won >= since + self.pace.delay);
+                (addr, is_beaten)
+            })
+    }
+
+    /// Returns each address and what it came to, in the order of the race. `None`: nothing yet.
+    pub(super) fn ends(&self) -> impl Iterator<Item = (IpAddr, Option<Outcome>)> {
+        self.runners.iter().map(|runner| match runner.state {
+            State::Waiting => (runner.addr, None),
+            State::Running { .. } => (runner.addr, Some(Outcome::Stalled)),
+            State::Failed(why) => (runner.addr, Some(why)),
+        })
+    }
+
+    /// Says what to do now. A step to dial, to end or to ask counts as done.
+    pub(super) fn next(&mut self, now: Instant) -> Step {
+        None.or_else(|| self.stop_at_the_deadline(now))
+            .or_else(|| self.end_the_overdue(now))
+            .or_else(|| self.dial_the_next(now))
+            .or_else(|| self.ask_again(now))
+            .or_else(|| self.give_up())
+            .unwrap_or_else(|| self.wait())
+    }
+
+    fn stop_at_the_deadline(&self, now: Instant) -> Option<Step> {
+        let is_over = self.pace.deadline.is_some_and(|deadline| now >= deadline);
+        is_over.then_some(Step::GiveUp)
+    }
+
+    fn end_the_overdue(&mut self, now: Instant) -> Option<Step> {
+        let limit = self.pace.attempt_timeout?;
+        let (addr, _) = self.running().find(|(_, since)| now >= *since + limit)?;
+        self.failed(addr, Outcome::TimedOut, now);
+        Some(Step::End(addr))
+    }
+
+    /// "One connection attempt to a single address is started first, followed by the others, one at
+    /// a time", the Connection Attempt Delay apart.
+    fn dial_the_next(&mut self, now: Instant) -> Option<Step> {
+        let may_start = self.has_room() && now >= self.next_start;
+        let addr = may_start.then(|| self.start_next(now)).flatten()?;
+        Some(Step::Dial(addr))
+    }
+
+    /// The second chance, once: when all have failed, and also when all that is left hangs, as the
+    /// edges of an old answer do that are gone without a word.
+    fn ask_again(&mut self, now: Instant) -> Option<Step> {
+        let is_due = self.ask_at().is_some_and(|due| now >= due);
+        is_due.then(|| {
+            self.asked = Asked::Pending;
+            Step::AskAgain
+        })
+    }
+
+    fn give_up(&self) -> Option<Step> {
+        let is_over = self.running().next().is_none() && self.asked != Asked::Pending;
+        is_over.then_some(Step::GiveUp)
+    }
+
+    fn wait(&self) -> Step {
+        let start = Some(self.next_start).filter(|_| self.has_room() && self.next_up().is_some());
+        let limit = self.pace.attempt_timeout;
+        let first = self.running().map(|(_, since)| since).min();
+        let end = first.zip(limit).map(|(since, limit)| since + limit);
+        let dues = [start, end, self.ask_at(), self.pace.deadline];
+        Step::Wait(dues.into_iter().flatten().min())
+    }
+
+    /// When there is nothing left but to ask again.
+    fn ask_at(&self) -> Option<Instant> {
+        if self.asked != Asked::NotYet || self.is_stopped || self.next_up().is_some() {
+            return None;
+        }
+        let last = self.running().map(|(_, since)| since).max();
+        Some(last.map_or(self.next_start, |last| last + self.pace.stalled_after))
+    }
+
+    fn learn(&mut self, addrs: impl IntoIterator<Item = IpAddr>) {
+        for addr in addrs {
+            if !self.runners.iter().any(|runner| runner.addr == addr) {
+                let state = State::Waiting;
+                self.runners.push(Runner { addr, state });
+            }
+        }
+    }
+
+    fn start_next(&mut self, now: Instant) -> Option<IpAddr> {
+        let addr = self.next_up()?;
+        self.set(addr, State::Running { since: now });
+        self.next_start = now + self.pace.delay;
+        Some(addr)
+    }
+
+    fn next_up(&self) -> Option<IpAddr> {
+        let mut waiting = self
+            .runners
+            .iter()
+            .filter(|runner| runner.state == State::Waiting);
+        waiting
+            .next()
+            .filter(|_| !self.is_stopped)
+            .map(|runner| runner.addr)
+    }
+
+    fn has_room(&self) -> bool {
+        self.running().count() < MOST_IN_FLIGHT
+    }
+
+    fn running(&self) -> impl Iterator<Item = (IpAddr, Instant)> {
+        self.runners.iter().filter_map(|runner| match runner.state {
+            State::Running { since } => Some((runner.addr, since)),
+            State::Waiting | State::Failed(_) => None,
+        })
+    }
+
+    fn since(&self, addr: IpAddr) -> Option<Instant> {
+        let mut running = self.running();
+        running
+            .find(|(other, _)| *other == addr)
+            .map(|(_, since)| since)
+    }
+
+    fn set(&mut self, addr: IpAddr, state: State) {
+        let mut runners = self.runners.iter_mut();
+        if let Some(runner) = runners.find(|runner| runner.addr == addr) {
+            runner.state = state;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,277 @@
+use super::*;
+use crate::order::{v4, v6};
+use crate::time;
+use proptest::prelude::*;
+
+const MS: Duration = Duration::from_millis(1);
+const DELAY: Duration = Duration::from_millis(250);
+const PACE: Pace = Pace {
+    delay: DELAY,
+    attempt_timeout: Some(Duration::from_secs(10)),
+    stalled_after: Duration::from_secs(1),
+    deadline: None,
+};
+
+/// A race of so many addresses, the first of which runs.
+fn race(n: u8) -> (Plan, Instant) {
+    let t0 = time::now();
+    (Plan::begun(PACE, (1..=n).map(v4), t0), t0)
+}
+
+/// Dials all that may be dialled now.
+fn dial(plan: &mut Plan, now: Instant) -> Vec<IpAddr> {
+    let dials = std::iter::from_fn(|| match plan.next(now) {
+        Step::Dial(addr) => Some(addr),
+        Step::Wait(_) | Step::GiveUp | Step::End(_) | Step::AskAgain => None,
+    });
+    dials.collect()
+}
+
+fn refuse(plan: &mut Plan, n: u8, now: Instant) {
+    plan.failed(v4(n), Outcome::Refused, now);
+}
+
+#[test]
+fn attempts_start_one_delay_apart_and_at_once_after_a_failure() {
+    let (mut plan, t0) = race(3);
+    assert_eq!(plan.next(t0 + 100 * MS), Step::Wait(Some(t0 + DELAY)));
+    refuse(&mut plan, 1, t0 + 110 * MS);
+    assert_eq!(plan.next(t0 + 110 * MS), Step::Dial(v4(2)));
+    let next = t0 + 110 * MS + DELAY;
+    assert_eq!(plan.next(t0 + 110 * MS), Step::Wait(Some(next)));
+    assert_eq!(plan.next(next), Step::Dial(v4(3)));
+}
+
+/// One failure brings one start, not two.
+#[test]
+fn after_a_failure_the_one_after_the_next_waits_its_delay() {
+    let (mut plan, t0) = race(4);
+    refuse(&mut plan, 1, t0);
+    assert_eq!(dial(&mut plan, t0), [v4(2)]);
+    assert!(dial(&mut plan, t0 + 249 * MS).is_empty());
+    assert_eq!(dial(&mut plan, t0 + DELAY), [v4(3)]);
+}
+
+#[test]
+fn when_all_have_failed_it_asks_once_and_goes_on_with_what_is_new() {
+    let (mut plan, t0) = race(2);
+    refuse(&mut plan, 1, t0);
+    assert_eq!(dial(&mut plan, t0), [v4(2)]);
+    refuse(&mut plan, 2, t0);
+    assert_eq!(plan.next(t0), Step::AskAgain);
+    assert_eq!(plan.next(t0), Step::Wait(None), "the answer is on its way");
+    plan.answered([v4(2), v4(3), v4(1), v4(3)]);
+    assert_eq!(dial(&mut plan, t0), [v4(3)]);
+    refuse(&mut plan, 3, t0);
+    assert_eq!(plan.next(t0), Step::GiveUp, "once");
+}
+
+#[test]
+fn an_answer_without_a_new_address_ends_it() {
+    let (mut plan, t0) = race(1);
+    refuse(&mut plan, 1, t0);
+    assert_eq!(plan.next(t0), Step::AskAgain);
+    plan.answered([v4(1)]);
+    assert_eq!(plan.next(t0), Step::GiveUp);
+}
+
+#[test]
+fn when_all_hang_it_asks_too_and_dials_what_is_new_beside_them() {
+    let (mut plan, t0) = race(2);
+    assert_eq!(dial(&mut plan, t0 + DELAY), [v4(2)]);
+    let due = t0 + DELAY + PACE.stalled_after;
+    assert_eq!(plan.next(t0 + DELAY), Step::Wait(Some(due)));
+    assert_eq!(plan.next(due), Step::AskAgain);
+    plan.answered([v4(3)]);
+    assert_eq!(plan.next(due), Step::Dial(v4(3)));
+    assert_eq!(plan.losers(v4(3)).count(), 2);
+}
+
+#[test]
+fn at_most_six_run_at_once_and_none_is_dropped_for_another() {
+    let (mut plan, t0) = race(9);
+    let mut now = t0;
+    let mut dialled = vec![v4(1)];
+    for _ in 0..20 {
+        dialled.extend(dial(&mut plan, now));
+        now += DELAY;
+    }
+    assert_eq!(dialled, (1..=6).map(v4).collect::<Vec<_>>());
+    assert_eq!(plan.next(now), Step::Wait(Some(t0 + 10_000 * MS)));
+    refuse(&mut plan, 4, now);
+    assert_eq!(plan.next(now), Step::Dial(v4(7)));
+}
+
+#[test]
+fn tcp_that_is_up_earns_one_more_delay() {
+    let (mut plan, t0) = race(2);
+    plan.is_up(v4(1), t0 + 200 * MS);
+    let later = t0 + 200 * MS + DELAY;
+    assert_eq!(plan.next(t0 + DELAY), Step::Wait(Some(later)));
+    plan.is_up(v4(2), t0 + 400 * MS);
+    assert_eq!(
+        plan.next(later),
+        Step::Dial(v4(2)),
+        "who does not run earns none"
+    );
+}
+
+#[test]
+fn an_attempt_that_takes_too_long_is_ended() {
+    let (mut plan, t0) = race(1);
+    let end = t0 + 10_000 * MS;
+    assert_eq!(plan.next(t0 + PACE.stalled_after), Step::AskAgain);
+    plan.answered([]);
+    assert_eq!(plan.next(end - MS), Step::Wait(Some(end)));
+    assert_eq!(plan.next(end), Step::End(v4(1)));
+    assert_eq!(plan.next(end), Step::GiveUp);
+    assert_eq!(plan.ends().next(), Some((v4(1), Some(Outcome::TimedOut))));
+}
+
+#[test]
+fn at_the_deadline_it_is_over_whatever_runs() {
+    let t0 = time::now();
+    let deadline = Some(t0 + 300 * MS);
+    let pace = Pace {
+        attempt_timeout: None,
+        deadline,
+        ..PACE
+    };
+    let mut plan = Plan::begun(pace, [v6(1), v6(2), v6(3)], t0);
+    assert_eq!(dial(&mut plan, t0 + DELAY), [v6(2)]);
+    assert_eq!(plan.next(t0 + DELAY), Step::Wait(deadline));
+    assert_eq!(plan.next(t0 + 300 * MS), Step::GiveUp);
+    let ends: Vec<_> = plan.ends().map(|(_, end)| end).collect();
+    assert_eq!(ends, [Some(Outcome::Stalled), Some(Outcome::Stalled), None]);
+}
+
+/// What runs may still win.
+#[test]
+fn a_fault_of_this_machine_starts_no_more() {
+    let (mut plan, t0) = race(4);
+    assert_eq!(dial(&mut plan, t0 + DELAY), [v4(2)]);
+    plan.failed(v4(2), Outcome::Local, t0 + DELAY);
+    let end = t0 + 10_000 * MS;
+    assert_eq!(plan.next(t0 + DELAY), Step::Wait(Some(end)));
+    refuse(&mut plan, 1, t0 + DELAY);
+    assert_eq!(plan.next(t0 + DELAY), Step::GiveUp, "nor does it ask again");
+}
+
+#[test]
+fn one_other_address_is_tried_after_a_wrong_certificate() {
+    let (mut plan, t0) = race(4);
+    plan.failed(v4(1), Outcome::BadCertificate, t0);
+    assert_eq!(dial(&mut plan, t0), [v4(2)]);
+    plan.failed(v4(2), Outcome::BadCertificate, t0);
+    assert_eq!(plan.next(t0), Step::GiveUp);
+}
+
+#[test]
+fn who_had_a_head_start_of_a_delay_is_beaten_and_who_had_less_has_only_lost() {
+    let (mut plan, t0) = race(4);
+    let t1 = t0 + DELAY;
+    assert_eq!(dial(&mut plan, t1), [v4(2)]);
+    refuse(&mut plan, 2, t1 + 100 * MS);
+    assert_eq!(dial(&mut plan, t1 + 100 * MS), [v4(3)]);
+    let losers: Vec<_> = plan.losers(v4(3)).collect();
+    assert_eq!(losers, [(v4(1), true)]);
+    let t2 = t1 + 100 * MS + DELAY;
+    assert_eq!(dial(&mut plan, t2), [v4(4)]);
+    let losers: Vec<_> = plan.losers(v4(1)).collect();
+    assert_eq!(losers, [(v4(3), false), (v4(4), false)]);
+}
+
+proptest! {
+    /// Whatever fails, hangs and comes up, whenever it is asked: each address is dialled once at
+    /// most, no two start closer than the delay unless one has failed, never more than six run, and
+    /// it ends.
+    #[test]
+    fn a_race_dials_each_address_once_and_ends(
+        n in 1_u8..20,
+        fresh in 0_u8..20,
+        events in prop::collection::vec((0_u8..4, 0_u8..20, 0_u64..400), 0..200),
+    ) {
+        let (mut plan, mut now) = race(n);
+        let mut model = Model::new(now);
+        for (what, which, ms) in events {
+            now += u32::try_from(ms).unwrap() * MS;
+            let running = model.running.len().max(1);
+            let some = model.running.get(usize::from(which) % running).copied();
+            match (what, some) {
+                (0, Some(addr)) => model.fail(&mut plan, addr, now),
+                (1, Some(addr)) => plan.is_up(addr, now),
+                _ => {}
+            }
+            model.follow(&mut plan, fresh, now);
+        }
+        while let Some(until) = model.follow(&mut plan, fresh, now) {
+            prop_assert!(until > now, "it waits for what has been");
+            now = until;
+        }
+        prop_assert!(model.running.is_empty());
+        prop_assert_eq!(model.dialled.len(), usize::from(n.max(fresh)));
+    }
+}
+
+/// What a race has done so far, and what holds of it.
+struct Model {
+    dialled: Vec<IpAddr>,
+    running: Vec<IpAddr>,
+    last_start: Instant,
+    has_failed: bool,
+    asked: usize,
+}
+
+impl Model {
+    fn new(now: Instant) -> Self {
+        Self {
+            dialled: vec![v4(1)],
+            running: vec![v4(1)],
+            last_start: now,
+            has_failed: false,
+            asked: 0,
+        }
+    }
+
+    fn fail(&mut self, plan: &mut Plan, addr: IpAddr, now: Instant) {
+        plan.failed(addr, Outcome::Refused, now);
+        self.running.retain(|other| *other != addr);
+        self.has_failed = true;
+    }
+
+    fn dial(&mut self, addr: IpAddr, now: Instant) {
+        assert!(!self.dialled.contains(&addr));
+        assert!(self.has_failed || now >= self.last_start + DELAY);
+        self.dialled.push(addr);
+        self.running.push(addr);
+        assert!(self.running.len() <= MOST_IN_FLIGHT);
+        (self.last_start, self.has_failed) = (now, false);
+    }
+
+    /// Does what the plan says. Returns until when it waits; `None`: it has ended.
+    fn follow(&mut self, plan: &mut Plan, fresh: u8, now: Instant) -> Option<Instant> {
+        loop {
+            match plan.next(now) {
+                Step::Dial(addr) => self.dial(addr, now),
+                Step::End(addr) => {
+                    self.running.retain(|other| *other != addr);
+                    self.has_failed = true;
+                }
+                Step::AskAgain => {
+                    self.asked += 1;
+                    assert_eq!(self.asked, 1);
+                    plan.answered((1..=fresh).map(v4));
+                    self.has_failed |= self.running.is_empty();
+                }
+                Step::Wait(until) => {
+                    assert!(!self.running.is_empty());
+                    return until;
+                }
+                Step::GiveUp => {
+                    assert!(self.running.is_empty());
+                    return None;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What a race asks: one address after the other, a fresh answer, and an account of all.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::{Account, Shared};
+use crate::attempt::{Note, Slip};
+use crate::host::Host;
+use crate::observe::Attempt;
+use crate::order::Dealt;
+use crate::{Outcome, time};
+
+impl Shared {
+    /// Deals a later attempt of a race its address. It was judged when the race began, so that nothing
+    /// is looked up.
+    pub(super) fn deal_pin(slip: &Slip, name: &str, dealt: &mut Dealt) -> bool {
+        let Some(note) = slip.pin(name) else {
+            return false;
+        };
+        *dealt = note.dealt.clone();
+        slip.write(Note {
+            at: time::now(),
+            ..note.clone()
+        });
+        true
+    }
+
+    /// Returns a host's addresses in dialling order, as the next caller would get them: where what is
+    /// known is suspect and none of it is healthy, it waits for a fresh answer, at most
+    /// [`stale_after`](crate::Builder::stale_after). `None` where there is no answer.
+    pub(crate) async fn again(self: Arc<Self>, host: Host) -> Option<(Note, Vec<IpAddr>)> {
+        let known = self.known(&host).await.ok()?;
+        let now = time::now();
+        let addrs = self.all_in_order(&host, &known, now);
+        let note = self.note(&host, &known, Dealt::new(), now);
+        Some((note, addrs))
+    }
+
+    /// Gives an account of a race that has dialled some of a host's addresses.
+    pub(crate) fn account_of_race(
+        &self,
+        note: &Note,
+        ends: impl Iterator<Item = (IpAddr, Option<Outcome>)>,
+    ) -> Account {
+        let now = time::now();
+        let attempt = |(addr, outcome)| match outcome {
+            None => self.earlier(note, addr, now),
+            Some(_) => Attempt {
+                addr,
+                outcome,
+                ago: None,
+            },
+        };
+        Account {
+            attempts: ends.map(attempt).collect(),
+            source: note.source,
+            age: note.age,
+            host: note.host.clone(),
+        }
+    }
+}
