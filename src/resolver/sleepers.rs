@@ -76,3 +76,13 @@ impl Sleepers {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+impl Drop for Sleepers {
+    /// With the last resolver nobody is left to look anything up for.
+    fn drop(&mut self) {
+        self.edit(|sleeping| {
+            let tasks = sleeping.drain().filter_map(|(_, asleep)| asleep.task);
+            tasks.for_each(|task| task.abort());
+        });
+    }
+}
