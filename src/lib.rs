@@ -21,6 +21,8 @@
 //! - [`Resolver`] is a `tower::Service<Name>` and a `reqwest::dns::Resolve`. Share one among all
 //!   clients of a process; a clone is one `Arc`.
 //! - [`ConnectLayer`], by [`Resolver::connect_layer`], watches any connector.
+//! - [`RaceLayer`], by [`Resolver::race_layer`], races all addresses of a host, TLS included, for
+//!   hyper, tonic and others whose connectors can be cloned.
 //! - [`ClientBuilderExt::sidestep`](reqwest::ClientBuilderExt::sidestep) sets both and connect
 //!   retries on a reqwest client.
 //! - [`Lookup`] is where addresses come from: [`lookup::Dns`], [`lookup::System`], any
@@ -44,8 +46,9 @@
 //! let resolver = sidestep::Resolver::new();
 //! let mut http = HttpConnector::new_with_resolver(resolver.clone());
 //! http.enforce_http(false); // for https
-//! // Wrap `http` in hyper-rustls or hyper-tls here, if you use them.
-//! let connector = resolver.connect_layer().layer(http);
+//! let tcp = resolver.tcp_layer().layer(http);
+//! // Wrap `tcp` in hyper-rustls or hyper-tls here, if you use them.
+//! let connector = resolver.race_layer().layer(tcp);
 //! let client: Client<_, String> = Client::builder(TokioExecutor::new()).build(connector);
 //! ```
 //!

@@ -118,7 +118,11 @@ async fn when_all_fail_the_error_tells_of_each() {
     world.edges.set(ips[2], Mode::AcceptAndClose).await;
     let error = get(&client, &world.url()).await.unwrap_err();
     let told = ConnectError::find(&error).unwrap();
-    let ends: Vec<_> = told.attempts().iter().map(|it| (it.addr, it.outcome)).collect();
+    let ends: Vec<_> = told
+        .attempts()
+        .iter()
+        .map(|it| (it.addr, it.outcome))
+        .collect();
     assert_eq!(
         ends,
         [

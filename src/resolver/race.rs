@@ -2,17 +2,38 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::{Account, Shared};
 use crate::attempt::{Note, Slip};
+use crate::cache::Known;
 use crate::host::Host;
 use crate::observe::Attempt;
 use crate::order::Dealt;
 use crate::{Outcome, time};
 
 impl Shared {
+    /// Deals the first attempt of a race one address, and lets the race keep all.
+    #[inline(never)]
+    pub(super) fn deal_first(
+        self: &Arc<Self>,
+        host: &Host,
+        known: &Known,
+        slip: &Slip,
+        now: Instant,
+        dealt: &mut Dealt,
+    ) -> bool {
+        let first = slip.keep_all(|| self.all_in_order(host, known, now));
+        if let Some(first) = first {
+            dealt.push(first);
+            slip.write(self.note(host, known, dealt.clone(), now));
+        }
+        first.is_some()
+    }
+
     /// Deals a later attempt of a race its address. It was judged when the race began, so that nothing
     /// is looked up.
+    #[inline(never)]
     pub(super) fn deal_pin(slip: &Slip, name: &str, dealt: &mut Dealt) -> bool {
         let Some(note) = slip.pin(name) else {
             return false;

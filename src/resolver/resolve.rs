@@ -284,21 +284,21 @@ impl Shared {
         now: Instant,
         dealt: &mut Dealt,
     ) {
-        let Some(slip) = slip else {
-            return dealt.fill(|out| self.in_order(host, known, PER_FAMILY, now, out));
-        };
-        match slip.keep_all(|| self.all_in_order(host, known, now)) {
-            Some(first) => dealt.push(first),
-            None => {
-                dealt.fill(|out| self.in_order(host, known, PER_FAMILY, now, out));
-                if self.config.lanes {
-                    dealt.add_lane();
-                }
-            }
+        if let Some(slip) = slip
+            && self.deal_first(host, known, slip, now, dealt)
+        {
+            return;
         }
-        slip.write(self.note(host, known, dealt.clone(), now));
+        dealt.fill(|out| self.in_order(host, known, PER_FAMILY, now, out));
+        if let Some(slip) = slip {
+            if self.config.lanes {
+                dealt.add_lane();
+            }
+            slip.write(self.note(host, known, dealt.clone(), now));
+        }
     }
 
+    #[inline(never)]
     pub(super) fn note(&self, host: &Host, known: &Known, dealt: Dealt, now: Instant) -> Note {
         Note {
             host: host.clone(),
@@ -321,7 +321,7 @@ impl Shared {
         addrs
     }
 
-    #[inline]
+    #[inline(always)]
     fn in_order(
         self: &Arc<Self>,
         host: &Host,
