@@ -102,11 +102,18 @@ impl<F> Watched<F> {
         self.by.resolver.inner().account(&self.slip, reach, ending)
     }
 
+    /// Says that it has been pending for too long, if that was not told yet.
+    pub(crate) fn is_slow(&mut self) {
+        if self.watch == Watch::ForStall {
+            self.stalled();
+        }
+    }
+
     /// Says that another one was quicker, and whether this one was beaten though it began earlier: then
     /// it counts as slow.
     pub(crate) fn lost(mut self, is_beaten: bool) {
-        if is_beaten && self.watch == Watch::ForStall {
-            self.end(&Ending::Stalled);
+        if is_beaten && !self.is_behind_a_proxy() {
+            self.is_slow();
         }
         self.watch = Watch::Over;
     }

@@ -1,22 +1,22 @@
 //! Runs a race: does what the plan says.
 
 use std::fmt;
-use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hyper_util::client::legacy::connect::Connection;
 use tokio::time::Sleep;
 use tower_service::Service;
 
 use super::dial::Dial;
-use super::plan::{Pace, Plan, Step};
+use super::plan::{Plan, Step};
+use super::track::{Track, pace, timed_out};
 use crate::attempt::{Note, Slip};
-use crate::connect::{ConnectError, Observer, Patience, Unmade, Watched};
+use crate::connect::{Observer, Patience, Unmade, Watched};
 use crate::error::BoxError;
-use crate::{Outcome, time};
+use crate::time;
 
 /// The future of a race.
 ///
@@ -44,12 +44,6 @@ where
 
 /// Waits for the answer after the one that the race began with.
 type Asking = Pin<Box<dyn Future<Output = Option<(Note, Vec<IpAddr>)>> + Send>>;
-
-/// A race whose addresses are known.
-struct Track {
-    plan: Plan,
-    note: Note,
-}
 
 struct Attempt<S, Req>
 where
@@ -140,7 +134,7 @@ where
         {
             attempt.addr = addrs.first().copied();
             let addrs = addrs.iter().copied();
-            let plan = Plan::begun(pace(&self.by, self.began), addrs, note.at);
+            let plan = Plan::begun(pace(&self.by.resolver, self.began), addrs, note.at);
             self.track = Some(Track { plan, note });
         }
         if let (Some(track), Some(addr)) = (&mut self.track, attempt.addr)
@@ -154,14 +148,11 @@ where
 
     /// Lets the others go. Those that a start of a whole delay did not help count as slow.
     fn won(&mut self, winner: &Attempt<S, Req>) {
-        let winner = winner.addr;
-        let plan = self.track.as_ref().map(|track| &track.plan);
+        let track = self.track.as_ref().zip(winner.addr);
+        let beaten = track.map(|(track, winner)| track.plan.beaten_by(winner).collect::<Vec<_>>());
+        let beaten = beaten.unwrap_or_default();
         for attempt in self.attempts.drain(..) {
-            let mut losers = plan
-                .zip(winner)
-                .into_iter()
-                .flat_map(|(plan, winner)| plan.losers(winner));
-            let is_beaten = losers.any(|(addr, is_beaten)| is_beaten && Some(addr) == attempt.addr);
+            let is_beaten = attempt.addr.is_some_and(|addr| beaten.contains(&addr));
             attempt.connect.lost(is_beaten);
         }
     }
@@ -180,13 +171,10 @@ where
         match &mut self.track {
             Some(track) => track.plan.next(now),
             None if self.attempts.is_empty() => Step::GiveUp,
-            None => {
-                let deadline = pace(&self.by, self.began).deadline;
-                match deadline.is_some_and(|deadline| now >= deadline) {
-                    true => Step::GiveUp,
-                    false => Step::Wait(deadline),
-                }
-            }
+            None => match pace(&self.by.resolver, self.began).deadline {
+                Some(deadline) if now >= deadline => Step::GiveUp,
+                deadline => Step::Wait(deadline),
+            },
         }
     }
 
@@ -214,7 +202,11 @@ where
         }
     }
 
+    /// Those that hang are told of first: the answer is only fetched anew when none of it is well.
     fn ask_again(&mut self) {
+        for attempt in &mut self.attempts {
+            attempt.connect.is_slow();
+        }
         if let Some(track) = &self.track {
             let (shared, host) = (self.by.resolver.inner().clone(), track.note.host.clone());
             self.asking = Some(Box::pin(shared.again(host)));
@@ -257,33 +249,11 @@ where
         let given_up_after = is_given_up.then_some(after);
         let error = self.first_error.take();
         let error = error.unwrap_or_else(|| timed_out("a connect", after));
-        let Some(track) = &self.track else {
-            return error;
-        };
-        let ends: Vec<_> = track.plan.ends().collect();
-        // Of one that can't be read nothing is known, and a client may look for it itself.
-        if ends.iter().all(|(_, end)| *end == Some(Outcome::Unknown)) {
-            return error;
+        match &self.track {
+            Some(track) => track.explain(&self.by.resolver, error, given_up_after),
+            None => error,
         }
-        let shared = self.by.resolver.inner();
-        let account = shared.account_of_race(&track.note, ends.into_iter());
-        ConnectError::new(account, given_up_after, error).into()
     }
-}
-
-fn pace(by: &Observer, began: Instant) -> Pace {
-    let config = by.resolver.inner().config();
-    Pace {
-        delay: config.attempt_delay,
-        attempt_timeout: config.attempt_timeout,
-        stalled_after: config.stalled_after,
-        deadline: config.connect_timeout.map(|timeout| began + timeout),
-    }
-}
-
-fn timed_out(what: &str, after: Duration) -> BoxError {
-    let said = format!("{what} was given up after {after:?}");
-    io::Error::new(io::ErrorKind::TimedOut, said).into()
 }
 
 impl<S, Req> Future for ResponseFuture<S, Req>

@@ -6,6 +6,7 @@ mod layer;
 mod plan;
 mod service;
 mod tcp;
+mod track;
 
 pub use self::future::ResponseFuture;
 pub use self::layer::RaceLayer;

@@ -121,16 +121,15 @@ impl Plan {
         }
     }
 
-    /// Returns who runs beside the winner, and whether it was beaten: it had a head start of a whole
-    /// delay. Who had less only lost.
-    pub(super) fn losers(&self, winner: IpAddr) -> impl Iterator<Item = (IpAddr, bool)> {
+    /// Returns who was beaten: who runs beside the winner though it had a head start of a whole delay.
+    /// Who had less has only lost.
+    pub(super) fn beaten_by(&self, winner: IpAddr) -> impl Iterator<Item = IpAddr> {
         let won = self.since(winner);
-        self.running()
-            .filter(move |(addr, _)| *addr != winner)
-            .map(move |(addr, since)| {
-                let is_beaten = won.is_some_and(|won| won >= since + self.pace.delay);
-                (addr, is_beaten)
-            })
+        let is_beaten = move |since| won.is_some_and(|won| won >= since + self.pace.delay);
+        let others = self.running().filter(move |(addr, _)| *addr != winner);
+        others
+            .filter(move |(_, since)| is_beaten(*since))
+            .map(|(addr, _)| addr)
     }
 
     /// Returns each address and what it came to, in the order of the race. `None`: nothing yet.

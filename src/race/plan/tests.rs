@@ -84,7 +84,7 @@ fn when_all_hang_it_asks_too_and_dials_what_is_new_beside_them() {
     assert_eq!(plan.next(due), Step::AskAgain);
     plan.answered([v4(3)]);
     assert_eq!(plan.next(due), Step::Dial(v4(3)));
-    assert_eq!(plan.losers(v4(3)).count(), 2);
+    assert_eq!(plan.beaten_by(v4(3)).count(), 2);
 }
 
 #[test]
@@ -173,12 +173,12 @@ fn who_had_a_head_start_of_a_delay_is_beaten_and_who_had_less_has_only_lost() {
     assert_eq!(dial(&mut plan, t1), [v4(2)]);
     refuse(&mut plan, 2, t1 + 100 * MS);
     assert_eq!(dial(&mut plan, t1 + 100 * MS), [v4(3)]);
-    let losers: Vec<_> = plan.losers(v4(3)).collect();
-    assert_eq!(losers, [(v4(1), true)]);
+    let beaten = |plan: &Plan, winner| plan.beaten_by(v4(winner)).collect::<Vec<_>>();
+    assert_eq!(beaten(&plan, 3), [v4(1)]);
     let t2 = t1 + 100 * MS + DELAY;
     assert_eq!(dial(&mut plan, t2), [v4(4)]);
-    let losers: Vec<_> = plan.losers(v4(1)).collect();
-    assert_eq!(losers, [(v4(3), false), (v4(4), false)]);
+    assert!(beaten(&plan, 1).is_empty());
+    assert_eq!(beaten(&plan, 4), [v4(1), v4(3)]);
 }
 
 proptest! {

@@ -1,0 +1,51 @@
+//! A race whose addresses are known, and what is told of it in the end.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::plan::{Pace, Plan};
+use crate::attempt::Note;
+use crate::connect::ConnectError;
+use crate::error::BoxError;
+use crate::{Outcome, Resolver};
+
+pub(super) struct Track {
+    pub(super) plan: Plan,
+    /// Of the answer whose addresses are dialled.
+    pub(super) note: Note,
+}
+
+impl Track {
+    /// Tells of every attempt beside the error of the first.
+    pub(super) fn explain(
+        &self,
+        resolver: &Resolver,
+        first: BoxError,
+        given_up_after: Option<Duration>,
+    ) -> BoxError {
+        let unread = |(_, end)| end == Some(Outcome::Unknown);
+        // Nothing is known of these addresses, and a client may look for the error itself.
+        if self.plan.ends().all(unread) {
+            return first;
+        }
+        let shared = resolver.inner();
+        let account = shared.account_of_race(&self.note, self.plan.ends());
+        ConnectError::new(account, given_up_after, first).into()
+    }
+}
+
+/// The times of a race that began then.
+pub(super) fn pace(resolver: &Resolver, began: Instant) -> Pace {
+    let config = resolver.inner().config();
+    Pace {
+        delay: config.attempt_delay,
+        attempt_timeout: config.attempt_timeout,
+        stalled_after: config.stalled_after,
+        deadline: config.connect_timeout.map(|timeout| began + timeout),
+    }
+}
+
+pub(super) fn timed_out(what: &str, after: Duration) -> BoxError {
+    let said = format!("{what} was given up after {after:?}");
+    io::Error::new(io::ErrorKind::TimedOut, said).into()
+}
