@@ -1,0 +1,341 @@
+//! Who is dialled when: OkHttp's `FastFallbackExchangeFinderTest` and the Happy Eyeballs tests of
+//! gRPC's pick first, told as behaviours of our race.
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt as _;
+use sidestep::{Outcome, Standing};
+
+use crate::common::Seen;
+use crate::faults;
+use crate::script::{S, down};
+use crate::stage::{
+    End, Fate, MS, PANIC, Stage, Step, attempts, connects, fails, hangs, in_tcp, in_tls, primary,
+    refuses, v4, v6,
+};
+
+const A: u8 = 2;
+const B: u8 = 3;
+const C: u8 = 4;
+const D: u8 = 5;
+const E: u8 = 6;
+
+fn cast<const N: usize>(fates: [(u8, Fate); N]) -> [(std::net::IpAddr, Fate); N] {
+    fates.map(|(last, fate)| (v4(last), fate))
+}
+
+/// OkHttp `takeConnectingConnection`.
+#[tokio::test(start_paused = true)]
+async fn one_that_is_up_within_the_delay_is_dialled_alone() {
+    let stage = Stage::new(cast([(A, connects(240)), (B, connects(10))]));
+    assert_eq!(stage.connected().await, (v4(A), 240));
+    assert_eq!(stage.starts(), [(v4(A), 0)]);
+}
+
+/// OkHttp `firstPlanConnectedBeforeSecondPlan`; gRPC `HappyEyeballs_Ignore_Inflight_Cancellations`:
+/// who was cancelled has not failed.
+#[tokio::test(start_paused = true)]
+async fn a_late_first_that_is_up_before_the_second_wins() {
+    let stage = Stage::new(cast([(A, connects(260)), (B, connects(20))]));
+    assert_eq!(stage.connected().await, (v4(A), 260));
+    assert_eq!(stage.starts(), [(v4(A), 0), (v4(B), 250)]);
+    assert_eq!(stage.end(v4(B)), Some((260, End::Cancelled)));
+    assert_eq!(stage.journal.failures(), []);
+    assert_eq!(stage.standing(v4(B)), Standing::Healthy);
+}
+
+/// OkHttp `secondPlanConnectedBeforeFirstPlan`, `secondPlanAlreadyConnected`.
+#[tokio::test(start_paused = true)]
+async fn a_second_that_is_up_before_the_first_wins() {
+    for (after, up) in [(10, 260), (0, 250)] {
+        let stage = Stage::new(cast([(A, connects(270)), (B, connects(after))]));
+        assert_eq!(stage.connected().await, (v4(B), up));
+        assert_eq!(stage.starts(), [(v4(A), 0), (v4(B), 250)]);
+        assert_eq!(stage.end(v4(A)), Some((up, End::Cancelled)));
+        assert_eq!(stage.open(), 0, "nothing is held by the race");
+    }
+}
+
+/// OkHttp `thirdPlanAlreadyConnected`.
+#[tokio::test(start_paused = true)]
+async fn a_third_that_is_up_before_the_others_wins() {
+    let stage = Stage::new(cast([
+        (A, connects(520)),
+        (B, connects(260)),
+        (C, connects(0)),
+    ]));
+    assert_eq!(stage.connected().await, (v4(C), 500));
+    assert_eq!(stage.starts(), [(v4(A), 0), (v4(B), 250), (v4(C), 500)]);
+    assert_eq!(stage.end(v4(A)), Some((500, End::Cancelled)));
+    assert_eq!(stage.end(v4(B)), Some((500, End::Cancelled)));
+}
+
+/// OkHttp `takeMultipleConnections`: here each connect is a race of its own.
+#[tokio::test(start_paused = true)]
+async fn connects_at_once_are_a_race_and_a_connection_each() {
+    let stage = Stage::new(cast([(A, connects(10)), (B, connects(10))]));
+    let (one, other) = tokio::join!(stage.connect(), stage.connect());
+    assert_eq!(stage.starts(), [(v4(A), 0), (v4(A), 0)]);
+    assert_eq!(stage.open(), 2);
+    drop((one.unwrap(), other.unwrap()));
+    assert_eq!(stage.open(), 0);
+}
+
+/// OkHttp `takeMultipleConnectionsReturnsRaceLoser`: it is dialled again by the next connect. There
+/// it is dialled first; here it comes after those that nothing is known against.
+#[tokio::test(start_paused = true)]
+async fn a_loser_is_there_for_the_next_connect() {
+    let stage = Stage::new(cast([(A, connects(270)), (B, connects(10))]));
+    assert_eq!(stage.connected().await, (v4(B), 260));
+    stage.again();
+    stage.turns(v4(A), connects(20));
+    stage.turns(v4(B), refuses(5));
+    assert_eq!(stage.connected().await, (v4(A), 25));
+    assert_eq!(stage.starts(), [(v4(B), 0), (v4(A), 5)]);
+}
+
+/// OkHttp `firstConnectionFailsAndNoOthersExist`.
+#[tokio::test(start_paused = true)]
+async fn of_a_single_address_its_own_error_is_told() {
+    let stage = Stage::new(cast([(A, refuses(5))]));
+    let (error, at) = stage.failed().await;
+    assert_eq!(at, 5);
+    assert_eq!(attempts(&error), [(v4(A), Some(Outcome::Refused))]);
+    assert_eq!(primary(&error), Outcome::Refused);
+    assert_eq!(stage.starts(), [(v4(A), 0)], "and once");
+}
+
+/// OkHttp `firstConnectionFailsToConnectAndSecondSucceeds`; RFC 8305, section 5.
+#[tokio::test(start_paused = true)]
+async fn after_a_hard_failure_nobody_waits() {
+    let stage = Stage::new(cast([(A, refuses(20)), (B, connects(10))]));
+    assert_eq!(stage.connected().await, (v4(B), 30));
+    assert_eq!(stage.starts(), [(v4(A), 0), (v4(B), 20)]);
+    assert_eq!(stage.journal.failures(), [(v4(A), Outcome::Refused)]);
+}
+
+/// OkHttp `firstConnectionFailsToConnectAndSecondFailureIsSuppressedException`.
+#[tokio::test(start_paused = true)]
+async fn the_first_error_goes_first_and_the_others_with_it() {
+    let stage = Stage::new(cast([(A, refuses(5)), (B, fails(5, faults::unreachable))]));
+    let (error, at) = stage.failed().await;
+    assert_eq!(at, 10);
+    assert_eq!(primary(&error), Outcome::Refused);
+    let both = [
+        (v4(A), Some(Outcome::Refused)),
+        (v4(B), Some(Outcome::Unreachable)),
+    ];
+    assert_eq!(attempts(&error), both);
+    let text = error.to_string();
+    assert!(text.contains("127.0.0.2 refused"), "{text}");
+    assert!(text.contains("127.0.0.3 unreachable"), "{text}");
+}
+
+/// OkHttp `firstConnectionCrashesWithUncheckedException`: a bug is not swallowed.
+#[tokio::test(start_paused = true)]
+async fn a_connector_that_panics_panics_and_no_other_address_is_dialled() {
+    let stage = Stage::new(cast([(A, in_tcp(Step::Panics(5))), (B, connects(10))]));
+    let panicked = AssertUnwindSafe(stage.connect()).catch_unwind().await;
+    let panicked = panicked.expect_err("the caller sees it");
+    assert_eq!(
+        panicked.downcast_ref::<String>().map(String::as_str),
+        Some(PANIC)
+    );
+    assert_eq!(stage.starts(), [(v4(A), 0)]);
+    assert_eq!(stage.journal.failures(), []);
+}
+
+/// OkHttp `routePlannerPlanThrowsOnOnlyPlan`: an error of the lookup is told as it is.
+#[tokio::test(start_paused = true)]
+async fn without_addresses_the_lookups_error_is_told() {
+    let stage = Stage::new([]);
+    stage
+        .script
+        .say(|host| Err(sidestep::Error::not_found(host)));
+    let (error, _) = stage.failed().await;
+    let error = error.downcast_ref::<sidestep::Error>();
+    assert!(error.expect("it is the lookup's own").is_not_found());
+    assert_eq!((stage.starts(), stage.asked()), (vec![], 1));
+}
+
+/// OkHttp `recoversAfterFirstPlanCallThrows`: there the next proxy is planned with; here the answer
+/// of before.
+#[tokio::test(start_paused = true)]
+async fn a_lookup_that_fails_costs_no_connect_where_addresses_are_known() {
+    let stage = Stage::new(cast([(A, connects(5))]));
+    stage.connected().await;
+    tokio::time::sleep(120 * S).await;
+    stage.script.say(down);
+    stage.again();
+    assert_eq!(stage.connected().await, (v4(A), 5));
+    assert_eq!(stage.asked(), 2);
+}
+
+/// OkHttp `retryConnectionThatLostTcpRaceAfterWinnersTlsFails`: there the first one was cancelled when
+/// the second had TCP, and is dialled anew. Here it was never cancelled, because TLS counts.
+#[tokio::test(start_paused = true)]
+async fn one_that_was_overtaken_in_tcp_wins_when_the_others_tls_fails() {
+    let broken = in_tls(10, Step::Fails(0, faults::cut_in_tls));
+    let stage = Stage::new(cast([(A, connects(270)), (B, broken)]));
+    assert_eq!(stage.connected().await, (v4(A), 270));
+    assert_eq!(stage.starts(), [(v4(A), 0), (v4(B), 250)]);
+    assert_eq!(stage.journal.failures(), [(v4(B), Outcome::Tls)]);
+}
+
+/// OkHttp `losingPlanDoesNotConnectTls`. There it is cancelled when the winner has TCP; here when the
+/// winner has TLS too, so that one that needs long for TLS is no winner yet.
+#[tokio::test(start_paused = true)]
+async fn a_loser_is_cancelled_where_it_stands() {
+    let slow = in_tls(10, Step::Up(20));
+    let stage = Stage::new(cast([(A, connects(400)), (B, slow)]));
+    assert_eq!(stage.connected().await, (v4(B), 280));
+    assert_eq!(stage.end(v4(A)), Some((280, End::Cancelled)));
+    assert_eq!(stage.dials()[0].tcp_up, None);
+    tokio::time::sleep(S).await;
+    assert_eq!(stage.dials().len(), 2, "and nothing goes on behind it");
+}
+
+/// TLS is in the race: OkHttp and curl race TCP alone, and then wait for the winner's TLS.
+#[tokio::test(start_paused = true)]
+async fn one_whose_tls_hangs_does_not_win() {
+    let stage = Stage::new(cast([
+        (A, in_tls(10, Step::Hangs)),
+        (B, in_tls(10, Step::Up(30))),
+    ]));
+    assert_eq!(stage.connected().await, (v4(B), 290));
+}
+
+/// OkHttp `tcpConnectionsRaceAfterTlsFails`: 250 ms apart before it and after it.
+#[tokio::test(start_paused = true)]
+async fn after_tls_has_failed_the_delay_counts_from_the_next_start() {
+    let broken = in_tls(10, Step::Fails(10, faults::cut_in_tls));
+    let stage = Stage::new(cast([
+        (A, hangs()),
+        (B, broken),
+        (C, connects(270)),
+        (D, connects(10)),
+    ]));
+    assert_eq!(stage.connected().await, (v4(D), 530));
+    let starts = [(v4(A), 0), (v4(B), 250), (v4(C), 270), (v4(D), 520)];
+    assert_eq!(stage.starts(), starts);
+}
+
+/// OkHttp `minimumDelayEnforcedBetweenConnects`, with its figures. There the starts are 0, 250, 500,
+/// 530 and 780: never within 250 ms of the last start while anything is in the air. RFC 8305, section
+/// 5, and F7 go on at once after a hard failure, so ours are 0, 250, 500, 510 and 520.
+#[tokio::test(start_paused = true)]
+async fn each_hard_failure_starts_one_and_the_delay_the_others() {
+    let stage = Stage::new(cast([
+        (A, refuses(510)),
+        (B, refuses(270)),
+        (C, refuses(30)),
+        (D, connects(270)),
+        (E, connects(10)),
+    ]));
+    assert_eq!(stage.connected().await, (v4(E), 530));
+    let begun: Vec<u64> = stage.starts().into_iter().map(|(_, at)| at).collect();
+    assert_eq!(begun, [0, 250, 500, 510, 520]);
+    assert_eq!(stage.end(v4(D)), Some((530, End::Cancelled)));
+}
+
+/// OkHttp `reusePlanAndNewConnectRace`: of two that are up at once one is used and one is closed.
+#[tokio::test(start_paused = true)]
+async fn of_two_that_are_up_at_once_one_is_kept() {
+    let stage = Stage::new(cast([(A, connects(260)), (B, connects(10))]));
+    let link = stage.connect().await.unwrap();
+    assert_eq!((stage.starts().len(), stage.now()), (2, 260));
+    assert_eq!((stage.open(), stage.pending()), (1, 0));
+    drop(link);
+    assert_eq!(stage.open(), 0);
+}
+
+/// gRPC `HappyEyeballs_TriggerConnectionDelay`, `HappyEyeballs_TF_ThenTimerFires`: the delay counts
+/// from the last start, whatever started it.
+#[tokio::test(start_paused = true)]
+async fn the_delay_counts_from_the_last_start() {
+    let stage = Stage::new(cast([(A, refuses(50)), (B, hangs()), (C, connects(10))]));
+    assert_eq!(stage.connected().await, (v4(C), 310));
+    assert_eq!(stage.starts(), [(v4(A), 0), (v4(B), 50), (v4(C), 300)]);
+}
+
+/// gRPC `HappyEyeballs_TF_AfterEndOfList`: at the end of the list the race waits for those that are
+/// still at it, and the error that came first goes first.
+#[tokio::test(start_paused = true)]
+async fn at_the_end_of_the_list_those_still_at_it_are_waited_for() {
+    let stage = Stage::new(cast([
+        (A, fails(600, faults::timed_out)),
+        (B, fails(5, faults::unreachable)),
+        (C, refuses(5)),
+    ]));
+    let (error, at) = stage.failed().await;
+    assert_eq!(at, 600);
+    assert_eq!(stage.starts(), [(v4(A), 0), (v4(B), 250), (v4(C), 255)]);
+    assert_eq!(primary(&error), Outcome::Unreachable);
+    let each = [
+        (v4(A), Some(Outcome::TimedOut)),
+        (v4(B), Some(Outcome::Unreachable)),
+        (v4(C), Some(Outcome::Refused)),
+    ];
+    assert_eq!(attempts(&error), each);
+}
+
+/// A slow lookup is no fault of the first address, and gives the second none of its time.
+#[tokio::test(start_paused = true)]
+async fn the_delay_counts_from_when_addresses_were_dealt() {
+    let stage = Stage::new(cast([(A, hangs()), (B, connects(10))]));
+    stage.script.takes(900 * MS);
+    assert_eq!(stage.connected().await, (v4(B), 1_160));
+    assert_eq!(stage.starts(), [(v4(A), 900), (v4(B), 1_150)]);
+}
+
+/// gRPC `NewAddressWhileBlocking`: a connect that waits for addresses dials them as they come.
+#[tokio::test(start_paused = true)]
+async fn a_connect_that_waits_for_addresses_dials_when_they_come() {
+    let stage = Stage::new(cast([(A, connects(10))]));
+    stage.script.hold();
+    let connecting = stage.connected();
+    let come = async {
+        tokio::time::sleep(700 * MS).await;
+        stage.script.release();
+    };
+    let (connected, ()) = tokio::join!(connecting, come);
+    assert_eq!(connected, (v4(A), 710));
+}
+
+/// The setter: 100 ms to 2 s.
+#[tokio::test(start_paused = true)]
+async fn the_delay_can_be_set() {
+    for delay in [100, 2_000] {
+        let fates = cast([(A, hangs()), (B, hangs()), (C, connects(10))]);
+        let set = Stage::with(fates, |b| {
+            b.attempt_delay(std::time::Duration::from_millis(delay))
+        });
+        assert_eq!(set.connected().await, (v4(C), 2 * delay + 10));
+        let starts = [(v4(A), 0), (v4(B), delay), (v4(C), 2 * delay)];
+        assert_eq!(set.starts(), starts);
+    }
+}
+
+/// The same address twice in an answer is one: gRPC `DuplicateAddrs`, Netty
+/// `testAddSameAddressForSameHostname`.
+#[tokio::test(start_paused = true)]
+async fn an_address_that_is_named_twice_is_dialled_once() {
+    let stage = Stage::new(cast([(A, refuses(5)), (B, refuses(5))]));
+    stage.says(&[v4(A), v4(A), v4(B), v4(A)]);
+    let (error, _) = stage.failed().await;
+    assert_eq!(stage.starts(), [(v4(A), 0), (v4(B), 5)]);
+    assert_eq!(attempts(&error).len(), 2);
+}
+
+/// A connection that does not tell its peer is won with all the same, and nobody is blamed for it.
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_a_peers_name_wins_too() {
+    let stage = Stage::new([(v6(1), refuses(5)), (v6(2), connects(10))]);
+    assert_eq!(stage.connected().await, (v6(2), 15));
+    assert_eq!(stage.journal.failures(), [(v6(1), Outcome::Refused)]);
+    assert_eq!(
+        stage.journal.count(|seen| *seen == Seen::SlipLost),
+        0,
+        "it is ours"
+    );
+}
