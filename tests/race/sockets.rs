@@ -1,1 +1,392 @@
+//! The race over real sockets, in hyper-util's stock client: OkHttp's `FastFallbackTest` and
+//! `RouteFailureTest`, and what a dead edge costs.
 
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use hyper_util::rt::TokioIo;
+use sidestep::{ConnectError, Outcome, Standing};
+use tokio::net::TcpStream;
+use tower::ServiceExt as _;
+
+use crate::clients::{Client, EVERY, Kind, LONG, OVER_TLS, http, in_order};
+use crate::common::{Edges, HOST, Mode, RecordType, Scheme, Seen, World};
+use crate::stage::v4;
+
+const V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+
+fn has_v6() -> bool {
+    let has = std::net::TcpListener::bind((V6, 0)).is_ok();
+    if !has {
+        println!("this machine has no IPv6 on loopback: skipped");
+    }
+    has
+}
+
+/// One of IPv4 and one of IPv6, listed in this order.
+async fn dual(kind: Kind) -> World {
+    let scheme = match kind {
+        Kind::Http => Scheme::Http,
+        Kind::Https | Kind::Alpn | Kind::AlpnTold => Scheme::Https,
+    };
+    let edges = Edges::on(&[v4(2), V6], scheme).await;
+    in_order(edges, |b| b.prefer(sidestep::Family::V6)).await
+}
+
+fn accepted(world: &World) -> Vec<usize> {
+    let ips = world.ips();
+    ips.iter().map(|&ip| world.edges.accepted(ip)).collect()
+}
+
+/// OkHttp `callIpv6FirstEvenWhenIpv4IpIsListedFirst`, `callIpv6WhenBothServersAreReachable`.
+#[tokio::test]
+async fn where_both_families_serve_ipv6_alone_is_dialled() {
+    if !has_v6() {
+        return;
+    }
+    for kind in EVERY {
+        let world = dual(kind).await;
+        let answer = kind.client(&world).gets(&world, "both").await;
+        assert!(answer.contains("::1"), "{kind:?}: {answer}");
+        assert_eq!(accepted(&world), [0, 1], "{kind:?}");
+        assert_eq!(world.journal.failures(), []);
+    }
+}
+
+/// OkHttp `reachesIpv4WhenIpv6IsDown`, `reachesIpv6WhenIpv4IsDown`,
+/// `reachesIpv4AfterUnreachableIpv6Address`.
+#[tokio::test]
+async fn where_one_family_is_dead_the_other_serves() {
+    if !has_v6() {
+        return;
+    }
+    let dead = [
+        (V6, Mode::Refuse, "127.0.0.2", vec![(V6, Outcome::Refused)]),
+        (
+            V6,
+            Mode::BlackHole,
+            "127.0.0.2",
+            vec![(V6, Outcome::Stalled)],
+        ),
+        (v4(2), Mode::Refuse, "::1", vec![]),
+        (v4(2), Mode::BlackHole, "::1", vec![]),
+    ];
+    for kind in EVERY {
+        for (dead, mode, serves, learned) in &dead {
+            let case = format!("{dead} {mode:?} {kind:?}");
+            let world = dual(kind).await;
+            world.edges.set(*dead, *mode).await;
+            let answer = kind.client(&world).gets(&world, &case).await;
+            assert!(answer.contains(serves), "{case}: {answer}");
+            assert_eq!(world.journal.failures(), *learned, "{case}");
+        }
+    }
+}
+
+/// OkHttp `failsWhenBothServersAreDown`, `http2OneBadHostRetryOnConnectionFailure`.
+#[tokio::test]
+async fn where_all_are_dead_the_error_tells_of_each() {
+    for kind in EVERY {
+        let world = kind.world(3).await;
+        for ip in world.ips() {
+            world.edges.set(ip, Mode::Refuse).await;
+        }
+        let error = kind.client(&world).get(&world.url()).await.unwrap_err();
+        let connect = ConnectError::find(&*error).expect("it is behind hyper's own");
+        assert_eq!(connect.host(), HOST);
+        let told: Vec<_> = connect
+            .attempts()
+            .iter()
+            .map(|it| (it.addr, it.outcome))
+            .collect();
+        let each = world
+            .ips()
+            .into_iter()
+            .map(|ip| (ip, Some(Outcome::Refused)));
+        assert_eq!(told, each.collect::<Vec<_>>(), "{kind:?}");
+        assert!(!connect.is_given_up());
+    }
+}
+
+/// What an edge does, under which kinds, and what is learned of it.
+const DEATHS: [(Mode, &[Kind], Outcome); 6] = [
+    (Mode::Refuse, &EVERY, Outcome::Refused),
+    (Mode::BlackHole, &EVERY, Outcome::Stalled),
+    (Mode::TlsReset, &OVER_TLS, Outcome::Tls),
+    (Mode::AcceptAndClose, &OVER_TLS, Outcome::Tls),
+    (Mode::WrongCertificate, &OVER_TLS, Outcome::BadCertificate),
+    (Mode::Hang, &OVER_TLS, Outcome::Stalled),
+];
+
+/// OkHttp `http2OneBadHostOneGoodRetryOnConnectionFailure` and its three sisters: in the same call,
+/// and the dead one is met once.
+#[tokio::test]
+async fn however_one_edge_dies_no_request_fails() {
+    for (mode, kinds, outcome) in DEATHS {
+        for &kind in kinds {
+            let case = format!("{mode:?} {kind:?}");
+            let world = kind.world(3).await;
+            let (client, dead) = (kind.client(&world), world.ips()[0]);
+            world.edges.set(dead, mode).await;
+            for _ in 0..5 {
+                let answer = client.gets(&world, &case).await;
+                assert!(answer.contains("127.0.0.3"), "{case}: {answer}");
+            }
+            assert!(world.edges.accepted(dead) <= 1, "{case}");
+            assert_eq!(world.journal.failures(), [(dead, outcome)], "{case}");
+            assert_eq!(world.journal.count(|seen| *seen == Seen::SlipLost), 0);
+        }
+    }
+}
+
+/// Three of four die, each in another way: one request walks past them.
+#[tokio::test]
+async fn one_request_walks_past_three_that_are_broken() {
+    for kind in OVER_TLS {
+        let world = kind.world(4).await;
+        let ips = world.ips();
+        for (ip, mode) in [
+            (ips[0], Mode::TlsReset),
+            (ips[1], Mode::WrongCertificate),
+            (ips[2], Mode::Refuse),
+        ] {
+            world.edges.set(ip, mode).await;
+        }
+        let answer = kind.client(&world).gets(&world, "walk").await;
+        assert!(answer.contains("127.0.0.5"), "{kind:?}: {answer}");
+        let failed: Vec<_> = world.journal.failures();
+        let expected = [
+            (ips[0], Outcome::Tls),
+            (ips[1], Outcome::BadCertificate),
+            (ips[2], Outcome::Refused),
+        ];
+        assert_eq!(failed, expected, "{kind:?}");
+    }
+}
+
+/// A wrong certificate everywhere: two are met, and that is all.
+#[tokio::test]
+async fn a_wrong_certificate_everywhere_is_met_twice() {
+    for kind in OVER_TLS {
+        let world = kind.world(4).await;
+        for ip in world.ips() {
+            world.edges.set(ip, Mode::WrongCertificate).await;
+        }
+        let error = kind.client(&world).get(&world.url()).await.unwrap_err();
+        assert_eq!(Outcome::of(&*error), Outcome::BadCertificate, "{error:?}");
+        assert_eq!(accepted(&world), [1, 1, 0, 0], "{kind:?}");
+    }
+}
+
+/// HTTP/2 is settled by the handshake of the one that won.
+#[tokio::test]
+async fn alpn_settles_on_what_the_winner_speaks() {
+    for kind in EVERY {
+        let world = kind.world(2).await;
+        world.edges.set(world.ips()[0], Mode::BlackHole).await;
+        let (version, _) = kind.client(&world).ask(&world.url()).await.unwrap();
+        assert_eq!(version, kind.version(), "{kind:?}");
+    }
+}
+
+/// OkHttp `proxyMoveTest`; gRPC `ResolverUpdates_DisjointLists`: old edges that refuse, or that are
+/// gone without a word, and the name has moved.
+#[tokio::test]
+async fn a_name_that_has_moved_is_found_in_the_same_request() {
+    let ways = EVERY.map(|kind| [Mode::Refuse, Mode::BlackHole].map(|mode| (kind, mode)));
+    join_all(ways.into_iter().flatten().map(|(kind, mode)| async move {
+        let case = format!("{mode:?} {kind:?}");
+        let world = kind.world(4).await;
+        let (client, ips) = (kind.client(&world), world.ips());
+        world.dns.set(HOST, &ips[..2], 1800);
+        client.gets(&world, &case).await;
+        world.dns.set(HOST, &ips[2..], 1800);
+        for &ip in &ips[..2] {
+            world.edges.set(ip, mode).await;
+        }
+        let answer = client.gets(&world, &case).await;
+        assert!(answer.contains("127.0.0.4"), "{case}: {answer}");
+        assert_eq!(world.queries(), 2, "{case}");
+    }))
+    .await;
+}
+
+/// OkHttp `singleRoute`, `singleRouteReturnsFailedRoute`; behaviour F9.
+#[tokio::test]
+async fn a_single_address_is_dialled_at_once_dead_or_back() {
+    for kind in EVERY {
+        let world = kind.world(1).await;
+        let (client, only) = (kind.client(&world), world.ips()[0]);
+        world.edges.set(only, Mode::Refuse).await;
+        for _ in 0..3 {
+            let error = client.get(&world.url()).await.unwrap_err();
+            assert_eq!(Outcome::of(&*error), Outcome::Refused, "{kind:?}");
+        }
+        assert!(world.is_penalised(only));
+        world.edges.set(only, Mode::Serve).await;
+        client.gets(&world, "it is back").await;
+        assert_eq!(world.standing(only), Standing::Healthy, "{kind:?}");
+        assert_eq!(
+            world.journal.count(|seen| *seen == Seen::Recovered(only)),
+            1
+        );
+    }
+}
+
+/// OkHttp `getHostString`; Bun's holes: an address in the URL asks nobody, and blames nobody.
+#[tokio::test]
+async fn an_address_in_the_url_is_dialled_as_it_is() {
+    for kind in EVERY {
+        let world = kind.world(2).await;
+        let client = kind.client(&world);
+        let url = world.edges.url("127.0.0.3");
+        assert!(client.get(&url).await.unwrap().contains("127.0.0.3"));
+        world.edges.set(v4(3), Mode::Refuse).await;
+        let error = client.get(&url).await.unwrap_err();
+        assert_eq!(Outcome::of(&*error), Outcome::Refused, "{kind:?}");
+        assert_eq!((world.queries(), world.journal.failures()), (0, vec![]));
+    }
+}
+
+/// `localhost` is both loopback addresses, and asks nobody (RFC 6761).
+#[tokio::test]
+async fn localhost_serves_though_one_family_of_it_refuses() {
+    for kind in EVERY {
+        let scheme = match kind {
+            Kind::Http => Scheme::Http,
+            Kind::Https | Kind::Alpn | Kind::AlpnTold => Scheme::Https,
+        };
+        let edges = Edges::on(&[v4(1)], scheme).await;
+        let world = in_order(edges, |builder| builder).await;
+        let answer = kind.client(&world).get(&world.edges.url("localhost")).await;
+        assert!(answer.unwrap().contains("127.0.0.1"), "{kind:?}");
+        assert_eq!(world.dns.total(), 0);
+    }
+}
+
+/// A local address that is not this machine's: no other edge would fare better.
+#[tokio::test]
+async fn a_fault_of_this_machine_blames_nobody() {
+    for kind in EVERY {
+        let world = kind.world(2).await;
+        let mut http = http(&world.resolver);
+        http.set_local_address(Some([192, 0, 2, 1].into()));
+        let client = Client::new(kind.around(&world, http), 0);
+        let error = client.get(&world.url()).await.unwrap_err();
+        assert_eq!(Outcome::of(&*error), Outcome::Local, "{error:?}");
+        let snapshot = world.resolver.snapshot();
+        assert_eq!(
+            (world.journal.failures(), snapshot.invalidations),
+            (vec![], 0)
+        );
+        assert_eq!((world.queries(), accepted(&world)), (1, vec![0, 0]));
+    }
+}
+
+/// Bun's holes, end to end: refused, and the next lookup asks again.
+#[tokio::test]
+async fn a_refusal_has_the_host_asked_for_again() {
+    for kind in EVERY {
+        let world = kind.world(2).await;
+        let client = kind.client(&world);
+        world.edges.set(world.ips()[0], Mode::Refuse).await;
+        client.gets(&world, "one refuses").await;
+        client.gets(&world, "it is asked again").await;
+        let asked = world.dns.asked(HOST, RecordType::A, 2);
+        tokio::time::timeout(LONG, asked).await.unwrap();
+        assert_eq!(world.resolver.snapshot().invalidations, 1, "{kind:?}");
+    }
+}
+
+/// What is dropped in the middle leaves no connection behind: the edges accept nobody later.
+#[tokio::test]
+async fn a_request_that_is_dropped_leaves_no_dial_behind() {
+    for kind in OVER_TLS {
+        let world = kind.world(3).await;
+        for ip in world.ips() {
+            world.edges.set(ip, Mode::Hang).await;
+        }
+        let connecting = kind.connector(&world).oneshot(world.url().parse().unwrap());
+        let connecting = tokio::spawn(connecting);
+        world.edges.accepts(world.ips()[1], 1).await;
+        connecting.abort();
+        assert!(connecting.await.unwrap_err().is_cancelled());
+        let before = accepted(&world);
+        assert!(before[..2] == [1, 1] && before[2] <= 1, "{before:?}");
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        assert_eq!(
+            accepted(&world),
+            before,
+            "{kind:?}: nobody is dialled later"
+        );
+        assert_eq!(world.journal.failures(), [], "it says nothing yet");
+    }
+}
+
+/// As tonic does: the connector alone, one HTTP/2 connection, many calls on it.
+#[tokio::test]
+async fn a_raced_connection_carries_many_http2_calls() {
+    let kind = Kind::AlpnTold;
+    let world = kind.world(3).await;
+    world.edges.set(world.ips()[0], Mode::TlsReset).await;
+    world.edges.set(world.ips()[1], Mode::BlackHole).await;
+    let stream = kind.connector(&world).oneshot(world.url().parse().unwrap());
+    let stream = stream.await.unwrap();
+    let http2 = hyper::client::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+    let (sender, connection) = http2.handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let calls = (0..100).map(|_| {
+        let (mut sender, url) = (sender.clone(), world.url());
+        async move {
+            let request = hyper::Request::get(url);
+            let request = request.body(http_body_util::Empty::<bytes::Bytes>::new());
+            sender
+                .send_request(request.unwrap())
+                .await
+                .unwrap()
+                .status()
+        }
+    });
+    let all = join_all(calls).await;
+    assert!(all.iter().all(hyper::StatusCode::is_success));
+    assert_eq!(accepted(&world)[2], 1, "on one connection");
+}
+
+/// The bound of a black hole, end to end: the second request does not meet it.
+#[tokio::test]
+async fn a_black_hole_costs_a_quarter_of_a_second_once() {
+    for kind in EVERY {
+        let world = kind.world(2).await;
+        let (client, dead) = (kind.client(&world), world.ips()[0]);
+        world.edges.set(dead, Mode::BlackHole).await;
+        let begun = Instant::now();
+        client.gets(&world, "the first").await;
+        let first = begun.elapsed();
+        assert!(first >= Duration::from_millis(250), "{kind:?}: {first:?}");
+        let begun = Instant::now();
+        client.gets(&world, "the second").await;
+        let second = begun.elapsed();
+        assert!(second < Duration::from_millis(250), "{kind:?}: {second:?}");
+    }
+}
+
+/// A socket of the race is one of the user's connector: its options hold for every attempt.
+#[tokio::test]
+async fn the_connectors_own_options_hold_for_every_attempt() {
+    let world = Kind::Http.world(2).await;
+    world.edges.set(world.ips()[0], Mode::Refuse).await;
+    let mut http = http(&world.resolver);
+    http.set_local_address(Some(v4(9)));
+    http.set_nodelay(true);
+    let stream = Kind::Http
+        .around(&world, http)
+        .oneshot(world.url().parse().unwrap());
+    let hyper_rustls::MaybeHttpsStream::Http(stream) = stream.await.unwrap() else {
+        panic!("it is in the clear");
+    };
+    let stream: TokioIo<TcpStream> = stream;
+    assert_eq!(stream.inner().local_addr().unwrap().ip(), v4(9));
+    assert_eq!(stream.inner().peer_addr().unwrap().ip(), world.ips()[1]);
+    assert!(stream.inner().nodelay().unwrap());
+}
