@@ -111,9 +111,14 @@ where
     BoxCloneSyncService::new(connector.map_err(Into::into))
 }
 
-/// A world whose name server and resolver keep the order.
+/// A world whose name server and resolver keep the order, and whose healthy edges are up within the
+/// delay, however busy the machine is.
 pub(crate) async fn in_order(edges: Edges, set: impl FnOnce(Builder) -> Builder) -> World {
-    let world = World::of(edges, |b| set(b.order(Order::AsGiven).probe(false))).await;
+    let builder = |b: Builder| {
+        let b = b.order(Order::AsGiven).probe(false);
+        set(b.attempt_delay(std::time::Duration::from_millis(800)))
+    };
+    let world = World::of(edges, builder).await;
     world.dns.rotate(false);
     world
 }

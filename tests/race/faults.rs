@@ -73,3 +73,8 @@ pub(crate) fn cut_in_tls() -> BoxError {
 pub(crate) fn wrong_certificate() -> BoxError {
     tls("invalid peer certificate: certificate not valid for name \"edge.test\"")
 }
+
+/// One that nobody can read.
+pub(crate) fn odd() -> BoxError {
+    "the moon is full".into()
+}

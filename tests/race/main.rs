@@ -7,6 +7,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../dial_log/mod.rs"]
+mod dial_log;
 #[path = "../paths/guests.rs"]
 #[allow(dead_code, reason = "proxies alone are of use here")]
 mod guests;
@@ -21,6 +23,7 @@ mod faults;
 mod health;
 mod local;
 mod moved;
+mod odd;
 mod order;
 mod pools;
 mod proxies;

@@ -145,6 +145,18 @@ async fn when_all_hang_a_fresh_answer_is_dialled_beside_them() {
     assert_eq!(stage.pending(), 0, "what hung is cancelled");
 }
 
+/// The same under a connector that takes a moment before it asks, as one with a limit on its rate
+/// does: an attempt then begins after the race has begun it.
+#[tokio::test(start_paused = true)]
+async fn when_all_hang_a_connector_that_is_slow_to_ask_has_its_second_chance_too() {
+    let stage = moved_to(&[4]).await.asking_after(5);
+    stage.turns(v4(2), hangs());
+    stage.turns(v4(3), hangs());
+    let (addr, at) = stage.connected().await;
+    assert_eq!((addr, stage.asked()), (v4(4), 2));
+    assert!((1_260..1_300).contains(&at), "{at}");
+}
+
 /// A single one.
 #[tokio::test(start_paused = true)]
 async fn when_the_only_one_hangs_a_fresh_answer_is_dialled_beside_it() {

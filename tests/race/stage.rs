@@ -279,6 +279,7 @@ type Linking = Pin<Box<dyn Future<Output = Result<Link, BoxError>> + Send>>;
 struct Tcp {
     resolver: Resolver,
     plot: Shared,
+    asks_after: u64,
 }
 
 impl Service<Uri> for Tcp {
@@ -291,8 +292,13 @@ impl Service<Uri> for Tcp {
     }
 
     fn call(&mut self, uri: Uri) -> Linking {
-        let Self { resolver, plot } = self.clone();
+        let Self {
+            resolver,
+            plot,
+            asks_after,
+        } = self.clone();
         Box::pin(async move {
+            pass(asks_after).await;
             let host = uri.host().expect("it has a host");
             let name = Name::from_str(host).expect("it is a name");
             let mut failed = None;
@@ -356,6 +362,7 @@ pub(crate) struct Stage {
     pub(crate) journal: Journal,
     plot: Shared,
     tells_of_tcp: bool,
+    asks_after: u64,
 }
 
 impl Stage {
@@ -399,12 +406,19 @@ impl Stage {
             journal,
             plot: Shared(Arc::new(Mutex::new(plot))),
             tells_of_tcp: false,
+            asks_after: 0,
         }
     }
 
     /// From now on a [`TcpLayer`](sidestep::TcpLayer) stands inside of TLS.
     pub(crate) fn telling_of_tcp(mut self) -> Self {
         self.tells_of_tcp = true;
+        self
+    }
+
+    /// From now on the connector takes so many milliseconds before it asks the resolver.
+    pub(crate) fn asking_after(mut self, after: u64) -> Self {
+        self.asks_after = after;
         self
     }
 
@@ -429,10 +443,19 @@ impl Stage {
     }
 
     pub(crate) async fn connect(&self) -> Result<Link, BoxError> {
+        self.connect_to("https://edge.test/").await
+    }
+
+    pub(crate) async fn connect_to(&self, uri: &'static str) -> Result<Link, BoxError> {
         let (resolver, plot) = (self.resolver.clone(), self.plot.clone());
-        let tcp = Tcp { resolver, plot };
+        let asks_after = self.asks_after;
+        let tcp = Tcp {
+            resolver,
+            plot,
+            asks_after,
+        };
         let (race, plot) = (self.resolver.race_layer(), self.plot.clone());
-        let uri = Uri::from_static("https://edge.test/");
+        let uri = Uri::from_static(uri);
         match self.tells_of_tcp {
             true => {
                 let tcp = self.resolver.tcp_layer().layer(tcp);
