@@ -255,6 +255,27 @@ fn good_record(name: &str) -> Record {
     Record::from_rdata(name, 60, RData::A(A::new(192, 0, 2, 1)))
 }
 
+/// Netty `testExpireWithDifferentTTLs`, Armeria `boundByCacheTtl`: an answer lives no longer than the
+/// first of its records to go, be it an address or an alias on the way.
+#[tokio::test]
+async fn an_answer_lives_as_long_as_its_shortest_record() {
+    for shortest in 0..3 {
+        let server = evil(move |asked| {
+            let [from, to] =
+                ["EDGE.test.", "a.cdn.test."].map(|name| Name::from_ascii(name).unwrap());
+            let alias = Record::from_rdata(from, 60, RData::CNAME(CNAME(to)));
+            let mut records = vec![alias, good_record("a.cdn.test."), a_record("a.cdn.test.")];
+            records[shortest].ttl = 7;
+            reply(asked, asked.queries[0].clone(), records)
+        });
+        let lookup = Dns::with_servers([server.await]).unwrap();
+        let resolver = Resolver::builder().lookup(lookup).build().unwrap();
+        resolver.resolve(HOST).await.unwrap();
+        let left = resolver.snapshot().host(HOST).unwrap().life_left.unwrap();
+        assert!(left <= Duration::from_secs(7), "{shortest}: {left:?}");
+    }
+}
+
 /// An alias may come after what it leads to.
 #[tokio::test]
 async fn aliases_are_followed_in_any_order() {

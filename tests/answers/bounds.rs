@@ -81,7 +81,7 @@ async fn ten_thousand_addresses_are_cut_to_64_and_a_connector_gets_four_of_a_fam
 #[test]
 fn a_setting_that_cannot_work_names_its_setter() {
     type Set = fn(sidestep::Builder) -> sidestep::Builder;
-    let bad: [(&str, Set); 12] = [
+    let bad: [(&str, Set); 16] = [
         ("stalled_after", |b| b.stalled_after(20 * S)),
         ("max_ttl", |b| b.max_ttl(500 * MS)),
         ("attempt_timeout", |b| b.attempt_timeout(900 * MS)),
@@ -94,6 +94,10 @@ fn a_setting_that_cannot_work_names_its_setter() {
         ("stale_after", |b| b.stale_after(Duration::MAX)),
         ("stalled_after", |b| b.stalled_after(Duration::ZERO)),
         ("attempt_timeout", |b| b.attempt_timeout(Duration::ZERO)),
+        ("attempt_delay", |b| b.attempt_delay(99 * MS)),
+        ("attempt_delay", |b| b.attempt_delay(2_001 * MS)),
+        ("connect_timeout", |b| b.connect_timeout(Duration::ZERO)),
+        ("connect_timeout", |b| b.connect_timeout(Duration::MAX)),
     ];
     for (setter, set) in bad {
         let error = set(Resolver::builder()).build().unwrap_err();

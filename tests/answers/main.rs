@@ -16,6 +16,7 @@ mod names;
 mod network;
 mod never_empty;
 mod order;
+mod peers;
 mod rechecks;
 mod script;
 mod tables;
