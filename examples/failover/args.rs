@@ -4,7 +4,7 @@ use clap::{Parser, ValueEnum as _, value_parser};
 
 use crate::scenario::Scenario;
 
-/// Kills CDN edges under three HTTP clients, side by side, and shows what their callers notice.
+/// Kills CDN edges under six HTTP clients, side by side, and shows what their callers notice.
 #[derive(Debug, Parser)]
 #[command(name = "failover")]
 pub(crate) struct Args {

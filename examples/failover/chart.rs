@@ -1,4 +1,4 @@
-//! The timeline: latency over time, one row for each scenario, one column for each client.
+//! The timelines: latency over time, one row for each scenario, one column for each client of a library.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::Outcome;
-use crate::clients::Client;
+use crate::callers::Library;
 use crate::load::{End, Request};
 use crate::report::{summaries, time};
 use crate::scenario::Plan;
@@ -42,16 +42,29 @@ const FAILED: RGBColor = RGBColor(214, 39, 40);
 const HUNG: RGBColor = RGBColor(240, 140, 0);
 const RETURN: RGBColor = RGBColor(35, 139, 69);
 
-/// Draws all outcomes and returns the path of the picture.
-pub(crate) fn draw(outcomes: &[Outcome]) -> Result<PathBuf, Failure> {
-    let path = path()?;
+/// The paths of what was drawn.
+pub(crate) struct Pictures {
+    pub(crate) reqwest: PathBuf,
+    pub(crate) hyper: PathBuf,
+}
+
+/// Draws all outcomes, one picture for each library.
+pub(crate) fn draw(outcomes: &[Outcome]) -> Result<Pictures, Failure> {
+    Ok(Pictures {
+        reqwest: draw_library(outcomes, Library::Reqwest, "failover.svg")?,
+        hyper: draw_library(outcomes, Library::Hyper, "failover-hyper.svg")?,
+    })
+}
+
+fn draw_library(outcomes: &[Outcome], library: Library, name: &str) -> Result<PathBuf, Failure> {
+    let path = path(name)?;
     let height = HEAD + (TITLE + PANEL) * outcomes.len() as u32;
     let root = SVGBackend::new(&path, (WIDTH, height)).into_drawing_area();
     root.fill(&WHITE)?;
     let (head, body) = root.split_vertically(HEAD);
-    draw_head(&head)?;
+    draw_head(&head, library)?;
     for (area, outcome) in body.split_evenly((outcomes.len(), 1)).iter().zip(outcomes) {
-        draw_scenario(area, outcome)?;
+        draw_scenario(area, outcome, library)?;
     }
     root.present()?;
     drop((head, body, root));
@@ -59,17 +72,18 @@ pub(crate) fn draw(outcomes: &[Outcome]) -> Result<PathBuf, Failure> {
 }
 
 /// Returns where the picture goes: beside what cargo builds.
-fn path() -> Result<PathBuf, Failure> {
+fn path(name: &str) -> Result<PathBuf, Failure> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let target = target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"));
     let folder = target.join("failover");
     std::fs::create_dir_all(&folder)?;
-    Ok(folder.join("failover.svg"))
+    Ok(folder.join(name))
 }
 
-fn draw_head(area: &Area<'_>) -> Result<(), Failure> {
-    let title = "An edge dies. How long does each request take?";
-    area.draw_text(title, &text(30, INK), (LEFT, 14))?;
+fn draw_head(area: &Area<'_>, library: Library) -> Result<(), Failure> {
+    let name = library.name();
+    let title = format!("An edge dies. How long does each request take through {name}?");
+    area.draw_text(&title, &text(30, INK), (LEFT, 14))?;
     let legend = [
         (ANSWERED, "answered"),
         (FAILED, "failed (along the top: not sent)"),
@@ -88,13 +102,17 @@ fn text(size: i32, color: RGBColor) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&color)
 }
 
-fn draw_scenario(area: &Area<'_>, outcome: &Outcome) -> Result<(), Failure> {
+fn draw_scenario(area: &Area<'_>, outcome: &Outcome, library: Library) -> Result<(), Failure> {
     let (title, panels) = area.split_vertically(TITLE);
     let (name, happens) = outcome.scenario.words();
     title.draw_text(&format!("{name}: {happens}"), &text(22, INK), (LEFT, 20))?;
-    let panels = panels.split_evenly((1, Client::ALL.len()));
-    for ((panel, row), summary) in panels.iter().zip(&outcome.rows).zip(summaries(outcome)) {
-        draw_panel(panel, row, &outcome.plan, &summary)?;
+    let rows = outcome.rows.iter().zip(summaries(outcome));
+    let rows: Vec<_> = rows
+        .filter(|(row, _)| row.caller.library() == library)
+        .collect();
+    let panels = panels.split_evenly((1, rows.len()));
+    for (panel, (row, summary)) in panels.iter().zip(&rows) {
+        draw_panel(panel, row, &outcome.plan, summary)?;
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! The three clients that are compared.
+//! The reqwest clients that are compared.
 
 use std::error::Error;
 use std::net::SocketAddr;
+use std::vec::IntoIter;
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig};
@@ -74,10 +75,10 @@ pub(crate) struct Built {
 
 /// hickory as reqwest's `hickory-dns` feature builds it, but for the name server.
 #[derive(Clone)]
-struct Hickory(TokioResolver);
+pub(crate) struct Hickory(TokioResolver);
 
 impl Hickory {
-    fn new(dns: SocketAddr, cache_size: Option<u64>) -> Result<Self, Failure> {
+    pub(crate) fn new(dns: SocketAddr, cache_size: Option<u64>) -> Result<Self, Failure> {
         let mut server = NameServerConfig::udp_and_tcp(dns.ip());
         for connection in &mut server.connections {
             connection.port = dns.port();
@@ -90,15 +91,17 @@ impl Hickory {
         options.cache_size = cache_size.unwrap_or(options.cache_size);
         Ok(Self(builder.build()?))
     }
+
+    pub(crate) async fn addrs(self, host: &str) -> Result<IntoIter<SocketAddr>, Failure> {
+        let answer = self.0.lookup_ip(host).await?;
+        let addrs: Vec<_> = answer.iter().map(|ip| SocketAddr::new(ip, 0)).collect();
+        Ok(addrs.into_iter())
+    }
 }
 
 impl Resolve for Hickory {
     fn resolve(&self, name: Name) -> Resolving {
-        let Self(resolver) = self.clone();
-        Box::pin(async move {
-            let answer = resolver.lookup_ip(name.as_str()).await?;
-            let addrs: Vec<_> = answer.iter().map(|ip| SocketAddr::new(ip, 0)).collect();
-            Ok(Box::new(addrs.into_iter()) as Addrs)
-        })
+        let hickory = self.clone();
+        Box::pin(async move { Ok(Box::new(hickory.addrs(name.as_str()).await?) as Addrs) })
     }
 }

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressBar;
 use tokio::task::JoinSet;
 use tokio::time::{Instant as TokioInstant, MissedTickBehavior, interval_at, timeout_at};
+use tower::ServiceExt as _;
 
+use crate::callers::Get;
 use crate::clock;
 use crate::scenario::Plan;
 
@@ -33,10 +35,9 @@ pub(crate) struct Request {
     pub(crate) end: End,
 }
 
-/// Sends `client` to `url` all through the plan and tells `bar` how it goes.
+/// Sends one GET after another all through the plan and tells `bar` how it goes.
 pub(crate) async fn drive(
-    client: &reqwest::Client,
-    url: &str,
+    get: &Get,
     plan: &Plan,
     begin: Instant,
     bar: &ProgressBar,
@@ -46,7 +47,7 @@ pub(crate) async fn drive(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     while load.requests.len() < plan.requests() {
         tokio::select! {
-            _ = ticks.tick() => load.start(client, url),
+            _ = ticks.tick() => load.start(get),
             Some(done) = load.tasks.join_next() => load.note(done.expect("no request panics")),
         }
         if !bar.is_hidden() {
@@ -73,16 +74,19 @@ impl Load {
         }
     }
 
-    fn start(&mut self, client: &reqwest::Client, url: &str) {
+    fn start(&mut self, get: &Get) {
         let at = clock::now() - self.begin;
         let full = self.tasks.len() >= IN_FLIGHT;
         let end = if full { End::Shed } else { End::Hung };
         let took = Duration::ZERO;
         self.requests.push(Request { at, took, end });
         if !full {
-            let (index, request) = (self.requests.len() - 1, client.get(url));
+            let (index, get) = (self.requests.len() - 1, get.clone());
             self.tasks.spawn(async move {
-                let end = send(request).await;
+                let end = match get.oneshot(()).await {
+                    Ok(()) => End::Answered,
+                    Err(_) => End::Failed,
+                };
                 (index, end, clock::now())
             });
         }
@@ -121,13 +125,5 @@ impl Load {
             "{answered:>5} answered  {failed:>5} failed  {:>3} waiting",
             self.tasks.len()
         )
-    }
-}
-
-async fn send(request: reqwest::RequestBuilder) -> End {
-    let answer = async { request.send().await?.error_for_status()?.bytes().await };
-    match answer.await {
-        Ok(_) => End::Answered,
-        Err(_) => End::Failed,
     }
 }

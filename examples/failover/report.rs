@@ -1,13 +1,12 @@
 //! What the lab says: before it runs, and in the end.
 
-use std::path::Path;
-
 use comfy_table::presets::UTF8_FULL;
 use comfy_table::{CellAlignment, Table};
 use serde_json::json;
 
 use crate::Outcome;
 use crate::args::Args;
+use crate::chart::Pictures;
 use crate::summary::Summary;
 
 /// Tells in plain words what is about to be shown.
@@ -19,15 +18,15 @@ pub(crate) fn foreword(args: &Args) -> String {
         "\
 A CDN has four edges behind one name. One of them dies. What do callers notice?
 
-Three clients run side by side, each against edges of its own, {rate} requests a second each, every
-request on a new connection. A DNS answer is good for 30 minutes. After {dies:.1} s the edge dies that
-the client has dialled most: {count} {scenarios} of {seconds} s, all on loopback inside this process.",
+Three clients of reqwest and three of hyper run side by side, each against edges of its own, {rate} requests a
+second each, every request on a new connection. A DNS answer is good for 30 minutes. After {dies:.1} s the edge
+dies that the client has dialled most: {count} {scenarios} of {seconds} s, all on loopback inside this process.",
         dies = seconds as f64 / 4.0,
     )
 }
 
 /// Renders all results for a terminal.
-pub(crate) fn table(outcomes: &[Outcome], svg: &Path) -> String {
+pub(crate) fn table(outcomes: &[Outcome], pictures: &Pictures) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_FULL).set_header(HEADER);
     for column in table.column_iter_mut().skip(2) {
@@ -41,13 +40,18 @@ pub(crate) fn table(outcomes: &[Outcome], svg: &Path) -> String {
         .flat_map(summaries)
         .filter_map(|s| returned(&s));
     let returns: String = returns.collect();
-    format!("{table}\n{NOTES}{returns}\nTimeline: {}", svg.display())
+    let (reqwest, hyper) = (pictures.reqwest.display(), pictures.hyper.display());
+    format!("{table}\n{NOTES}{returns}\nTimelines: {reqwest} and {hyper}")
 }
 
 /// Renders all results as one JSON object.
-pub(crate) fn json(outcomes: &[Outcome], svg: &Path) -> serde_json::Result<String> {
+pub(crate) fn json(outcomes: &[Outcome], pictures: &Pictures) -> serde_json::Result<String> {
     let results: Vec<_> = outcomes.iter().flat_map(summaries).collect();
-    serde_json::to_string(&json!({ "results": results, "svg": svg }))
+    serde_json::to_string(&json!({
+        "results": results,
+        "svg": pictures.reqwest,
+        "svg_hyper": pictures.hyper,
+    }))
 }
 
 const HEADER: [&str; 10] = [
@@ -67,6 +71,7 @@ const NOTES: &str = "\
 failed: errors, and requests not sent because 64 were waiting already.
 hung: no answer when the scenario was over (age of the oldest); p50, p99 and worst hold their ages.
 dead dials: connects begun to a dead address, and their share of all connects in that time.
+hyper + race: sends a GET once more whose connection died before it answered, as reqwest does through sidestep.
 ";
 
 /// Returns the cells of one scenario, each with a line for each client.

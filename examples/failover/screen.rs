@@ -3,14 +3,14 @@
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::Args;
-use crate::clients::Client;
+use crate::callers::Caller;
 use crate::scenario::Scenario;
 
 /// A line for the whole run and one for each client; silent where stderr is no terminal.
 pub(crate) struct Screen {
     lines: MultiProgress,
     run: ProgressBar,
-    clients: [ProgressBar; 3],
+    callers: [ProgressBar; Caller::ALL.len()],
 }
 
 impl Screen {
@@ -22,15 +22,15 @@ impl Screen {
         let lines = MultiProgress::with_draw_target(target);
         let run = lines.add(ProgressBar::new(args.scenarios().len() as u64));
         run.set_style(style("scenario {pos} of {len}: {msg} ({elapsed})"));
-        let clients = Client::ALL.map(|client| {
+        let callers = Caller::ALL.map(|caller| {
             let line = lines.add(ProgressBar::no_length());
             line.set_style(style("  {prefix:<24} {msg}"));
-            line.with_prefix(client.title())
+            line.with_prefix(caller.title())
         });
         Self {
             lines,
             run,
-            clients,
+            callers,
         }
     }
 
@@ -41,10 +41,10 @@ impl Screen {
         self.run.set_message(format!("{name}. {happens}"));
     }
 
-    /// Returns the line of `client`.
-    pub(crate) fn of(&self, client: Client) -> &ProgressBar {
-        let place = Client::ALL.iter().position(|&other| other == client);
-        &self.clients[place.expect("every client has a line")]
+    /// Returns the line of `caller`.
+    pub(crate) fn of(&self, caller: Caller) -> &ProgressBar {
+        let place = Caller::ALL.iter().position(|&other| other == caller);
+        &self.callers[place.expect("every client has a line")]
     }
 
     /// Takes everything off the screen.

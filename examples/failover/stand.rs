@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
-use crate::clients::Client;
+use crate::callers::{Caller, Get};
 use crate::dials::Dials;
 use crate::edge::{Edges, Mode};
 use crate::load::{self, Request};
@@ -25,7 +25,7 @@ pub(crate) struct World {
 
 /// What was seen at one stand.
 pub(crate) struct Row {
-    pub(crate) client: Client,
+    pub(crate) caller: Caller,
     pub(crate) requests: Vec<Request>,
     /// Dials to any address while one was dead.
     pub(crate) dials: usize,
@@ -37,41 +37,41 @@ pub(crate) struct Row {
 }
 
 pub(crate) struct Stand<'a> {
-    client: Client,
+    caller: Caller,
     scenario: Scenario,
     world: &'a World,
     edges: Edges,
-    http: reqwest::Client,
+    get: Get,
 }
 
 impl<'a> Stand<'a> {
     pub(crate) async fn build(
-        client: Client,
+        caller: Caller,
         scenario: Scenario,
         world: &'a World,
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let ips = [scenario.old_ips(), scenario.new_ips()].concat();
         let edges = Edges::on(&ips, scenario.scheme()).await;
-        let http = client.build(world.dns.addr(), edges.client_config())?.http;
-        world.dns.set(client.host(), &scenario.old_ips(), TTL);
+        let url = edges.url(caller.host());
+        let get = caller.build(world.dns.addr(), edges.client_config(), &url)?;
+        world.dns.set(caller.host(), &scenario.old_ips(), TTL);
         Ok(Self {
-            client,
+            caller,
             scenario,
             world,
             edges,
-            http,
+            get,
         })
     }
 
     /// Drives the load through the whole plan, and meanwhile lets the edge die.
     pub(crate) async fn run(&self, plan: &Plan, begin: Instant, screen: &Screen) -> Row {
         let asked = self.dns_queries();
-        let url = self.edges.url(self.client.host());
-        let bar = screen.of(self.client);
-        let load = load::drive(&self.http, &url, plan, begin, bar);
+        let bar = screen.of(self.caller);
+        let load = load::drive(&self.get, plan, begin, bar);
         let (requests, fate) = tokio::join!(load, self.meet_fate(plan, begin));
         Row {
-            client: self.client,
+            caller: self.caller,
             requests,
             dials: fate.dials,
             dead_dials: fate.dead_dials,
@@ -86,7 +86,7 @@ impl<'a> Stand<'a> {
         let before = self.count(&victims);
         self.world
             .dns
-            .set(self.client.host(), &self.in_dns_after(), TTL);
+            .set(self.caller.host(), &self.in_dns_after(), TTL);
         self.set_all(&victims, self.scenario.death()).await;
         wait_until(begin, plan.heals_at()).await;
         let after = self.count(&victims);
@@ -147,7 +147,7 @@ impl<'a> Stand<'a> {
     }
 
     fn dns_queries(&self) -> usize {
-        let queries = |rtype| self.world.dns.queries(self.client.host(), rtype);
+        let queries = |rtype| self.world.dns.queries(self.caller.host(), rtype);
         queries(RecordType::A) + queries(RecordType::AAAA)
     }
 }

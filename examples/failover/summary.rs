@@ -47,7 +47,7 @@ impl Summary {
         let ages = sorted(row.requests.iter().filter(hung));
         Self {
             scenario,
-            client: row.client.title(),
+            client: row.caller.title(),
             requests: row.requests.len(),
             failed: count(End::Failed) + count(End::Shed),
             p50_ms: millis(percentile(&all, 50)),

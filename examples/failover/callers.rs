@@ -1,0 +1,128 @@
+//! All clients that are compared, and how they send a request.
+
+use std::error::Error;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{Request, Response, Uri, body::Incoming};
+use rustls::ClientConfig;
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceExt as _, service_fn};
+
+use crate::clients::Client;
+use crate::hyper_clients::Hyper;
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Sends one GET on a new connection and reads the whole answer.
+pub(crate) type Get = BoxCloneSyncService<(), (), Failure>;
+
+/// A client, of whatever library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    Reqwest(Client),
+    Hyper(Hyper),
+}
+
+impl Caller {
+    /// By library, ours last.
+    pub(crate) const ALL: [Self; 6] = {
+        let ([a, b, c], [d, e, f]) = (Client::ALL, Hyper::ALL);
+        [
+            Self::Reqwest(a),
+            Self::Reqwest(b),
+            Self::Reqwest(c),
+            Self::Hyper(d),
+            Self::Hyper(e),
+            Self::Hyper(f),
+        ]
+    };
+
+    pub(crate) fn library(self) -> Library {
+        match self {
+            Self::Reqwest(_) => Library::Reqwest,
+            Self::Hyper(_) => Library::Hyper,
+        }
+    }
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Reqwest(client) => client.title(),
+            Self::Hyper(client) => client.title(),
+        }
+    }
+
+    /// Returns the name that only this client asks for, so that its queries can be told apart.
+    pub(crate) fn host(self) -> &'static str {
+        match self {
+            Self::Reqwest(client) => client.host(),
+            Self::Hyper(client) => client.host(),
+        }
+    }
+
+    /// Builds what sends a GET to `url`, on the lab's name server and authority.
+    pub(crate) fn build(
+        self,
+        dns: SocketAddr,
+        tls: ClientConfig,
+        url: &str,
+    ) -> Result<Get, Failure> {
+        match self {
+            Self::Reqwest(client) => Ok(through_reqwest(client.build(dns, tls)?.http, url)),
+            Self::Hyper(client) => client.build(dns, tls, url),
+        }
+    }
+}
+
+/// What clients are of; each has a picture of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Library {
+    Reqwest,
+    Hyper,
+}
+
+impl Library {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Reqwest => "reqwest",
+            Self::Hyper => "hyper",
+        }
+    }
+}
+
+fn through_reqwest(http: reqwest::Client, url: &str) -> Get {
+    let url = url.to_owned();
+    let send = move |()| {
+        let request = http.get(&url);
+        async move {
+            let answer = request.send().await?.error_for_status()?;
+            Ok(answer.bytes().await.map(drop)?)
+        }
+    };
+    BoxCloneSyncService::new(service_fn(send))
+}
+
+/// Sends through a hyper client, or what is around one.
+pub(crate) fn through_hyper<S>(http: S, url: &str) -> Result<Get, Failure>
+where
+    S: Service<Request<Empty<Bytes>>, Response = Response<Incoming>>,
+    S: Clone + Send + Sync + 'static,
+    S::Error: Into<Failure>,
+    S::Future: Send,
+{
+    let uri: Uri = url.parse()?;
+    let send = move |()| {
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = uri.clone();
+        let sending = http.clone().oneshot(request);
+        async move {
+            let answer = sending.await.map_err(Into::into)?;
+            if !answer.status().is_success() {
+                return Err(answer.status().to_string().into());
+            }
+            Ok(answer.into_body().collect().await.map(drop)?)
+        }
+    };
+    Ok(BoxCloneSyncService::new(service_fn(send)))
+}

@@ -1,0 +1,126 @@
+//! The hyper clients that are compared.
+
+use std::error::Error;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector, dns::Name};
+use hyper_util::rt::TokioExecutor;
+use rustls::ClientConfig;
+use sidestep::Resolver;
+use tower::retry::Retry;
+use tower::{Layer as _, service_fn};
+
+use crate::callers::{Get, through_hyper};
+use crate::clients::Hickory;
+use crate::once_more::OnceMore;
+
+type Failure = Box<dyn Error + Send + Sync>;
+type Body = Empty<Bytes>;
+
+/// One way to build hyper-util's client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hyper {
+    /// Asks DNS at every connect and caches nothing, as `getaddrinfo` does.
+    Stock,
+    /// Ours, TLS included.
+    Race(Version),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Version {
+    Http1,
+    /// By ALPN, or in the clear with prior knowledge.
+    Http2,
+}
+
+impl Hyper {
+    pub(crate) const ALL: [Self; 3] = [
+        Self::Stock,
+        Self::Race(Version::Http1),
+        Self::Race(Version::Http2),
+    ];
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Stock => "hyper stock",
+            Self::Race(Version::Http1) => "hyper + race",
+            Self::Race(Version::Http2) => "hyper + race, HTTP/2",
+        }
+    }
+
+    /// Returns the name that only this client asks for, so that its queries can be told apart.
+    pub(crate) fn host(self) -> &'static str {
+        match self {
+            Self::Stock => "hyper.edge.test",
+            Self::Race(Version::Http1) => "race.edge.test",
+            Self::Race(Version::Http2) => "race-http2.edge.test",
+        }
+    }
+
+    /// Builds what sends a GET to `url`, on the lab's name server and authority.
+    pub(crate) fn build(
+        self,
+        dns: SocketAddr,
+        tls: ClientConfig,
+        url: &str,
+    ) -> Result<Get, Failure> {
+        match self {
+            Self::Stock => stock(dns, tls, url),
+            Self::Race(version) => race(version, dns, tls, url),
+        }
+    }
+}
+
+fn stock(dns: SocketAddr, tls: ClientConfig, url: &str) -> Result<Get, Failure> {
+    let hickory = Hickory::new(dns, Some(0))?;
+    let ask = move |name: Name| {
+        let hickory = hickory.clone();
+        Box::pin(async move { hickory.addrs(name.as_str()).await })
+    };
+    let http = HttpConnector::new_with_resolver(service_fn(ask));
+    let https = secured(plain(http), tls, Version::Http1);
+    through_hyper(client(https, Version::Http1), url)
+}
+
+fn race(version: Version, dns: SocketAddr, tls: ClientConfig, url: &str) -> Result<Get, Failure> {
+    let lookup = sidestep::lookup::Dns::with_servers([dns])?;
+    let resolver = Resolver::builder().lookup(lookup).build()?;
+    let http = HttpConnector::new_with_resolver(resolver.clone());
+    let tcp = resolver.tcp_layer().layer(plain(http));
+    let connector = resolver.race_layer().layer(secured(tcp, tls, version));
+    // Outside of the connector a connection is seen to die that was made.
+    let watched = resolver.exchange_layer().layer(client(connector, version));
+    through_hyper(Retry::new(OnceMore::new(), watched), url)
+}
+
+/// Lets `https` through, and sets what reqwest sets: without it HTTP/2 waits 40 ms for Nagle.
+fn plain<R>(mut http: HttpConnector<R>) -> HttpConnector<R> {
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    http
+}
+
+fn secured<C>(inner: C, tls: ClientConfig, version: Version) -> HttpsConnector<C> {
+    let https = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http();
+    match version {
+        Version::Http1 => https.enable_http1().wrap_connector(inner),
+        Version::Http2 => https.enable_http2().wrap_connector(inner),
+    }
+}
+
+/// Makes a new connection for each request.
+fn client<C>(connector: C, version: Version) -> Client<C, Body>
+where
+    C: Connect + Clone,
+{
+    Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(0)
+        .http2_only(version == Version::Http2)
+        .build(connector)
+}
