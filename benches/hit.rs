@@ -15,8 +15,12 @@
 //! of the floor. Allocations and memory are counted by the allocator.
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
+#[path = "hit/callgrind.rs"]
+mod callgrind;
 #[path = "hit/candidates.rs"]
 mod candidates;
+#[path = "hit/fixed.rs"]
+mod fixed;
 #[path = "hit/measure.rs"]
 mod measure;
 #[path = "../tests/common/name_server.rs"]
@@ -101,7 +105,7 @@ fn measure(world: &World) -> Figures {
             let (ns, ratio) = measure::time(world, candidate);
             Row {
                 candidate,
-                instructions: measure::instructions(candidate),
+                instructions: callgrind::instructions(&candidate),
                 ns,
                 ratio_to_floor_in_time: ratio,
                 allocations: measure::allocations(world, candidate),

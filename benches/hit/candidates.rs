@@ -15,9 +15,9 @@ use hyper_util::client::legacy::connect::dns::Name as HyperName;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use serde::Serialize;
 use sidestep::Resolver;
-use sidestep::lookup::{Answer, Answering, Lookup};
 use tower::Service;
 
+use crate::fixed::{DAY, Fixed};
 use crate::name_server::NameServer;
 
 /// The host that is asked for.
@@ -110,8 +110,6 @@ impl World {
         }
     }
 }
-
-pub(crate) const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
 
 fn eight() -> [IpAddr; 8] {
     std::array::from_fn(|n| match u8::try_from(n).expect("eight is small") {
@@ -223,15 +221,5 @@ impl Resolve for AsReqwestDoes<'_> {
             let addrs: Vec<IpAddr> = found.iter().collect();
             Ok(Box::new(addrs.into_iter().map(|addr| SocketAddr::new(addr, 0))) as Addrs)
         })
-    }
-}
-
-/// A lookup that always answers the same.
-pub(crate) struct Fixed(pub(crate) Vec<IpAddr>);
-
-impl Lookup for Fixed {
-    fn lookup<'a>(&'a self, _: &'a str) -> Answering<'a> {
-        let answer = Answer::new(self.0.iter().copied()).with_ttl(DAY);
-        Box::pin(std::future::ready(Ok(answer)))
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::net::IpAddr;
-use std::process::Command;
 use std::str::FromStr as _;
 use std::sync::Barrier;
 use std::time::Instant;
@@ -13,7 +12,8 @@ use hyper_util::client::legacy::connect::dns::Name;
 use sidestep::Resolver;
 use tower::Service as _;
 
-use crate::candidates::{Candidate, DAY, Fixed, World};
+use crate::candidates::{Candidate, World};
+use crate::fixed::{DAY, Fixed};
 
 const ROUNDS: usize = 61;
 const SLICE: u32 = 4_000;
@@ -46,30 +46,6 @@ fn slice(world: &World, candidate: Candidate, ops: u32) -> f64 {
 fn median(mut all: Vec<f64>) -> f64 {
     all.sort_by(f64::total_cmp);
     all[all.len() / 2]
-}
-
-/// Returns the instructions of one operation, by callgrind; `None` without valgrind.
-pub(crate) fn instructions(candidate: Candidate) -> Option<u64> {
-    let (few, many) = (200, 1_200);
-    let less = counted(candidate, few)?;
-    let more = counted(candidate, many)?;
-    Some(more.saturating_sub(less) / u64::from(many - few))
-}
-
-fn counted(candidate: Candidate, ops: u32) -> Option<u64> {
-    let name = clap::ValueEnum::to_possible_value(&candidate)?
-        .get_name()
-        .to_owned();
-    let this = std::env::current_exe().ok()?;
-    let run = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(this)
-        .args(["--run", &name, "--ops", &ops.to_string()])
-        .output()
-        .ok()?;
-    let said = String::from_utf8_lossy(&run.stderr);
-    let line = said.lines().find(|line| line.contains("Collected :"))?;
-    line.split_whitespace().last()?.parse().ok()
 }
 
 /// Returns the heap allocations of one operation.

@@ -1,0 +1,79 @@
+//! How much more a connect costs with something around the connector.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::callgrind;
+use crate::candidates::{Candidate, World};
+
+const ROUNDS: usize = 101;
+
+/// What one connect costs.
+#[derive(Debug, Serialize)]
+pub(crate) struct Cost {
+    pub(crate) candidate: Candidate,
+    /// Median nanoseconds of the candidate.
+    pub(crate) ns: f64,
+    /// Median of what it took more than the bare connector beside it.
+    pub(crate) more_ns: f64,
+    pub(crate) allocations: f64,
+    pub(crate) more_allocations: f64,
+    /// `None` without valgrind, and where sockets are dialled.
+    pub(crate) instructions: Option<u64>,
+}
+
+pub(crate) fn measure(world: &World) -> Vec<Cost> {
+    let costs = Candidate::ALL.into_iter();
+    costs.map(|candidate| cost(world, candidate)).collect()
+}
+
+fn cost(world: &World, candidate: Candidate) -> Cost {
+    let (ns, more_ns) = time(world, candidate);
+    let allocations = allocations(world, candidate);
+    Cost {
+        candidate,
+        ns,
+        more_ns,
+        allocations,
+        more_allocations: allocations - self::allocations(world, candidate.bare()),
+        instructions: candidate
+            .is_at_once()
+            .then(|| callgrind::instructions(&candidate))
+            .flatten(),
+    }
+}
+
+/// Returns the median nanoseconds of one connect, and of the difference to the bare ones around it.
+fn time(world: &World, candidate: Candidate) -> (f64, f64) {
+    let bare = || slice(world, candidate.bare());
+    let mut before = bare();
+    let rounds = (0..ROUNDS).map(|_| {
+        let ours = slice(world, candidate);
+        let after = bare();
+        let around = f64::midpoint(std::mem::replace(&mut before, after), after);
+        (ours, ours - around)
+    });
+    let (times, more): (Vec<_>, Vec<_>) = rounds.unzip();
+    (median(times), median(more))
+}
+
+fn slice(world: &World, candidate: Candidate) -> f64 {
+    let ops = if candidate.is_at_once() { 2_000 } else { 100 };
+    let begun = Instant::now();
+    allocation_counter::opt_out(|| world.run(candidate, ops));
+    begun.elapsed().as_nanos() as f64 / f64::from(ops)
+}
+
+fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
+}
+
+/// Returns the heap allocations of one connect.
+fn allocations(world: &World, candidate: Candidate) -> f64 {
+    let ops = 100;
+    world.run(candidate, ops);
+    let counted = allocation_counter::measure(|| world.run(candidate, ops));
+    counted.count_total as f64 / f64::from(ops)
+}
