@@ -6,20 +6,20 @@
 //! ```
 //!
 //! *On a healthy single address*: the same connector bare and with the race around it, in one run, in
-//! slices that take turns; a difference is of a slice and the two bare ones beside it, and the median of
-//! all differences is shown. One connector is hyper-util's, which connects to a listener on loopback. That
-//! takes so long that a few microseconds drown in it, so the other asks the resolver and has its
-//! connection *at once*. Allocations are counted by the allocator, instructions by valgrind's callgrind in
-//! a process of their own (of the connector that connects at once; sockets are the kernel's work).
-//! `ConnectLayer`, which stock reqwest gets, stands beside.
+//! turns; a difference is of a turn and the two bare ones beside it, and the median of thousands is shown.
+//! One connector is hyper-util's, which connects to a listener on loopback. That takes so long that a few
+//! microseconds are little of it, so the other asks the resolver and has its connection *at once*.
+//! Allocations are counted by the allocator, instructions by valgrind's callgrind in a process of their own
+//! (of the connector that connects at once; sockets are the kernel's work). `ConnectLayer`, which stock
+//! reqwest gets, stands beside.
 //!
 //! *With k of four addresses black-holed*, and those first in a fixed order: how long the first connect
 //! takes, and the second, of the same client. A dead address listens with a full queue on loopback, so
 //! that a SYN is never answered. hyper-util's connector is given up after `--limit` seconds; it dials one
 //! address after the other, and the system tries each for two minutes. The bar is 250 ms for each dead
-//! address and one round trip, and what this machine adds: the longest round trip (a bare connect to a live
-//! address) and the largest error of as many sleeps of 250 ms, measured while the race runs. What curl and
-//! Go take is not measured but follows from their sources (`race/paper.rs`).
+//! address and one round trip, and what this machine adds: the longest round trip (a bare connect where no
+//! address is dead, the first of its resolver too) and the largest error of as many sleeps of 250 ms, measured
+//! while the race runs. What curl and Go take is not measured but follows from their sources (`race/paper.rs`).
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 #[path = "race/args.rs"]

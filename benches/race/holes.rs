@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::ready;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -35,7 +35,7 @@ pub(crate) struct Connects {
     pub(crate) dead: u8,
     pub(crate) first_ms: Spread,
     pub(crate) second_ms: Spread,
-    /// Bare connects to an address that lives.
+    /// Bare connects to addresses that live, by a resolver that has to look them up.
     pub(crate) round_trip_ms: Spread,
     /// By how much sleeps of 250 ms, as many as addresses are dead, were too long together.
     pub(crate) timer_error_ms: Spread,
@@ -144,13 +144,10 @@ impl Stand {
 
     /// Connects twice with a resolver that knows nothing yet.
     async fn once(&self) -> Ours {
-        let live = self.addrs().pop().expect("one lives");
-        let round_trip = self.connect(&mut stock(vec![live])).await;
-        let resolver = Resolver::builder()
-            .lookup(Fixed(self.edges.ips()))
-            .order(Order::AsGiven)
-            .build()
-            .expect("the settings are valid");
+        let (ips, dead) = (self.edges.ips(), self.dead.into());
+        let mut bare = HttpConnector::new_with_resolver(resolver(&ips[dead..]));
+        let round_trip = self.connect(&mut bare).await;
+        let resolver = resolver(&ips);
         let http = HttpConnector::new_with_resolver(resolver.clone());
         let mut race = resolver.race_layer().layer(http);
         let (first, timer_error) = tokio::join!(self.connect(&mut race), self.timers());
@@ -192,6 +189,14 @@ impl Stand {
         let addr = |ip| SocketAddr::new(ip, 0);
         self.edges.ips().into_iter().map(addr).collect()
     }
+}
+
+/// Returns a resolver that knows nothing yet and will deal these addresses, in this order.
+fn resolver(ips: &[IpAddr]) -> Resolver {
+    let builder = Resolver::builder()
+        .lookup(Fixed(ips.to_vec()))
+        .order(Order::AsGiven);
+    builder.build().expect("the settings are valid")
 }
 
 /// Returns hyper-util's connector over these addresses, in this order.
