@@ -72,10 +72,14 @@ fn median(mut all: Vec<f64>) -> f64 {
     all[all.len() / 2]
 }
 
-/// Returns the heap allocations of one connect.
+/// Returns the heap allocations of one connect, as the difference of two runs: what is made once, such as
+/// the layer, is not a connect's.
 fn allocations(world: &World, candidate: Candidate) -> f64 {
-    let ops = 100;
-    world.run(candidate, ops);
-    let counted = allocation_counter::measure(|| world.run(candidate, ops));
-    counted.count_total as f64 / f64::from(ops)
+    let (few, many) = (100, 200);
+    world.run(candidate, few);
+    let counted = |ops| {
+        let counted = allocation_counter::measure(|| world.run(candidate, ops));
+        counted.count_total as f64
+    };
+    (counted(many) - counted(few)) / f64::from(many - few)
 }
