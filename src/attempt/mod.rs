@@ -10,4 +10,4 @@ mod slip;
 pub(crate) use self::careful::Careful;
 pub(crate) use self::lately::Lately;
 pub(crate) use self::recent::{Made, Recent};
-pub(crate) use self::slip::{Note, Slip};
+pub(crate) use self::slip::{AllAddrs, Note, Slip};

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
 use tokio::task::futures::TaskLocalFuture;
 
 use crate::cache::Generation;
@@ -43,11 +44,14 @@ enum Deals {
     /// What a connector dials by itself.
     Few,
     /// The first address of a race, which keeps all of them.
-    First(OnceLock<Vec<IpAddr>>),
+    First(OnceLock<AllAddrs>),
     /// This address of a race, when its host is asked for. Another name is answered as ever: behind a
     /// proxy of its own choosing a connector may ask for several.
     Pinned(Box<Note>),
 }
+
+/// All addresses of a host; mostly so few that they need no heap.
+pub(crate) type AllAddrs = SmallVec<[IpAddr; 8]>;
 
 /// What is written; mostly one note, which needs no list.
 #[derive(Debug, Default)]
@@ -129,7 +133,7 @@ impl Slip {
 
     /// Where to keep all addresses of the host that is asked for, if it is the first name that a race
     /// asks for: then only the first of them is to be dealt.
-    pub(crate) fn keep_all(&self, all: impl FnOnce() -> Vec<IpAddr>) -> Option<IpAddr> {
+    pub(crate) fn keep_all(&self, all: impl FnOnce() -> AllAddrs) -> Option<IpAddr> {
         match &self.0.deals {
             Deals::First(list) if list.get().is_none() => list.get_or_init(all).first().copied(),
             Deals::First(_) | Deals::Few | Deals::Pinned(_) => None,

@@ -7,11 +7,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use http::{Extensions, Uri};
-use hyper_util::client::legacy::connect::{Connection, HttpInfo};
+use http::Uri;
+use hyper_util::client::legacy::connect::Connection;
+use pin_project_lite::pin_project;
 use tokio::task::futures::TaskLocalFuture;
 use tokio::time::Sleep;
 
+use super::info::info;
 use super::service::Reached;
 use crate::attempt::{Note, Slip};
 use crate::error::BoxError;
@@ -24,14 +26,23 @@ use crate::{Outcome, Resolver, blame, host, outcome, time, tunnel};
 /// [`stalled_after`](crate::Builder::stalled_after), and says nothing if not.
 pub(crate) struct Watched<F> {
     // Boxed: a task-local scope can't be moved once polled, and hyper-util wants to move it.
-    connecting: Pin<Box<TaskLocalFuture<Slip, F>>>,
+    pending: Pin<Box<Pending<F>>>,
     slip: Slip,
     by: Observer,
     patience: Patience,
     asked_outside: u64,
     watch: Watch,
     looks: u32,
-    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+pin_project! {
+    /// What is waited for: the connect, and meanwhile the next look at it. One box for both.
+    struct Pending<F> {
+        #[pin]
+        connecting: TaskLocalFuture<Slip, F>,
+        #[pin]
+        alarm: Option<Sleep>,
+    }
 }
 
 /// Who watches a connect.
@@ -78,17 +89,19 @@ impl<F> Watched<F> {
     where
         F: Future,
     {
-        let connecting = Box::pin(slip.around(connecting));
+        let pending = Box::pin(Pending {
+            connecting: slip.around(connecting),
+            alarm: None,
+        });
         let asked_outside = by.resolver.inner().unslipped();
         Self {
-            connecting,
+            pending,
             slip,
             by,
             patience,
             asked_outside,
             watch: Watch::ForStall,
             looks: 0,
-            alarm: None,
         }
     }
 
@@ -125,9 +138,7 @@ impl<F> Watched<F> {
     }
 
     fn connected(&self, connection: &impl Connection) {
-        let mut extras = Extensions::new();
-        connection.connected().get_extras(&mut extras);
-        let Some(info) = extras.get::<HttpInfo>() else {
+        let Some(info) = info(connection) else {
             return self.end(&Ending::Nameless);
         };
         let (peer, local) = (info.remote_addr(), info.local_addr());
@@ -167,9 +178,7 @@ impl<F> Watched<F> {
             let Some(due) = self.due() else {
                 return Poll::Pending;
             };
-            let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(due)));
-            ready!(alarm.as_mut().poll(cx));
-            self.alarm = None;
+            ready!(self.pending.as_mut().poll_alarm(due, cx));
             self.looks += 1;
             match self.watch {
                 Watch::ForTimeout if self.times_out_at() <= Some(due) || self.is_hopeless() => {
@@ -271,6 +280,21 @@ impl<F> Watched<F> {
     }
 }
 
+impl<F> Pending<F> {
+    /// Ready when it is time.
+    fn poll_alarm(self: Pin<&mut Self>, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let mut alarm = self.project().alarm;
+        if alarm.is_none() {
+            alarm.set(Some(sleep_until(due)));
+        }
+        if let Some(sleep) = alarm.as_mut().as_pin_mut() {
+            ready!(sleep.poll(cx));
+        }
+        alarm.set(None);
+        Poll::Ready(())
+    }
+}
+
 impl Observer {
     /// The request is read where it can be: reqwest's shows nothing.
     pub(crate) fn of(resolver: &Resolver, reached: &Reached, request: &dyn Any) -> Self {
@@ -305,11 +329,11 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let Poll::Ready(ended) = this.connecting.as_mut().poll(cx) else {
+        let Poll::Ready(ended) = this.pending.as_mut().project().connecting.poll(cx) else {
             return this.poll_watch(cx).map(Err);
         };
         this.watch = Watch::Over;
-        this.alarm = None;
+        this.pending.as_mut().project().alarm.set(None);
         Poll::Ready(match ended {
             Ok(connection) => {
                 this.connected(&connection);

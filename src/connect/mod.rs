@@ -3,6 +3,7 @@
 mod attempt;
 mod error;
 mod future;
+mod info;
 mod layer;
 mod service;
 

@@ -54,7 +54,7 @@ impl Shared {
         let now = time::now();
         let addrs = self.all_in_order(&host, &known, now);
         let note = self.note(&host, &known, Dealt::new(), now);
-        Some((note, addrs))
+        Some((note, addrs.into_vec()))
     }
 
     /// Gives an account of a race that has dialled some of a host's addresses.

@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 
 use super::future::ResponseFuture;
 use super::{Resolved, Shared};
-use crate::attempt::{Note, Slip};
+use crate::attempt::{AllAddrs, Note, Slip};
 use crate::cache::{Cause, Known, Origin, Plan, Slot};
 use crate::health::Trial;
 use crate::host::{self, Host, LOOPBACK, Parsed};
@@ -100,7 +100,7 @@ impl Shared {
         let known = self.known(&host).await?;
         let now = time::now();
         Ok(Resolved {
-            addrs: self.all_in_order(&host, &known, now),
+            addrs: self.all_in_order(&host, &known, now).into_vec(),
             source: self.source(&host, &known, now),
             age: known.age(now),
         })
@@ -315,8 +315,8 @@ impl Shared {
         host: &Host,
         known: &Known,
         now: Instant,
-    ) -> Vec<IpAddr> {
-        let mut addrs = known.addrs.as_slice().to_vec();
+    ) -> AllAddrs {
+        let mut addrs = AllAddrs::from_slice(known.addrs.as_slice());
         self.in_order(host, known, MAX_ADDRS, now, &mut addrs);
         addrs
     }
