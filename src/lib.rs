@@ -66,6 +66,10 @@
 //!
 //! - `reqwest` (default): for reqwest 0.13.
 //! - `hickory` (default): [`lookup::Dns`]. Without it the system is asked by `getaddrinfo`.
+//! - `reqwest-012`: the same for reqwest 0.12.
+//! - `retry`: [`RetryPolicy`], a `tower::retry::Policy` for hyper-util's client.
+//! - `middleware`: for reqwest-middleware, where the client has a retry policy of your own.
+//! - `object-store`: for object_store.
 //! - `watch-network`: `Resolver::watch_network` notices by itself that the device is on another
 //!   network, by the crate netwatcher; for devices that move.
 
@@ -101,8 +105,16 @@ mod whereabouts;
 pub use self::connect::{Connect, ConnectError, ConnectLayer};
 pub use self::error::{Error, InvalidConfig};
 pub use self::exchange::{Exchange, ExchangeLayer};
+#[cfg(feature = "retry")]
+pub use self::integrate::RetryPolicy;
+#[cfg(feature = "middleware")]
+pub use self::integrate::middleware;
+#[cfg(feature = "object-store")]
+pub use self::integrate::object_store;
 #[cfg(feature = "reqwest")]
 pub use self::integrate::reqwest;
+#[cfg(feature = "reqwest-012")]
+pub use self::integrate::reqwest012;
 pub use self::lookup::{Answer, Lookup};
 pub use self::observe::{
     AddressView, Attempt, Cause, Event, HostView, Observe, Snapshot, Source, Standing,

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Edges, HOST, Mode, NameServer, World, asking, get};
+use common::{Edges, HOST, Mode, Nack, NameServer, World, asking, get, nacking};
 use sidestep::reqwest::ClientBuilderExt as _;
 use sidestep::{Outcome, Resolver};
 use tokio::net::TcpListener;
@@ -235,46 +235,6 @@ async fn a_streaming_body_is_left_alone() {
         .await
         .unwrap_err();
     assert_eq!(world.accepted(), 1);
-}
-
-/// How an HTTP/2 server turns a request away without having looked at it.
-#[derive(Clone, Copy, Debug)]
-enum Nack {
-    RefusedStream,
-    GoAway,
-}
-
-/// Turns the first `nacks` requests away and answers the others.
-async fn nacking(nack: Nack, nacks: usize) -> (SocketAddr, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&asked);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let asked = Arc::clone(&counter);
-            tokio::spawn(async move {
-                let mut connection = h2::server::handshake(stream).await.unwrap();
-                while let Some(Ok((_, mut respond))) = connection.accept().await {
-                    let turned_away = asked.fetch_add(1, Ordering::SeqCst) < nacks;
-                    match nack {
-                        Nack::RefusedStream if turned_away => {
-                            respond.send_reset(h2::Reason::REFUSED_STREAM);
-                        }
-                        Nack::GoAway if turned_away => {
-                            respond.send_reset(h2::Reason::REFUSED_STREAM);
-                            connection.graceful_shutdown();
-                        }
-                        Nack::RefusedStream | Nack::GoAway => {
-                            let answer = http::Response::new(());
-                            respond.send_response(answer, true).unwrap();
-                        }
-                    }
-                }
-            });
-        }
-    });
-    (addr, asked)
 }
 
 /// A client that speaks HTTP/2 at once, in the clear.

@@ -81,7 +81,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "integrate",
         &[
-            "connect", "early", "error", "exchange", "outcome", "resolver", "time",
+            "attempt", "connect", "early", "error", "exchange", "host", "observe", "outcome",
+            "resolver", "time",
         ],
     ),
 ];

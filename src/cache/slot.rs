@@ -336,7 +336,7 @@ impl Slot {
     }
 
     /// Whether a fresh answer is wanted and one may be had now, or is on its way.
-    #[cfg(feature = "reqwest")]
+    #[cfg(feature = "__again")]
     pub(crate) fn expects_news(&self, now: Instant) -> bool {
         let waited_out = self.failure_in_force(now).is_none();
         let can_be_had = self.by_hand || (self.recheck.is_due(now) && waited_out);

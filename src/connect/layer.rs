@@ -76,9 +76,12 @@ impl Resolver {
 }
 
 impl ConnectLayer {
-    /// For where a connect that is given up is dialled again: it is given up early when that is clear.
-    #[cfg(feature = "reqwest")]
-    pub(crate) fn redialled(mut self) -> Self {
+    /// Says that who sends a request dials again when a connect is given up, as
+    /// `.sidestep()`, a `RetryPolicy` and the middleware do: then it is given up as soon as it is
+    /// clear that its address hangs and that there is a better one, and not only after
+    /// [`attempt_timeout`](crate::Builder::attempt_timeout).
+    #[must_use]
+    pub fn redialled(mut self) -> Self {
         self.patience = Patience::Redialled;
         self
     }

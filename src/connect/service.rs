@@ -10,6 +10,8 @@ use tower_service::Service;
 
 use super::ResponseFuture;
 use super::attempt::{Observer, Patience};
+#[cfg(feature = "middleware")]
+use crate::attempt::Errand;
 use crate::attempt::Slip;
 use crate::blame::Reach;
 use crate::error::BoxError;
@@ -69,6 +71,8 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
+        #[cfg(feature = "middleware")]
+        Errand::dials();
         let slip = Slip::new(self.resolver.inner().id());
         let by = Observer::of(&self.resolver, &self.reached, &request);
         // hyper-rustls calls the connector below it at once, others inside their future.

@@ -4,7 +4,7 @@ mod future;
 mod layer;
 mod service;
 
-#[cfg(feature = "reqwest")]
+#[cfg(any(feature = "reqwest", feature = "reqwest-012"))]
 pub(crate) use self::future::Reply;
 pub use self::future::ResponseFuture;
 pub use self::layer::ExchangeLayer;

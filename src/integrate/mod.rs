@@ -1,9 +1,26 @@
 //! Thin adapters to what others define.
 
+#[cfg(feature = "__again")]
+mod judge;
+#[cfg(feature = "middleware")]
+pub mod middleware;
+#[cfg(feature = "object-store")]
+pub mod object_store;
+#[cfg(feature = "retry")]
+mod policy;
+#[cfg(feature = "__again")]
+mod record;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
-#[cfg(feature = "reqwest")]
+#[cfg(feature = "reqwest-012")]
+pub mod reqwest012;
+#[cfg(any(feature = "reqwest", feature = "reqwest-012"))]
 mod retry;
 mod tower;
-#[cfg(feature = "reqwest")]
+#[cfg(any(feature = "reqwest", feature = "reqwest-012"))]
 mod tries;
+#[cfg(any(feature = "reqwest", feature = "reqwest-012"))]
+mod versions;
+
+#[cfg(feature = "retry")]
+pub use self::policy::RetryPolicy;

@@ -84,7 +84,7 @@ impl Addrs {
     }
 
     /// Returns in how many connects, each dealt so many of each family, all have been dealt.
-    #[cfg(feature = "reqwest")]
+    #[cfg(feature = "__again")]
     pub(crate) fn rounds(&self, per_family: usize) -> usize {
         let rounds = |family| self.family(family).0.len().div_ceil(per_family);
         rounds(Family::V6).max(rounds(Family::V4))

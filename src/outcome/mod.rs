@@ -87,7 +87,7 @@ pub(crate) enum Blame {
 
 /// Whether a request whose connect met this outcome may be dialled once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg(feature = "reqwest")]
+#[cfg(feature = "__again")]
 pub(crate) enum Again {
     /// The error goes to the caller.
     Never,
@@ -154,7 +154,7 @@ impl Outcome {
         }
     }
 
-    #[cfg(feature = "reqwest")]
+    #[cfg(feature = "__again")]
     pub(crate) fn again(self) -> Again {
         match self {
             Self::Abandoned | Self::Connected | Self::Local | Self::Unavailable | Self::Unknown => {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Shared;
-#[cfg(feature = "reqwest")]
+#[cfg(feature = "__again")]
 use crate::cache::Origin;
 use crate::early::EarlyClose;
 use crate::host::{self, Parsed};
-#[cfg(feature = "reqwest")]
+#[cfg(feature = "__again")]
 use crate::order::PER_FAMILY;
 use crate::outcome::{self, Outcome};
 use crate::penalty::Failure;
@@ -68,24 +68,24 @@ impl Shared {
 
     /// The request of this task was on its way once when its connection died, and the next time is
     /// its last: until it ends the task is dealt what is least likely to do that.
-    #[cfg(feature = "reqwest")]
+    #[cfg(feature = "__again")]
     pub(crate) fn begin_care(&self) {
         self.careful.begin(tokio::task::try_id(), time::now());
     }
 
     /// The request of this task has ended.
-    #[cfg(feature = "reqwest")]
+    #[cfg(feature = "__again")]
     pub(crate) fn end_care(&self) {
         self.careful.end(tokio::task::try_id());
     }
 
-    #[cfg(feature = "reqwest")]
+    #[cfg(feature = "__again")]
     pub(super) fn is_careful(&self, now: Instant) -> bool {
         self.careful.holds(tokio::task::try_id(), now)
     }
 
     /// Only retries ask for care.
-    #[cfg(not(feature = "reqwest"))]
+    #[cfg(not(feature = "__again"))]
     pub(super) fn is_careful(&self, _: Instant) -> bool {
         false
     }
@@ -112,7 +112,7 @@ impl Shared {
 
     /// What dialling this host again now may come to. `None` when the host is not known here, as
     /// behind a proxy.
-    #[cfg(feature = "reqwest")]
+    #[cfg(feature = "__again")]
     pub(crate) fn hope(&self, host: &str) -> Option<Hope> {
         let host = host::parse(host).ok().and_then(Parsed::host)?;
         let now = time::now();
@@ -130,7 +130,7 @@ impl Shared {
 }
 
 /// What dialling a host again may come to.
-#[cfg(feature = "reqwest")]
+#[cfg(feature = "__again")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hope {
     /// An address is left that nothing is held against.

@@ -31,7 +31,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
 pub(crate) use self::account::Account;
-#[cfg(feature = "reqwest")]
+#[cfg(feature = "__again")]
 pub(crate) use self::afterwards::Hope;
 pub use self::builder::Builder;
 pub use self::future::{Addrs, ResponseFuture};
@@ -260,7 +260,7 @@ impl Resolver {
     }
 
     /// The same for who needs a box: dealt in its place. `Err`: they are yet to come.
-    #[cfg(feature = "reqwest")]
+    #[cfg(any(feature = "reqwest", feature = "reqwest-012"))]
     #[inline(always)]
     pub(crate) fn deal_boxed(&self, host: &str) -> Result<Box<Addrs>, Box<ResponseFuture>> {
         let mut addrs = Box::new(Addrs(Dealt::new()));

@@ -441,5 +441,5 @@ impl Question {
     }
 }
 
-#[cfg(all(test, feature = "reqwest"))]
+#[cfg(all(test, feature = "__again"))]
 mod tests;

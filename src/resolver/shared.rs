@@ -13,7 +13,7 @@ use super::network::Network;
 use super::sleepers::Sleepers;
 #[cfg(feature = "watch-network")]
 use super::watch::Watch;
-#[cfg(feature = "reqwest")]
+#[cfg(feature = "__again")]
 use crate::attempt::Careful;
 use crate::attempt::{Lately, Recent};
 use crate::cache::{Cause, Slot, Store};
@@ -50,7 +50,7 @@ pub(crate) struct Shared {
     pub(super) warned: AtomicBool,
     pub(super) recent: Recent,
     pub(super) lately: Lately,
-    #[cfg(feature = "reqwest")]
+    #[cfg(feature = "__again")]
     pub(super) careful: Careful,
 }
 
@@ -86,7 +86,7 @@ impl Shared {
             warned: AtomicBool::new(false),
             recent: Recent::default(),
             lately: Lately::default(),
-            #[cfg(feature = "reqwest")]
+            #[cfg(feature = "__again")]
             careful: Careful::default(),
         }
     }

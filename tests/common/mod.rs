@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, reason = "each test crate uses a part")]
 
 mod edge;
+mod nack;
 mod name_server;
 
 use std::net::{IpAddr, SocketAddr};
@@ -15,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub(crate) use self::edge::{Edges, Guest, Mode, Scheme, Stream};
+pub(crate) use self::nack::{Nack, nacking};
 pub(crate) use self::name_server::{Fault, NameServer, RecordType};
 
 /// The name of the edges.

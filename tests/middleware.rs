@@ -1,0 +1,236 @@
+//! What the middleware for reqwest-middleware sends again, alone and around a client that does so too.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and times itself"
+)]
+
+mod common;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use common::{Edges, HOST, Mode, Nack, World, asking, nacking};
+use reqwest::Method;
+use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Result};
+use sidestep::reqwest::ClientBuilderExt as _;
+use sidestep::{Outcome, Resolver};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+/// A client whose own policy sends nothing again, in the middleware.
+fn client(world: &World) -> ClientWithMiddleware {
+    let never = reqwest::retry::never();
+    let client = world.builder().sidestep(&world.resolver).retry(never);
+    around(client, &world.resolver)
+}
+
+/// The same around a client that sends again by itself.
+fn both(world: &World) -> ClientWithMiddleware {
+    around(world.builder().sidestep(&world.resolver), &world.resolver)
+}
+
+fn around(client: reqwest::ClientBuilder, resolver: &Resolver) -> ClientWithMiddleware {
+    ClientBuilder::new(client.build().unwrap())
+        .with(resolver.middleware())
+        .build()
+}
+
+async fn send(client: &ClientWithMiddleware, method: Method, url: &str) -> Result<String> {
+    let answer = client.request(method, url).body("asked").send().await?;
+    Ok(answer.error_for_status()?.text().await?)
+}
+
+#[tokio::test]
+async fn an_edge_that_fails_before_the_request_costs_no_request() {
+    for (https, mode) in [
+        (true, Mode::Refuse),
+        (true, Mode::TlsReset),
+        (true, Mode::WrongCertificate),
+        (true, Mode::BlackHole),
+    ] {
+        let world = match https {
+            true => World::https(2).await,
+            false => World::http(2).await,
+        };
+        let (client, dead) = (client(&world), world.ips()[0]);
+        world.edges.set(dead, mode).await;
+        for n in 0..40 {
+            let method = [Method::GET, Method::POST][n % 2].clone();
+            let answer = send(&client, method, &world.url()).await;
+            let answer = answer.unwrap_or_else(|error| panic!("{mode:?}, {n}: {error:?}"));
+            assert!(answer.contains("127.0.0.3"), "{mode:?}, {n}: {answer}");
+        }
+        assert_ne!(world.journal.failures(), [], "{mode:?}: it was met");
+    }
+}
+
+/// An edge that takes a connection and closes it: idempotent requests do not notice.
+#[tokio::test]
+async fn an_edge_that_closes_costs_no_get() {
+    for mode in [Mode::AcceptAndClose, Mode::CloseAfterRequest] {
+        let world = World::http(2).await;
+        let client = client(&world);
+        world.edges.set(world.ips()[0], mode).await;
+        for n in 0..20 {
+            let answer = send(&client, Method::GET, &world.url()).await;
+            answer.unwrap_or_else(|error| panic!("{mode:?}, {n}: {error:?}"));
+        }
+        assert_ne!(world.journal.failures(), [], "{mode:?}: it was met");
+    }
+}
+
+/// The middleware inside of another, and around a client with the policy of `.sidestep()`: what one
+/// would dial and send alone, all do together.
+#[tokio::test]
+async fn several_that_send_again_do_not_multiply() {
+    for (method, mode, https, dials) in [
+        (Method::POST, Mode::TlsReset, true, 4),
+        (Method::GET, Mode::TlsReset, true, 4),
+        (Method::GET, Mode::CloseAfterRequest, false, 2),
+        (Method::POST, Mode::CloseAfterRequest, false, 1),
+    ] {
+        for several in [client, both, twice] {
+            let world = match https {
+                true => World::https(4).await,
+                false => World::http(4).await,
+            };
+            let client = several(&world);
+            for ip in world.ips() {
+                world.edges.set(ip, mode).await;
+            }
+            send(&client, method.clone(), &world.url())
+                .await
+                .unwrap_err();
+            assert_eq!(world.accepted(), dials, "{method}, {mode:?}");
+        }
+    }
+}
+
+fn twice(world: &World) -> ClientWithMiddleware {
+    let never = reqwest::retry::never();
+    let client = world.builder().sidestep(&world.resolver).retry(never);
+    ClientBuilder::new(client.build().unwrap())
+        .with(world.resolver.middleware())
+        .with(world.resolver.middleware())
+        .build()
+}
+
+/// reqwest itself sends that again by default, and so does `.sidestep()`.
+#[tokio::test]
+async fn what_http2_did_not_process_is_left_to_the_client() {
+    let edges = Edges::http(1).await;
+    for sidesteps in [false, true] {
+        let (addr, asked) = nacking(Nack::RefusedStream, usize::MAX).await;
+        let resolver = Resolver::new();
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .http2_prior_knowledge()
+            .tls_backend_preconfigured(edges.client_config());
+        let client = match sidesteps {
+            true => client.sidestep(&resolver),
+            false => client.dns_resolver(resolver.clone()),
+        };
+        let client = around(client, &resolver);
+        let url = format!("http://{addr}/");
+        send(&client, Method::GET, &url).await.unwrap_err();
+        assert_eq!(asked.load(Ordering::SeqCst), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_streaming_body_is_sent_once() {
+    let world = World::https(2).await;
+    for ip in world.ips() {
+        world.edges.set(ip, Mode::TlsReset).await;
+    }
+    let chunk = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from("once"))]);
+    let body = reqwest::Body::wrap_stream(chunk);
+    let request = client(&world).put(world.url()).body(body);
+    request.send().await.unwrap_err();
+    assert_eq!(world.accepted(), 1);
+}
+
+/// A POST that dies on its way is not sent again, and the edge is learned all the same.
+#[tokio::test]
+async fn an_edge_is_learned_from_what_is_not_sent_again() {
+    let world = World::http(1).await;
+    let edge = world.ips()[0];
+    world.edges.set(edge, Mode::CloseAfterRequest).await;
+    send(&client(&world), Method::POST, &world.url())
+        .await
+        .unwrap_err();
+    assert_eq!(world.journal.failures(), [(edge, Outcome::ClosedEarly)]);
+}
+
+/// The server has acted on a POST when it redirects; that the connect to where it redirects to fails
+/// must not send the POST again. On a connection of its own or one from the pool, to another host or
+/// to the same.
+#[tokio::test]
+async fn a_post_that_was_redirected_is_not_sent_again() {
+    for host in [HOST, "other.test"] {
+        for is_pooled in [false, true] {
+            let world = World::https(2).await;
+            let (addr, posts) = redirecting(world.ips()[0], world.url()).await;
+            world.dns.set("other.test", &[addr.ip()], 60);
+            for ip in world.ips() {
+                world.edges.set(ip, Mode::TlsReset).await;
+            }
+            let never = reqwest::retry::never();
+            let client = reqwest::Client::builder()
+                .no_proxy()
+                .tls_backend_preconfigured(world.edges.client_config())
+                .sidestep(&world.resolver)
+                .retry(never);
+            let client = around(client, &world.resolver);
+            let url = format!("http://{host}:{}/", addr.port());
+            if host == HOST {
+                // Only the first edge's machine redirects.
+                world.resolver.pins().set(HOST, [addr.ip()]);
+            }
+            if is_pooled {
+                send(&client, Method::PUT, &url).await.unwrap();
+            }
+            send(&client, Method::POST, &url).await.unwrap_err();
+            assert!(world.accepted() > 0, "it was redirected");
+            let case = (host, is_pooled);
+            assert_eq!(posts.load(Ordering::SeqCst), 1, "{case:?}");
+        }
+    }
+}
+
+/// A server on a port of its own that answers a PUT and redirects a POST to this URL, and counts those.
+async fn redirecting(ip: IpAddr, to: String) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind((ip, 0)).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let posts = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&posts);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (posts, to) = (Arc::clone(&counter), to.clone());
+            tokio::spawn(async move {
+                let mut room = [0; 1024];
+                let mut asked = String::new();
+                while let Ok(read @ 1..) = stream.read(&mut room).await {
+                    asked.push_str(&String::from_utf8_lossy(&room[..read]));
+                    if !asked.ends_with("asked") {
+                        continue;
+                    }
+                    let answer = match std::mem::take(&mut asked).starts_with("POST") {
+                        false => "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned(),
+                        true => {
+                            posts.fetch_add(1, Ordering::SeqCst);
+                            let head = "HTTP/1.1 303 See Other\r\ncontent-length: 0";
+                            format!("{head}\r\nlocation: {to}\r\n\r\n")
+                        }
+                    };
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    (addr, posts)
+}

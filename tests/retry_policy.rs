@@ -1,0 +1,191 @@
+//! What tower sends again by our policy, over hyper-util's client, and how often.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and times itself"
+)]
+
+mod common;
+
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{Edges, HOST, Mode, Nack, NameServer, World, asking, nacking};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::TokioExecutor;
+use sidestep::Resolver;
+use tower::retry::RetryLayer;
+use tower::{Layer as _, Service, ServiceExt as _};
+
+type Body = Full<Bytes>;
+
+/// A client of hyper-util under tower's retry, over a connector of this resolver.
+fn client<L>(world: &World, layer: L) -> impl Sending
+where
+    L: tower::Layer<HttpsConnector<HttpConnector<Resolver>>>,
+    L::Service: Connect + Clone + Send + Sync + 'static,
+{
+    let mut http = HttpConnector::new_with_resolver(world.resolver.clone());
+    http.enforce_http(false);
+    let https = HttpsConnectorBuilder::new()
+        .with_tls_config(world.edges.client_config())
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(http);
+    let client = Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(0)
+        .build::<_, Body>(layer.layer(https));
+    RetryLayer::new(world.resolver.retry_policy()).layer(client)
+}
+
+fn watched(world: &World) -> impl Sending {
+    client(world, world.resolver.connect_layer().redialled())
+}
+
+trait Sending: Service<Request<Body>, Response = Response<Incoming>, Error = Error> + Clone {}
+
+impl<S> Sending for S where
+    S: Service<Request<Body>, Response = Response<Incoming>, Error = Error> + Clone
+{
+}
+
+async fn send(client: &impl Sending, method: Method, url: &str) -> Result<String, Error> {
+    let request = Request::builder().method(method).uri(url);
+    let request = request.body(Full::from("asked")).unwrap();
+    let answer = client.clone().oneshot(request).await?;
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    Ok(String::from_utf8(body.into()).unwrap())
+}
+
+/// No byte of the request was sent: any method goes on to the next edge.
+#[tokio::test]
+async fn an_edge_that_fails_before_the_request_costs_no_request() {
+    for (https, mode) in [
+        (true, Mode::Refuse),
+        (true, Mode::TlsReset),
+        (true, Mode::WrongCertificate),
+        (true, Mode::Hang),
+        (false, Mode::AcceptAndClose),
+    ] {
+        let edges = match https {
+            true => Edges::https(2).await,
+            false => Edges::http(2).await,
+        };
+        let given_up = Duration::from_millis(200);
+        let world = World::of(edges, |builder| {
+            builder.stalled_after(given_up / 2).attempt_timeout(given_up)
+        })
+        .await;
+        let (client, dead) = (watched(&world), world.ips()[0]);
+        world.edges.set(dead, mode).await;
+        for n in 0..40 {
+            let method = [Method::GET, Method::POST][n % 2].clone();
+            let answer = send(&client, method, &world.url()).await;
+            let answer = answer.unwrap_or_else(|error| panic!("{mode:?}, {n}: {error:?}"));
+            assert!(answer.contains("127.0.0.3"), "{mode:?}, {n}: {answer}");
+        }
+        assert!(world.edges.accepted(dead) <= 1, "{mode:?}: it is learned");
+        assert_ne!(world.journal.failures(), [], "{mode:?}: it was met");
+    }
+}
+
+/// RFC 9110, section 9.2.2: what the server may have acted on is sent again once, if that does no harm.
+#[tokio::test]
+async fn a_request_whose_connection_dies_is_sent_twice_if_it_is_idempotent() {
+    for (method, times) in [
+        (Method::GET, 2),
+        (Method::PUT, 2),
+        (Method::DELETE, 2),
+        (Method::POST, 1),
+        (Method::PATCH, 1),
+    ] {
+        let world = World::http(3).await;
+        for ip in world.ips() {
+            world.edges.set(ip, Mode::CloseAfterRequest).await;
+        }
+        let client = watched(&world);
+        send(&client, method.clone(), &world.url())
+            .await
+            .unwrap_err();
+        assert_eq!(world.accepted(), times, "{method}");
+    }
+}
+
+/// One of two edges closes: a GET does not notice, a POST sees the error.
+#[tokio::test]
+async fn the_second_time_goes_to_another_edge() {
+    let world = World::http(2).await;
+    let (client, dead) = (watched(&world), world.ips()[0]);
+    world.edges.set(dead, Mode::CloseAfterRequest).await;
+    for _ in 0..20 {
+        let answer = send(&client, Method::GET, &world.url()).await.unwrap();
+        assert!(answer.contains("127.0.0.3"), "{answer}");
+    }
+    assert_ne!(world.journal.failures(), []);
+}
+
+/// Each request has its own count, though all go through one policy; and when all edges are dead
+/// each is dialled once.
+#[tokio::test]
+async fn each_request_dials_each_dead_edge_once() {
+    let world = World::https(4).await;
+    let client = watched(&world);
+    all_reset(&world).await;
+    for n in 1..=5 {
+        send(&client, Method::POST, &world.url()).await.unwrap_err();
+        let dials: Vec<_> = dials(&world).collect();
+        assert_eq!(dials, [n; 4]);
+    }
+}
+
+/// A race has dialled all edges in its one connect; the policy does not do it all over.
+#[tokio::test]
+async fn what_a_race_has_dialled_is_not_raced_again() {
+    let world = World::https(4).await;
+    let client = client(&world, world.resolver.race_layer());
+    all_reset(&world).await;
+    send(&client, Method::GET, &world.url()).await.unwrap_err();
+    let dials: Vec<_> = dials(&world).collect();
+    assert_eq!(dials, [1; 4]);
+}
+
+#[tokio::test]
+async fn what_http2_did_not_process_is_sent_again_twice() {
+    for (nack, nacks, served) in [
+        (Nack::RefusedStream, 2, true),
+        (Nack::GoAway, 2, true),
+        (Nack::RefusedStream, 3, false),
+    ] {
+        let (addr, asked) = nacking(nack, nacks).await;
+        let dns = NameServer::start().await;
+        dns.set(HOST, &[addr.ip()], 60);
+        let resolver = Resolver::builder().lookup(asking(&dns)).build().unwrap();
+        let http = HttpConnector::new_with_resolver(resolver.clone());
+        let client = Client::builder(TokioExecutor::new())
+            .http2_only(true)
+            .build::<_, Body>(resolver.connect_layer().layer(http));
+        let client = RetryLayer::new(resolver.retry_policy()).layer(client);
+        let url = format!("http://{HOST}:{}/", addr.port());
+        let answer = send(&client, Method::POST, &url).await;
+        assert_eq!(answer.is_ok(), served, "{nack:?}: {answer:?}");
+        assert_eq!(asked.load(Ordering::SeqCst), 3, "{nack:?}");
+    }
+}
+
+async fn all_reset(world: &World) {
+    for ip in world.ips() {
+        world.edges.set(ip, Mode::TlsReset).await;
+    }
+}
+
+fn dials(world: &World) -> impl Iterator<Item = usize> {
+    let accepted = |ip: IpAddr| world.edges.accepted(ip);
+    world.ips().into_iter().map(accepted)
+}
