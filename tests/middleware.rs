@@ -7,18 +7,17 @@
 
 mod common;
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use common::{Edges, HOST, Mode, Nack, World, asking, nacking};
+use common::{Edges, HOST, Mode, Nack, World, nacking};
 use reqwest::Method;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Result};
 use sidestep::reqwest::ClientBuilderExt as _;
 use sidestep::{Outcome, Resolver};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 /// A client whose own policy sends nothing again, in the middleware.
 fn client(world: &World) -> ClientWithMiddleware {
@@ -173,8 +172,8 @@ async fn a_post_that_was_redirected_is_not_sent_again() {
     for host in [HOST, "other.test"] {
         for is_pooled in [false, true] {
             let world = World::https(2).await;
-            let (addr, posts) = redirecting(world.ips()[0], world.url()).await;
-            world.dns.set("other.test", &[addr.ip()], 60);
+            let (port, posts) = redirecting(&world).await;
+            world.dns.set("other.test", &world.ips(), 60);
             for ip in world.ips() {
                 world.edges.set(ip, Mode::TlsReset).await;
             }
@@ -185,11 +184,7 @@ async fn a_post_that_was_redirected_is_not_sent_again() {
                 .sidestep(&world.resolver)
                 .retry(never);
             let client = around(client, &world.resolver);
-            let url = format!("http://{host}:{}/", addr.port());
-            if host == HOST {
-                // Only the first edge's machine redirects.
-                world.resolver.pins().set(HOST, [addr.ip()]);
-            }
+            let url = format!("http://{host}:{port}/");
             if is_pooled {
                 send(&client, Method::PUT, &url).await.unwrap();
             }
@@ -201,36 +196,48 @@ async fn a_post_that_was_redirected_is_not_sent_again() {
     }
 }
 
-/// A server on a port of its own that answers a PUT and redirects a POST to this URL, and counts those.
-async fn redirecting(ip: IpAddr, to: String) -> (SocketAddr, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind((ip, 0)).await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    let posts = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&posts);
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let (posts, to) = (Arc::clone(&counter), to.clone());
-            tokio::spawn(async move {
-                let mut room = [0; 1024];
-                let mut asked = String::new();
-                while let Ok(read @ 1..) = stream.read(&mut room).await {
-                    asked.push_str(&String::from_utf8_lossy(&room[..read]));
-                    if !asked.ends_with("asked") {
-                        continue;
-                    }
-                    let answer = match std::mem::take(&mut asked).starts_with("POST") {
-                        false => "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_owned(),
-                        true => {
-                            posts.fetch_add(1, Ordering::SeqCst);
-                            let head = "HTTP/1.1 303 See Other\r\ncontent-length: 0";
-                            format!("{head}\r\nlocation: {to}\r\n\r\n")
-                        }
-                    };
-                    stream.write_all(answer.as_bytes()).await.unwrap();
-                }
-            });
+/// Servers at the edges' addresses, on a port of their own, that answer a PUT and redirect a POST to
+/// the edges; and how many POSTs they have seen.
+async fn redirecting(world: &World) -> (u16, Arc<AtomicUsize>) {
+    let [one, other] = world.ips()[..] else {
+        panic!("there are two edges");
+    };
+    let (first, second) = loop {
+        let first = TcpListener::bind((one, 0)).await.unwrap();
+        let port = first.local_addr().unwrap().port();
+        if let Ok(second) = TcpListener::bind((other, port)).await {
+            break (first, second);
         }
-    });
-    (addr, posts)
+    };
+    let port = first.local_addr().unwrap().port();
+    let posts = Arc::new(AtomicUsize::new(0));
+    for listener in [first, second] {
+        let (posts, to) = (Arc::clone(&posts), world.url());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(redirect(stream, Arc::clone(&posts), to.clone()));
+            }
+        });
+    }
+    (port, posts)
+}
+
+async fn redirect(mut stream: TcpStream, posts: Arc<AtomicUsize>, to: String) {
+    let mut room = [0; 1024];
+    let mut asked = String::new();
+    while let Ok(read @ 1..) = stream.read(&mut room).await {
+        asked.push_str(&String::from_utf8_lossy(&room[..read]));
+        if !asked.ends_with("asked") {
+            continue;
+        }
+        let status = match std::mem::take(&mut asked).starts_with("POST") {
+            false => "200 OK".to_owned(),
+            true => {
+                posts.fetch_add(1, Ordering::SeqCst);
+                format!("303 See Other\r\nlocation: {to}")
+            }
+        };
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    }
 }

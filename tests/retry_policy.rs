@@ -80,7 +80,9 @@ async fn an_edge_that_fails_before_the_request_costs_no_request() {
         };
         let given_up = Duration::from_millis(200);
         let world = World::of(edges, |builder| {
-            builder.stalled_after(given_up / 2).attempt_timeout(given_up)
+            builder
+                .stalled_after(given_up / 2)
+                .attempt_timeout(given_up)
         })
         .await;
         let (client, dead) = (watched(&world), world.ips()[0]);
