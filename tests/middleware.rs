@@ -177,18 +177,13 @@ async fn a_post_that_was_redirected_is_not_sent_again() {
             for ip in world.ips() {
                 world.edges.set(ip, Mode::TlsReset).await;
             }
-            let never = reqwest::retry::never();
-            let client = reqwest::Client::builder()
-                .no_proxy()
-                .tls_backend_preconfigured(world.edges.client_config())
-                .sidestep(&world.resolver)
-                .retry(never);
-            let client = around(client, &world.resolver);
+            let client = pooling(&world);
             let url = format!("http://{host}:{port}/");
             if is_pooled {
                 send(&client, Method::PUT, &url).await.unwrap();
             }
-            send(&client, Method::POST, &url).await.unwrap_err();
+            let away = format!("{url}away");
+            send(&client, Method::POST, &away).await.unwrap_err();
             assert!(world.accepted() > 0, "it was redirected");
             let case = (host, is_pooled);
             assert_eq!(posts.load(Ordering::SeqCst), 1, "{case:?}");
@@ -196,8 +191,48 @@ async fn a_post_that_was_redirected_is_not_sent_again() {
     }
 }
 
-/// Servers at the edges' addresses, on a port of their own, that answer a PUT and redirect a POST to
-/// the edges; and how many POSTs they have seen.
+/// Nothing is known of how the other host does; that the first one does well is no reason.
+#[tokio::test]
+async fn what_was_redirected_to_dead_edges_is_sent_again_twice_at_most() {
+    let world = World::https(2).await;
+    let (port, redirected) = redirecting(&world).await;
+    world.dns.set("other.test", &world.ips(), 60);
+    for ip in world.ips() {
+        world.edges.set(ip, Mode::TlsReset).await;
+    }
+    let away = format!("http://other.test:{port}/away");
+    send(&pooling(&world), Method::PUT, &away)
+        .await
+        .unwrap_err();
+    assert_eq!(redirected.load(Ordering::SeqCst), 3);
+}
+
+/// The same as of [`client`], with connections that are kept.
+fn pooling(world: &World) -> ClientWithMiddleware {
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_backend_preconfigured(world.edges.client_config())
+        .sidestep(&world.resolver)
+        .retry(reqwest::retry::never());
+    around(client, &world.resolver)
+}
+
+/// A server that ends a kept connection is no dead edge.
+#[tokio::test]
+async fn the_end_of_a_connection_that_has_answered_is_not_held_against_the_edge() {
+    let world = World::http(1).await;
+    let addr = common::answers("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    world.dns.set(HOST, &[addr.ip()], 60);
+    let client = pooling(&world);
+    for _ in 0..3 {
+        let url = format!("http://{HOST}:{}/", addr.port());
+        send(&client, Method::GET, &url).await.unwrap();
+    }
+    assert_eq!(world.journal.failures(), []);
+}
+
+/// Servers at the edges' addresses, on a port of their own, that redirect who asks for `/away` to the
+/// edges; and how many did.
 async fn redirecting(world: &World) -> (u16, Arc<AtomicUsize>) {
     let [one, other] = world.ips()[..] else {
         panic!("there are two edges");
@@ -210,19 +245,19 @@ async fn redirecting(world: &World) -> (u16, Arc<AtomicUsize>) {
         }
     };
     let port = first.local_addr().unwrap().port();
-    let posts = Arc::new(AtomicUsize::new(0));
+    let redirected = Arc::new(AtomicUsize::new(0));
     for listener in [first, second] {
-        let (posts, to) = (Arc::clone(&posts), world.url());
+        let (redirected, to) = (Arc::clone(&redirected), world.url());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(redirect(stream, Arc::clone(&posts), to.clone()));
+                tokio::spawn(redirect(stream, Arc::clone(&redirected), to.clone()));
             }
         });
     }
-    (port, posts)
+    (port, redirected)
 }
 
-async fn redirect(mut stream: TcpStream, posts: Arc<AtomicUsize>, to: String) {
+async fn redirect(mut stream: TcpStream, redirected: Arc<AtomicUsize>, to: String) {
     let mut room = [0; 1024];
     let mut asked = String::new();
     while let Ok(read @ 1..) = stream.read(&mut room).await {
@@ -230,10 +265,10 @@ async fn redirect(mut stream: TcpStream, posts: Arc<AtomicUsize>, to: String) {
         if !asked.ends_with("asked") {
             continue;
         }
-        let status = match std::mem::take(&mut asked).starts_with("POST") {
+        let status = match std::mem::take(&mut asked).contains("/away") {
             false => "200 OK".to_owned(),
             true => {
-                posts.fetch_add(1, Ordering::SeqCst);
+                redirected.fetch_add(1, Ordering::SeqCst);
                 format!("303 See Other\r\nlocation: {to}")
             }
         };

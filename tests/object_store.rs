@@ -82,7 +82,7 @@ async fn as_a_dns_resolver_it_answers_and_does_not_learn() {
     let store = builder(&world, options().with_dns_resolver(names))
         .build()
         .unwrap();
-    for _ in 0..20 {
+    for _ in 0..40 {
         get(&store).await.unwrap();
     }
     assert_eq!(world.queries(), 1, "it is cached");
@@ -107,7 +107,12 @@ async fn options_hold() {
     for _ in 0..3 {
         get(&pooling).await.unwrap();
     }
-    assert_eq!(world.accepted(), 1, "it pools by default, and not above");
+    assert_eq!(world.accepted(), 1, "it pools by default");
+    let not_pooling = store(&world, options());
+    for _ in 0..3 {
+        get(&not_pooling).await.unwrap();
+    }
+    assert_eq!(world.accepted(), 4);
 
     world.edges.answer_after(Duration::from_secs(60));
     let impatient = store(&world, options().with_timeout(Duration::from_millis(100)));

@@ -27,7 +27,7 @@ use tower::{Layer as _, Service, ServiceExt as _};
 type Body = Full<Bytes>;
 
 /// A client of hyper-util under tower's retry, over a connector of this resolver.
-fn client<L>(world: &World, layer: L) -> impl Sending
+fn client<L>(world: &World, layer: L, kept: usize) -> impl Sending
 where
     L: tower::Layer<HttpsConnector<HttpConnector<Resolver>>>,
     L::Service: Connect + Clone + Send + Sync + 'static,
@@ -40,13 +40,13 @@ where
         .enable_http1()
         .wrap_connector(http);
     let client = Client::builder(TokioExecutor::new())
-        .pool_max_idle_per_host(0)
+        .pool_max_idle_per_host(kept)
         .build::<_, Body>(layer.layer(https));
     RetryLayer::new(world.resolver.retry_policy()).layer(client)
 }
 
 fn watched(world: &World) -> impl Sending {
-    client(world, world.resolver.connect_layer().redialled())
+    client(world, world.resolver.connect_layer().redialled(), 0)
 }
 
 trait Sending: Service<Request<Body>, Response = Response<Incoming>, Error = Error> + Clone {}
@@ -151,11 +151,25 @@ async fn each_request_dials_each_dead_edge_once() {
 #[tokio::test]
 async fn what_a_race_has_dialled_is_not_raced_again() {
     let world = World::https(4).await;
-    let client = client(&world, world.resolver.race_layer());
+    let client = client(&world, world.resolver.race_layer(), 0);
     all_reset(&world).await;
     send(&client, Method::GET, &world.url()).await.unwrap_err();
     let dials: Vec<_> = dials(&world).collect();
     assert_eq!(dials, [1; 4]);
+}
+
+/// A server that ends a kept connection is no dead edge.
+#[tokio::test]
+async fn the_end_of_a_connection_that_has_answered_is_not_held_against_the_edge() {
+    let world = World::http(1).await;
+    let addr = common::answers("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    world.dns.set(HOST, &[addr.ip()], 60);
+    let client = client(&world, world.resolver.connect_layer(), 1);
+    for _ in 0..3 {
+        let url = format!("http://{HOST}:{}/", addr.port());
+        send(&client, Method::GET, &url).await.unwrap();
+    }
+    assert_eq!(world.journal.failures(), []);
 }
 
 #[tokio::test]
