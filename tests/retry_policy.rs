@@ -87,8 +87,10 @@ async fn an_edge_that_fails_before_the_request_costs_no_request() {
         .await;
         let (client, dead) = (watched(&world), world.ips()[0]);
         world.edges.set(dead, mode).await;
+        // What is accepted may be on its way when it is closed.
+        let unsafe_one = if https { Method::POST } else { Method::PUT };
         for n in 0..40 {
-            let method = [Method::GET, Method::POST][n % 2].clone();
+            let method = [&Method::GET, &unsafe_one][n % 2].clone();
             let answer = send(&client, method, &world.url()).await;
             let answer = answer.unwrap_or_else(|error| panic!("{mode:?}, {n}: {error:?}"));
             assert!(answer.contains("127.0.0.3"), "{mode:?}, {n}: {answer}");

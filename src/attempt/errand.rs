@@ -61,7 +61,8 @@ impl Errand {
     }
 
     /// Whether the one connect was begun before anything could have been answered, so that it was
-    /// not a redirect's.
+    /// not a redirect's. A redirect on the same connection that dies unsent is dialled again by
+    /// hyper-util, and so later.
     pub(crate) fn dialled_only_at_once(&self) -> bool {
         let seen = &self.0;
         seen.dialled_at_once.load(Ordering::Relaxed) && !seen.dialled_later.load(Ordering::Relaxed)

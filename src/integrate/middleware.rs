@@ -48,9 +48,10 @@ use crate::{Resolver, host};
 ///
 /// - What HTTP/2 said that it did not process is left to reqwest, which does that by default.
 /// - A middleware resends the whole of what it was given, from before any redirect. A method that is
-///   not idempotent is therefore sent again only when the connect failed that was begun at once, as
-///   the request was sent: a later one may be a redirect's. Put it last, right before the client, for
-///   what waits inside of it (a rate limit, a token to be fetched) makes every connect a later one.
+///   not idempotent is therefore sent again only when what failed is the connect that was begun at
+///   once, as the request was sent, or its fresh connection: a later one may be a redirect's. Put it
+///   last, right before the client, for what waits inside of it (a rate limit, a token to be fetched)
+///   makes every connect a later one.
 /// - Each retry has the request's whole timeout again.
 ///
 /// A request with a streaming body is sent once, and so is what a middleware inside fails with
@@ -117,16 +118,11 @@ impl Failover {
         let sent = Sent {
             method,
             host: dialled_host(request, error),
-            is_partly: !is_idempotent(method) && !is_first_connect(error, errand),
+            is_partly: !is_idempotent(method) && !errand.dialled_only_at_once(),
         };
         // Read in any case: an address may be to blame.
         self.judge.sends_again(sent, error, taken)
     }
-}
-
-/// Whether the error is of a connect before which nothing was sent.
-fn is_first_connect(error: &Error, errand: &Errand) -> bool {
-    error.is_connect() && errand.dialled_only_at_once()
 }
 
 /// Whom the request was sent to. `None` where a redirect or a proxy had another host dialled.

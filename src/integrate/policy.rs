@@ -14,13 +14,12 @@ use crate::Resolver;
 ///
 /// A retry is dialled elsewhere, because the address that failed has gone behind the others by then.
 /// What is sent again, and how often, is what
-/// [`.sidestep()`](https://docs.rs/sidestep/latest/sidestep/reqwest/trait.ClientBuilderExt.html)
-/// does for reqwest: any method when no byte of the request was sent; idempotent methods (RFC 9110,
+/// [`.sidestep()`](crate::reqwest::ClientBuilderExt::sidestep) does for reqwest: any method when no byte of the request was sent; idempotent methods (RFC 9110,
 /// section 9.2.2) once when the connection died before the first byte of a response; what HTTP/2 said
 /// that it did not process, twice; 8 times for all reasons together. Statuses are not looked at.
 ///
-/// Each request carries its own count: tower clones the policy for it. A body is sent again if it is
-/// [`Clone`], as `Full<Bytes>`, `Empty` and `String` are; wrap the client in nothing where it streams.
+/// Each request carries its own count: tower clones the policy for it. The body is to be [`Clone`], as
+/// `Full<Bytes>`, `Empty` and `String` are; a client whose bodies stream has no use for it.
 ///
 /// Put the `RetryLayer` right around the client, inside of layers that box the error (`timeout`,
 /// `buffer`), for it reads the client's own; and dial by a
