@@ -93,9 +93,11 @@ mod order;
 mod outage;
 mod outcome;
 mod penalty;
+mod pool;
 mod race;
 mod recheck;
 mod resolver;
+mod retire;
 mod time;
 mod ttl;
 mod tunnel;
@@ -117,10 +119,11 @@ pub use self::integrate::reqwest;
 pub use self::integrate::reqwest012;
 pub use self::lookup::{Answer, Lookup};
 pub use self::observe::{
-    AddressView, Attempt, Cause, Event, HostView, Observe, Snapshot, Source, Standing,
+    AddressView, Attempt, Cause, Event, HostView, Observe, Retirement, Snapshot, Source, Standing,
 };
 pub use self::order::{Family, Order};
 pub use self::outcome::Outcome;
+pub use self::pool::{Pool, PoolLayer};
 pub use self::race::{Race, RaceLayer, Tcp, TcpLayer};
 #[cfg(feature = "watch-network")]
 pub use self::resolver::WatchFailed;
@@ -130,6 +133,7 @@ pub use self::resolver::{Builder, Resolved, Resolver};
 pub mod future {
     pub use crate::connect::ResponseFuture as Connecting;
     pub use crate::exchange::ResponseFuture as Exchanging;
+    pub use crate::pool::ResponseFuture as Pooling;
     pub use crate::race::{ResponseFuture as Racing, TcpFuture};
     pub use crate::resolver::{Addrs, ResponseFuture};
 }

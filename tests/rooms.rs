@@ -28,6 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("blame", &["order", "outcome"]),
     ("filter", &[]),
     ("early", &["outcome"]),
+    ("retire", &[]),
     ("whereabouts", &[]),
     ("tunnel", &["error", "outcome"]),
     // Memory.
@@ -37,7 +38,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("health", &["host", "order", "outcome", "penalty"]),
     // Slip, ask, tell.
-    ("observe", &["cache", "error", "order", "outcome"]),
+    ("observe", &["cache", "error", "order", "outcome", "retire"]),
     ("attempt", &["cache", "host", "observe", "order"]),
     ("lookup", &["error", "host", "order", "time"]),
     // Join.
@@ -59,6 +60,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "outcome",
             "penalty",
             "recheck",
+            "retire",
             "time",
             "ttl",
             "whereabouts",
@@ -78,6 +80,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["attempt", "connect", "error", "outcome", "resolver", "time"],
     ),
     ("exchange", &["early", "outcome", "resolver"]),
+    ("pool", &["host", "observe", "resolver", "retire", "time"]),
     (
         "integrate",
         &[

@@ -17,6 +17,7 @@ pub(crate) struct Counters {
     pub(crate) trials: AtomicU64,
     pub(crate) probes: AtomicU64,
     pub(crate) refused_addresses: AtomicU64,
+    pub(crate) retired_connections: AtomicU64,
 }
 
 impl Counters {
@@ -32,6 +33,7 @@ impl Counters {
             Event::Trial { .. } => &self.trials,
             Event::Probe { .. } => &self.probes,
             Event::AddressRefused { .. } => &self.refused_addresses,
+            Event::Retired { .. } => &self.retired_connections,
             Event::Answered { .. }
             | Event::NetworkChanged
             | Event::NetworkDown

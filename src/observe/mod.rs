@@ -13,6 +13,7 @@ pub(crate) use self::counters::Counters;
 pub use self::snapshot::{AddressView, Attempt, HostView, Snapshot, Standing};
 pub use self::source::Source;
 pub use crate::cache::Cause;
+pub use crate::retire::Retirement;
 use crate::{Error, Family, Outcome};
 
 /// Something that happened in a [`Resolver`](crate::Resolver).
@@ -137,6 +138,17 @@ pub enum Event<'a> {
         family: Family,
         /// For how long.
         penalty: Duration,
+    },
+    /// A pooled connection takes no new requests any more; see [`PoolLayer`](crate::PoolLayer).
+    /// Requests in flight on it go on.
+    #[non_exhaustive]
+    Retired {
+        /// The host that the requests were for.
+        host: &'a str,
+        /// The address that it is connected to.
+        addr: IpAddr,
+        /// Why.
+        why: Retirement,
     },
     /// A connect was made to an address of ours, but the resolver was asked outside of it: a
     /// layer in between spawned a task.

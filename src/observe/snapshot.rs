@@ -33,6 +33,8 @@ pub struct Snapshot {
     pub probes: u64,
     /// Times that the filter refused an address.
     pub refused_addresses: u64,
+    /// Times that a pooled connection was told to take no new requests.
+    pub retired_connections: u64,
 }
 
 /// One host of a [`Snapshot`].
@@ -120,6 +122,7 @@ impl Snapshot {
             trials,
             probes,
             refused_addresses,
+            retired_connections,
         } = counters;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Self {
@@ -134,6 +137,7 @@ impl Snapshot {
             trials: read(trials),
             probes: read(probes),
             refused_addresses: read(refused_addresses),
+            retired_connections: read(retired_connections),
         }
     }
 

@@ -57,6 +57,9 @@ pub(super) fn observe(event: &Event<'_>) {
         Event::NoRoute { family, penalty } => {
             tracing::info!(target: "sidestep", ?family, ?penalty, "address family has no route");
         }
+        Event::Retired { host, addr, why } => {
+            tracing::info!(target: "sidestep", host, %addr, %why, "a connection takes no new requests");
+        }
         // A warning, for it can only be mended in the program.
         Event::SlipLost { addr } => tracing::warn!(target: "sidestep", %addr,
             "a connect asked sidestep's resolver from another task, so failing addresses can't \

@@ -236,13 +236,13 @@ impl Shared {
     }
 
     #[inline]
-    fn note_use(self: &Arc<Self>, host: &Host, known: &Arc<Known>) {
+    pub(super) fn note_use(self: &Arc<Self>, host: &Host, known: &Arc<Known>) {
         if known.is_first_use() {
             self.refresh_ahead(host, known);
         }
     }
 
-    fn plan(&self, host: &Host, slot: &Slot, now: Instant) -> Plan {
+    pub(super) fn plan(&self, host: &Host, slot: &Slot, now: Instant) -> Plan {
         slot.plan(now, self.config.serve_stale, |known| {
             self.health_left(host, known, now)
         })

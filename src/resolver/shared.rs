@@ -99,7 +99,7 @@ impl Shared {
         &self.config
     }
 
-    pub(super) fn tell(&self, event: &Event<'_>) {
+    pub(crate) fn tell(&self, event: &Event<'_>) {
         self.observers.tell(event);
     }
 

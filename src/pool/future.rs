@@ -1,0 +1,106 @@
+//! Waits for the response and notes the connection as soon as there is one.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use pin_project_lite::pin_project;
+
+use super::captured::{Captured, Ends};
+use super::registry::Registry;
+use crate::time;
+
+pin_project! {
+    /// The future of a request whose connection is noted.
+    ///
+    /// # Cancel safety
+    ///
+    /// As the client's own.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        future: F,
+        watch: Option<Watch>,
+    }
+}
+
+/// What is to be noted of one request.
+pub(super) struct Watch {
+    registry: Arc<Registry>,
+    origin: Box<str>,
+    host: Box<str>,
+    captured: Captured,
+    began: Instant,
+    noted: Option<Ends>,
+}
+
+impl<F> ResponseFuture<F> {
+    pub(super) fn new(future: F, watch: Option<Watch>) -> Self {
+        Self { future, watch }
+    }
+}
+
+impl Watch {
+    pub(super) fn new(
+        registry: Arc<Registry>,
+        origin: Box<str>,
+        host: Box<str>,
+        captured: Captured,
+    ) -> Self {
+        Self {
+            registry,
+            origin,
+            host,
+            captured,
+            began: time::now(),
+            noted: None,
+        }
+    }
+
+    /// Notes the connection when there is one, once: it may be retired before the response comes.
+    fn look(&mut self) {
+        if self.noted.is_none() {
+            self.note();
+        }
+    }
+
+    /// The client may have sent the request once more, on another connection.
+    fn end(&mut self) {
+        self.note();
+        self.registry.sweep(&self.origin);
+    }
+
+    fn note(&mut self) {
+        let ends = self.captured.ends();
+        if let Some(ends) = ends.filter(|_| ends != self.noted) {
+            self.noted = Some(ends);
+            let captured = self.captured.clone();
+            self.registry
+                .note(&self.origin, &self.host, ends, captured, self.began);
+        }
+    }
+}
+
+impl<F: Future> Future for ResponseFuture<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let polled = this.future.poll(cx);
+        if let Some(watch) = this.watch {
+            match &polled {
+                Poll::Pending => watch.look(),
+                Poll::Ready(_) => watch.end(),
+            }
+        }
+        polled
+    }
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,137 @@
+//! All connections of one client, by origin.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use super::captured::{Captured, Ends};
+use super::kept::{Kept, Retired, Site};
+use crate::observe::Event;
+use crate::resolver::Shared;
+use crate::retire::Limits;
+use crate::{Resolver, time};
+
+/// `scheme://authority → connections`, shared by all clones of a service.
+pub(super) struct Registry {
+    resolver: Resolver,
+    limits: Limits,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    origins: HashMap<Box<str>, Kept>,
+    /// When those of hosts that nobody asks for any more are looked through.
+    clean_at: Option<Instant>,
+}
+
+impl Registry {
+    pub(super) fn new(resolver: Resolver, limits: Limits) -> Self {
+        Self {
+            resolver,
+            limits,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Takes note that a request to `origin` which began then has gone out on a connection.
+    pub(super) fn note(
+        &self,
+        origin: &str,
+        host: &str,
+        ends: Ends,
+        captured: Captured,
+        began: Instant,
+    ) {
+        let now = time::now();
+        let idle = self.edit(|state| {
+            let idle = state.clean(&self.limits, now);
+            let kept = match state.origins.get_mut(origin) {
+                Some(kept) => kept,
+                None => {
+                    let kept = Kept::of(Site::of(host));
+                    state.origins.entry(origin.into()).or_insert(kept)
+                }
+            };
+            kept.note(ends, captured, began, &self.limits, now);
+            idle
+        });
+        retire(self.resolver.inner(), "", &idle);
+    }
+
+    /// Retires the connections to `origin` that are due.
+    ///
+    /// What is asked and told of the resolver is outside of the lock: it may call the user.
+    pub(super) fn sweep(&self, origin: &str) {
+        let find = |state: &mut State| {
+            let kept = state.origins.get(origin)?;
+            Some((Arc::clone(kept.site()), kept.is_of_dns()))
+        };
+        let Some((site, is_of_dns)) = self.edit(find) else {
+            return;
+        };
+        let (shared, now) = (self.resolver.inner(), time::now());
+        let outlook = site.host.as_ref().map(|host| {
+            let outlook = shared.outlook(host, now);
+            // Behind a proxy names are not asked for here.
+            if is_of_dns || !outlook.is_blank() {
+                shared.keep_fresh(host, now);
+            }
+            outlook
+        });
+        let retired = self.edit(|state| {
+            let kept = state.origins.get_mut(origin);
+            kept.map(|kept| kept.sweep(shared, outlook, &self.limits, now))
+        });
+        retire(shared, &site.name, &retired.unwrap_or_default());
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.edit(|state| state.origins.values().map(Kept::len).sum())
+    }
+
+    fn edit<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut state)
+    }
+}
+
+impl State {
+    /// Every so often those are taken out of all origins that have had no request for so long that
+    /// the pool has closed them.
+    fn clean(&mut self, limits: &Limits, now: Instant) -> Vec<Retired> {
+        if self.clean_at.is_some_and(|at| now < at) {
+            return Vec::new();
+        }
+        self.clean_at = Some(now + limits.idle);
+        let mut idle = Vec::new();
+        self.origins.retain(|_, kept| {
+            idle.append(&mut kept.take_idle(limits, now));
+            kept.len() > 0
+        });
+        idle
+    }
+}
+
+fn retire(shared: &Shared, host: &str, all: &[Retired]) {
+    for Retired {
+        ends,
+        captured,
+        why,
+    } in all
+    {
+        captured.poison(*ends);
+        if let Some(why) = *why {
+            let addr = ends.remote.ip().to_canonical();
+            shared.tell(&Event::Retired { host, addr, why });
+        }
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,149 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::time;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+const LIMITS: Limits = Limits {
+    grace: Duration::from_secs(60),
+    age: None,
+    idle: Duration::from_secs(90),
+};
+
+const LISTED: Stand = Stand {
+    listed: Some(true),
+    penalised: false,
+    others: true,
+};
+
+const GONE: Stand = Stand {
+    listed: Some(false),
+    ..LISTED
+};
+
+fn tenure(limits: &Limits) -> (Tenure, Instant) {
+    let now = time::now();
+    let tenure = Tenure::new(limits, now, &mut fastrand::Rng::with_seed(7));
+    (tenure, now)
+}
+
+#[test]
+fn a_penalised_address_takes_no_new_requests_while_another_is_healthy() {
+    let (mut tenure, now) = tenure(&LIMITS);
+    let bad = Stand {
+        penalised: true,
+        ..LISTED
+    };
+    let all_bad = Stand {
+        others: false,
+        ..bad
+    };
+    assert_eq!(tenure.judge(all_bad, &LIMITS, now), None);
+    let verdict = tenure.judge(bad, &LIMITS, now);
+    assert_eq!(verdict, Some(Retirement::Penalised));
+}
+
+#[test]
+fn an_address_that_left_dns_is_left_after_the_grace_period() {
+    let (mut tenure, now) = tenure(&LIMITS);
+    assert_eq!(tenure.judge(LISTED, &LIMITS, now), None);
+    assert_eq!(tenure.judge(GONE, &LIMITS, now), None);
+    assert_eq!(tenure.judge(GONE, &LIMITS, now + 59 * SECOND), None);
+    assert_eq!(tenure.due(&LIMITS), now + 60 * SECOND);
+    let verdict = tenure.judge(GONE, &LIMITS, now + 60 * SECOND);
+    assert_eq!(verdict, Some(Retirement::Departed));
+}
+
+/// New, old, new: each time the grace period begins anew.
+#[test]
+fn flicker_moves_nothing() {
+    let (mut tenure, now) = tenure(&LIMITS);
+    for n in 0..100 {
+        let stand = if n % 2 == 0 { LISTED } else { GONE };
+        let verdict = tenure.judge(stand, &LIMITS, now + n * 50 * SECOND);
+        assert_eq!(verdict, None, "answer {n}");
+    }
+}
+
+/// As a proxy's, or one that the URL names itself.
+#[test]
+fn an_address_that_dns_never_named_cannot_leave() {
+    let (mut tenure, now) = tenure(&LIMITS);
+    for n in 0..100 {
+        assert_eq!(tenure.judge(GONE, &LIMITS, now + n * 50 * SECOND), None);
+    }
+    assert!(!tenure.is_of_dns());
+}
+
+/// While DNS is down nobody knows who has left.
+#[test]
+fn nobody_leaves_without_a_good_answer() {
+    let (mut tenure, now) = tenure(&LIMITS);
+    let no_answer = Stand {
+        listed: None,
+        ..LISTED
+    };
+    let _ = tenure.judge(LISTED, &LIMITS, now);
+    let _ = tenure.judge(GONE, &LIMITS, now);
+    let late = now + 1_000 * SECOND;
+    assert_eq!(tenure.judge(no_answer, &LIMITS, late), None);
+    let verdict = tenure.judge(GONE, &LIMITS, late);
+    assert_eq!(verdict, Some(Retirement::Departed));
+}
+
+#[test]
+fn an_old_connection_is_replaced_unless_all_addresses_are_bad() {
+    let limits = Limits {
+        age: Some(100 * SECOND),
+        ..LIMITS
+    };
+    let (mut tenure, now) = tenure(&limits);
+    let late = now + 110 * SECOND;
+    let all_bad = Stand {
+        others: false,
+        ..LISTED
+    };
+    assert_eq!(tenure.judge(LISTED, &limits, now + 89 * SECOND), None);
+    assert_eq!(tenure.judge(all_bad, &limits, late), None);
+    for stand in [LISTED, Stand::UNKNOWN] {
+        assert_eq!(tenure.judge(stand, &limits, late), Some(Retirement::Aged));
+    }
+}
+
+#[test]
+fn a_connection_without_requests_is_taken_for_closed() {
+    let (mut tenure, now) = tenure(&LIMITS);
+    assert!(!tenure.is_idle(&LIMITS, now + 89 * SECOND));
+    assert!(tenure.is_idle(&LIMITS, now + 90 * SECOND));
+    tenure.used(now + 50 * SECOND);
+    assert!(!tenure.is_idle(&LIMITS, now + 90 * SECOND));
+    assert!(tenure.rests_since(now + 51 * SECOND) && !tenure.rests_since(now + 50 * SECOND));
+}
+
+proptest! {
+    #[test]
+    fn an_age_is_spread_by_a_tenth(seed: u64, secs in 1_u64..1_000_000) {
+        let age = Duration::from_secs(secs);
+        let spread = jittered(age, &mut fastrand::Rng::with_seed(seed));
+        prop_assert!(spread >= age.mul_f64(0.899) && spread <= age.mul_f64(1.101));
+    }
+
+    /// Before it is due, no verdict changes while the address stands as it does.
+    #[test]
+    fn time_alone_changes_nothing_before_it_is_due(
+        seed: u64, age in proptest::option::of(1_u64..200), gone: bool, ahead in 0_u64..200
+    ) {
+        let limits = Limits { age: age.map(Duration::from_secs), ..LIMITS };
+        let now = time::now();
+        let mut tenure = Tenure::new(&limits, now, &mut fastrand::Rng::with_seed(seed));
+        let _ = tenure.judge(LISTED, &limits, now);
+        let stand = if gone { GONE } else { LISTED };
+        let verdict = tenure.judge(stand, &limits, now);
+        let later = now + ahead * SECOND;
+        if later < tenure.due(&limits) {
+            prop_assert_eq!(tenure.judge(stand, &limits, later), verdict);
+            prop_assert!(!tenure.is_idle(&limits, later));
+        }
+    }
+}
