@@ -132,7 +132,7 @@ proptest! {
     /// Before it is due, no verdict changes while the address stands as it does.
     #[test]
     fn time_alone_changes_nothing_before_it_is_due(
-        seed: u64, age in proptest::option::of(1_u64..200), gone: bool, ahead in 0_u64..200
+        seed: u64, age in proptest::option::of(1_u64..200), gone: bool, ahead in 0_u32..200
     ) {
         let limits = Limits { age: age.map(Duration::from_secs), ..LIMITS };
         let now = time::now();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use sidestep::lookup::Dns;
 use sidestep::reqwest::ClientBuilderExt as _;
-use sidestep::{Builder, Event, Outcome, Resolver, Standing};
+use sidestep::{Builder, Event, Outcome, Resolver, Retirement, Standing};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -171,6 +171,7 @@ pub(crate) enum Seen {
     Invalidated,
     ServedStale,
     NoRoute,
+    Retired(IpAddr, Retirement),
     SlipLost,
 }
 
@@ -222,6 +223,7 @@ fn seen(event: &Event<'_>) -> Option<Seen> {
         Event::Invalidated { .. } => Seen::Invalidated,
         Event::ServedStale { .. } => Seen::ServedStale,
         Event::NoRoute { .. } => Seen::NoRoute,
+        Event::Retired { addr, why, .. } => Seen::Retired(addr, why),
         Event::SlipLost { .. } => Seen::SlipLost,
         _ => return None,
     })

@@ -1,1 +1,94 @@
+use std::net::SocketAddr;
+use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tower::{Layer as _, ServiceExt as _};
+
+use super::*;
+use crate::Resolver;
+
+type Stock = Client<HttpConnector<Resolver>, Empty<Bytes>>;
+
+/// A server that answers one request on each connection, and closes it without saying so.
+async fn brief() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut room = [0; 1024];
+            let _ = stream.read(&mut room).await;
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+            let _ = stream.write_all(answer).await;
+        }
+    });
+    addr
+}
+
+fn pool() -> Pool<Stock> {
+    let resolver = Resolver::new();
+    let http = HttpConnector::new_with_resolver(resolver.clone());
+    let client = Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(0)
+        .build(http);
+    resolver.pool_layer().layer(client)
+}
+
+async fn get(pool: &mut Pool<Stock>, addr: SocketAddr) {
+    let request = Request::get(format!("http://{addr}/"));
+    let request = request.body(Empty::<Bytes>::new()).unwrap();
+    pool.ready().await.unwrap().call(request).await.unwrap();
+}
+
+/// Nothing tells that they have ended, and yet they are forgotten.
+#[tokio::test(start_paused = true)]
+async fn thousands_of_short_connections_leave_no_trace() {
+    let (mut pool, addr) = (pool(), brief().await);
+    let mut most = 0;
+    for _ in 0..5_000 {
+        get(&mut pool, addr).await;
+        most = most.max(pool.registry.len());
+        tokio::time::advance(Duration::from_millis(10)).await;
+    }
+    assert!((100..=256).contains(&most), "{most} at once");
+    tokio::time::advance(Duration::from_secs(90)).await;
+    let other = brief().await;
+    get(&mut pool, other).await;
+    assert_eq!(pool.registry.len(), 1, "the one to the other origin");
+}
+
+/// The future has noted it before it was dropped.
+#[tokio::test]
+async fn a_request_that_is_given_up_leaves_its_connection_known() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let mut pool = pool();
+    let request = Request::get(format!("http://{addr}/"));
+    let asking = pool.call(request.body(Empty::<Bytes>::new()).unwrap());
+    let heard = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read(&mut [0; 1024]).await.unwrap();
+        stream
+    };
+    let open = tokio::select! {
+        ended = asking => panic!("nobody has answered: {ended:?}"),
+        stream = heard => stream,
+    };
+    assert_eq!(pool.registry.len(), 1);
+    drop(open);
+}
+
+#[test]
+fn an_origin_is_told_in_one_spelling() {
+    let of = |uri: &'static str| origin(&Uri::from_static(uri)).map(|(origin, _)| origin);
+    assert_eq!(
+        of("http://A.test:80/x").as_deref(),
+        Some("http://a.test:80")
+    );
+    assert_eq!(of("/only/a/path"), None);
+}
