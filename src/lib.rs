@@ -29,6 +29,8 @@
 //!   `Service<Name>`, or your own.
 //! - [`ExchangeLayer`], by [`Resolver::exchange_layer`], watches an HTTP client: edges that accept
 //!   connections and do not serve.
+//! - [`PoolLayer`], by [`Resolver::pool_layer`], moves pooled connections along with health and DNS,
+//!   HTTP/2 ones too; it goes around hyper-util's client or makes a stock reqwest one.
 //! - [`ConnectError`] says what happened to each address of a connect that failed.
 //! - [`Resolver::report`], [`Resolver::invalidate`] and [`Resolver::resolve`] are for callers that
 //!   dial for themselves.
@@ -54,9 +56,9 @@
 //!
 //! # What it does not do
 //!
-//! - It acts when a connection is *made*. It does not move connections that are up: a pooled
-//!   HTTP/2 connection to a dead edge is found by reqwest's `http2_keep_alive_interval`, and
-//!   `pool_idle_timeout` bounds how long an idle one is kept.
+//! - Without a [`PoolLayer`] it acts when a connection is *made*, and moves none that is up. With or
+//!   without one, an HTTP/2 connection that hangs is found by the client's `http2_keep_alive_interval`,
+//!   and `pool_idle_timeout` bounds how long an idle one is kept.
 //! - With plain hyper it does not send a request again; the next request is dialled elsewhere.
 //! - Addresses given by IP literal, `resolve_to_addrs` or behind a proxy ask no resolver, or ask
 //!   for the proxy; what is learned is then about the proxy.

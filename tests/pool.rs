@@ -21,7 +21,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, Uri};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use sidestep::{Order, Outcome, Pool, PoolLayer, Retirement, Standing};
@@ -437,19 +437,6 @@ async fn a_clone_retires_what_another_has_used() {
     world.resolver.report(HOST, ips[0], Outcome::Refused);
     assert_eq!(ask(&mut clone, &world).await, ips[1]);
     assert_eq!(retired(&world), [(ips[0], Retirement::Penalised)]);
-}
-
-/// reqwest keeps the extensions of a request to itself, so nothing of its pool can be captured. When
-/// this fails, it can: then `PoolLayer` is to serve reqwest too.
-#[tokio::test]
-async fn stock_reqwest_lets_no_connection_be_captured() {
-    let world = Wire::Http1.world().await;
-    let mut request = Request::get(world.url()).body("").unwrap();
-    let captured = capture_connection(&mut request);
-    let request = reqwest::Request::try_from(request).unwrap();
-    let answer = world.client().execute(request).await.unwrap();
-    assert_eq!(answer.status(), 200);
-    assert!(captured.connection_metadata().is_none());
 }
 
 #[test]

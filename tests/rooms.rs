@@ -85,7 +85,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "integrate",
         &[
             "attempt", "connect", "early", "error", "exchange", "host", "observe", "outcome",
-            "resolver", "time",
+            "pool", "resolver", "time",
         ],
     ),
 ];

@@ -4,6 +4,8 @@
 mod judge;
 #[cfg(feature = "middleware")]
 pub mod middleware;
+#[cfg(feature = "reqwest")]
+mod moving;
 #[cfg(feature = "object-store")]
 pub mod object_store;
 #[cfg(feature = "retry")]

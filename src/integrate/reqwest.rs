@@ -10,6 +10,7 @@
 //! # Ok::<(), reqwest::Error>(())
 //! ```
 
+pub use super::moving::MovingClient;
 pub use super::versions::ClientBuilderExt;
 
 super::versions::adapt!(reqwest);

@@ -5,7 +5,7 @@
 //! checkout, of shared HTTP/2 connections too, and before it takes one back (`pool.rs`, `IdlePopper`,
 //! `Checkout::poll_waiter`, `Pooled::drop`). What is in flight has its connection already.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::{Extensions, Request};
 use hyper_util::client::legacy::connect::{
@@ -14,14 +14,28 @@ use hyper_util::client::legacy::connect::{
 
 /// Both ends of a connection: no two live ones have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Ends {
-    pub(super) local: SocketAddr,
-    pub(super) remote: SocketAddr,
+pub(crate) struct Ends {
+    local: SocketAddr,
+    remote: SocketAddr,
+}
+
+impl Ends {
+    pub(crate) fn of(info: &HttpInfo) -> Self {
+        Self {
+            local: info.local_addr(),
+            remote: info.remote_addr(),
+        }
+    }
+
+    /// Returns the address that it is connected to.
+    pub(super) fn addr(&self) -> IpAddr {
+        self.remote.ip().to_canonical()
+    }
 }
 
 /// The connection of a request, once it has one.
 #[derive(Clone, Debug)]
-pub(super) struct Captured(CaptureConnection);
+pub(crate) struct Captured(CaptureConnection);
 
 impl Captured {
     /// Has the connection of this request captured.
@@ -49,8 +63,5 @@ impl Captured {
 fn ends(connected: &Connected) -> Option<Ends> {
     let mut extras = Extensions::new();
     connected.get_extras(&mut extras);
-    extras.get::<HttpInfo>().map(|info| Ends {
-        local: info.local_addr(),
-        remote: info.remote_addr(),
-    })
+    extras.get::<HttpInfo>().map(Ends::of)
 }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use pin_project_lite::pin_project;
 
 use super::captured::{Captured, Ends};
+use super::handle::Handle;
 use super::registry::Registry;
 use crate::time;
 
@@ -76,9 +77,9 @@ impl Watch {
         let ends = self.captured.ends();
         if let Some(ends) = ends.filter(|_| ends != self.noted) {
             self.noted = Some(ends);
-            let captured = self.captured.clone();
+            let handle = Handle::Captured(self.captured.clone());
             self.registry
-                .note(&self.origin, &self.host, ends, captured, self.began);
+                .note(&self.origin, &self.host, ends, handle, self.began);
         }
     }
 }

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::captured::{Captured, Ends};
+use super::captured::Ends;
+use super::handle::Handle;
 use crate::host::{self, Host, Parsed};
 use crate::observe::Retirement;
 use crate::resolver::{Outlook, Shared};
@@ -46,7 +47,7 @@ pub(super) struct Kept {
 
 #[derive(Debug)]
 struct Connection {
-    captured: Captured,
+    handle: Handle,
     tenure: Tenure,
 }
 
@@ -54,7 +55,7 @@ struct Connection {
 #[derive(Debug)]
 pub(super) struct Retired {
     pub(super) ends: Ends,
-    pub(super) captured: Captured,
+    pub(super) handle: Handle,
     pub(super) why: Option<Retirement>,
 }
 
@@ -79,21 +80,21 @@ impl Kept {
     pub(super) fn note(
         &mut self,
         ends: Ends,
-        captured: Captured,
+        handle: Handle,
         began: Instant,
         limits: &Limits,
         now: Instant,
     ) {
         match self.connections.get_mut(&ends) {
             Some(connection) => {
-                connection.captured = captured;
+                connection.handle = handle;
                 connection.tenure.used(now);
             }
             None => {
                 self.thin_out(began);
                 let mut tenure = Tenure::new(limits, began, &mut fastrand::Rng::new());
                 tenure.used(now);
-                let connection = Connection { captured, tenure };
+                let connection = Connection { handle, tenure };
                 self.connections.insert(ends, connection);
                 self.swept = None;
             }
@@ -146,7 +147,7 @@ impl Kept {
     pub(super) fn take_idle(&mut self, limits: &Limits, now: Instant) -> Vec<Retired> {
         let mut taken = Vec::new();
         self.connections.retain(|&ends, connection| {
-            let leaves = connection.tenure.is_idle(limits, now);
+            let leaves = connection.has_ended(limits, now);
             if leaves {
                 taken.push(connection.retired(ends, None));
             }
@@ -169,10 +170,15 @@ impl Kept {
 }
 
 impl Connection {
+    /// Whether it takes no requests any more for reasons of its pool.
+    fn has_ended(&self, limits: &Limits, now: Instant) -> bool {
+        self.handle.is_spent() || self.tenure.is_idle(limits, now)
+    }
+
     fn retired(&self, ends: Ends, why: Option<Retirement>) -> Retired {
         Retired {
             ends,
-            captured: self.captured.clone(),
+            handle: self.handle.clone(),
             why,
         }
     }
@@ -186,9 +192,11 @@ fn take_out(
 ) -> Vec<Retired> {
     let mut taken = Vec::new();
     connections.retain(|&ends, connection| {
-        let stand = stand(ends.remote.ip());
-        let why = connection.tenure.judge(stand, limits, now);
-        let leaves = why.is_some() || connection.tenure.is_idle(limits, now);
+        let why = connection
+            .tenure
+            .judge(stand(ends.addr()), limits, now)
+            .filter(|_| !connection.handle.is_spent());
+        let leaves = why.is_some() || connection.has_ended(limits, now);
         if leaves {
             taken.push(connection.retired(ends, why));
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tower_layer::Layer;
 
 use super::Pool;
+use super::registry::Registry;
 use crate::Resolver;
 use crate::retire::Limits;
 
@@ -35,13 +36,14 @@ use crate::retire::Limits;
 /// - It finds no dead edge by itself. A connect that fails does, or a response under an
 ///   [`ExchangeLayer`](crate::ExchangeLayer); either goes inside of this layer or outside of it alike. A
 ///   connection that hangs is found by `http2_keep_alive_interval` of the client's builder.
-/// - A stock reqwest 0.13 client can't be moved: it does not hand the extensions of a request on to
-///   hyper, and they are the only way to a pooled connection. Set `http2_keep_alive_interval`,
-///   `http2_keep_alive_timeout` and `http2_keep_alive_while_idle` there, so that a dead connection is
-///   noticed, and `pool_idle_timeout`, so that an idle one ends. Nor can a tonic `Channel`, which owns
-///   its one connection: set `http2_keep_alive_interval`, `keep_alive_timeout` and
-///   `keep_alive_while_idle(true)` on its `Endpoint`, or give hyper-util's client under this layer
-///   to the generated client, which takes any service.
+/// - It can't serve a `reqwest::Client`: reqwest 0.13 does not hand the extensions of a request on to
+///   hyper, and they are the only way to a pooled connection. `PoolLayer::reqwest` (feature `reqwest`) makes a stock
+///   reqwest client that moves all the same. Without it, set `http2_keep_alive_interval`,
+///   `http2_keep_alive_timeout` and `http2_keep_alive_while_idle(true)`, so that a dead connection is
+///   noticed, and `pool_idle_timeout`, so that an idle one ends.
+/// - Nor a tonic `Channel`, which owns its one connection: set `http2_keep_alive_interval`,
+///   `keep_alive_timeout` and `keep_alive_while_idle(true)` on its `Endpoint`. Or make the generated
+///   client `with_origin` of hyper-util's client under this layer (`http2_only(true)`) in place of one.
 /// - A connection that the pool has made in the background, and no request has used yet, is not known;
 ///   the first request goes out on it wherever it leads.
 ///
@@ -122,12 +124,17 @@ impl PoolLayer {
         self.limits.idle = timeout;
         self
     }
+
+    /// Starts to keep account of one client's pool.
+    pub(crate) fn registry(&self) -> Registry {
+        Registry::new(self.resolver.clone(), self.limits)
+    }
 }
 
 impl<S> Layer<S> for PoolLayer {
     type Service = Pool<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Pool::new(inner, self.resolver.clone(), self.limits)
+        Pool::new(inner, self.registry())
     }
 }

@@ -6,11 +6,18 @@
 
 mod captured;
 mod future;
+mod handle;
 mod kept;
 mod layer;
 mod registry;
 mod service;
 
+#[cfg(feature = "reqwest")]
+pub(crate) use self::captured::Ends;
 pub use self::future::ResponseFuture;
+#[cfg(feature = "reqwest")]
+pub(crate) use self::handle::{Handle, Seat};
 pub use self::layer::PoolLayer;
+#[cfg(feature = "reqwest")]
+pub(crate) use self::registry::Registry;
 pub use self::service::Pool;

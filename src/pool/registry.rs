@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::captured::{Captured, Ends};
+use super::captured::Ends;
+use super::handle::Handle;
 use super::kept::{Kept, Retired, Site};
 use crate::observe::Event;
 use crate::resolver::Shared;
@@ -13,7 +14,7 @@ use crate::retire::Limits;
 use crate::{Resolver, time};
 
 /// `scheme://authority → connections`, shared by all clones of a service.
-pub(super) struct Registry {
+pub(crate) struct Registry {
     resolver: Resolver,
     limits: Limits,
     state: Mutex<State>,
@@ -36,12 +37,12 @@ impl Registry {
     }
 
     /// Takes note that a request to `origin` which began then has gone out on a connection.
-    pub(super) fn note(
+    pub(crate) fn note(
         &self,
         origin: &str,
         host: &str,
         ends: Ends,
-        captured: Captured,
+        handle: Handle,
         began: Instant,
     ) {
         let now = time::now();
@@ -54,7 +55,7 @@ impl Registry {
                     state.origins.entry(origin.into()).or_insert(kept)
                 }
             };
-            kept.note(ends, captured, began, &self.limits, now);
+            kept.note(ends, handle, began, &self.limits, now);
             idle
         });
         retire(self.resolver.inner(), "", &idle);
@@ -63,7 +64,7 @@ impl Registry {
     /// Retires the connections to `origin` that are due.
     ///
     /// What is asked and told of the resolver is outside of the lock: it may call the user.
-    pub(super) fn sweep(&self, origin: &str) {
+    pub(crate) fn sweep(&self, origin: &str) {
         let find = |state: &mut State| {
             let kept = state.origins.get(origin)?;
             Some((Arc::clone(kept.site()), kept.is_of_dns()))
@@ -116,17 +117,14 @@ impl State {
 }
 
 fn retire(shared: &Shared, host: &str, all: &[Retired]) {
-    for Retired {
-        ends,
-        captured,
-        why,
-    } in all
-    {
-        captured.poison(*ends);
-        if let Some(why) = *why {
-            let addr = ends.remote.ip().to_canonical();
-            shared.tell(&Event::Retired { host, addr, why });
-        }
+    for Retired { ends, handle, why } in all {
+        let Some(why) = *why else {
+            handle.let_go(*ends);
+            continue;
+        };
+        handle.retire(*ends);
+        let addr = ends.addr();
+        shared.tell(&Event::Retired { host, addr, why });
     }
 }
 

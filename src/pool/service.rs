@@ -10,8 +10,6 @@ use super::ResponseFuture;
 use super::captured::Captured;
 use super::future::Watch;
 use super::registry::Registry;
-use crate::Resolver;
-use crate::retire::Limits;
 
 /// An HTTP client under a [`PoolLayer`](super::PoolLayer). Clones share what they know of its pool,
 /// as clones of a client share that.
@@ -22,8 +20,8 @@ pub struct Pool<S> {
 }
 
 impl<S> Pool<S> {
-    pub(super) fn new(inner: S, resolver: Resolver, limits: Limits) -> Self {
-        let registry = Arc::new(Registry::new(resolver, limits));
+    pub(super) fn new(inner: S, registry: Registry) -> Self {
+        let registry = Arc::new(registry);
         Self { inner, registry }
     }
 
