@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Edges, Guest, HOST, Mode, RecordType, Scheme, Seen, World};
+use common::{Edges, Fault, Guest, HOST, Mode, RecordType, Scheme, Seen, World};
 use futures_util::StreamExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, StreamBody};
@@ -24,7 +24,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use sidestep::{Order, Outcome, Pool, PoolLayer, Retirement, Standing};
+use sidestep::{Order, Outcome, Pool, PoolLayer, Retirement, Source, Standing};
 use tokio::sync::{mpsc, oneshot};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, Service, ServiceExt as _};
@@ -280,6 +280,55 @@ async fn requests_follow_dns_though_nobody_dials() {
         let departed = |why: &Retirement| *why == Retirement::Departed;
         assert!(!whys.is_empty() && whys.iter().all(departed), "{wire:?}");
     }
+}
+
+/// While the name server fails and fallbacks are served, nobody knows who has left.
+#[tokio::test]
+async fn fallbacks_move_nothing() {
+    let short = Duration::from_millis(50);
+    let edges = Edges::http(2).await;
+    let world = World::of(edges, |builder| {
+        let builder = builder.min_ttl(short).max_ttl(short);
+        builder.serve_stale(Duration::ZERO)
+    });
+    let (world, wire) = (world.await, Wire::Http2);
+    let ips = world.ips();
+    world.dns.set(HOST, &ips[..1], 1800);
+    let layer = world.resolver.pool_layer().grace(Duration::ZERO);
+    let mut pool = layer.layer(wire.client(&world));
+    assert_eq!(ask(&mut pool, &world).await, ips[0]);
+    world.dns.fault(Fault::ServFail);
+    world.resolver.fallbacks().set(HOST, [ips[1]]).unwrap();
+    let has_fallen_back = || {
+        let snapshot = world.resolver.snapshot();
+        let source = snapshot.host(HOST).and_then(|host| host.source);
+        source == Some(Source::Fallback)
+    };
+    let falling_back = async {
+        while !has_fallen_back() {
+            assert_eq!(ask(&mut pool, &world).await, ips[0]);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LONG, falling_back).await.unwrap();
+    assert_eq!(ask(&mut pool, &world).await, ips[0]);
+    assert_eq!((world.accepted(), retired(&world)), (1, vec![]));
+}
+
+/// What was known of the host is forgotten, and its connection is still in use: DNS is followed on.
+#[tokio::test]
+async fn on_another_network_a_host_in_use_is_looked_up_though_nobody_dials() {
+    let world = Wire::Http2.world().await;
+    let mut pool = Wire::Http2.pool(&world);
+    ask(&mut pool, &world).await;
+    // The connection is swept once with what DNS says of it.
+    ask(&mut pool, &world).await;
+    assert_eq!(world.queries(), 1);
+    world.resolver.network_changed();
+    ask(&mut pool, &world).await;
+    let asked = world.dns.asked(HOST, RecordType::A, 2);
+    tokio::time::timeout(LONG, asked).await.unwrap();
+    assert_eq!(world.accepted(), 1);
 }
 
 #[tokio::test]

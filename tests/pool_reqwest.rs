@@ -14,9 +14,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Edges, HOST, Scheme, Seen, World};
-use http::Request;
+use common::{Edges, Guest, HOST, Scheme, Seen, World};
+use http::header::HOST as HOST_HEADER;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use sidestep::reqwest::{ClientBuilderExt as _, MovingClient};
 use sidestep::{Builder, Order, Outcome, PoolLayer, Retirement};
 use tokio::sync::oneshot;
@@ -203,6 +208,43 @@ async fn only_the_origin_is_moved_whose_connection_is_retired() {
     assert!(answer.text().await.unwrap().contains("127.0.0.2"));
     assert_eq!(world.edges.accepted(ips[0]), 2);
     assert_eq!(made.load(Ordering::Relaxed), 2, "a clone shares them");
+}
+
+/// An edge whose one name leads to its other one.
+fn redirecting() -> Guest {
+    Guest::new(|stream| async {
+        let service = service_fn(|request: Request<Incoming>| async move {
+            let host = request.headers()[HOST_HEADER].to_str().unwrap().to_owned();
+            let answer = match host.strip_prefix("edge.test:") {
+                Some(port) => Response::builder()
+                    .status(302)
+                    .header("location", format!("http://other.edge.test:{port}/")),
+                None => Response::builder(),
+            };
+            answer.body(String::new())
+        });
+        let http = auto::Builder::new(TokioExecutor::new());
+        let _ = http.serve_connection(TokioIo::new(stream), service).await;
+    })
+}
+
+#[tokio::test]
+async fn a_connection_that_requests_are_redirected_to_is_left_too() {
+    let edges = Edges::hosting(2, Scheme::Http, redirecting()).await;
+    let world = World::of(edges, |builder| builder.order(Order::AsGiven)).await;
+    let ips = world.ips();
+    world.dns.set("other.edge.test", &ips, 1800);
+    let (client, _) = Wire::Http1.client(&world, &world.resolver.pool_layer());
+    for _ in 0..2 {
+        send(&client, &world.url()).await.unwrap();
+    }
+    assert_eq!(world.accepted(), 2);
+    let refused = Outcome::Refused;
+    world.resolver.report("other.edge.test", ips[0], refused);
+    for _ in 0..2 {
+        send(&client, &world.url()).await.unwrap();
+    }
+    assert_eq!(world.edges.accepted(ips[1]), 1);
 }
 
 #[tokio::test]

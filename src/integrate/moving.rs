@@ -120,11 +120,11 @@ impl MovingClient {
         let origin = origin(response.url());
         if let Some(info) = response.extensions().get::<HttpInfo>()
             && let Some(host) = response.url().host_str()
-            && !seat.is_spent()
         {
             let (ends, handle) = (Ends::of(info), Handle::Seat(seat));
             self.registry.note(&origin, host, ends, handle, began);
         }
+        // No request may ever be meant for it, when all are led there.
         self.registry.sweep(&origin);
     }
 

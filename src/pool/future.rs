@@ -60,19 +60,14 @@ impl Watch {
         }
     }
 
-    /// Notes the connection when there is one, once: it may be retired before the response comes.
+    /// Notes the connection when there is one: it may be retired before the response comes.
     fn look(&mut self) {
         if self.noted.is_none() {
             self.note();
         }
     }
 
-    /// The client may have sent the request once more, on another connection.
-    fn end(&mut self) {
-        self.note();
-        self.registry.sweep(&self.origin);
-    }
-
+    /// At the end anew: the client may have sent the request once more, on another connection.
     fn note(&mut self) {
         let ends = self.captured.ends();
         if let Some(ends) = ends.filter(|_| ends != self.noted) {
@@ -93,7 +88,7 @@ impl<F: Future> Future for ResponseFuture<F> {
         if let Some(watch) = this.watch {
             match &polled {
                 Poll::Pending => watch.look(),
-                Poll::Ready(_) => watch.end(),
+                Poll::Ready(_) => watch.note(),
             }
         }
         polled

@@ -13,9 +13,9 @@ use crate::retire::Limits;
 ///
 /// A [`ConnectLayer`](crate::ConnectLayer) acts when a connection is made; a client that keeps its
 /// connections makes none for hours, and HTTP/2 sends all requests on one. Put this layer around
-/// hyper-util's client ([`Client`](hyper_util::client::legacy::Client)): before each request, and
-/// after its response, it has those of the pool's connections to the same origin take no new requests
-/// of which one of these holds:
+/// hyper-util's client ([`Client`](hyper_util::client::legacy::Client)): before each request it
+/// has those of the pool's connections to the same origin take no new requests of which one of these
+/// holds:
 ///
 /// | what holds | unless |
 /// |---|---|

@@ -1,7 +1,7 @@
 //! The layer that moves pooled connections off bad, departed and old addresses.
 //!
 //! ```text
-//! request ▶ retire what is due ▶ client (checks a connection out) ▶ note it ▶ response ▶ retire
+//! request ▶ retire what is due ▶ client (checks a connection out) ▶ note it ▶ response
 //! ```
 
 mod captured;

@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -81,6 +82,53 @@ async fn a_request_that_is_given_up_leaves_its_connection_known() {
     };
     assert_eq!(pool.registry.len(), 1);
     drop(open);
+}
+
+/// A server that goes on answering, and counts connections.
+async fn patient() -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let count = accepted.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                while stream.read(&mut [0; 1024]).await.is_ok_and(|n| n > 0) {
+                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+                    stream.write_all(answer).await.unwrap();
+                }
+            });
+        }
+    });
+    (addr, accepted)
+}
+
+async fn capture(client: &Stock, addr: SocketAddr) -> Captured {
+    let request = Request::get(format!("http://{addr}/"));
+    let mut request = request.body(Empty::<Bytes>::new()).unwrap();
+    let captured = Captured::of(&mut request);
+    client.request(request).await.unwrap();
+    captured
+}
+
+/// hyper-util sends a request once more whose connection died, and then the other one is captured.
+#[tokio::test]
+async fn only_the_connection_that_is_meant_is_retired() {
+    let ((addr, accepted), resolver) = (patient().await, Resolver::new());
+    let http = HttpConnector::new_with_resolver(resolver);
+    let client: Stock = Client::builder(TokioExecutor::new()).build(http);
+    let accepted = || accepted.load(Ordering::Relaxed);
+    let first = capture(&client, addr).await;
+    let other = capture(&client, patient().await.0).await;
+    capture(&client, addr).await;
+    assert_eq!(accepted(), 1, "it is kept");
+    first.poison(other.ends().unwrap());
+    capture(&client, addr).await;
+    assert_eq!(accepted(), 1, "the other was meant");
+    first.poison(first.ends().unwrap());
+    capture(&client, addr).await;
+    assert_eq!(accepted(), 2);
 }
 
 #[test]
