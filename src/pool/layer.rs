@@ -34,11 +34,13 @@ use crate::retire::Limits;
 /// # What it does not do
 ///
 /// - It finds no dead edge by itself. A connect that fails does, or a response under an
-///   [`ExchangeLayer`](crate::ExchangeLayer); either goes inside of this layer or outside of it alike. A
+///   [`ExchangeLayer`](crate::ExchangeLayer), which may go inside of this layer or outside of it. A
 ///   connection that hangs is found by `http2_keep_alive_interval` of the client's builder.
+/// - A request that you capture the connection of yourself, by hyper-util's `capture_connection`, is
+///   captured by this layer in your place: it has room for one.
 /// - It can't serve a `reqwest::Client`: reqwest 0.13 does not hand the extensions of a request on to
-///   hyper, and they are the only way to a pooled connection. `PoolLayer::reqwest` (feature `reqwest`) makes a stock
-///   reqwest client that moves all the same. Without it, set `http2_keep_alive_interval`,
+///   hyper, and they are the only way to a pooled connection. `PoolLayer::reqwest` (feature
+///   `reqwest`) makes a stock reqwest client that moves all the same. Without it, set `http2_keep_alive_interval`,
 ///   `http2_keep_alive_timeout` and `http2_keep_alive_while_idle(true)`, so that a dead connection is
 ///   noticed, and `pool_idle_timeout`, so that an idle one ends.
 /// - Nor a tonic `Channel`, which owns its one connection: set `http2_keep_alive_interval`,
@@ -49,9 +51,10 @@ use crate::retire::Limits;
 ///
 /// # Memory
 ///
-/// Some 600 bytes for each connection that had a request within
-/// [`idle_timeout`](Self::idle_timeout). Of one origin no more than 256 are kept that have closed
-/// since: with more, those that have rested a second when a new one has to be dialled are forgotten.
+/// Some 720 bytes for each connection that had a request within
+/// [`idle_timeout`](Self::idle_timeout). Nothing tells when a pool closes one, so with more than 256
+/// to one origin, those that had no request for a second when a new one had to be dialled are
+/// forgotten: they are closed, or busy with a long response and known again by their next one.
 ///
 /// # Examples
 ///
