@@ -40,6 +40,9 @@
 //!
 //! # With hyper
 //!
+//! In one line, with the feature `hyper`: `sidestep::hyper::client()` returns hyper-util's client with
+//! the race, rustls and the roots of the platform. By hand, around any connector:
+//!
 //! ```
 //! use hyper_util::client::legacy::{Client, connect::HttpConnector};
 //! use hyper_util::rt::TokioExecutor;
@@ -72,6 +75,7 @@
 //! - `retry`: [`RetryPolicy`], a `tower::retry::Policy` for hyper-util's client.
 //! - `middleware`: for reqwest-middleware, where the client has a retry policy of your own.
 //! - `object-store`: for object_store.
+//! - `hyper`: `sidestep::hyper`, a client of hyper-util in one line, and its connector for tonic.
 //! - `watch-network`: `Resolver::watch_network` notices by itself that the device is on another
 //!   network, by the crate netwatcher; for devices that move.
 
@@ -115,6 +119,8 @@ pub use self::integrate::RetryPolicy;
 pub use self::integrate::middleware;
 #[cfg(feature = "object-store")]
 pub use self::integrate::object_store;
+#[cfg(feature = "hyper")]
+pub use self::integrate::hyper;
 #[cfg(feature = "reqwest")]
 pub use self::integrate::reqwest;
 #[cfg(feature = "reqwest-012")]
@@ -140,6 +146,6 @@ pub mod future {
     pub use crate::resolver::{Addrs, ResponseFuture};
 }
 
-#[cfg(all(doctest, feature = "hickory", feature = "reqwest"))]
+#[cfg(all(doctest, feature = "hickory", feature = "hyper", feature = "reqwest"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

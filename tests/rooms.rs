@@ -86,6 +86,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "attempt", "connect", "early", "error", "exchange", "host", "observe", "outcome",
             "pool", "resolver", "time",
+            "connect", "early", "error", "exchange", "outcome", "race", "resolver", "time",
         ],
     ),
 ];

@@ -12,6 +12,8 @@ pub mod object_store;
 mod policy;
 #[cfg(feature = "__again")]
 mod record;
+#[cfg(feature = "hyper")]
+pub mod hyper;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
 #[cfg(feature = "reqwest-012")]

@@ -75,7 +75,7 @@ pub(crate) enum Scheme {
 /// What edges do on an accepted connection, inside of TLS if they speak that, instead of serving
 /// HTTP: a proxy, or a server with answers of its own.
 #[derive(Clone)]
-pub(crate) struct Guest(Arc<dyn Fn(Box<dyn Stream>) -> Meeting + Send + Sync>);
+pub(crate) struct Guest(Arc<dyn Fn(IpAddr, Box<dyn Stream>) -> Meeting + Send + Sync>);
 
 type Meeting = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -89,7 +89,17 @@ impl Guest {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        Self(Arc::new(move |stream| Box::pin(meet(stream))))
+        Self::knowing_where(move |_, stream| meet(stream))
+    }
+
+    /// The same, told the address of its edge too.
+    pub(crate) fn knowing_where<F>(
+        meet: impl Fn(IpAddr, Box<dyn Stream>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self(Arc::new(move |ip, stream| Box::pin(meet(ip, stream))))
     }
 }
 
@@ -211,6 +221,11 @@ impl Edges {
     /// Returns the certificate of the authority that signs the edges' certificates.
     pub(crate) fn ca(&self) -> CertificateDer<'static> {
         self.0.identity.ca.clone()
+    }
+
+    /// Returns the same as text, as it stands in files.
+    pub(crate) fn ca_pem(&self) -> String {
+        self.0.identity.ca_pem.clone()
     }
 
     /// Returns the TLS settings of a client that trusts the edges; it offers no ALPN protocol.
@@ -452,7 +467,7 @@ impl Manner {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         if let (Some(guest), Mode::Serve) = (&self.guest, mode) {
-            return guest.0(Box::new(stream)).await;
+            return guest.0(self.addr.ip(), Box::new(stream)).await;
         }
         let heard = Arc::new(Notify::new());
         let service = service_fn(|request| {
@@ -514,6 +529,7 @@ async fn reset(mut stream: TcpStream) {
 #[derive(Debug)]
 struct Identity {
     ca: CertificateDer<'static>,
+    ca_pem: String,
     good: Arc<ServerConfig>,
     wrong: Arc<ServerConfig>,
 }
@@ -533,6 +549,7 @@ impl Identity {
             .collect();
         Self {
             ca: ca.der().clone(),
+            ca_pem: ca.pem(),
             good: server_config(&ca, names),
             wrong: server_config(&ca, vec!["another-tenant.test".to_owned()]),
         }
