@@ -14,16 +14,25 @@ use std::{env, error, fs, future};
 use bytes::Bytes;
 use common::{Edges, Guest, HOST, Mode, Scheme, Stream, World};
 use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
 use hyper::{Request, Response, Uri, Version};
-use hyper_rustls::HttpsConnectorBuilder;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::{Connect, HttpConnector, HttpInfo};
 use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::crypto::{CryptoProvider, ring};
-use sidestep::{ConnectError, Outcome, Resolver};
+use sidestep::{ConnectError, Outcome, Race, Resolver, Tcp};
 use tokio::time::Instant;
-use tower::Layer as _;
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tower::{Layer as _, Service, ServiceExt as _};
 
 type Body = Empty<Bytes>;
+type BoxError = Box<dyn error::Error + Send + Sync>;
 
 /// Sends a GET, and takes the whole answer, so that its connection is free again.
 async fn get<C>(client: &Client<C, Body>, url: &str) -> Result<Response<String>, Error>
@@ -48,7 +57,7 @@ where
 }
 
 /// TLS by hand, as the docs of `sidestep::hyper` show it.
-fn by_hand(world: &World) -> Client<impl Connect + Clone + Send + Sync + 'static, Body> {
+fn by_hand(world: &World) -> Race<HttpsConnector<Tcp<HttpConnector<Resolver>>>> {
     let mut http = HttpConnector::new_with_resolver(world.resolver.clone());
     http.enforce_http(false);
     let https = HttpsConnectorBuilder::new()
@@ -56,7 +65,7 @@ fn by_hand(world: &World) -> Client<impl Connect + Clone + Send + Sync + 'static
         .https_or_http()
         .enable_all_versions()
         .wrap_connector(world.resolver.tcp_layer().layer(http));
-    sidestep::hyper::builder().build(world.resolver.race_layer().layer(https))
+    world.resolver.race_layer().layer(https)
 }
 
 /// Runs `test` of this program again, in a process of its own where `set` has set the environment.
@@ -215,7 +224,7 @@ fn on_a_runtime(test: impl Future<Output = ()>) {
 #[tokio::test]
 async fn tls_of_ones_own_is_layered_by_hand() {
     let world = World::https(2).await;
-    let client = by_hand(&world);
+    let client = sidestep::hyper::builder().build(by_hand(&world));
     let dead = world.ips()[0];
     world.edges.set(dead, Mode::Refuse).await;
     let response = get(&client, &world.url()).await.unwrap();
@@ -241,16 +250,85 @@ fn falls_silent() -> Guest {
 async fn a_silent_http2_connection_is_ended() {
     let edges = Edges::hosting(1, Scheme::Https, falls_silent()).await;
     let world = World::of(edges, |builder| builder).await;
-    let client = by_hand(&world);
+    let client = sidestep::hyper::builder().build(by_hand(&world));
     get(&client, &world.url()).await.unwrap();
     let begin = Instant::now();
     // From here on time passes as soon as everybody waits.
     tokio::time::pause();
-    let error = get(&client, &world.url()).await.unwrap_err();
+    let url = world.url();
+    let answer = tokio::time::timeout(Duration::from_secs(60), get(&client, &url)).await;
+    let error = answer.expect("it is ended").unwrap_err();
     let said = chain(&error);
     assert!(said.contains("keep-alive"), "{said}");
     let took = begin.elapsed();
     let expected = Duration::from_secs(24)..Duration::from_secs(27);
     assert!(expected.contains(&took), "{took:?}");
     assert_eq!(world.accepted(), 1);
+}
+
+/// A gRPC server on each edge, which answers health checks.
+async fn grpc_servers(scheme: Scheme) -> World {
+    let (_, health) = tonic_health::server::health_reporter();
+    let guest = Guest::new(move |stream: Box<dyn Stream>| {
+        let health = health.clone();
+        let answer = service_fn(move |request: Request<Incoming>| health.clone().oneshot(request));
+        let serving = http2::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(stream), answer);
+        async move {
+            let _: hyper::Result<()> = serving.await;
+        }
+    });
+    let edges = Edges::hosting(2, scheme, guest).await;
+    World::of(edges, |builder| builder).await
+}
+
+/// The connector of the one line goes into tonic as it is.
+#[tokio::test]
+async fn a_channel_of_tonic_moves_when_its_server_dies() {
+    let world = grpc_servers(Scheme::Http).await;
+    let connector = sidestep::hyper::connector(&world.resolver).unwrap();
+    moves(&world, connector).await;
+}
+
+/// The same by hand, also with TLS, of which tonic's own features are off.
+#[tokio::test]
+async fn a_channel_of_tonic_moves_over_a_race_by_hand() {
+    let world = grpc_servers(Scheme::Http).await;
+    let http = HttpConnector::new_with_resolver(world.resolver.clone());
+    moves(&world, world.resolver.race_layer().layer(http)).await;
+    let world = grpc_servers(Scheme::Https).await;
+    moves(&world, by_hand(&world)).await;
+}
+
+/// Kills the server that a channel is connected to, and then the other one.
+async fn moves<C>(world: &World, connector: C)
+where
+    C: Service<Uri, Error = BoxError> + Send + 'static,
+    C::Response: hyper::rt::Read + hyper::rt::Write + Send + Unpin,
+    C::Future: Send,
+{
+    let endpoint = Endpoint::from_shared(world.url()).unwrap();
+    let channel = endpoint.connect_with_connector(connector).await.unwrap();
+    check(&channel).await.unwrap();
+    for dead in world.ips() {
+        world.edges.set(dead, Mode::Refuse).await;
+        goes_on(&channel).await;
+        world.edges.set(dead, Mode::Serve).await;
+    }
+}
+
+async fn check(channel: &Channel) -> Result<(), tonic::Status> {
+    let request = HealthCheckRequest::default();
+    let response = HealthClient::new(channel.clone()).check(request).await?;
+    assert_eq!(response.get_ref().status(), ServingStatus::Serving);
+    Ok(())
+}
+
+/// One call may meet the connection's end; no other fails.
+async fn goes_on(channel: &Channel) {
+    let mut failed = Vec::new();
+    for _ in 0..20 {
+        failed.extend(check(channel).await.err());
+    }
+    assert!(failed.len() <= 1, "{failed:#?}");
 }

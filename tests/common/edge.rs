@@ -169,7 +169,12 @@ impl Edges {
 
     /// Starts `n` edges on 127.0.0.2 and up which let `guest` serve.
     pub(crate) async fn hosting(n: u8, scheme: Scheme, guest: Guest) -> Self {
-        Self::start(&loopback(n), scheme, Some(guest)).await
+        Self::hosting_on(&loopback(n), scheme, guest).await
+    }
+
+    /// Starts an edge on each of `ips` which lets `guest` serve.
+    pub(crate) async fn hosting_on(ips: &[IpAddr], scheme: Scheme, guest: Guest) -> Self {
+        Self::start(ips, scheme, Some(guest)).await
     }
 
     async fn start(ips: &[IpAddr], scheme: Scheme, guest: Option<Guest>) -> Self {

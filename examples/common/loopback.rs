@@ -1,0 +1,22 @@
+//! What these examples need of the machine: loopback addresses beyond 127.0.0.1.
+
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+
+/// Returns `n` addresses, 127.0.0.2 and up.
+///
+/// # Errors
+///
+/// Where the system has them not on loopback by itself, as macOS: what to do.
+pub(crate) fn addresses(n: u8) -> Result<Vec<IpAddr>, String> {
+    let all = (2..2 + n).map(|last| IpAddr::from(Ipv4Addr::new(127, 0, 0, last)));
+    let all: Vec<_> = all.collect();
+    for ip in &all {
+        TcpListener::bind((*ip, 0)).map_err(|error| {
+            format!(
+                "{ip} is not an address of this machine ({error}), and each edge needs one; \
+                 on macOS `sudo ifconfig lo0 alias {ip}` adds it until the next start"
+            )
+        })?;
+    }
+    Ok(all)
+}

@@ -1,0 +1,138 @@
+//! The proxy: axum in front, the client of `sidestep::hyper` behind.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::body::{Body, HttpBody as _};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header, request, uri};
+use axum::response::{IntoResponse as _, Response};
+use hyper_util::client::legacy::{Client, Error};
+use sidestep::hyper::{Connector, TlsUnavailable};
+use sidestep::{ConnectError, Exchange, Resolver};
+use tower::{Layer as _, ServiceExt as _};
+
+/// How often a request that may be sent twice is sent again.
+const AGAIN: u32 = 2;
+
+/// Forwards each request to one upstream.
+pub(crate) struct Proxy {
+    client: Exchange<Client<Connector, Body>>,
+    upstream: uri::Parts,
+    again: AtomicUsize,
+}
+
+impl Proxy {
+    pub(crate) fn new(resolver: &Resolver, upstream: Uri) -> Result<Arc<Self>, TlsUnavailable> {
+        let client = sidestep::hyper::client_with(resolver)?;
+        Ok(Arc::new(Self {
+            // Sees those who accept connections and do not answer.
+            client: resolver.exchange_layer().layer(client),
+            upstream: upstream.into_parts(),
+            again: AtomicUsize::new(0),
+        }))
+    }
+
+    /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`.
+    pub(crate) fn router(self: Arc<Self>) -> Router {
+        Router::new().fallback(forward).with_state(self)
+    }
+
+    /// Returns how many requests were sent again so far.
+    pub(crate) fn sent_again(&self) -> usize {
+        self.again.load(Ordering::Relaxed)
+    }
+
+    /// Connects are the client's business. What is left is a connection that dies under a request: one
+    /// that may be sent twice, and has no body that would be gone, is.
+    async fn send(&self, head: request::Parts, body: Body) -> Result<Response, Error> {
+        let is_repeatable = head.method.is_safe() && body.is_end_stream();
+        let mut body = Some(body);
+        let mut again = 0;
+        loop {
+            let body = body.take().unwrap_or_default();
+            let request = Request::from_parts(head.clone(), body);
+            let result = self.client.clone().oneshot(request).await;
+            match result {
+                Err(_) if is_repeatable && again < AGAIN => again += 1,
+                Err(error) => return Err(error),
+                Ok(response) => return Ok(response.map(Body::new)),
+            }
+            self.again.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Turns a request to us into one to the upstream.
+    fn aim(&self, head: &mut request::Parts, from: SocketAddr) {
+        let mut to = uri::Parts::default();
+        to.scheme = self.upstream.scheme.clone();
+        to.authority = self.upstream.authority.clone();
+        to.path_and_query = head.uri.path_and_query().cloned();
+        // A CONNECT and an OPTIONS * have no path.
+        to.path_and_query
+            .get_or_insert_with(|| uri::PathAndQuery::from_static("/"));
+        head.uri = Uri::from_parts(to).expect("scheme, authority and path make a URI");
+        head.version = Version::HTTP_11;
+        drop_hop_by_hop(&mut head.headers);
+        // The client writes the upstream's.
+        if let Some(host) = head.headers.remove(header::HOST) {
+            head.headers.insert("x-forwarded-host", host);
+        }
+        let from = HeaderValue::from_str(&from.ip().to_string()).expect("an address is plain text");
+        head.headers.append("x-forwarded-for", from);
+    }
+}
+
+async fn forward(
+    State(proxy): State<Arc<Proxy>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    if request.method() == Method::CONNECT {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    let (mut head, body) = request.into_parts();
+    proxy.aim(&mut head, from);
+    match proxy.send(head, body).await {
+        Ok(mut response) => {
+            drop_hop_by_hop(response.headers_mut());
+            response
+        }
+        Err(error) => bad_gateway(&error),
+    }
+}
+
+/// Names every address that was tried, for whoever runs the proxy; tell strangers less.
+fn bad_gateway(error: &Error) -> Response {
+    let why = match ConnectError::find(error) {
+        Some(connect) => connect.to_string(),
+        None => format!("{error}: {:?}", std::error::Error::source(error)),
+    };
+    (StatusCode::BAD_GATEWAY, why).into_response()
+}
+
+/// RFC 9110, section 7.6.1: these, and those that `Connection` names, are for one connection.
+fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<_> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|names| names.to_str().ok())
+        .flat_map(|names| names.split(','))
+        .map(|name| name.trim().to_owned())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    ] {
+        headers.remove(name);
+    }
+}

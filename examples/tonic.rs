@@ -1,0 +1,141 @@
+//! gRPC by tonic: two channels whose servers die, and what their callers notice.
+//!
+//! ```sh
+//! cargo run --example tonic
+//! ```
+//!
+//! Everything runs inside this process, on loopback: a name server, and gRPC servers on 127.0.0.2 and
+//! up that answer `grpc.health.v1` checks. While eight callers of each channel call on, servers refuse,
+//! swallow packets, and leave DNS. It ends by itself, and with an error when a call has failed.
+//!
+//! # Which one to take
+//!
+//! **The raced channel**, in nearly all programs: `Endpoint::connect_with_connector_lazy` over
+//! `resolver.race_layer()`. It is one line, sees TLS fail too, is fed by nobody, and after a death
+//! costs what was in flight, which has to be sent again. All calls of a process go to one server; the
+//! resolver's shuffle spreads the processes.
+//!
+//! **The balanced channel** where one server can't carry what one process calls:
+//! `Channel::balance_channel`. tonic connects to addresses then, so somebody must feed them
+//! (`channels::Feed`) and look after them (`Host::check`): a server that refuses is ready to fail its
+//! share of the calls as long as it is in there, and each has to be sent again.
+//!
+//! Both are in `tonic/channels.rs`. Each has a resolver of its own here, so that neither learns from
+//! the other; in a program they share one.
+
+#[path = "tonic/calls.rs"]
+mod calls;
+#[path = "tonic/channels.rs"]
+mod channels;
+#[path = "failover/clock.rs"]
+mod clock;
+#[path = "../tests/common/edge.rs"]
+mod edge;
+#[path = "common/loopback.rs"]
+mod loopback;
+#[path = "../tests/common/name_server.rs"]
+mod name_server;
+#[path = "tonic/servers.rs"]
+mod servers;
+#[path = "common/tally.rs"]
+mod tally;
+
+use std::error::Error;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sidestep::lookup::Dns;
+use tonic::transport::Channel;
+
+use crate::channels::Host;
+use crate::edge::{Edges, Mode};
+use crate::name_server::NameServer;
+use crate::tally::Tally;
+
+const HOST: &str = "grpc.test";
+
+/// How many call through each channel at once.
+const CALLERS: usize = 8;
+
+/// How long each act is.
+const ACT: Duration = Duration::from_millis(1500);
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+    let ips = loopback::addresses(5)?;
+    let (old, new) = ips.split_at(3);
+    let dns = NameServer::start().await;
+    dns.set(HOST, old, 1);
+    let edges = servers::start(&ips).await;
+    let stage = Stage::new(&dns, &edges)?;
+    let mut failed = stage.act("all serve").await;
+
+    let victim = stage.raced_to().await?;
+    edges.set(victim, Mode::Refuse).await;
+    let act = format!("{victim} refuses, whom the raced channel was connected to");
+    failed += stage.act(&act).await;
+
+    let victim = stage.raced_to().await?;
+    edges.set(victim, Mode::BlackHole).await;
+    let act = format!("{victim} swallows packets, to whom that went then");
+    failed += stage.act(&act).await;
+
+    dns.set(HOST, new, 1);
+    join_all(old.iter().map(|&ip| edges.set(ip, Mode::Refuse))).await;
+    let act = format!("all that were in DNS refuse, and it says {new:?}");
+    failed += stage.act(&act).await;
+
+    if failed > 0 {
+        return Err(format!("{failed} calls failed").into());
+    }
+    println!("\nno call failed");
+    Ok(())
+}
+
+/// The channels under the same load.
+struct Stage {
+    raced: Channel,
+    balanced: Channel,
+    /// Whom the balanced channel is fed from.
+    host: Host,
+}
+
+impl Stage {
+    fn new(dns: &NameServer, edges: &Edges) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let origin: tonic::transport::Uri = edges.url(HOST).parse()?;
+        let host = || Host::new(origin.clone(), Dns::with_servers([dns.addr()])?);
+        let raced = channels::raced(&host()?.resolver, &origin);
+        let host = host()?;
+        let (balanced, feed) = channels::balanced(host.clone());
+        tokio::spawn(feed.run());
+        Ok(Self {
+            raced,
+            balanced,
+            host,
+        })
+    }
+
+    /// Calls through both for one act, tells what was seen, and returns how many calls failed.
+    async fn act(&self, title: &str) -> usize {
+        println!("\n{title}");
+        let (raced, balanced) = tokio::join!(
+            load(&self.raced, None),
+            load(&self.balanced, Some(&self.host)),
+        );
+        println!("  raced    {raced}\n  balanced {balanced}");
+        raced.failed() + balanced.failed()
+    }
+
+    /// Returns the edge that the raced channel is connected to.
+    async fn raced_to(&self) -> Result<IpAddr, Box<dyn Error + Send + Sync>> {
+        Ok(calls::ask(self.raced.clone()).await?.parse()?)
+    }
+}
+
+async fn load(channel: &Channel, checked: Option<&Host>) -> Tally {
+    let until = clock::now() + ACT;
+    let callers = (0..CALLERS).map(|_| calls::calls(channel.clone(), checked, until));
+    let all = join_all(callers).await;
+    all.into_iter().reduce(Tally::join).unwrap_or_default()
+}

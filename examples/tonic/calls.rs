@@ -1,0 +1,68 @@
+//! Calls through a channel.
+
+use std::time::{Duration, Instant};
+
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+
+use crate::channels::Host;
+use crate::clock;
+use crate::servers::EDGE;
+use crate::tally::Tally;
+
+/// How often a call is sent again: at once, and then after 25 ms, doubling; over 3 s in all.
+const AGAIN: u32 = 8;
+const FIRST_WAIT: Duration = Duration::from_millis(25);
+
+/// Calls one after another until then. When a call fails, `checked` is looked after.
+pub(crate) async fn calls(channel: Channel, checked: Option<&Host>, until: Instant) -> Tally {
+    let mut tally = Tally::default();
+    while clock::now() < until {
+        let begin = clock::now();
+        let (result, again) = call(channel.clone(), checked).await;
+        tally.again += again as usize;
+        tally.note(begin, result.map_err(|status| format!("{status:?}")));
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    tally
+}
+
+/// Sends a call, and again when its connection died or could not be made: a health check may be
+/// sent twice. What may not needs a retry of its own.
+async fn call(channel: Channel, checked: Option<&Host>) -> (Result<String, Status>, u32) {
+    let mut again = 0;
+    loop {
+        let result = ask(channel.clone()).await;
+        let failed = result.as_ref().is_err_and(is_of_the_connection);
+        if !failed || again == AGAIN {
+            return (result, again);
+        }
+        if let Some(host) = checked {
+            host.check().await;
+        }
+        if again > 0 {
+            tokio::time::sleep(FIRST_WAIT * 2_u32.pow(again - 1)).await;
+        }
+        again += 1;
+    }
+}
+
+/// Returns the edge that answers a call.
+pub(crate) async fn ask(channel: Channel) -> Result<String, Status> {
+    let mut client = HealthClient::new(channel);
+    let response = client.check(HealthCheckRequest::default()).await?;
+    let edge = response.metadata().get(EDGE);
+    let edge = edge.and_then(|edge| edge.to_str().ok());
+    Ok(edge.unwrap_or("?").to_owned())
+}
+
+/// tonic says so in three ways: the connect failed; the connection ended before the call was on its
+/// way; it ended under the call.
+fn is_of_the_connection(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable | Code::Cancelled | Code::Unknown
+    )
+}

@@ -1,0 +1,161 @@
+//! The two ways to a channel that survives its servers.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use hyper_util::client::legacy::connect::HttpConnector;
+use sidestep::{Event, InvalidConfig, Outcome, Resolver, Standing, lookup::Dns};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{sleep, timeout};
+use tonic::transport::channel::Change;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tower::Layer as _;
+
+/// One connection, to a server that answers. When it ends the next call makes another, raced over
+/// all addresses of the host.
+///
+/// For `https://` give [`sidestep::hyper::connector`] in place of this one, and leave out tonic's
+/// own TLS features.
+pub(crate) fn raced(resolver: &Resolver, origin: &Uri) -> Channel {
+    let mut http = HttpConnector::new_with_resolver(resolver.clone());
+    http.set_nodelay(true);
+    let connector = resolver.race_layer().layer(http);
+    endpoint(origin).connect_with_connector_lazy(connector)
+}
+
+/// One connection to each server, and calls go to all of them. Returns the feed too, which has to
+/// run, as tonic connects to addresses and looks up no names here.
+pub(crate) fn balanced(host: Host) -> (Channel, Feed) {
+    let (channel, changes) = Channel::balance_channel(64);
+    let fed = BTreeSet::new();
+    let feed = Feed { host, changes, fed };
+    (channel, feed)
+}
+
+fn endpoint(uri: &Uri) -> Endpoint {
+    Endpoint::from(uri.clone())
+        // How a connection is found dead whose packets are lost. Many gRPC servers allow one ping
+        // in five minutes unless they are told otherwise: set both ends.
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(5))
+        .keep_alive_while_idle(true)
+}
+
+/// A name, where it is looked up, and when there is something new about it.
+#[derive(Clone)]
+pub(crate) struct Host {
+    pub(crate) resolver: Resolver,
+    pub(crate) origin: Uri,
+    news: Arc<Notify>,
+}
+
+impl Host {
+    pub(crate) fn new(origin: Uri, lookup: Dns) -> Result<Self, InvalidConfig> {
+        let news = Arc::new(Notify::new());
+        let told = news.clone();
+        let resolver = Resolver::builder()
+            .lookup(lookup)
+            .observe(move |event: &Event<'_>| match event {
+                Event::Answered { .. }
+                | Event::AddressFailed { .. }
+                | Event::AddressRecovered { .. } => told.notify_one(),
+                _ => {}
+            })
+            .build()?;
+        Ok(Self {
+            resolver,
+            origin,
+            news,
+        })
+    }
+
+    fn name(&self) -> &str {
+        self.origin.host().expect("the origin has a host")
+    }
+
+    fn at(&self, ip: IpAddr) -> SocketAddr {
+        let port = self.origin.port_u16().expect("the origin has a port");
+        SocketAddr::new(ip, port)
+    }
+
+    /// Dials all addresses and tells the resolver how that went. Nobody else does: how the connects
+    /// of a balanced channel end tonic keeps to itself.
+    pub(crate) async fn check(&self) {
+        let Ok(resolved) = self.resolver.resolve(self.name()).await else {
+            return;
+        };
+        let dials = resolved.addrs().iter().map(|&ip| async move {
+            let dial = TcpStream::connect(self.at(ip));
+            let outcome = match timeout(Duration::from_millis(250), dial).await {
+                Ok(Ok(_)) => Outcome::Connected,
+                Ok(Err(error)) => Outcome::of(&error),
+                Err(_) => Outcome::TimedOut,
+            };
+            self.resolver.report(self.name(), ip, outcome);
+        });
+        join_all(dials).await;
+    }
+
+    /// Returns the addresses to connect to: those that nothing is held against, or else all.
+    async fn usable(&self) -> Result<BTreeSet<IpAddr>, sidestep::Error> {
+        let resolved = self.resolver.resolve(self.name()).await?;
+        let snapshot = self.resolver.snapshot();
+        let host = snapshot.host(self.name());
+        let is_bad = |ip: &IpAddr| {
+            let addr = host.and_then(|host| host.addr(*ip));
+            addr.is_some_and(|addr| matches!(addr.standing, Standing::Penalised(_)))
+        };
+        let all: BTreeSet<_> = resolved.addrs().iter().copied().collect();
+        let good: BTreeSet<_> = all.iter().copied().filter(|ip| !is_bad(ip)).collect();
+        Ok(if good.is_empty() { all } else { good })
+    }
+}
+
+/// Keeps a balanced channel up to date as DNS changes and addresses fail.
+pub(crate) struct Feed {
+    host: Host,
+    changes: mpsc::Sender<Change<IpAddr, Endpoint>>,
+    fed: BTreeSet<IpAddr>,
+}
+
+impl Feed {
+    /// Runs until the channel is dropped.
+    pub(crate) async fn run(mut self) {
+        while self.update().await.is_ok() {
+            tokio::select! {
+                () = self.host.news.notified() => {}
+                // Whoever asks keeps the answer fresh: an idle host is not looked up in turn.
+                () = sleep(Duration::from_millis(500)) => {}
+                () = self.changes.closed() => return,
+            }
+        }
+    }
+
+    async fn update(&mut self) -> Result<(), mpsc::error::SendError<Change<IpAddr, Endpoint>>> {
+        // Without an answer, and without a stale one, what is connected stays so.
+        let Ok(usable) = self.host.usable().await else {
+            return Ok(());
+        };
+        for &ip in usable.difference(&self.fed) {
+            self.changes.send(Change::Insert(ip, self.to(ip))).await?;
+        }
+        for &ip in self.fed.difference(&usable) {
+            self.changes.send(Change::Remove(ip)).await?;
+        }
+        self.fed = usable;
+        Ok(())
+    }
+
+    /// The server at one address, which is still called by its name.
+    fn to(&self, ip: IpAddr) -> Endpoint {
+        let uri = format!("http://{}", self.host.at(ip));
+        let uri = Uri::from_maybe_shared(uri).expect("an address makes a URI");
+        endpoint(&uri)
+            .origin(self.host.origin.clone())
+            .connect_timeout(Duration::from_millis(500))
+    }
+}
