@@ -60,6 +60,7 @@ where
 fn by_hand(world: &World) -> Race<HttpsConnector<Tcp<HttpConnector<Resolver>>>> {
     let mut http = HttpConnector::new_with_resolver(world.resolver.clone());
     http.enforce_http(false);
+    http.set_nodelay(true);
     let https = HttpsConnectorBuilder::new()
         .with_tls_config(world.edges.client_config())
         .https_or_http()
@@ -294,7 +295,8 @@ async fn a_channel_of_tonic_moves_when_its_server_dies() {
 #[tokio::test]
 async fn a_channel_of_tonic_moves_over_a_race_by_hand() {
     let world = grpc_servers(Scheme::Http).await;
-    let http = HttpConnector::new_with_resolver(world.resolver.clone());
+    let mut http = HttpConnector::new_with_resolver(world.resolver.clone());
+    http.set_nodelay(true);
     moves(&world, world.resolver.race_layer().layer(http)).await;
     let world = grpc_servers(Scheme::Https).await;
     moves(&world, by_hand(&world)).await;
