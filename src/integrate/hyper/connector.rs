@@ -159,3 +159,32 @@ impl fmt::Debug for Stream {
         f.debug_struct("Stream").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sockets_are_set_as_the_table_says() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}/", listener.local_addr().unwrap());
+        let mut connector = Connector::new(&Resolver::new()).unwrap();
+        let stream = connector.call(uri.parse().unwrap()).await.unwrap();
+        let MaybeHttpsStream::Http(stream) = stream.inner else {
+            panic!("there is no TLS");
+        };
+        let socket = socket2::SockRef::from(stream.inner());
+        assert!(socket.tcp_nodelay().unwrap());
+        assert!(socket.keepalive().unwrap());
+        #[cfg(target_os = "linux")]
+        {
+            let (quarter, half) = (Duration::from_secs(15), Duration::from_secs(30));
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), quarter);
+            assert_eq!(socket.tcp_keepalive_interval().unwrap(), quarter);
+            assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(half));
+        }
+    }
+}
