@@ -19,6 +19,8 @@ mod edge;
 mod loopback;
 #[path = "../tests/common/name_server.rs"]
 mod name_server;
+#[path = "common/patience.rs"]
+mod patience;
 #[path = "reverse_proxy/proxy.rs"]
 mod proxy;
 #[path = "common/tally.rs"]

@@ -35,6 +35,8 @@ mod edge;
 mod loopback;
 #[path = "../tests/common/name_server.rs"]
 mod name_server;
+#[path = "common/patience.rs"]
+mod patience;
 #[path = "tonic/servers.rs"]
 mod servers;
 #[path = "common/tally.rs"]

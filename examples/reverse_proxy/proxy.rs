@@ -14,8 +14,7 @@ use sidestep::hyper::{Connector, TlsUnavailable};
 use sidestep::{ConnectError, Exchange, Resolver};
 use tower::{Layer as _, ServiceExt as _};
 
-/// How often a request that may be sent twice is sent again.
-const AGAIN: u32 = 2;
+use crate::patience;
 
 /// Forwards each request to one upstream.
 pub(crate) struct Proxy {
@@ -55,11 +54,11 @@ impl Proxy {
             let body = body.take().unwrap_or_default();
             let request = Request::from_parts(head.clone(), body);
             let result = self.client.clone().oneshot(request).await;
-            match result {
-                Err(_) if is_repeatable && again < AGAIN => again += 1,
-                Err(error) => return Err(error),
-                Ok(response) => return Ok(response.map(Body::new)),
+            if result.is_ok() || !is_repeatable || again == patience::MOST {
+                return Ok(result?.map(Body::new));
             }
+            patience::pause(again).await;
+            again += 1;
             self.again.fetch_add(1, Ordering::Relaxed);
         }
     }

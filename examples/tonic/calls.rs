@@ -8,13 +8,9 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::channels::Host;
-use crate::clock;
 use crate::servers::EDGE;
 use crate::tally::Tally;
-
-/// How often a call is sent again: at once, and then after 25 ms, doubling; over 3 s in all.
-const AGAIN: u32 = 8;
-const FIRST_WAIT: Duration = Duration::from_millis(25);
+use crate::{clock, patience};
 
 /// Calls one after another until then. When a call fails, `checked` is looked after.
 pub(crate) async fn calls(channel: Channel, checked: Option<&Host>, until: Instant) -> Tally {
@@ -36,15 +32,13 @@ async fn call(channel: Channel, checked: Option<&Host>) -> (Result<String, Statu
     loop {
         let result = ask(channel.clone()).await;
         let failed = result.as_ref().is_err_and(is_of_the_connection);
-        if !failed || again == AGAIN {
+        if !failed || again == patience::MOST {
             return (result, again);
         }
         if let Some(host) = checked {
             host.check().await;
         }
-        if again > 0 {
-            tokio::time::sleep(FIRST_WAIT * 2_u32.pow(again - 1)).await;
-        }
+        patience::pause(again).await;
         again += 1;
     }
 }
