@@ -115,12 +115,12 @@ pub use self::error::{Error, InvalidConfig};
 pub use self::exchange::{Exchange, ExchangeLayer};
 #[cfg(feature = "retry")]
 pub use self::integrate::RetryPolicy;
+#[cfg(feature = "hyper")]
+pub use self::integrate::hyper;
 #[cfg(feature = "middleware")]
 pub use self::integrate::middleware;
 #[cfg(feature = "object-store")]
 pub use self::integrate::object_store;
-#[cfg(feature = "hyper")]
-pub use self::integrate::hyper;
 #[cfg(feature = "reqwest")]
 pub use self::integrate::reqwest;
 #[cfg(feature = "reqwest-012")]

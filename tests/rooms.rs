@@ -85,8 +85,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "integrate",
         &[
             "attempt", "connect", "early", "error", "exchange", "host", "observe", "outcome",
-            "pool", "resolver", "time",
-            "connect", "early", "error", "exchange", "outcome", "race", "resolver", "time",
+            "pool", "race", "resolver", "time",
         ],
     ),
 ];

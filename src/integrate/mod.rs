@@ -1,5 +1,7 @@
 //! Thin adapters to what others define.
 
+#[cfg(feature = "hyper")]
+pub mod hyper;
 #[cfg(feature = "__again")]
 mod judge;
 #[cfg(feature = "middleware")]
@@ -12,8 +14,6 @@ pub mod object_store;
 mod policy;
 #[cfg(feature = "__again")]
 mod record;
-#[cfg(feature = "hyper")]
-pub mod hyper;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
 #[cfg(feature = "reqwest-012")]
