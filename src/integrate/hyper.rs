@@ -15,7 +15,7 @@
 //!
 //! Build it once and clone it: reading the platform's certificates takes milliseconds, and the pool
 //! is the client's. [`client_with`] takes a resolver of yours, [`builder`] lets you change what the
-//! client does, and [`connector`] goes wherever a `Service<Uri>` does, such as into tonic's
+//! client does, and [`connector()`] goes wherever a `Service<Uri>` does, such as into tonic's
 //! `Endpoint::connect_with_connector`.
 //!
 //! # What is set
@@ -94,7 +94,7 @@ pub struct TlsUnavailable {
 ///
 /// # Errors
 ///
-/// [`TlsUnavailable`] as [`connector`] does.
+/// [`TlsUnavailable`] as [`connector()`] does.
 ///
 /// # Examples
 ///
@@ -114,7 +114,7 @@ where
 ///
 /// # Errors
 ///
-/// [`TlsUnavailable`] as [`connector`] does.
+/// [`TlsUnavailable`] as [`connector()`] does.
 ///
 /// # Examples
 ///

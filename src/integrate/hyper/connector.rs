@@ -23,7 +23,7 @@ use crate::race::{Race, ResponseFuture, Tcp};
 
 type Https = HttpsConnector<Tcp<HttpConnector<Resolver>>>;
 
-/// Connects to `http://` and `https://`, by a race; made by [`connector`](super::connector).
+/// Connects to `http://` and `https://`, by a race; made by [`connector`](super::connector()).
 ///
 /// It is a `tower::Service<Uri>`. A failed connect is a [`ConnectError`](crate::ConnectError), as
 /// far as a [`RaceLayer`](crate::RaceLayer) makes one.
