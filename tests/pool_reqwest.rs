@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 use tower::{Service as _, ServiceExt as _};
 
 /// Longer than anything takes that ends.
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Wire {

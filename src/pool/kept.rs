@@ -75,8 +75,8 @@ impl Kept {
         }
     }
 
-    /// Takes note that a request which began then has gone out on this connection. A later
-    /// connection with the ends of an earlier one takes its place.
+    /// Takes note that a request which began then has gone out on this connection, and returns
+    /// whether it is a new one. A later one with the ends of an earlier takes its place.
     pub(super) fn note(
         &mut self,
         ends: Ends,
@@ -84,11 +84,12 @@ impl Kept {
         began: Instant,
         limits: &Limits,
         now: Instant,
-    ) {
+    ) -> bool {
         match self.connections.get_mut(&ends) {
             Some(connection) => {
                 connection.handle = handle;
                 connection.tenure.used(now);
+                false
             }
             None => {
                 self.thin_out(began);
@@ -97,6 +98,7 @@ impl Kept {
                 let connection = Connection { handle, tenure };
                 self.connections.insert(ends, connection);
                 self.swept = None;
+                true
             }
         }
     }

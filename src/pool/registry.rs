@@ -46,7 +46,7 @@ impl Registry {
         began: Instant,
     ) {
         let now = time::now();
-        let idle = self.edit(|state| {
+        let (is_new, idle) = self.edit(|state| {
             let idle = state.clean(&self.limits, now);
             let kept = match state.origins.get_mut(origin) {
                 Some(kept) => kept,
@@ -55,10 +55,14 @@ impl Registry {
                     state.origins.entry(origin.into()).or_insert(kept)
                 }
             };
-            kept.note(ends, handle, began, &self.limits, now);
-            idle
+            let is_new = kept.note(ends, handle, began, &self.limits, now);
+            (is_new, idle)
         });
         retire(self.resolver.inner(), "", &idle);
+        if is_new {
+            // At the next request DNS may have another answer, and this one was of DNS.
+            self.sweep(origin);
+        }
     }
 
     /// Retires the connections to `origin` that are due.
