@@ -61,7 +61,7 @@ async fn there_is_no_third_chance() {
     let stage_says = stage.script.clone();
     let mut answers = vec![v4(5), v4(4)];
     stage_says.say(move |_| {
-        let next = answers.pop().unwrap_or(v4(5));
+        let next = answers.pop().unwrap_or_else(|| v4(5));
         Ok(sidestep::lookup::Answer::new([next]).with_ttl(60 * S))
     });
     let (error, at) = stage.failed().await;
