@@ -64,9 +64,9 @@ struct Clients<C> {
 const FEW: usize = 64;
 
 impl PoolLayer {
-    /// Makes a stock reqwest client whose pooled connections move; see
-    /// [`MovingClient`]. The closure makes a client, and another one like it when an origin needs one: share among them what is dear to make or is to be one, such as the TLS
-    /// settings and the cookies.
+    /// Makes a stock reqwest client whose pooled connections move; see [`MovingClient`]. The closure
+    /// makes a client, and another one like it when an origin needs one: share among them what is
+    /// dear to make or is to be one, such as the TLS settings and the cookies.
     ///
     /// # Errors
     ///
