@@ -15,7 +15,7 @@ use common::{Edges, HOST, Mode, Nack, World, nacking};
 use reqwest::Method;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Result};
 use sidestep::reqwest::ClientBuilderExt as _;
-use sidestep::{Outcome, Resolver};
+use sidestep::{Order, Outcome, Resolver};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -275,4 +275,40 @@ async fn redirect(mut stream: TcpStream, redirected: Arc<AtomicUsize>, to: Strin
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
         stream.write_all(answer.as_bytes()).await.unwrap();
     }
+}
+
+/// One HTTP/2 connection takes all requests until its address is penalised; no middleware before it
+/// is passed over.
+#[tokio::test]
+async fn a_moving_client_at_the_end_leaves_a_penalised_address() {
+    let world = World::of(Edges::https(2).await, |builder| {
+        builder.order(Order::AsGiven)
+    })
+    .await;
+    let (edges, resolver) = (world.edges.clone(), world.resolver.clone());
+    let moving = world.resolver.pool_layer().reqwest(move || {
+        let mut tls = edges.client_config();
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        reqwest::Client::builder()
+            .no_proxy()
+            .tls_backend_preconfigured(tls)
+            .sidestep(&resolver)
+            .build()
+    });
+    let moving = moving.unwrap();
+    let client = ClientBuilder::new(moving.current().clone())
+        .with(world.resolver.middleware())
+        .with(moving)
+        .build();
+    let ips = world.ips();
+    for _ in 0..3 {
+        let answer = send(&client, Method::GET, &world.url()).await.unwrap();
+        assert!(answer.contains("127.0.0.2"), "{answer}");
+    }
+    world.resolver.report(HOST, ips[0], Outcome::Refused);
+    for _ in 0..3 {
+        let answer = send(&client, Method::GET, &world.url()).await.unwrap();
+        assert!(answer.contains("127.0.0.3"), "{answer}");
+    }
+    assert_eq!(world.accepted(), 2, "one connection to each");
 }

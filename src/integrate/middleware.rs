@@ -8,6 +8,9 @@
 //! Both together send nothing twice: the middleware sees that the client inside decides for itself,
 //! and leaves it to that.
 //!
+//! Pooled connections follow health and DNS when a [`MovingClient`](crate::reqwest::MovingClient) is the last
+//! middleware: it sends the requests itself.
+//!
 //! # Examples
 //!
 //! ```no_run
@@ -36,6 +39,7 @@ use http::Extensions;
 use reqwest_middleware::{Error, Middleware, Next};
 
 use super::judge::{Judge, Sent, is_idempotent, is_protocol_nack};
+use super::moving::MovingClient;
 use super::record::Taken;
 use crate::attempt::Errand;
 use crate::connect::ConnectError;
@@ -131,4 +135,35 @@ fn dialled_host<'a>(request: &'a Request, error: &Error) -> Option<&'a str> {
     let is_asked = |connect: &ConnectError| connect.host() == host::spelling(asked);
     let is_another = ConnectError::find(error).is_some_and(|connect| !is_asked(connect));
     (!is_another).then_some(asked)
+}
+
+/// The last of a chain: it sends the request itself, and so on a connection that may take it. The client
+/// that the chain was built with is not used.
+///
+/// # Examples
+///
+/// ```
+/// use reqwest_middleware::ClientBuilder;
+/// use sidestep::reqwest::ClientBuilderExt as _;
+///
+/// let resolver = sidestep::Resolver::new();
+/// let moving = resolver.pool_layer().reqwest({
+///     let resolver = resolver.clone();
+///     move || reqwest::Client::builder().sidestep(&resolver).build()
+/// })?;
+/// let client = ClientBuilder::new(moving.current().clone()) // builds requests
+///     .with(moving) // last: sends them
+///     .build();
+/// # Ok::<(), reqwest::Error>(())
+/// ```
+#[async_trait::async_trait]
+impl Middleware for MovingClient {
+    async fn handle(
+        &self,
+        request: Request,
+        _: &mut Extensions,
+        _: Next<'_>,
+    ) -> reqwest_middleware::Result<Response> {
+        Ok(self.execute(request).await?)
+    }
 }
