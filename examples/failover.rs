@@ -11,8 +11,8 @@
 //! into a scenario the edge dies that the client has dialled most.
 //!
 //! Three clients are of reqwest, and three of hyper-util with hyper-rustls: stock, with a race, and the
-//! same over HTTP/2. What is hyper's user's to do, a GET is sent once more whose connection died before
-//! it answered, is done for those with a race (`once_more.rs`), not for the stock one.
+//! same over HTTP/2. hyper sends nothing again by itself; around those with a race is sidestep's
+//! `RetryPolicy`, for edges that accept and close.
 //!
 //! What is counted:
 //!
@@ -50,8 +50,6 @@ mod hyper_clients;
 mod load;
 #[path = "../tests/common/name_server.rs"]
 mod name_server;
-#[path = "failover/once_more.rs"]
-mod once_more;
 #[path = "failover/report.rs"]
 mod report;
 #[path = "failover/scenario.rs"]

@@ -16,7 +16,6 @@ use tower::{Layer as _, service_fn};
 
 use crate::callers::{Get, through_hyper};
 use crate::clients::Hickory;
-use crate::once_more::OnceMore;
 
 type Failure = Box<dyn Error + Send + Sync>;
 type Body = Empty<Bytes>;
@@ -92,9 +91,9 @@ fn race(version: Version, dns: SocketAddr, tls: ClientConfig, url: &str) -> Resu
     let http = HttpConnector::new_with_resolver(resolver.clone());
     let tcp = resolver.tcp_layer().layer(plain(http));
     let connector = resolver.race_layer().layer(secured(tcp, tls, version));
-    // Outside of the connector a connection is seen to die that was made.
-    let watched = resolver.exchange_layer().layer(client(connector, version));
-    through_hyper(Retry::new(OnceMore::new(), watched), url)
+    // hyper sends nothing again by itself: where an edge accepts and closes, no race can help.
+    let client = client(connector, version);
+    through_hyper(Retry::new(resolver.retry_policy(), client), url)
 }
 
 /// Lets `https` through, and sets what reqwest sets: without it HTTP/2 waits 40 ms for Nagle.

@@ -71,7 +71,7 @@ const NOTES: &str = "\
 failed: errors, and requests not sent because 64 were waiting already.
 hung: no answer when the scenario was over (age of the oldest); p50, p99 and worst hold their ages.
 dead dials: connects begun to a dead address, and their share of all connects in that time.
-hyper + race: sends a GET once more whose connection died before it answered, as reqwest does through sidestep.
+hyper + race: with sidestep's RetryPolicy around the client, for connections that die before they answer.
 ";
 
 /// Returns the cells of one scenario, each with a line for each client.
