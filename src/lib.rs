@@ -51,6 +51,7 @@
 //! let resolver = sidestep::Resolver::new();
 //! let mut http = HttpConnector::new_with_resolver(resolver.clone());
 //! http.enforce_http(false); // for https
+//! http.set_nodelay(true); // without it HTTP/2 waits 40 ms now and then
 //! let tcp = resolver.tcp_layer().layer(http);
 //! // Wrap `tcp` in hyper-rustls or hyper-tls here, if you use them.
 //! let connector = resolver.race_layer().layer(tcp);

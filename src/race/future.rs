@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use hyper_util::client::legacy::connect::Connection;
+use smallvec::{SmallVec, smallvec};
 use tokio::time::Sleep;
 use tower_service::Service;
 
@@ -34,7 +35,8 @@ where
     request: Req,
     by: Observer,
     began: Instant,
-    attempts: Vec<Attempt<S, Req>>,
+    /// Mostly one, which needs no heap.
+    attempts: SmallVec<[Attempt<S, Req>; 1]>,
     /// Once the first attempt was dealt the addresses.
     track: Option<Track>,
     first_error: Option<BoxError>,
@@ -89,7 +91,7 @@ where
             request,
             by,
             began: time::now(),
-            attempts: vec![first],
+            attempts: smallvec![first],
             track: None,
             first_error: None,
             asking: None,

@@ -7,6 +7,8 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use crate::Outcome;
 
 /// The times of a race.
@@ -48,7 +50,7 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) struct Plan {
     pace: Pace,
-    runners: Vec<Runner>,
+    runners: SmallVec<[Runner; 4]>,
     /// When the next attempt may start, however the others go.
     next_start: Instant,
     asked: Asked,
@@ -85,7 +87,7 @@ impl Plan {
     ) -> Self {
         let mut plan = Self {
             pace,
-            runners: Vec::new(),
+            runners: SmallVec::new(),
             next_start: since,
             asked: Asked::NotYet,
             is_stopped: false,
