@@ -5,8 +5,8 @@
 //!
 //! | OkHttp `FastFallbackTest` | behaviour | test |
 //! |---|---|---|
-//! | callIpv6FirstEvenWhenIpv4IpIsListedFirst, callIpv6WhenBothServersAreReachable | IPv6 leads, and alone is dialled | `sockets::where_both_families_serve_ipv6_alone_is_dialled`, `order::ipv6_goes_first_though_ipv4_is_listed_first` |
-//! | reachesIpv4WhenIpv6IsDown, reachesIpv6WhenIpv4IsDown, reachesIpv4AfterUnreachableIpv6Address | one family refuses or swallows packets: the other serves | `sockets::where_one_family_is_dead_the_other_serves` |
+//! | callIpv6FirstEvenWhenIpv4IpIsListedFirst, callIpv6WhenBothServersAreReachable | IPv6 leads, and alone is dialled | `families::where_both_families_serve_ipv6_alone_is_dialled`, `order::ipv6_goes_first_though_ipv4_is_listed_first` |
+//! | reachesIpv4WhenIpv6IsDown, reachesIpv6WhenIpv4IsDown, reachesIpv4AfterUnreachableIpv6Address | one family refuses or swallows packets: the other serves | `families::where_one_family_is_dead_the_other_serves` |
 //! | failsWhenBothServersAreDown | each is dialled once, and the error tells of each | `sockets::where_all_are_dead_the_error_tells_of_each`, `dead::when_all_are_dead_each_is_dialled_once_and_told_of` |
 //! | timesOutWithFastFallbackDisabled | a race cannot be turned off; a single black hole ends at a bound | `dead::the_connects_own_bound_ends_it_with_every_address_in_the_error`, `dead::a_single_black_hole_ends_when_its_attempt_does` |
 //! | preferCallConnectionOverDeferredConnection | the winner is kept, a loser is nowhere | `pools::the_connection_that_won_is_kept_and_nobody_is_dialled` |
@@ -20,12 +20,12 @@
 //! | secondPlanAlreadyConnected, thirdPlanAlreadyConnected | one that is up at once ends the race; so does a kept connection that comes free | `starts::a_third_that_is_up_before_the_others_wins`, `pools::a_connection_that_comes_free_while_a_race_runs_serves` |
 //! | takeMultipleConnections | connects at once are a connection each | `starts::connects_at_once_are_a_race_and_a_connection_each` |
 //! | takeMultipleConnectionsReturnsRaceLoser | a loser can be dialled by the next | `starts::a_loser_is_there_for_the_next_connect` |
-//! | firstConnectionFailsAndNoOthersExist | its own error | `starts::of_a_single_address_its_own_error_is_told` |
+//! | firstConnectionFailsAndNoOthersExist | its own error | `errors::of_a_single_address_its_own_error_is_told` |
 //! | firstConnectionFailsToConnectAndSecondSucceeds | no wait after a hard failure | `starts::after_a_hard_failure_nobody_waits` |
-//! | firstConnectionFailsToConnectAndSecondFailureIsSuppressedException | the first error goes first, the others with it | `starts::the_first_error_goes_first_and_the_others_with_it` |
-//! | firstConnectionCrashesWithUncheckedException | a bug is not swallowed | `starts::a_connector_that_panics_panics_and_no_other_address_is_dialled` |
-//! | routePlannerPlanThrowsOnOnlyPlan | the lookup's error as it is | `starts::without_addresses_the_lookups_error_is_told` |
-//! | recoversAfterFirstPlanCallThrows | a failed lookup costs nothing where addresses are known | `starts::a_lookup_that_fails_costs_no_connect_where_addresses_are_known` |
+//! | firstConnectionFailsToConnectAndSecondFailureIsSuppressedException | the first error goes first, the others with it | `errors::the_first_error_goes_first_and_the_others_with_it` |
+//! | firstConnectionCrashesWithUncheckedException | a bug is not swallowed | `errors::a_connector_that_panics_panics_and_no_other_address_is_dialled` |
+//! | routePlannerPlanThrowsOnOnlyPlan | the lookup's error as it is | `errors::without_addresses_the_lookups_error_is_told` |
+//! | recoversAfterFirstPlanCallThrows | a failed lookup costs nothing where addresses are known | `errors::a_lookup_that_fails_costs_no_connect_where_addresses_are_known` |
 //! | retryConnectionThatLostTcpRaceAfterWinnersTlsFails | differs: TLS is in the race, so nobody was cancelled | `starts::one_that_was_overtaken_in_tcp_wins_when_the_others_tls_fails` |
 //! | losingPlanDoesNotConnectTls | a loser is cancelled where it stands | `starts::a_loser_is_cancelled_where_it_stands` |
 //! | tcpConnectFollowUpPlanUsed, tlsConnectFollowUpPlanUsed | no other settings are tried at one address; the next address is | `starts::after_a_hard_failure_nobody_waits`, `dead::broken_handshakes_are_walked_past` |
@@ -72,7 +72,7 @@
 //! | TestMinResolutionInterval_NoExtraDelay | exactly an interval after the last | `answers::a_stream_of_failing_callers_is_one_lookup_at_0_1_3_7_15_31_61_and_91_seconds` |
 //! | TestDNSResolver_ExponentialBackoff | failed lookups back off | `answers::failed_lookups_back_off` |
 //! | TestResolveTimeout | a hung lookup frees who waits | `answers::a_hung_lookup_frees_its_waiters_in_time` |
-//! | TestReportError | the caller sees what DNS said | `dns::negative_answers_are_told_apart`, `starts::without_addresses_the_lookups_error_is_told` |
+//! | TestReportError | the caller sees what DNS said | `dns::negative_answers_are_told_apart`, `errors::without_addresses_the_lookups_error_is_told` |
 //!
 //! | gRPC-go pick first | behaviour | test |
 //! |---|---|---|
@@ -90,7 +90,7 @@
 //! | ResolverUpdates_ActiveBackendInUpdatedList, ResolverUpdates_IdenticalLists | nothing is begun anew, or dialled twice | `updates::an_answer_that_names_the_same_again_begins_nothing_anew`, `moved::an_answer_that_has_not_changed_gives_no_second_chance` |
 //! | ResolverUpdates_InActiveBackendInUpdatedList | only what is new is dialled | `moved::of_a_fresh_answer_only_what_is_new_is_dialled` |
 //! | StopConnectedServer_*, Reconnection | the next request goes to who is there | `pools::when_what_is_connected_dies_the_next_request_goes_to_who_is_there`, `pools::one_that_restarts_is_connected_to_again` |
-//! | HappyEyeballs_TF_AfterEndOfList | those still at it are waited for | `starts::at_the_end_of_the_list_those_still_at_it_are_waited_for` |
+//! | HappyEyeballs_TF_AfterEndOfList | those still at it are waited for | `errors::at_the_end_of_the_list_those_still_at_it_are_waited_for` |
 //! | HappyEyeballs_TriggerConnectionDelay, HappyEyeballs_TF_ThenTimerFires | the delay counts from the last start | `starts::the_delay_counts_from_the_last_start` |
 //! | HappyEyeballs_Ignore_Inflight_Cancellations | a cancelled loser has not failed | `starts::a_late_first_that_is_up_before_the_second_wins`, `health::a_loser_that_began_last_is_as_good_as_before` |
 //! | Interleaving{IPv4,IPv6,Unknown}Preferred | the preferred family leads | `order::families_take_turns_to_the_end_of_the_list` |
@@ -148,14 +148,14 @@
 //!
 //! | mozilla/happy-eyeballs | behaviour | test |
 //! |---|---|---|
-//! | hostname_resolution | addresses come late; none come | `starts::the_delay_counts_from_when_addresses_were_dealt`, `starts::without_addresses_the_lookups_error_is_told` |
-//! | optimistic_dns | old addresses while the new are asked for | `starts::a_lookup_that_fails_costs_no_connect_where_addresses_are_known` |
+//! | hostname_resolution | addresses come late; none come | `starts::the_delay_counts_from_when_addresses_were_dealt`, `errors::without_addresses_the_lookups_error_is_told` |
+//! | optimistic_dns | old addresses while the new are asked for | `errors::a_lookup_that_fails_costs_no_connect_where_addresses_are_known` |
 //! | network_config | one family, either preferred, an address in the URL | `order::families_take_turns_to_the_end_of_the_list`, `odd::an_address_in_the_url_that_hangs_ends_with_the_connect` |
 //! | https_records | none: HTTPS records are not looked up | |
 //!
 //! | Nobody has | behaviour | test |
 //! |---|---|---|
-//! | refused, and the next lookup asks: on every path | one address, a literal, a proxy, HTTP/2 | `sockets::a_refusal_has_the_host_asked_for_again`, `sockets::an_address_in_the_url_is_dialled_as_it_is`, `proxies::a_proxy_that_has_moved_is_found_in_the_same_request` |
+//! | refused, and the next lookup asks: on every path | one address, a literal, a proxy, HTTP/2 | `sockets::a_refusal_has_the_host_asked_for_again`, `families::an_address_in_the_url_is_dialled_as_it_is`, `proxies::a_proxy_that_has_moved_is_found_in_the_same_request` |
 //! | a storm of faults of this machine | evicts nothing | `local::a_storm_of_local_faults_evicts_nothing`, `local::without_a_route_for_one_family_the_other_is_dialled_at_once` |
 //! | a report on an older answer | harms no newer one | `updates::a_race_that_fails_on_an_older_answer_dials_the_newer_and_does_not_harm_it` |
 //! | 1,000 fail at once | one lookup | `health::a_thousand_failing_races_are_one_lookup` |
@@ -183,8 +183,12 @@ mod guests;
 mod script;
 
 mod clients;
+mod connector;
 mod curl;
 mod dead;
+mod errors;
+mod families;
+mod fate;
 mod faults;
 mod health;
 mod local;

@@ -10,83 +10,14 @@ use sidestep::{ConnectError, Order, Outcome, Standing};
 use tokio::net::TcpStream;
 use tower::ServiceExt as _;
 
-use crate::clients::{Client, EVERY, Kind, LONG, OVER_TLS, http, in_order};
-use crate::common::{Edges, HOST, Mode, RecordType, Scheme, Seen, World};
+use crate::clients::{Client, EVERY, Kind, LONG, OVER_TLS, http};
+use crate::common::{HOST, Mode, RecordType, Seen, World};
 use crate::dial_log::DialLog;
 use crate::stage::v4;
 
-const V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
-
-fn has_v6() -> bool {
-    let has = std::net::TcpListener::bind((V6, 0)).is_ok();
-    if !has {
-        println!("this machine has no IPv6 on loopback: skipped");
-    }
-    has
-}
-
-/// One of IPv4 and one of IPv6, listed in this order.
-async fn dual(kind: Kind) -> World {
-    let scheme = match kind {
-        Kind::Http => Scheme::Http,
-        Kind::Https | Kind::Alpn | Kind::AlpnTold => Scheme::Https,
-    };
-    let edges = Edges::on(&[v4(2), V6], scheme).await;
-    in_order(edges, |b| b.prefer(sidestep::Family::V6)).await
-}
-
-fn accepted(world: &World) -> Vec<usize> {
+pub(crate) fn accepted(world: &World) -> Vec<usize> {
     let ips = world.ips();
     ips.iter().map(|&ip| world.edges.accepted(ip)).collect()
-}
-
-/// OkHttp `callIpv6FirstEvenWhenIpv4IpIsListedFirst`, `callIpv6WhenBothServersAreReachable`.
-#[tokio::test]
-async fn where_both_families_serve_ipv6_alone_is_dialled() {
-    if !has_v6() {
-        return;
-    }
-    for kind in EVERY {
-        let world = dual(kind).await;
-        let answer = kind.client(&world).gets(&world, "both").await;
-        assert!(answer.contains("::1"), "{kind:?}: {answer}");
-        assert_eq!(accepted(&world), [0, 1], "{kind:?}");
-        assert_eq!(world.journal.failures(), []);
-    }
-}
-
-/// OkHttp `reachesIpv4WhenIpv6IsDown`, `reachesIpv6WhenIpv4IsDown`,
-/// `reachesIpv4AfterUnreachableIpv6Address`.
-#[tokio::test]
-async fn where_one_family_is_dead_the_other_serves() {
-    if !has_v6() {
-        return;
-    }
-    let dead = [
-        (V6, Mode::Refuse, "127.0.0.2", vec![(V6, Outcome::Refused)]),
-        (
-            V6,
-            Mode::BlackHole,
-            "127.0.0.2",
-            vec![(V6, Outcome::Stalled)],
-        ),
-        (v4(2), Mode::Refuse, "::1", vec![]),
-        (v4(2), Mode::BlackHole, "::1", vec![]),
-    ];
-    let cases = EVERY
-        .iter()
-        .flat_map(|kind| dead.iter().map(move |it| (*kind, it)));
-    join_all(
-        cases.map(|(kind, (dead, mode, serves, learned))| async move {
-            let case = format!("{dead} {mode:?} {kind:?}");
-            let world = dual(kind).await;
-            world.edges.set(*dead, *mode).await;
-            let answer = kind.client(&world).gets(&world, &case).await;
-            assert!(answer.contains(serves), "{case}: {answer}");
-            assert_eq!(world.journal.failures(), *learned, "{case}");
-        }),
-    )
-    .await;
 }
 
 /// OkHttp `failsWhenBothServersAreDown`, `http2OneBadHostRetryOnConnectionFailure`.
@@ -240,37 +171,6 @@ async fn a_single_address_is_dialled_at_once_dead_or_back() {
             world.journal.count(|seen| *seen == Seen::Recovered(only)),
             1
         );
-    }
-}
-
-/// OkHttp `getHostString`; Bun's holes: an address in the URL asks nobody, and blames nobody.
-#[tokio::test]
-async fn an_address_in_the_url_is_dialled_as_it_is() {
-    for kind in EVERY {
-        let world = kind.world(2).await;
-        let client = kind.client(&world);
-        let url = world.edges.url("127.0.0.3");
-        assert!(client.get(&url).await.unwrap().contains("127.0.0.3"));
-        world.edges.set(v4(3), Mode::Refuse).await;
-        let error = client.get(&url).await.unwrap_err();
-        assert_eq!(Outcome::of(&*error), Outcome::Refused, "{kind:?}");
-        assert_eq!((world.queries(), world.journal.failures()), (0, vec![]));
-    }
-}
-
-/// `localhost` is both loopback addresses, and asks nobody (RFC 6761).
-#[tokio::test]
-async fn localhost_serves_though_one_family_of_it_refuses() {
-    for kind in EVERY {
-        let scheme = match kind {
-            Kind::Http => Scheme::Http,
-            Kind::Https | Kind::Alpn | Kind::AlpnTold => Scheme::Https,
-        };
-        let edges = Edges::on(&[v4(1)], scheme).await;
-        let world = in_order(edges, |builder| builder).await;
-        let answer = kind.client(&world).get(&world.edges.url("localhost")).await;
-        assert!(answer.unwrap().contains("127.0.0.1"), "{kind:?}");
-        assert_eq!(world.dns.total(), 0);
     }
 }
 

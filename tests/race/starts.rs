@@ -1,26 +1,22 @@
 //! Who is dialled when: OkHttp's `FastFallbackExchangeFinderTest` and the Happy Eyeballs tests of
 //! gRPC's pick first, told as behaviours of our race.
 
-use std::panic::AssertUnwindSafe;
-
-use futures_util::FutureExt as _;
 use sidestep::{Outcome, Standing};
 
 use crate::common::Seen;
 use crate::faults;
-use crate::script::{S, down};
+use crate::script::S;
 use crate::stage::{
-    End, Fate, MS, PANIC, Stage, Step, attempts, connects, fails, hangs, in_tcp, in_tls, primary,
-    refuses, v4, v6,
+    End, Fate, MS, Stage, Step, attempts, connects, hangs, in_tls, refuses, v4, v6,
 };
 
-const A: u8 = 2;
-const B: u8 = 3;
-const C: u8 = 4;
+pub(crate) const A: u8 = 2;
+pub(crate) const B: u8 = 3;
+pub(crate) const C: u8 = 4;
 const D: u8 = 5;
 const E: u8 = 6;
 
-fn cast<const N: usize>(fates: [(u8, Fate); N]) -> [(std::net::IpAddr, Fate); N] {
+pub(crate) fn cast<const N: usize>(fates: [(u8, Fate); N]) -> [(std::net::IpAddr, Fate); N] {
     fates.map(|(last, fate)| (v4(last), fate))
 }
 
@@ -94,17 +90,6 @@ async fn a_loser_is_there_for_the_next_connect() {
     assert_eq!(stage.starts(), [(v4(B), 0), (v4(A), 5)]);
 }
 
-/// OkHttp `firstConnectionFailsAndNoOthersExist`.
-#[tokio::test(start_paused = true)]
-async fn of_a_single_address_its_own_error_is_told() {
-    let stage = Stage::new(cast([(A, refuses(5))]));
-    let (error, at) = stage.failed().await;
-    assert_eq!(at, 5);
-    assert_eq!(attempts(&error), [(v4(A), Some(Outcome::Refused))]);
-    assert_eq!(primary(&error), Outcome::Refused);
-    assert_eq!(stage.starts(), [(v4(A), 0)], "and once");
-}
-
 /// OkHttp `firstConnectionFailsToConnectAndSecondSucceeds`; RFC 8305, section 5.
 #[tokio::test(start_paused = true)]
 async fn after_a_hard_failure_nobody_waits() {
@@ -112,63 +97,6 @@ async fn after_a_hard_failure_nobody_waits() {
     assert_eq!(stage.connected().await, (v4(B), 30));
     assert_eq!(stage.starts(), [(v4(A), 0), (v4(B), 20)]);
     assert_eq!(stage.journal.failures(), [(v4(A), Outcome::Refused)]);
-}
-
-/// OkHttp `firstConnectionFailsToConnectAndSecondFailureIsSuppressedException`.
-#[tokio::test(start_paused = true)]
-async fn the_first_error_goes_first_and_the_others_with_it() {
-    let stage = Stage::new(cast([(A, refuses(5)), (B, fails(5, faults::unreachable))]));
-    let (error, at) = stage.failed().await;
-    assert_eq!(at, 10);
-    assert_eq!(primary(&error), Outcome::Refused);
-    let both = [
-        (v4(A), Some(Outcome::Refused)),
-        (v4(B), Some(Outcome::Unreachable)),
-    ];
-    assert_eq!(attempts(&error), both);
-    let text = error.to_string();
-    assert!(text.contains("127.0.0.2 refused"), "{text}");
-    assert!(text.contains("127.0.0.3 unreachable"), "{text}");
-}
-
-/// OkHttp `firstConnectionCrashesWithUncheckedException`: a bug is not swallowed.
-#[tokio::test(start_paused = true)]
-async fn a_connector_that_panics_panics_and_no_other_address_is_dialled() {
-    let stage = Stage::new(cast([(A, in_tcp(Step::Panics(5))), (B, connects(10))]));
-    let panicked = AssertUnwindSafe(stage.connect()).catch_unwind().await;
-    let panicked = panicked.expect_err("the caller sees it");
-    assert_eq!(
-        panicked.downcast_ref::<String>().map(String::as_str),
-        Some(PANIC)
-    );
-    assert_eq!(stage.starts(), [(v4(A), 0)]);
-    assert_eq!(stage.journal.failures(), []);
-}
-
-/// OkHttp `routePlannerPlanThrowsOnOnlyPlan`: an error of the lookup is told as it is.
-#[tokio::test(start_paused = true)]
-async fn without_addresses_the_lookups_error_is_told() {
-    let stage = Stage::new([]);
-    stage
-        .script
-        .say(|host| Err(sidestep::Error::not_found(host)));
-    let (error, _) = stage.failed().await;
-    let error = error.downcast_ref::<sidestep::Error>();
-    assert!(error.expect("it is the lookup's own").is_not_found());
-    assert_eq!((stage.starts(), stage.asked()), (vec![], 1));
-}
-
-/// OkHttp `recoversAfterFirstPlanCallThrows`: there the next proxy is planned with; here the answer
-/// of before.
-#[tokio::test(start_paused = true)]
-async fn a_lookup_that_fails_costs_no_connect_where_addresses_are_known() {
-    let stage = Stage::new(cast([(A, connects(5))]));
-    stage.connected().await;
-    tokio::time::sleep(120 * S).await;
-    stage.script.say(down);
-    stage.again();
-    assert_eq!(stage.connected().await, (v4(A), 5));
-    assert_eq!(stage.asked(), 2);
 }
 
 /// OkHttp `retryConnectionThatLostTcpRaceAfterWinnersTlsFails`: there the first one was cancelled when
@@ -256,27 +184,6 @@ async fn the_delay_counts_from_the_last_start() {
     let stage = Stage::new(cast([(A, refuses(50)), (B, hangs()), (C, connects(10))]));
     assert_eq!(stage.connected().await, (v4(C), 310));
     assert_eq!(stage.starts(), [(v4(A), 0), (v4(B), 50), (v4(C), 300)]);
-}
-
-/// gRPC `HappyEyeballs_TF_AfterEndOfList`: at the end of the list the race waits for those that are
-/// still at it, and the error that came first goes first.
-#[tokio::test(start_paused = true)]
-async fn at_the_end_of_the_list_those_still_at_it_are_waited_for() {
-    let stage = Stage::new(cast([
-        (A, fails(600, faults::timed_out)),
-        (B, fails(5, faults::unreachable)),
-        (C, refuses(5)),
-    ]));
-    let (error, at) = stage.failed().await;
-    assert_eq!(at, 600);
-    assert_eq!(stage.starts(), [(v4(A), 0), (v4(B), 250), (v4(C), 255)]);
-    assert_eq!(primary(&error), Outcome::Unreachable);
-    let each = [
-        (v4(A), Some(Outcome::TimedOut)),
-        (v4(B), Some(Outcome::Unreachable)),
-        (v4(C), Some(Outcome::Refused)),
-    ];
-    assert_eq!(attempts(&error), each);
 }
 
 /// A slow lookup is no fault of the first address, and gives the second none of its time.

@@ -56,7 +56,7 @@ async fn the_second_one_gets_its_time_too() {
     assert_eq!(stage.starts(), [(v4(2), 0), (v4(3), 250)]);
 }
 
-/// The layer alone, without a race around it, is nothing but the connector.
+/// What one attempt may take is with TLS.
 #[tokio::test(start_paused = true)]
 async fn the_bounds_of_an_attempt_hold_over_tls_too() {
     let cast = [(v4(2), in_tls(200, Step::Hangs)), (v4(3), refuses(1))];
