@@ -123,3 +123,13 @@ async fn a_race_that_is_dropped_late_has_seen_who_hangs() {
         assert_eq!(stage.standing(v4(last)), Standing::Recovering);
     }
 }
+
+/// A timeout of the client as long as the watch ends a moment before it: who was pending for nine
+/// tenths of it counts.
+#[tokio::test(start_paused = true)]
+async fn a_race_that_is_dropped_just_before_its_time_has_seen_who_hangs() {
+    let stage = Stage::new([(v4(2), hangs()), (v4(3), hangs())]);
+    let race = tokio::time::timeout(950 * MS, stage.connect()).await;
+    assert!(race.is_err());
+    assert_eq!(stage.journal.failures(), [(v4(2), Outcome::Stalled)]);
+}

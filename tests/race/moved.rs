@@ -2,6 +2,7 @@
 
 use sidestep::Outcome;
 
+use crate::common::HOST;
 use crate::faults;
 use crate::script::{S, down};
 use crate::stage::{MS, Stage, attempts, connects, fails, hangs, primary, refuses, v4};
@@ -73,6 +74,12 @@ async fn there_is_no_third_chance() {
     ];
     assert_eq!(attempts(&error), all);
     assert_eq!(primary(&error), Outcome::Refused, "the first goes first");
+    let snapshot = stage.resolver.snapshot();
+    let suspect = snapshot.host(HOST).unwrap().suspect;
+    assert!(
+        suspect,
+        "the newer answer: it is looked up again for the next connect"
+    );
 }
 
 /// New addresses race as any do.
@@ -162,7 +169,7 @@ async fn when_all_hang_a_connector_that_is_slow_to_ask_has_its_second_chance_too
 async fn when_the_only_one_hangs_a_fresh_answer_is_dialled_beside_it() {
     let stage = Stage::new([(v4(2), hangs()), (v4(4), connects(10))]);
     stage.says(&[v4(2)]);
-    stage.resolver.resolve(crate::common::HOST).await.unwrap();
+    stage.resolver.resolve(HOST).await.unwrap();
     stage.says(&[v4(4)]);
     assert_eq!(stage.connected().await, (v4(4), 1_010));
     assert_eq!(stage.asked(), 2);
@@ -207,6 +214,6 @@ async fn an_answer_that_flickers_costs_no_connect() {
         };
         assert_eq!((addr, at), (v4(serves), 2), "{:?}", stage.starts());
         tokio::time::sleep(70 * S).await;
-        stage.resolver.resolve(crate::common::HOST).await.unwrap();
+        stage.resolver.resolve(HOST).await.unwrap();
     }
 }
