@@ -270,6 +270,8 @@ async fn a_black_hole_is_dialled_by_the_first_request_alone() {
         let world = World::of(kind.edges(2).await, |b| b.order(Order::AsGiven)).await;
         world.dns.rotate(false);
         let (client, ips) = (kind.client(&world), world.ips());
+        // Edges of another test may have had this port before.
+        let old = log.to_port(world.edges.port()).len();
         world.edges.set(ips[0], Mode::BlackHole).await;
         let begun = Instant::now();
         client.gets(&world, "the first").await;
@@ -278,7 +280,7 @@ async fn a_black_hole_is_dialled_by_the_first_request_alone() {
         for _ in 0..3 {
             client.gets(&world, "the second").await;
         }
-        let dialled = log.to_port(world.edges.port()).into_iter();
+        let dialled = log.to_port(world.edges.port()).into_iter().skip(old);
         let dialled: Vec<IpAddr> = dialled.map(|dial| dial.addr).collect();
         assert_eq!(dialled[..2], ips, "{kind:?}");
         assert!(!dialled[1..].contains(&ips[0]), "{kind:?}: {dialled:?}");
