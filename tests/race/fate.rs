@@ -18,7 +18,7 @@ pub(crate) fn v6(last: u16) -> IpAddr {
 }
 
 /// What TCP or TLS with an address comes to.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
     Hangs,
     /// It is up after so many milliseconds.
@@ -59,7 +59,7 @@ pub(crate) async fn pass(after: u64) {
 }
 
 /// What an address does with who dials it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Fate {
     pub(crate) tcp: Step,
     pub(crate) tls: Step,

@@ -191,6 +191,7 @@ mod families;
 mod fate;
 mod faults;
 mod health;
+mod laws;
 mod local;
 mod moved;
 mod odd;
