@@ -207,3 +207,47 @@ fn dials(world: &World) -> impl Iterator<Item = usize> {
     let accepted = |ip: IpAddr| world.edges.accepted(ip);
     world.ips().into_iter().map(accepted)
 }
+
+/// A failed automatic retry is not retried (RFC 9110, section 9.2.2), also where no name was asked for.
+#[tokio::test]
+async fn without_a_name_a_request_is_sent_twice_at_most_too() {
+    for method in [Method::GET, Method::DELETE, Method::POST] {
+        let world = World::http(1).await;
+        let edge = world.ips()[0];
+        world.edges.set(edge, Mode::CloseAfterRequest).await;
+        let url = world.edges.url(&edge.to_string());
+        let times = if method == Method::POST { 1 } else { 2 };
+        let connect = watched(&world);
+        send(&connect, method.clone(), &url).await.unwrap_err();
+        assert_eq!(world.accepted(), times, "{method}, watched");
+        let raced = client(&world, world.resolver.race_layer(), 0);
+        send(&raced, method.clone(), &url).await.unwrap_err();
+        assert_eq!(world.accepted(), 2 * times, "{method}, raced");
+    }
+}
+
+#[tokio::test]
+async fn reqwest_without_a_name_too() {
+    let world = World::http(1).await;
+    let edge = world.ips()[0];
+    world.edges.set(edge, Mode::CloseAfterRequest).await;
+    let url = world.edges.url(&edge.to_string());
+    common::get(&world.client(), &url).await.unwrap_err();
+    assert_eq!(world.accepted(), 2);
+}
+
+/// Each request is dialled anew through a race, and behaves as through a connector.
+#[tokio::test]
+async fn a_raced_request_whose_connection_dies_is_sent_twice_if_it_is_idempotent() {
+    for (method, times) in [(Method::GET, 2), (Method::POST, 1)] {
+        let world = World::http(3).await;
+        for ip in world.ips() {
+            world.edges.set(ip, Mode::CloseAfterRequest).await;
+        }
+        let client = client(&world, world.resolver.race_layer(), 0);
+        send(&client, method.clone(), &world.url())
+            .await
+            .unwrap_err();
+        assert_eq!(world.accepted(), times, "{method}");
+    }
+}

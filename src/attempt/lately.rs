@@ -85,6 +85,15 @@ impl Lately {
         })
     }
 
+    /// Whether a connect has been pending for longer than any to the host took of late: a network whose
+    /// connects take now half a second and now a whole one holds up good addresses too.
+    pub(crate) fn is_unusual(&self, host: &Host, pending: Duration) -> bool {
+        self.edit(|lists| {
+            let mut made = lists.made.iter().filter(|it| it.host == *host);
+            made.all(|it| it.took < pending)
+        })
+    }
+
     /// Whether several connects to an address were overtaken, and none was made since.
     pub(crate) fn is_hanging(&self, host: &Host, addr: IpAddr, now: Instant) -> bool {
         self.edit(|lists| {
@@ -157,6 +166,19 @@ mod tests {
         let overtaken = |after| lately.has_overtaken(&host("a.test"), v4(1), t1, t1 + after);
         assert!(!overtaken(400 * MS));
         assert!(overtaken(1_280 * MS), "but four times as long says so");
+    }
+
+    #[test]
+    fn who_takes_no_longer_than_others_took_is_not_unusual() {
+        let (lately, t0) = (Lately::default(), time::now());
+        assert!(
+            lately.is_unusual(&host("a.test"), 250 * MS),
+            "nothing is known"
+        );
+        lately.note(&host("a.test"), v4(2), t0, t0 + 400 * MS);
+        lately.note(&host("b.test"), v4(2), t0, t0 + 900 * MS);
+        assert!(!lately.is_unusual(&host("a.test"), 400 * MS));
+        assert!(lately.is_unusual(&host("a.test"), 401 * MS));
     }
 
     /// One may have lost a packet, three have not.

@@ -55,11 +55,7 @@ impl Recent {
     pub(crate) fn note(&self, made: Made) {
         let now = made.at;
         if let Some(local) = made.local {
-            let mut dealt = self.dealt.lock().unwrap_or_else(PoisonError::into_inner);
-            if dealt.len() >= REMEMBERED {
-                dealt.pop_front();
-            }
-            dealt.push_back((local, made.dealt));
+            self.note_dealt(local, made.dealt);
         }
         self.edit(now, |all| {
             if all.len() >= REMEMBERED {
@@ -67,6 +63,16 @@ impl Recent {
             }
             all.push_back(made);
         });
+    }
+
+    /// Notes when the address of a connection was dealt, or the connection made where nobody was asked
+    /// for its address.
+    pub(crate) fn note_dealt(&self, local: SocketAddr, at: Instant) {
+        let mut dealt = self.dealt.lock().unwrap_or_else(PoisonError::into_inner);
+        if dealt.len() >= REMEMBERED {
+            dealt.pop_front();
+        }
+        dealt.push_back((local, at));
     }
 
     /// Forgets what a task has made to a host: it got an answer. Of several connections nobody

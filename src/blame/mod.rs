@@ -63,6 +63,11 @@ pub(crate) struct Reach {
 }
 
 impl Reach {
+    /// Whether it has named a peer at all.
+    pub(crate) fn is_any(self) -> bool {
+        self.v4 || self.v6
+    }
+
     fn has(self, family: Family) -> bool {
         match family {
             Family::V4 => self.v4,

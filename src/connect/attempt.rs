@@ -123,9 +123,10 @@ impl<F> Watched<F> {
     }
 
     /// Says that another one was quicker, and whether this one was beaten though it began earlier: then
-    /// it counts as slow.
+    /// it counts as slow, if it is not only as slow as others were. Behind a proxy too, for the origin was
+    /// the same.
     pub(crate) fn lost(mut self, is_beaten: bool) {
-        if is_beaten && !self.is_behind_a_proxy() {
+        if is_beaten && self.by.resolver.inner().is_unusual(&self.slip) {
             self.is_slow();
         }
         self.watch = Watch::Over;
@@ -133,8 +134,16 @@ impl<F> Watched<F> {
 
     /// Says that it has taken too long.
     pub(crate) fn timed_out(mut self) {
-        self.end(&Ending::GivenUp);
+        self.hangs(&Ending::GivenUp);
         self.watch = Watch::Over;
+    }
+
+    /// Reports that it is pending. Where TCP to a proxy is up, as far as somebody inside has told, it may
+    /// as well be the origin that hangs.
+    fn hangs(&self, ending: &Ending) {
+        if !(self.slip.is_up() && self.is_behind_a_proxy()) {
+            self.end(ending);
+        }
     }
 
     fn connected(&self, connection: &impl Connection) {
@@ -211,7 +220,7 @@ impl<F> Watched<F> {
     }
 
     fn stalled(&mut self) {
-        self.end(&Ending::Stalled);
+        self.hangs(&Ending::Stalled);
         self.watch = if self.may_time_out() {
             Watch::ForTimeout
         } else {
@@ -271,7 +280,7 @@ impl<F> Watched<F> {
     fn given_up(&self) -> Unmade {
         let note = self.slip.only_note();
         let after = note.map(|note| time::now().saturating_duration_since(note.at));
-        self.end(&Ending::GivenUp);
+        self.hangs(&Ending::GivenUp);
         Unmade {
             ending: Ending::GivenUp,
             error: io::Error::from(io::ErrorKind::TimedOut).into(),
@@ -356,7 +365,7 @@ impl<F> Drop for Watched<F> {
             .stalls_at()
             .is_some_and(|due| due <= time::now() + nearly)
         {
-            self.end(&Ending::Stalled);
+            self.hangs(&Ending::Stalled);
         }
     }
 }

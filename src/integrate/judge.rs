@@ -10,7 +10,6 @@ use hyper_util::client::legacy;
 use super::record::{Kind, Record};
 use crate::connect::ConnectError;
 use crate::early::EarlyClose;
-use crate::observe::Attempt;
 use crate::outcome::{Again, causes, socks_connect};
 use crate::resolver::Hope;
 use crate::{Outcome, Resolver};
@@ -101,9 +100,12 @@ impl Judge {
         if is_the_users_connect_timeout(error) {
             return None;
         }
-        let outcome = Outcome::of(error);
+        let ends = Ends::of(error);
+        let outcome = ends.outcome;
         match outcome.again() {
             Again::Never => None,
+            // It has met another address already.
+            Again::Few if ends.wrong_certificates > 1 => None,
             // Without a route from here only other addresses can help.
             Again::Few if outcome == Outcome::NoRoute && !self.expects_news(host) => None,
             Again::Few => Some((Kind::Few(outcome), 2)),
@@ -111,7 +113,7 @@ impl Judge {
             // It was the proxy that was dialled, whatever is known of the host.
             Again::WhileHopeful if socks_connect(error).is_some() => Some((Kind::Connect, 2)),
             Again::WhileHopeful => {
-                let (kind, limit) = self.hope(host, outcome.is_after_tcp(), dialled(error));
+                let (kind, limit) = self.hope(host, outcome.is_after_tcp(), ends.dialled);
                 Some((kind, limit)).filter(|(_, limit)| *limit > 0)
             }
         }
@@ -156,7 +158,8 @@ impl Judge {
             false => Some(self.hope(sent.host, true, 0)),
             // The server may have acted on it.
             true if !is_idempotent(sent.method) => None,
-            true if went_out_on_an_old_connection(record, dealt) => {
+            // One that nobody names has died as soon as it was made.
+            true if early.local.is_some() && went_out_on_an_old_connection(record, dealt) => {
                 Some((Kind::ClosedOld, usize::MAX))
             }
             // A failed retry is not retried.
@@ -172,11 +175,32 @@ fn went_out_on_an_old_connection(record: &impl Record, dealt: Option<Instant>) -
     first.is_some_and(|first| dealt.is_none_or(|dealt| dealt < first))
 }
 
-/// How many addresses the failed connect has dialled, as its account tells.
-fn dialled(error: &legacy::Error) -> usize {
-    let attempts = ConnectError::find(error).map_or(&[][..], ConnectError::attempts);
-    let now = |attempt: &&Attempt| attempt.outcome.is_some() && attempt.ago.is_none();
-    attempts.iter().filter(now).count()
+/// What a failed connect has come to, as its error and its account tell.
+struct Ends {
+    /// That of the error, unless another one has ended the race.
+    outcome: Outcome,
+    dialled: usize,
+    wrong_certificates: usize,
+}
+
+impl Ends {
+    fn of(error: &legacy::Error) -> Self {
+        let attempts = ConnectError::find(error).map_or(&[][..], ConnectError::attempts);
+        let now = attempts.iter().filter(|attempt| attempt.ago.is_none());
+        let ends: Vec<_> = now.filter_map(|attempt| attempt.outcome).collect();
+        let count = |wanted| ends.iter().filter(|&&end| end == wanted).count();
+        let wrong_certificates = count(Outcome::BadCertificate);
+        let outcome = match () {
+            () if count(Outcome::Local) > 0 => Outcome::Local,
+            () if wrong_certificates > 0 => Outcome::BadCertificate,
+            () => Outcome::of(error),
+        };
+        Self {
+            outcome,
+            dialled: ends.len(),
+            wrong_certificates,
+        }
+    }
 }
 
 /// RFC 9110, section 9.2.2.

@@ -84,6 +84,9 @@ const GRACE: Duration = Duration::from_secs(60);
 /// For so long hyper-util and reqwest keep idle connections by default.
 const IDLE: Duration = Duration::from_secs(90);
 
+/// No connection lives for so long; sums of it stay far from the end of the clock.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
 impl Resolver {
     /// Returns the layer that moves pooled connections; see [`PoolLayer`].
     pub fn pool_layer(&self) -> PoolLayer {
@@ -105,7 +108,7 @@ impl PoolLayer {
     /// leaves out and the next one names again moves nothing. Keep it at `max_ttl` or above; make it
     /// longer where a name server hands out a few of many addresses in turn.
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.limits.grace = grace;
+        self.limits.grace = grace.min(LONGEST);
         self
     }
 
@@ -115,7 +118,7 @@ impl PoolLayer {
     /// Defaults to `None`. Set it, to minutes, where new edges are to get their share of requests
     /// that go out on few long-lived connections.
     pub fn max_connection_age(mut self, age: impl Into<Option<Duration>>) -> Self {
-        self.limits.age = age.into();
+        self.limits.age = age.into().map(|age| age.min(LONGEST));
         self
     }
 
@@ -124,7 +127,7 @@ impl PoolLayer {
     ///
     /// Defaults to 90 s, as does `pool_idle_timeout` of the client. Set it where you set that.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.limits.idle = timeout;
+        self.limits.idle = timeout.min(LONGEST);
         self
     }
 

@@ -54,6 +54,7 @@ where
     /// `None`: the first one, which has not been dealt an address yet.
     addr: Option<IpAddr>,
     connect: Watched<Dial<S, Req>>,
+    is_dealt: bool,
     is_up: bool,
 }
 
@@ -84,6 +85,7 @@ where
         let first = Attempt {
             addr: None,
             connect: Watched::new(dial, slip, by.clone(), Patience::Raced),
+            is_dealt: true,
             is_up: false,
         };
         Self {
@@ -128,7 +130,7 @@ where
         None
     }
 
-    /// Learns what an attempt has come to know: the addresses, and that TCP is up.
+    /// Learns what an attempt has come to know: the addresses, that it has begun, and that TCP is up.
     fn take_news(&mut self, place: usize) {
         let attempt = &mut self.attempts[place];
         if self.track.is_none()
@@ -139,10 +141,16 @@ where
             let plan = Plan::begun(pace(&self.by.resolver, self.began), addrs, note.at);
             self.track = Some(Track { plan, note });
         }
-        if let (Some(track), Some(addr)) = (&mut self.track, attempt.addr)
-            && !attempt.is_up
-            && attempt.connect.slip().is_up()
+        let (Some(track), Some(addr)) = (&mut self.track, attempt.addr) else {
+            return;
+        };
+        if !attempt.is_dealt
+            && let Some(note) = attempt.connect.slip().only_note()
         {
+            attempt.is_dealt = true;
+            track.plan.began(addr, note.at);
+        }
+        if !attempt.is_up && attempt.connect.slip().is_up() {
             attempt.is_up = true;
             track.plan.is_up(addr, time::now());
         }
@@ -189,6 +197,7 @@ where
         self.attempts.push(Attempt {
             addr: Some(addr),
             connect: Watched::new(dial, slip, self.by.clone(), Patience::Raced),
+            is_dealt: false,
             is_up: false,
         });
     }

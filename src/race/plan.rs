@@ -97,11 +97,24 @@ impl Plan {
         plan
     }
 
-    /// Takes the answer to [`Step::AskAgain`]. "Its addresses that were not tried yet" go on: a race
-    /// dials each address at most once.
+    /// Takes the answer to [`Step::AskAgain`]. Its new addresses go before those that still wait: those
+    /// are of an older one. A race dials each address at most once.
     pub(super) fn answered(&mut self, addrs: impl IntoIterator<Item = IpAddr>) {
         self.asked = Asked::Answered;
+        let waits = |runner: &Runner| runner.state == State::Waiting;
+        let first = self.runners.iter().position(waits);
+        let known = self.runners.len();
         self.learn(addrs);
+        if let Some(first) = first {
+            self.runners[first..].rotate_left(known - first);
+        }
+    }
+
+    /// Takes the news that an attempt was dealt its address only then: before that it had not begun.
+    pub(super) fn began(&mut self, addr: IpAddr, at: Instant) {
+        if self.since(addr).is_some() {
+            self.set(addr, State::Running { since: at });
+        }
     }
 
     /// Takes the failure of an attempt. The next one starts at once: an end says more than the delay
@@ -134,12 +147,18 @@ impl Plan {
             .map(|(addr, _)| addr)
     }
 
-    /// Returns each address and what it came to, in the order of the race. `None`: nothing yet.
-    pub(super) fn ends(&self) -> impl Iterator<Item = (IpAddr, Option<Outcome>)> {
-        self.runners.iter().map(|runner| match runner.state {
-            State::Waiting => (runner.addr, None),
-            State::Running { .. } => (runner.addr, Some(Outcome::Stalled)),
-            State::Failed(why) => (runner.addr, Some(why)),
+    /// Returns each address and what it has come to by now, in the order of the race. `None`: it was
+    /// not dialled.
+    pub(super) fn ends(&self, now: Instant) -> impl Iterator<Item = (IpAddr, Option<Outcome>)> {
+        let stalled_after = self.pace.stalled_after;
+        self.runners.iter().map(move |runner| {
+            let end = match runner.state {
+                State::Waiting => None,
+                State::Running { since } if now >= since + stalled_after => Some(Outcome::Stalled),
+                State::Running { .. } => Some(Outcome::Abandoned),
+                State::Failed(why) => Some(why),
+            };
+            (runner.addr, end)
         })
     }
 
@@ -197,9 +216,10 @@ impl Plan {
         Step::Wait(dues.into_iter().flatten().min())
     }
 
-    /// When there is nothing left but to ask again.
+    /// When there is nothing left but to ask again: nobody waits, or there is no room for one.
     fn ask_at(&self) -> Option<Instant> {
-        if self.asked != Asked::NotYet || self.is_stopped || self.next_up().is_some() {
+        let may_start = self.next_up().is_some() && self.has_room();
+        if self.asked != Asked::NotYet || self.is_stopped || may_start {
             return None;
         }
         let last = self.running().map(|(_, since)| since).max();

@@ -15,8 +15,11 @@ use crate::attempt::Slip;
 ///
 /// Put it around the `HttpConnector`, inside of TLS. An attempt whose TCP is up is at a live address,
 /// so the race waits one more [`attempt_delay`](crate::Builder::attempt_delay) before it dials another
-/// beside it. Without this layer, and without TLS, a race knows attempts as a whole. Outside of a race
-/// it does nothing.
+/// beside it. Without this layer, and without TLS, a race knows attempts as a whole.
+///
+/// Behind a proxy it also tells that the proxy is there: what hangs after that may as well be the origin,
+/// and is held against nobody. Around a tunnel (hyper-util's `proxy::Tunnel`) in place of the `HttpConnector`
+/// it tells that the tunnel is up, so that a proxy that hangs before that is found.
 ///
 /// # Examples
 ///

@@ -7,7 +7,7 @@ use super::plan::{Pace, Plan};
 use crate::attempt::Note;
 use crate::connect::ConnectError;
 use crate::error::BoxError;
-use crate::{Outcome, Resolver};
+use crate::{Outcome, Resolver, time};
 
 pub(super) struct Track {
     pub(super) plan: Plan,
@@ -23,13 +23,14 @@ impl Track {
         first: BoxError,
         given_up_after: Option<Duration>,
     ) -> BoxError {
+        let now = time::now();
         let unread = |(_, end)| end == Some(Outcome::Unknown);
         // Nothing is known of these addresses, and a client may look for the error itself.
-        if self.plan.ends().all(unread) {
+        if self.plan.ends(now).all(unread) {
             return first;
         }
         let shared = resolver.inner();
-        let account = shared.account_of_race(&self.note, self.plan.ends());
+        let account = shared.account_of_race(&self.note, self.plan.ends(now));
         ConnectError::new(account, given_up_after, first).into()
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{Account, Shared};
 use crate::attempt::{Note, Slip};
-use crate::cache::Known;
+use crate::cache::{Cause, Known, Origin, Slot};
 use crate::host::Host;
 use crate::observe::Attempt;
 use crate::order::Dealt;
@@ -46,15 +46,42 @@ impl Shared {
         true
     }
 
-    /// Returns a host's addresses in dialling order, as the next caller would get them: where what is
-    /// known is suspect and none of it is healthy, it waits for a fresh answer, at most
-    /// [`stale_after`](crate::Builder::stale_after). `None` where there is no answer.
+    /// Returns a host's addresses in dialling order after all of them have failed somebody: where what is
+    /// known is suspect it waits for a fresh answer, at most [`stale_after`](crate::Builder::stale_after), and
+    /// for one that is put off as long before that. `None` where there is no answer.
+    ///
+    /// What is still held to be healthy, as a family without a route, is no reason not to wait here.
     pub(crate) async fn again(self: Arc<Self>, host: Host) -> Option<(Note, Vec<IpAddr>)> {
-        let known = self.known(&host).await.ok()?;
+        if let Some(due) = self.put_off(&host) {
+            tokio::time::sleep_until(due.into()).await;
+        }
+        let mut known = self.known(&host).await.ok()?;
+        if known.origin == Origin::Lookup && self.may_be_replaced(&host) {
+            let fresh = self.ask_or_serve(&host, Cause::ConnectFailed, known);
+            known = fresh.await.ok()?;
+        }
         let now = time::now();
         let addrs = self.all_in_order(&host, &known, now);
         let note = self.note(&host, &known, Dealt::new(), now);
         Some((note, addrs.into_vec()))
+    }
+
+    /// Returns when the host may be looked up again, if that is soon.
+    fn put_off(&self, host: &Host) -> Option<Instant> {
+        let now = time::now();
+        let due = self.store.peek(host.as_str(), |slot| slot.recheck_at(now));
+        let is_soon = |due: &Instant| *due > now && *due <= now + self.config.stale_after;
+        due.flatten().filter(is_soon)
+    }
+
+    /// Whether a suspect answer is being looked up again, or may be.
+    fn may_be_replaced(&self, host: &Host) -> bool {
+        let now = time::now();
+        let open = |slot: &Slot| match slot.recheck_at(now) {
+            Some(due) => due <= now,
+            None => slot.is_suspect(),
+        };
+        self.store.peek(host.as_str(), open) == Some(true)
     }
 
     /// Gives an account of a race that has dialled some of a host's addresses.

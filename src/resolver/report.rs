@@ -79,7 +79,7 @@ impl Shared {
             }
             Ending::Nameless => {
                 self.network_works();
-                self.nameless(slip);
+                self.nameless(slip, reach);
             }
             failed => {
                 if let Some(note) = failed.note(slip)
@@ -93,10 +93,11 @@ impl Shared {
 
     fn connected(self: &Arc<Self>, slip: &Slip, reach: Reach, peer: SocketAddr, local: SocketAddr) {
         let winner = peer.ip();
-        let Some(note) = slip.note_with(winner) else {
-            return;
-        };
         let now = time::now();
+        let Some(note) = slip.note_with(winner) else {
+            // Of an address in the URL: a retry has to tell it from an older one.
+            return self.recent.note_dealt(local, now);
+        };
         let dealt = note.dealt.as_slice();
         for loser in blame::losers(dealt, winner) {
             self.hold_against(&note, loser, &Failure::unseen(Outcome::Failed));
@@ -122,6 +123,13 @@ impl Shared {
             .is_some_and(|(note, head)| self.lately.has_overtaken(&note.host, head, note.at, now))
     }
 
+    /// Whether a pending connect takes longer than its host's do.
+    pub(crate) fn is_unusual(&self, slip: &Slip) -> bool {
+        let pending = |note: &Note| time::now().saturating_duration_since(note.at);
+        slip.only_note()
+            .is_some_and(|note| self.lately.is_unusual(&note.host, pending(&note)))
+    }
+
     /// Whether so do several, and there is somebody better to dial: it is no use to wait longer.
     pub(crate) fn is_hopeless(&self, slip: &Slip) -> bool {
         let now = time::now();
@@ -132,11 +140,21 @@ impl Shared {
 
     /// Nothing is known of the connection; should it die without an answer, the head of the list
     /// is the likeliest peer.
-    fn nameless(&self, slip: &Slip) {
-        if let Some(note) = slip.only_note()
-            && let Some(head) = note.dealt.as_slice().first()
-        {
-            let head = head.to_canonical();
+    ///
+    /// hyper-util's connector names every peer but one that is gone already. One that never names any
+    /// is of another kind, and it works: so does the address, if it was dealt no other.
+    fn nameless(&self, slip: &Slip, reach: Reach) {
+        let Some(note) = slip.only_note() else {
+            return;
+        };
+        let (head, is_alone) = {
+            let mut dealt = blame::all(note.dealt.as_slice());
+            (dealt.next(), dealt.next().is_none())
+        };
+        if let Some(head) = head {
+            if is_alone && !reach.is_any() {
+                self.clear(&note.host, head, note.at, time::now());
+            }
             self.made(note, head, None);
         }
     }

@@ -180,7 +180,7 @@ impl Shared {
     }
 
     /// Waits for a fresh answer, but not long, and serves what is known if none comes.
-    async fn ask_or_serve(
+    pub(super) async fn ask_or_serve(
         self: &Arc<Self>,
         host: &Host,
         cause: Cause,

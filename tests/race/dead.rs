@@ -37,8 +37,9 @@ async fn the_next_connect_dials_them_all_again_at_once() {
     stage.failed().await;
     for _ in 0..5 {
         stage.again();
-        let (error, at) = stage.failed().await;
-        assert_eq!((stage.starts().len(), at), (2, 2));
+        let (error, _) = stage.failed().await;
+        let starts: Vec<_> = stage.starts().into_iter().map(|(_, at)| at).collect();
+        assert_eq!(starts, [0, 1]);
         assert_eq!(attempts(&error).len(), 2);
     }
     stage.again();

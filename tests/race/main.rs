@@ -182,6 +182,7 @@ mod guests;
 #[allow(dead_code, reason = "each test crate uses a part")]
 mod script;
 
+mod broken;
 mod clients;
 mod connector;
 mod curl;

@@ -20,7 +20,6 @@ use crate::stage::{
 
 /// A success clears, though the connection does not tell its peer: the race knows whom it dialled.
 #[tokio::test(start_paused = true)]
-#[ignore = "open: only a connection that names its peer clears"]
 async fn a_connection_without_a_peers_name_clears_its_address_too() {
     let stage = Stage::new([(v6(1), refuses(1))]);
     stage.failed().await;
@@ -95,7 +94,6 @@ async fn a_local_fault_after_a_failure_ends_the_race_and_both_are_told() {
 /// Two connects fail in one second, and the name moves in between: the second waits for the lookup
 /// that is due, and does not fail for want of it.
 #[tokio::test(start_paused = true)]
-#[ignore = "open: between two lookups a race fails without waiting for the one that is due"]
 async fn a_second_chance_waits_for_a_lookup_that_is_put_off() {
     let stage = Stage::new([(v4(2), refuses(1)), (v4(3), refuses(1))]);
     stage.failed().await;

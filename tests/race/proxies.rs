@@ -96,7 +96,6 @@ async fn a_dead_address_of_a_proxy_costs_no_request_and_the_origin_is_not_asked_
 
 /// The same for one that swallows packets: the second request does not wait for it.
 #[tokio::test]
-#[ignore = "open: behind a proxy who was beaten is not held to be slow"]
 async fn a_black_holed_address_of_a_proxy_costs_one_delay() {
     let path = Path::through(3).await;
     path.meets_once(Mode::BlackHole, Outcome::Stalled).await;

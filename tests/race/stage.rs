@@ -126,6 +126,22 @@ impl Stage {
         }
     }
 
+    /// A race over a connector that is wrapped so.
+    pub(crate) fn race_over<L, C>(&self, wrap: L) -> sidestep::Race<C>
+    where
+        L: FnOnce(BoxedConnector) -> C,
+    {
+        let (resolver, plot) = (self.resolver.clone(), self.plot.clone());
+        let asks_after = self.asks_after;
+        let tcp = Tcp {
+            resolver,
+            plot: plot.clone(),
+            asks_after,
+        };
+        let inner = tower::util::BoxCloneService::new(Tls { tcp, plot });
+        self.resolver.race_layer().layer(wrap(inner))
+    }
+
     /// Connects, and returns whereto and when.
     pub(crate) async fn connected(&self) -> (IpAddr, u64) {
         let link = self.connect().await;
@@ -190,6 +206,8 @@ impl Stage {
 fn answer(addrs: &[IpAddr]) -> Answer {
     Answer::new(addrs.iter().copied()).with_ttl(Duration::from_secs(60))
 }
+
+pub(crate) type BoxedConnector = tower::util::BoxCloneService<Uri, Link, BoxError>;
 
 /// What the error says of each address.
 pub(crate) fn attempts(error: &BoxError) -> Vec<(IpAddr, Option<Outcome>)> {

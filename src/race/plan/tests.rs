@@ -102,6 +102,40 @@ fn at_most_six_run_at_once_and_none_is_dropped_for_another() {
     assert_eq!(plan.next(now), Step::Dial(v4(7)));
 }
 
+/// As soon as there is room, what is new goes first.
+#[test]
+fn when_all_that_may_run_hang_it_asks_though_others_wait() {
+    let (mut plan, t0) = race(8);
+    let mut now = t0;
+    for n in 2..=6 {
+        now = t0 + u32::from(n - 1) * DELAY;
+        assert_eq!(dial(&mut plan, now), [v4(n)]);
+    }
+    let due = now + PACE.stalled_after;
+    assert_eq!(plan.next(now), Step::Wait(Some(due)));
+    assert_eq!(plan.next(due), Step::AskAgain);
+    plan.answered([v4(2), v4(20), v4(21)]);
+    let mut dialled = Vec::new();
+    for n in 1..=4 {
+        refuse(&mut plan, n, due);
+        dialled.extend(dial(&mut plan, due));
+    }
+    assert_eq!(dialled, [20, 21, 7, 8].map(v4));
+}
+
+#[test]
+fn an_attempt_begins_when_it_is_dealt_its_address() {
+    let (mut plan, t0) = race(2);
+    assert_eq!(dial(&mut plan, t0 + DELAY), [v4(2)]);
+    refuse(&mut plan, 1, t0 + DELAY);
+    let later = t0 + 5_000 * MS;
+    plan.began(v4(2), later);
+    plan.answered([]);
+    let end = later + 10_000 * MS;
+    assert_eq!(plan.next(end - MS), Step::Wait(Some(end)));
+    assert_eq!(plan.next(end), Step::End(v4(2)));
+}
+
 #[test]
 fn tcp_that_is_up_earns_one_more_delay() {
     let (mut plan, t0) = race(2);
@@ -125,24 +159,33 @@ fn an_attempt_that_takes_too_long_is_ended() {
     assert_eq!(plan.next(end - MS), Step::Wait(Some(end)));
     assert_eq!(plan.next(end), Step::End(v4(1)));
     assert_eq!(plan.next(end), Step::GiveUp);
-    assert_eq!(plan.ends().next(), Some((v4(1), Some(Outcome::TimedOut))));
+    assert_eq!(
+        plan.ends(end).next(),
+        Some((v4(1), Some(Outcome::TimedOut)))
+    );
 }
 
 #[test]
 fn at_the_deadline_it_is_over_whatever_runs() {
     let t0 = time::now();
-    let deadline = Some(t0 + 300 * MS);
+    let deadline = Some(t0 + 1_100 * MS);
     let pace = Pace {
         attempt_timeout: None,
         deadline,
         ..PACE
     };
     let mut plan = Plan::begun(pace, [v6(1), v6(2), v6(3)], t0);
-    assert_eq!(dial(&mut plan, t0 + DELAY), [v6(2)]);
-    assert_eq!(plan.next(t0 + DELAY), Step::Wait(deadline));
-    assert_eq!(plan.next(t0 + 300 * MS), Step::GiveUp);
-    let ends: Vec<_> = plan.ends().map(|(_, end)| end).collect();
-    assert_eq!(ends, [Some(Outcome::Stalled), Some(Outcome::Stalled), None]);
+    let t1 = t0 + 1_000 * MS;
+    assert_eq!(dial(&mut plan, t1), [v6(2)]);
+    assert_eq!(plan.next(t1), Step::Wait(deadline));
+    let end = t0 + 1_100 * MS;
+    assert_eq!(plan.next(end), Step::GiveUp);
+    let ends: Vec<_> = plan.ends(end).map(|(_, end)| end).collect();
+    assert_eq!(
+        ends,
+        [Some(Outcome::Stalled), Some(Outcome::Abandoned), None],
+        "who has just begun has not been pending for too long"
+    );
 }
 
 /// What runs may still win.

@@ -1,0 +1,239 @@
+//! What a race must not do, each found by somebody who tried to break it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http_body_util::Empty;
+use hyper::{Request, Uri};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::Client as Legacy;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::rt::TokioExecutor;
+use sidestep::{Outcome, Standing};
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::retry::RetryLayer;
+use tower::{Layer as _, Service, ServiceExt as _};
+
+use crate::clients::{Client, Kind, boxed, http, in_order};
+use crate::common::{Edges, Mode, Scheme, Seen};
+use crate::faults::{self, BoxError};
+use crate::guests::http_proxy;
+use crate::stage::{MS, Stage, connects, fails, hangs, refuses, v4, v6};
+
+/// F8 on a machine without IPv6: AAAA have no route, A refuse, and the name has moved.
+#[tokio::test(start_paused = true)]
+async fn without_a_route_for_ipv6_the_second_chance_is_there_all_the_same() {
+    let no_route = fails(0, faults::no_route);
+    let stage = Stage::new([(v6(1), no_route), (v4(2), connects(1))]);
+    stage.connected().await;
+    stage.again();
+    stage.turns(v4(2), refuses(1));
+    stage.turns(v4(4), connects(1));
+    stage.says(&[v6(1), v4(4)]);
+    assert_eq!(stage.connected().await.0, v4(4));
+}
+
+/// F8 where one address fails in a way that nobody can read.
+#[tokio::test(start_paused = true)]
+async fn one_error_that_cannot_be_read_does_not_cost_the_second_chance() {
+    let stage = Stage::new([(v4(2), connects(1)), (v4(3), connects(1))]);
+    stage.connected().await;
+    stage.again();
+    stage.turns(v4(2), refuses(1));
+    stage.turns(v4(3), fails(1, faults::odd));
+    stage.turns(v4(4), connects(1));
+    stage.says(&[v4(4)]);
+    assert_eq!(stage.connected().await.0, v4(4));
+}
+
+/// A slow network (TCP and TLS in 500 to 900 ms, a satellite or a train): every edge is well.
+#[tokio::test(start_paused = true)]
+async fn on_a_slow_network_nobody_is_held_to_have_failed() {
+    let all = [v4(2), v4(3), v4(4), v4(5)];
+    let stage = Stage::with(all.map(|addr| (addr, connects(600))), |b| {
+        b.order(sidestep::Order::Shuffle)
+    });
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut worst = 0;
+    for _ in 0..300 {
+        for addr in all {
+            stage.turns(addr, connects(rng.u64(500..900)));
+        }
+        stage.again();
+        stage.connected().await;
+        let bad = all
+            .iter()
+            .filter(|&&addr| matches!(stage.standing(addr), Standing::Penalised(_)));
+        worst = worst.max(bad.count());
+        tokio::time::sleep(200 * MS).await;
+    }
+    println!(
+        "penalised at once: {worst}, strikes: {}, asked: {}, trials: {}",
+        stage.journal.failures().len(),
+        stage.asked(),
+        stage.journal.count(|seen| matches!(seen, Seen::Trial(_)))
+    );
+    assert_eq!(worst, 0, "{} strikes", stage.journal.failures().len());
+}
+
+/// 1 000 tasks race again and again, for a minute, on a host whose every address swallows packets.
+#[tokio::test(start_paused = true)]
+async fn a_thousand_tasks_on_black_holes_ask_the_name_server_a_few_times() {
+    let stage = Stage::new([2, 3, 4, 5].map(|n| (v4(n), hangs())));
+    let stage = Arc::new(stage);
+    let tasks = (0..1_000).map(|n| {
+        let stage = stage.clone();
+        async move {
+            tokio::time::sleep(n * MS).await;
+            for _ in 0..5 {
+                let _ = stage.connect().await;
+            }
+        }
+    });
+    join_all(tasks).await;
+    println!("{} queries in {} ms", stage.asked(), stage.now());
+    assert!(stage.asked() <= 12, "{}", stage.asked());
+}
+
+/// Lets one connect through at a time, as a limit on a connector does.
+#[derive(Clone)]
+struct OneAtATime<C> {
+    inner: C,
+    permits: Arc<Semaphore>,
+    mine: Mine,
+}
+
+#[derive(Default)]
+struct Mine {
+    acquiring: Option<Pin<Box<dyn Future<Output = OwnedSemaphorePermit> + Send>>>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Clone for Mine {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl<C> Service<Uri> for OneAtATime<C>
+where
+    C: Service<Uri, Error = BoxError>,
+    C::Future: Send + 'static,
+{
+    type Response = C::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        if self.mine.permit.is_none() {
+            let permits = self.permits.clone();
+            let acquiring = self.mine.acquiring.get_or_insert_with(|| {
+                Box::pin(async move { permits.acquire_owned().await.expect("it stays open") })
+            });
+            self.mine.permit = Some(std::task::ready!(acquiring.as_mut().poll(cx)));
+            self.mine.acquiring = None;
+        }
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let permit = self.mine.permit.take().expect("it is ready");
+        let connecting = self.inner.call(uri);
+        Box::pin(async move {
+            let connected = connecting.await;
+            drop(permit);
+            connected
+        })
+    }
+}
+
+/// An attempt that waits for a permit has not begun: its time counts from when it was dealt its
+/// address, and nothing is held against one that had no time.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_waited_for_its_connector_has_its_whole_time() {
+    let stage = Stage::new([(v4(2), hangs()), (v4(3), connects(400))]);
+    let limit = |inner| OneAtATime {
+        inner,
+        permits: Arc::new(Semaphore::new(1)),
+        mine: Mine::default(),
+    };
+    let race = stage.race_over(limit);
+    let uri = Uri::from_static("https://edge.test/");
+    let link = race.oneshot(uri).await;
+    let against = stage.journal.failures();
+    let innocent = against.iter().all(|(addr, _)| *addr != v4(3));
+    assert!(innocent, "{against:?}");
+    assert_eq!(link.map(|link| link.addr()).ok(), Some(v4(3)));
+}
+
+/// What the error tells of one that has just begun at the deadline is not that it took too long.
+#[tokio::test(start_paused = true)]
+async fn one_that_has_just_begun_is_not_said_to_have_taken_too_long() {
+    let stage = Stage::with([(v4(2), hangs()), (v4(3), hangs())], |b| {
+        b.connect_timeout(251 * MS)
+    });
+    let (error, at) = stage.failed().await;
+    assert_eq!(at, 251);
+    let told = crate::stage::attempts(&error);
+    assert_ne!(told[1], (v4(3), Some(Outcome::Stalled)), "{error}");
+}
+
+/// A race that stops at a fault of this machine, or at a second wrong certificate, is not raced again
+/// because another address had refused before.
+#[tokio::test]
+async fn a_retry_policy_does_not_multiply_what_stopped_a_race() {
+    let world = Kind::Https.world(8).await;
+    let ips = world.ips();
+    world.edges.set(ips[0], Mode::Refuse).await;
+    for &ip in &ips[1..] {
+        world.edges.set(ip, Mode::WrongCertificate).await;
+    }
+    let race = Kind::Https.connector(&world);
+    let client = Legacy::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(race);
+    let client = RetryLayer::new(world.resolver.retry_policy()).layer(client);
+    let request = Request::get(world.url()).body(Empty::new()).unwrap();
+    client.oneshot(request).await.unwrap_err();
+    // Two in a race; and "a wrong certificate: any method, at two other addresses".
+    assert!(world.accepted() <= 4, "{}", world.accepted());
+}
+
+/// Behind a tunnel the proxy cannot help that the origin swallows packets.
+#[tokio::test]
+async fn an_origin_that_hangs_behind_a_tunnel_is_held_against_no_proxy() {
+    let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (guest, _) = http_proxy(origin.local_addr().unwrap());
+    let proxies = Edges::hosting(3, Scheme::Http, guest).await;
+    let world = in_order(proxies, |b| {
+        b.stalled_after(400 * MS).attempt_timeout(800 * MS)
+    })
+    .await;
+    let tcp = world.resolver.tcp_layer().layer(http(&world.resolver));
+    let https = HttpsConnectorBuilder::new()
+        .with_tls_config(Edges::https(1).await.client_config())
+        .https_only()
+        .enable_http1()
+        .wrap_connector(Tunnel::new(world.url().parse().unwrap(), tcp));
+    let client = Client::new(boxed(world.resolver.race_layer().layer(https)), 0);
+    client.get("https://origin.test/").await.unwrap_err();
+    let hard = world.ips().into_iter().filter(|&ip| world.is_penalised(ip));
+    assert_eq!(hard.count(), 0, "{:?}", world.journal.failures());
+}
+
+/// F8 where more hang than may run: what is new is dialled as soon as one of them is given up, before
+/// those that still wait.
+#[tokio::test(start_paused = true)]
+async fn the_second_chance_of_six_or_eight_black_holes_is_when_one_is_given_up() {
+    for (n, soonest) in [(5, 2_010), (6, 10_010), (8, 10_010)] {
+        let old: Vec<_> = (2..2 + n).map(|last| (v4(last), hangs())).collect();
+        let stage = Stage::of(&old, |builder| builder);
+        stage.resolver.resolve(crate::common::HOST).await.unwrap();
+        stage.turns(v4(17), connects(10));
+        stage.says(&[v4(17)]);
+        stage.again();
+        assert_eq!(stage.connected().await, (v4(17), soonest), "{n} addresses");
+    }
+}
