@@ -116,6 +116,11 @@ impl Slip {
             .flatten()
     }
 
+    /// Returns the same if it is of a race.
+    pub(crate) fn of_race(resolver: u64) -> Option<Self> {
+        Self::hanging(resolver).filter(Self::is_raced)
+    }
+
     fn nearest(&self, resolver: u64) -> Option<Self> {
         let mut slips = std::iter::successors(Some(self), |slip| slip.0.outer.as_ref());
         slips.find(|slip| slip.0.resolver == resolver).cloned()
@@ -140,12 +145,17 @@ impl Slip {
         }
     }
 
-    /// Returns what a later attempt of a race is dealt if it asks for this name, in whatever spelling.
-    pub(crate) fn pin(&self, name: &str) -> Option<&Note> {
-        match &self.0.deals {
-            Deals::Pinned(note) => Some(&**note).filter(|note| note.host.is(name)),
-            Deals::First(_) | Deals::Few => None,
-        }
+    /// Returns what an attempt of a race is dealt if it asks for this name, in whatever spelling: a later
+    /// one its address, and one that has asked before the same again.
+    pub(crate) fn pin(&self, name: &str) -> Option<Note> {
+        let note = match &self.0.deals {
+            Deals::Pinned(note) => Some((**note).clone()),
+            Deals::First(list) => list
+                .get()
+                .and_then(|_| self.edit(|notes| notes.first.clone())),
+            Deals::Few => None,
+        };
+        note.filter(|note| note.host.is(name))
     }
 
     /// Returns all addresses of the host that a race's first attempt has asked for first.
@@ -169,9 +179,14 @@ impl Slip {
     pub(crate) fn write(&self, note: Note) {
         self.edit(|notes| match &notes.first {
             None => notes.first = Some(note),
+            Some(first) if self.is_raced() && first.host == note.host => {}
             Some(_) if notes.others.len() + 1 < MAX_NOTES => notes.others.push(note),
             Some(_) => {}
         });
+    }
+
+    fn is_raced(&self) -> bool {
+        !matches!(self.0.deals, Deals::Few)
     }
 
     /// Returns what is written, if it is one note: of two names neither can be blamed.

@@ -63,6 +63,8 @@ pub(crate) enum Patience {
     Redialled,
     /// The race that it is in.
     Raced,
+    /// The same, for a layer inside of a race's attempt, which leaves all to that.
+    Inside,
 }
 
 /// A connect that came to nothing.
@@ -94,13 +96,17 @@ impl<F> Watched<F> {
             alarm: None,
         });
         let asked_outside = by.resolver.inner().unslipped();
+        let watch = match patience {
+            Patience::Inside => Watch::Over,
+            Patience::Alone | Patience::Redialled | Patience::Raced => Watch::ForStall,
+        };
         Self {
             pending,
             slip,
             by,
             patience,
             asked_outside,
-            watch: Watch::ForStall,
+            watch,
             looks: 0,
         }
     }
@@ -112,7 +118,8 @@ impl<F> Watched<F> {
     /// Gives an account of one that has ended so.
     pub(crate) fn account(&self, ending: &Ending) -> Option<Account> {
         let reach = self.by.reached.so_far();
-        self.by.resolver.inner().account(&self.slip, reach, ending)
+        let account = self.by.resolver.inner().account(&self.slip, reach, ending);
+        account.filter(|_| self.patience != Patience::Inside)
     }
 
     /// Says that it has been pending for too long, if that was not told yet.
@@ -177,6 +184,9 @@ impl<F> Watched<F> {
     }
 
     fn end(&self, ending: &Ending) {
+        if self.patience == Patience::Inside {
+            return;
+        }
         let reach = self.by.reached.so_far();
         self.by.resolver.inner().ended(&self.slip, reach, ending);
     }

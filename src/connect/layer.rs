@@ -79,7 +79,7 @@ impl ConnectLayer {
     /// Says that who sends a request dials again when a connect is given up, as
     /// `.sidestep()`, a `RetryPolicy` and the middleware do: then it is given up as soon as it is
     /// clear that its address hangs and that there is a better one, and not only after
-    /// [`attempt_timeout`](crate::Builder::attempt_timeout).
+    /// [`attempt_timeout`](crate::Builder::attempt_timeout). A [race](crate::RaceLayer) needs no such hint.
     #[must_use]
     pub fn redialled(mut self) -> Self {
         self.patience = Patience::Redialled;

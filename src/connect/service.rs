@@ -73,11 +73,15 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         #[cfg(feature = "middleware")]
         Errand::dials();
-        let slip = Slip::new(self.resolver.inner().id());
+        let id = self.resolver.inner().id();
+        let (slip, patience) = match Slip::of_race(id) {
+            Some(slip) => (slip, Patience::Inside),
+            None => (Slip::new(id), self.patience),
+        };
         let by = Observer::of(&self.resolver, &self.reached, &request);
         // hyper-rustls calls the connector below it at once, others inside their future.
         let connecting = slip.around_call(|| self.inner.call(request));
-        ResponseFuture::new(connecting, slip, by, self.patience)
+        ResponseFuture::new(connecting, slip, by, patience)
     }
 }
 

@@ -38,6 +38,32 @@
 //! It reads no `HTTP_PROXY` and follows no redirects, as hyper-util's clients do not. It does not
 //! send a request again that was on its way; what it dials again are connects.
 //!
+//! # With tonic
+//!
+//! `Endpoint::connect_with_connector` takes the [`connector()`]. Where any crate turns one of tonic's `tls-*`
+//! features on, tonic refuses an `https` URI that it has no TLS of its own for; so give it the host
+//! as `http`, tell it the origin, and have the connector take it for `https`:
+//!
+//! ```no_run
+//! # #[cfg(feature = "hyper")]
+//! # fn channel(resolver: &sidestep::Resolver) -> Result<(), Box<dyn std::error::Error>> {
+//! use http::Uri;
+//! use tonic::transport::Endpoint;
+//! use tower::ServiceExt as _;
+//!
+//! let connector = sidestep::hyper::connector(resolver)?;
+//! let https = connector.map_request(|uri: Uri| {
+//!     let mut parts = uri.into_parts();
+//!     parts.scheme = Some(http::uri::Scheme::HTTPS);
+//!     Uri::from_parts(parts).expect("it was a whole URI")
+//! });
+//! let channel = Endpoint::from_static("http://grpc.example.com:443")
+//!     .origin(Uri::from_static("https://grpc.example.com"))
+//!     .connect_with_connector_lazy(https);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # TLS of your own
 //!
 //! Roots, client certificates or another TLS library are put in by hand: the race outside of TLS,

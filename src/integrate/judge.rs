@@ -10,6 +10,7 @@ use hyper_util::client::legacy;
 use super::record::{Kind, Record};
 use crate::connect::ConnectError;
 use crate::early::EarlyClose;
+use crate::host::{self, Parsed};
 use crate::outcome::{Again, causes, socks_connect};
 use crate::resolver::Hope;
 use crate::{Outcome, Resolver};
@@ -128,6 +129,8 @@ impl Judge {
             Some(hope) if dialled >= hope.addrs => (Kind::Round, 0),
             Some(hope) if after_tcp => (Kind::Connect, hope.addrs.saturating_sub(1)),
             Some(hope) => (Kind::Round, hope.rounds.saturating_sub(1)),
+            // An address, and nobody has asked for a name: there is no other.
+            None if dialled == 0 && host.is_some_and(is_address) => (Kind::Round, 0),
             // Behind a proxy: which host was dialled is not known.
             None => (Kind::Connect, 2),
         }
@@ -201,6 +204,10 @@ impl Ends {
             wrong_certificates,
         }
     }
+}
+
+fn is_address(host: &str) -> bool {
+    matches!(host::parse(host), Ok(Parsed::Literal(_) | Parsed::Loopback))
 }
 
 /// RFC 9110, section 9.2.2.

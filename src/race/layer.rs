@@ -24,16 +24,18 @@ use crate::Resolver;
 /// Times count from when the addresses were known. The order is the resolver's: families in turn,
 /// addresses that failed last. With one address, or one that is penalised, nothing is delayed.
 ///
-/// When every address has failed, or all that is left hangs for
+/// When every address has failed, or all that may run hang for
 /// [`stalled_after`](crate::Builder::stalled_after), the host is looked up again, and addresses that
-/// were not dialled yet are, once. A fault of this machine, such as no file descriptor, starts no
-/// more attempts; a wrong certificate one at most.
+/// were not dialled yet are, once. Such lookups of a host are spaced (1 s and more
+/// while the answer stays the same): for one that is due within
+/// [`stale_after`](crate::Builder::stale_after) a race waits, so that it may fail that much later. A fault of
+/// this machine, such as no file descriptor, starts no more attempts; a wrong certificate one at most.
 ///
 /// # What is held against an address
 ///
 /// What its attempt came to, as [`ConnectLayer`](crate::ConnectLayer) does it. Who lost has not
-/// failed; but who had a head start of a whole delay and was beaten gets a soft strike, so that the next
-/// connect does not wait for it again.
+/// failed; but who had a head start of a whole delay, was beaten, and took longer than any connect to the
+/// host of late gets a soft strike, so that the next connect does not wait for it again.
 ///
 /// # Errors
 ///
@@ -41,10 +43,17 @@ use crate::Resolver;
 ///
 /// # Where to put it
 ///
-/// In place of a [`ConnectLayer`](crate::ConnectLayer): outside of TLS, inside of any layer that runs
-/// the connector on a task of its own. Where the connector asks no resolver (an address in the URL),
-/// asks another one or for `localhost`, it is called once as if there were no race. Behind a proxy it
-/// is the proxy's addresses that are raced.
+/// In place of a [`ConnectLayer`](crate::ConnectLayer) (one inside of it leaves all to the race): outside of
+/// TLS, inside of any layer that runs the connector on a task of its own. Where the connector asks no
+/// resolver (an address in the URL), asks another one or for `localhost`, it is called once as if there
+/// were no race. Behind a proxy it is the proxy's addresses that are raced.
+///
+/// A connector of your own asks as `HttpConnector` does, by `Service<Name>` in the future that it returns, and
+/// dials what it gets, which is one address; what [`Resolver::resolve`](crate::Resolver::resolve) gives
+/// is not raced. It may say whereto it is connected by an
+/// [`HttpInfo`](hyper_util::client::legacy::connect::HttpInfo) among its extras. For a time limit set
+/// [`attempt_timeout`](crate::Builder::attempt_timeout): an error of a layer inside that can't be read, such as
+/// tower's `Elapsed`, moves the race on and is held against nobody.
 ///
 /// reqwest's requests are not `Clone`: it takes
 /// [`ClientBuilderExt::sidestep`](crate::reqwest::ClientBuilderExt::sidestep).

@@ -31,18 +31,16 @@ impl Shared {
         first.is_some()
     }
 
-    /// Deals a later attempt of a race its address. It was judged when the race began, so that nothing
-    /// is looked up.
+    /// Deals an attempt of a race the address that is its own. It was judged when the race began, so that
+    /// nothing is looked up.
     #[inline(never)]
     pub(super) fn deal_pin(slip: &Slip, name: &str, dealt: &mut Dealt) -> bool {
         let Some(note) = slip.pin(name) else {
             return false;
         };
         *dealt = note.dealt.clone();
-        slip.write(Note {
-            at: time::now(),
-            ..note.clone()
-        });
+        let at = time::now();
+        slip.write(Note { at, ..note });
         true
     }
 

@@ -10,6 +10,7 @@ use http_body_util::Empty;
 use hyper::{Request, Uri};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::Client as Legacy;
+use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::rt::TokioExecutor;
 use sidestep::{Outcome, Standing};
@@ -236,4 +237,102 @@ async fn the_second_chance_of_six_or_eight_black_holes_is_when_one_is_given_up()
         stage.again();
         assert_eq!(stage.connected().await, (v4(17), soonest), "{n} addresses");
     }
+}
+
+/// Whatever the addresses do and whenever the caller goes away: nothing is left in the air, no
+/// address is dialled twice by one race, at most six at once, and who was cancelled soon has not failed.
+#[tokio::test(start_paused = true)]
+async fn a_race_that_is_dropped_anywhere_leaves_nothing() {
+    let mut rng = fastrand::Rng::with_seed(5);
+    for round in 0..400 {
+        let cast: Vec<_> = (2..2 + rng.u8(1..=9))
+            .map(|last| {
+                let after = rng.u64(0..1_500);
+                let fate = match rng.u8(0..6) {
+                    0 | 1 => refuses(after),
+                    2 => connects(after),
+                    3 => fails(after, faults::cut_in_tls),
+                    4 => fails(after, faults::odd),
+                    _ => hangs(),
+                };
+                (v4(last), fate)
+            })
+            .collect();
+        let (late, tells) = (rng.u64(0..50), rng.bool());
+        let mut stage = Stage::of(&cast, |builder| builder);
+        if tells {
+            stage = stage.telling_of_tcp();
+        }
+        let stage = stage.asking_after(late);
+        let at = rng.u32(0..15_000);
+        let ended = tokio::time::timeout(at * MS, stage.connect()).await;
+        let held = usize::from(matches!(&ended, Ok(Ok(_))));
+        assert_eq!((stage.pending(), stage.open()), (0, held), "{round}");
+        let mut dialled: Vec<_> = stage.starts().into_iter().map(|(addr, _)| addr).collect();
+        dialled.sort();
+        dialled.dedup();
+        assert_eq!(dialled.len(), stage.starts().len(), "{round}");
+        assert!(stage.most() <= 6, "{round}");
+        drop(ended);
+        assert_eq!(stage.open(), 0, "{round}");
+    }
+}
+
+/// A connector that asks twice in one connect, as one that tries again by itself does: it is one name,
+/// and the second connect does not wait for the black hole of the first.
+#[tokio::test(start_paused = true)]
+async fn what_a_connector_that_asks_twice_meets_is_learned() {
+    let stage = Stage::new([(v4(2), hangs()), (v4(3), connects(10))]);
+    let resolver = stage.resolver.clone();
+    let race = stage.race_over(|inner| Twice { inner, resolver });
+    let uri = Uri::from_static("https://edge.test/");
+    for wait in [260, 10] {
+        stage.again();
+        let link = race.clone().oneshot(uri.clone()).await;
+        assert_eq!((link.unwrap().addr(), stage.now()), (v4(3), wait));
+    }
+}
+
+#[derive(Clone)]
+struct Twice<C> {
+    inner: C,
+    resolver: sidestep::Resolver,
+}
+
+impl<C> Service<Uri> for Twice<C>
+where
+    C: Service<Uri, Error = BoxError>,
+    C::Future: Send + 'static,
+{
+    type Response = C::Response;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<C::Response, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let name = uri.host().unwrap().parse::<Name>().unwrap();
+        let (asking, connecting) = (self.resolver.clone().oneshot(name), self.inner.call(uri));
+        Box::pin(async move {
+            asking.await?;
+            connecting.await
+        })
+    }
+}
+
+/// As when `connect_layer()` was left where `race_layer()` was put around it.
+#[tokio::test(start_paused = true)]
+async fn a_connect_layer_inside_leaves_all_to_the_race() {
+    let stage = Stage::new([(v4(2), hangs()), (v4(3), refuses(10)), (v4(4), connects(1))]);
+    let resolver = stage.resolver.clone();
+    let race = stage.race_over(|inner| resolver.connect_layer().layer(inner));
+    let link = race.oneshot(Uri::from_static("https://edge.test/")).await;
+    assert_eq!(link.unwrap().addr(), v4(4));
+    assert_eq!(stage.starts(), [(v4(2), 0), (v4(3), 250), (v4(4), 260)]);
+    assert_eq!(
+        stage.journal.failures(),
+        [(v4(3), Outcome::Refused), (v4(2), Outcome::Stalled)]
+    );
 }
