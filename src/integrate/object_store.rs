@@ -21,6 +21,13 @@
 //! `AmazonS3Builder`, `GoogleCloudStorageBuilder` and `MicrosoftAzureBuilder` take it by the same
 //! method.
 //!
+//! # TLS
+//!
+//! object_store's features `aws`, `azure`, `gcp` and `http` bring rustls with its provider. With their
+//! `-base` forms a program installs one before it builds a store, such as by
+//! `rustls::crypto::ring::default_provider().install_default()`: without any, reqwest panics when it
+//! makes a client.
+//!
 //! # Where the client is to stay object_store's own
 //!
 //! [`Names`] answers names alone: it is a [`DnsResolver`] for `ClientOptions::with_dns_resolver`. That
