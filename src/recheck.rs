@@ -15,6 +15,9 @@ const SPACING: Backoff = Backoff {
 pub(crate) struct Recheck {
     last: Option<Instant>,
     unchanged: u32,
+    /// Whether nobody is left to dial, as far as was told.
+    is_alone: bool,
+    hurried: Option<Instant>,
 }
 
 impl Recheck {
@@ -38,6 +41,17 @@ impl Recheck {
             self.unchanged.saturating_add(1)
         };
         self.last = Some(now);
+    }
+
+    /// Notes whether a healthy address is left. With the last one the spacing starts afresh, once in the
+    /// longest spacing: what was looked up while others were there to dial says little of now.
+    pub(crate) fn health_is_left(&mut self, is_left: bool, now: Instant) {
+        let rested = |at: Instant| now >= at + SPACING.most;
+        if !is_left && !self.is_alone && self.unchanged > 1 && self.hurried.is_none_or(rested) {
+            self.unchanged = 1;
+            self.hurried = Some(now);
+        }
+        self.is_alone = !is_left;
     }
 
     /// Notes that an answer came which differs from the one before: the next is due at once.
@@ -128,6 +142,42 @@ mod tests {
         let later = now + 61 * S;
         recheck.start(later);
         assert!(recheck.is_due(later + S));
+    }
+
+    #[test]
+    fn when_the_last_healthy_address_fails_the_spacing_starts_afresh() {
+        let mut recheck = Recheck::default();
+        let now = time::now();
+        for _ in 0..5 {
+            recheck.health_is_left(true, now);
+            recheck.start(now);
+        }
+        assert!(!recheck.is_due(now + 15 * S));
+        recheck.health_is_left(false, now);
+        assert!(recheck.is_due(now + S));
+        // That nobody is left is no news then.
+        for secs in [2, 4, 8] {
+            recheck.start(now);
+            recheck.health_is_left(false, now + 31 * S);
+            assert!(!recheck.is_due(now + secs * S - Duration::from_millis(1)));
+        }
+    }
+
+    /// One that flaps has the host looked up as seldom as one that stays dead.
+    #[test]
+    fn it_starts_afresh_once_in_the_longest_spacing() {
+        let mut recheck = Recheck::default();
+        let now = time::now();
+        let mut lookups = 0;
+        for ms in (0..300_000).step_by(100) {
+            let at = now + Duration::from_millis(ms);
+            recheck.health_is_left(ms % 200 == 0, at);
+            if recheck.is_due(at) {
+                recheck.start(at);
+                lookups += 1;
+            }
+        }
+        assert!(lookups <= 60, "{lookups} in five minutes");
     }
 
     #[test]

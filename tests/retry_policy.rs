@@ -251,3 +251,14 @@ async fn a_raced_request_whose_connection_dies_is_sent_twice_if_it_is_idempotent
         assert_eq!(world.accepted(), times, "{method}");
     }
 }
+
+/// An address in the URL is the only one that can be dialled.
+#[tokio::test]
+async fn a_connect_to_an_address_in_the_url_is_not_tried_again() {
+    let world = World::https(1).await;
+    let edge = world.ips()[0];
+    world.edges.set(edge, Mode::TlsReset).await;
+    let url = world.edges.url(&edge.to_string());
+    send(&watched(&world), Method::GET, &url).await.unwrap_err();
+    assert_eq!(world.accepted(), 1);
+}

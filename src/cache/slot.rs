@@ -193,6 +193,11 @@ impl Slot {
         self.flights.clear();
     }
 
+    /// Notes whether a healthy address is left of the answer.
+    pub(crate) fn health_is_left(&mut self, is_left: bool, now: Instant) {
+        self.recheck.health_is_left(is_left, now);
+    }
+
     /// Whether there is something to let go.
     pub(crate) fn is_busy(&self) -> bool {
         self.failure.is_some() || !self.flights.is_empty()

@@ -8,7 +8,7 @@
 //! Both together send nothing twice: the middleware sees that the client inside decides for itself,
 //! and leaves it to that.
 //!
-//! Pooled connections follow health and DNS when a [`MovingClient`](crate::reqwest::MovingClient) is the last
+//! Pooled connections follow health and DNS when a [`MovingClient`] is the last
 //! middleware: it sends the requests itself.
 //!
 //! # Examples
@@ -142,7 +142,7 @@ fn dialled_host<'a>(request: &'a Request, error: &Error) -> Option<&'a str> {
 ///
 /// # Examples
 ///
-/// ```
+/// ```no_run
 /// use reqwest_middleware::ClientBuilder;
 /// use sidestep::reqwest::ClientBuilderExt as _;
 ///

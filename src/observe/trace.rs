@@ -63,7 +63,7 @@ pub(super) fn observe(event: &Event<'_>) {
         // A warning, for it can only be mended in the program.
         Event::SlipLost { addr } => tracing::warn!(target: "sidestep", %addr,
             "a connect asked sidestep's resolver from another task, so failing addresses can't \
-             be told; move the layer that spawns (such as a buffer) outside of ConnectLayer"
+             be told; move the layer that spawns (such as a buffer) outside of ConnectLayer or RaceLayer"
         ),
     }
 }

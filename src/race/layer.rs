@@ -53,7 +53,8 @@ use crate::Resolver;
 /// is not raced. It may say whereto it is connected by an
 /// [`HttpInfo`](hyper_util::client::legacy::connect::HttpInfo) among its extras. For a time limit set
 /// [`attempt_timeout`](crate::Builder::attempt_timeout): an error of a layer inside that can't be read, such as
-/// tower's `Elapsed`, moves the race on and is held against nobody.
+/// tower's `Elapsed`, moves the race on and is held against nobody. One that lets few connects through at
+/// once makes the race wait for them.
 ///
 /// reqwest's requests are not `Clone`: it takes
 /// [`ClientBuilderExt::sidestep`](crate::reqwest::ClientBuilderExt::sidestep).

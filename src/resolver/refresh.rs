@@ -89,12 +89,16 @@ impl Shared {
             return;
         };
         let now = time::now();
-        let due = self.store.peek(host.as_str(), |slot| slot.recheck_at(now));
+        let is_well_served = self.is_well_served(host, now);
+        let due = self.store.edit_present(host.as_str(), |slot| {
+            slot.health_is_left(is_well_served, now);
+            slot.recheck_at(now)
+        });
         match due.flatten() {
             Some(due) if due > now => {
                 self.sleep(&runtime, host, due, false);
             }
-            Some(_) if self.is_well_served(host, now) => {}
+            Some(_) if is_well_served => {}
             Some(_) => match self.book_from_quota(now) {
                 Some(due) if due > now => {
                     self.sleep(&runtime, host, due, true);

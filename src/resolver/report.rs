@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::Shared;
 use crate::attempt::{Made, Note, Slip};
 use crate::blame::Reach;
-use crate::cache::{Cause, Generation};
+use crate::cache::{Cause, Generation, Slot};
 use crate::host::Host;
 use crate::observe::Event;
 use crate::order::Family;
@@ -310,6 +310,8 @@ impl Shared {
 
     fn clear(&self, host: &Host, addr: IpAddr, began: Instant, now: Instant) {
         if self.book.succeed(host, addr, began, now) == Transition::Recovered {
+            let healthy = |slot: &mut Slot| slot.health_is_left(true, now);
+            self.store.edit_present(host.as_str(), healthy);
             self.tell(&Event::AddressRecovered {
                 host: host.as_str(),
                 addr,

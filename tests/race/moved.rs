@@ -218,3 +218,24 @@ async fn an_answer_that_flickers_costs_no_connect() {
         stage.resolver.resolve(HOST).await.unwrap();
     }
 }
+
+/// Edges die one after another, and the lookups that follow bring nothing new, until with the last one
+/// the name has moved: they do not hold back the one that counts.
+#[tokio::test(start_paused = true)]
+async fn after_many_that_died_before_the_last_ones_move_is_found_in_the_same_connect() {
+    let stage = Stage::new([2, 3, 4, 5, 6, 7, 8, 9].map(|last| (v4(last), connects(1))));
+    for last in 2..=9 {
+        for _ in 0..30 {
+            stage.again();
+            stage.connected().await;
+            tokio::time::sleep(100 * MS).await;
+        }
+        stage.turns(v4(last), refuses(1));
+    }
+    stage.turns(v4(20), connects(1));
+    stage.says(&[v4(20)]);
+    stage.again();
+    let (addr, at) = stage.connected().await;
+    assert_eq!(addr, v4(20));
+    assert!(at <= 1_020, "at most a lookup's second later: {at}");
+}
