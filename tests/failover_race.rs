@@ -93,7 +93,12 @@ async fn black_holes_cost_one_delay_each_and_the_next_connect_none() {
 
 #[tokio::test]
 async fn when_dns_has_moved_the_same_request_finds_the_new_edges() {
-    for mode in [Mode::Refuse, Mode::BlackHole, Mode::TlsReset] {
+    for mode in [
+        Mode::Refuse,
+        Mode::BlackHole,
+        Mode::TlsReset,
+        Mode::WrongCertificate,
+    ] {
         let world = as_given(4).await;
         let (client, ips) = (client(&world), world.ips());
         world.dns.set(HOST, &ips[..2], 1800);

@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use hyper_util::client::legacy::connect::Connection;
 
 use super::ConnectError;
-use super::attempt::{Observer, Patience, Unmade, Watched};
+use super::observer::{Observer, Patience};
+use super::watched::{Unmade, Watched};
 use crate::attempt::Slip;
 use crate::error::BoxError;
 

@@ -15,6 +15,8 @@ thread_local! {
 pub(super) fn info(connection: &impl Connection) -> Option<HttpInfo> {
     let connected = connection.connected();
     let read = |extras: &mut Extensions| {
+        // An extra that panics as it is cloned leaves the others there.
+        extras.clear();
         connected.get_extras(extras);
         let info = extras.remove();
         extras.clear();

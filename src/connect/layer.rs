@@ -3,7 +3,7 @@
 use tower_layer::Layer;
 
 use super::Connect;
-use super::attempt::Patience;
+use super::observer::Patience;
 use crate::Resolver;
 
 /// Watches a connector and tells its [`Resolver`] how each connect ended.

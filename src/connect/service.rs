@@ -9,7 +9,7 @@ use hyper_util::client::legacy::connect::Connection;
 use tower_service::Service;
 
 use super::ResponseFuture;
-use super::attempt::{Observer, Patience};
+use super::observer::{Observer, Patience};
 #[cfg(feature = "middleware")]
 use crate::attempt::Errand;
 use crate::attempt::Slip;

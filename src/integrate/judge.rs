@@ -12,6 +12,7 @@ use crate::connect::ConnectError;
 use crate::early::EarlyClose;
 use crate::host::{self, Parsed};
 use crate::outcome::{Again, causes, socks_connect};
+use crate::race::OutOfTime;
 use crate::resolver::Hope;
 use crate::{Outcome, Resolver};
 
@@ -219,7 +220,7 @@ pub(super) fn is_idempotent(method: &Method) -> bool {
 /// of its own that no I/O error lies behind; or in hyper-util, address by address, with one that
 /// the operating system did not give. Ours has a type, and the system's has a code.
 fn is_the_users_connect_timeout(error: &legacy::Error) -> bool {
-    if is_given_up(error) {
+    if is_given_up(error) || causes(error).any(|cause| cause.is::<OutOfTime>()) {
         return false;
     }
     causes(error).any(|cause| match cause.downcast_ref::<io::Error>() {

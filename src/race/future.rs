@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use super::dial::Dial;
 use super::plan::{Plan, Step};
-use super::track::{Track, pace, timed_out};
+use super::track::{OutOfTime, Track, pace};
 use crate::attempt::{Note, Slip};
 use crate::connect::{Observer, Patience, Unmade, Watched};
 use crate::error::BoxError;
@@ -207,9 +207,12 @@ where
         if let Some(place) = place {
             self.attempts.remove(place).connect.timed_out();
             let limit = self.by.resolver.inner().config().attempt_timeout;
-            let after = limit.unwrap_or_default();
-            self.first_error
-                .get_or_insert_with(|| timed_out(&format!("an attempt at {addr}"), after));
+            let ended = || OutOfTime {
+                what: format!("an attempt to connect to {addr}"),
+                after: limit.unwrap_or_default(),
+                setting: "attempt_timeout",
+            };
+            self.first_error.get_or_insert_with(|| ended().into_error());
         }
     }
 
@@ -259,7 +262,12 @@ where
         let after = time::now().saturating_duration_since(self.began);
         let given_up_after = is_given_up.then_some(after);
         let error = self.first_error.take();
-        let error = error.unwrap_or_else(|| timed_out("a connect", after));
+        let ended = || OutOfTime {
+            what: "a connect, lookup and all,".to_owned(),
+            after,
+            setting: "connect_timeout",
+        };
+        let error = error.unwrap_or_else(|| ended().into_error());
         match &self.track {
             Some(track) => track.explain(&self.by.resolver, error, given_up_after),
             None => error,

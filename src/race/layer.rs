@@ -29,7 +29,8 @@ use crate::Resolver;
 /// were not dialled yet are, once. Such lookups of a host are spaced (1 s and more
 /// while the answer stays the same): for one that is due within
 /// [`stale_after`](crate::Builder::stale_after) a race waits, so that it may fail that much later. A fault of
-/// this machine, such as no file descriptor, starts no more attempts; a wrong certificate one at most.
+/// this machine, such as no file descriptor, starts no more attempts; after a wrong certificate one more
+/// address of the answer is tried.
 ///
 /// # What is held against an address
 ///

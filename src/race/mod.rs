@@ -12,3 +12,5 @@ pub use self::future::ResponseFuture;
 pub use self::layer::RaceLayer;
 pub use self::service::Race;
 pub use self::tcp::{Tcp, TcpFuture, TcpLayer};
+#[cfg(feature = "__again")]
+pub(crate) use self::track::OutOfTime;

@@ -27,7 +27,7 @@ pub(super) struct Pace {
 /// So many attempts at once, and no more are started; none that runs is dropped for a new one, as
 /// the slow one may be the only one that lives (curl drops the oldest: `lib/cf-ip-happy.c`, also six).
 const MOST_IN_FLIGHT: usize = 6;
-/// So many addresses may show a wrong certificate: the departed edge's, and one other's.
+/// So many addresses of an answer may show a wrong certificate: the departed edge's, and one other's.
 const MOST_WRONG_CERTIFICATES: usize = 2;
 
 /// What a race is to do.
@@ -54,7 +54,10 @@ pub(super) struct Plan {
     /// When the next attempt may start, however the others go.
     next_start: Instant,
     asked: Asked,
+    /// Nothing more is dialled, nor asked.
     is_stopped: bool,
+    /// How many addresses of the answer have shown a wrong certificate.
+    wrong_certificates: usize,
 }
 
 #[derive(Debug)]
@@ -66,7 +69,11 @@ struct Runner {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Waiting,
-    Running { since: Instant },
+    /// Of an answer whose certificates are wrong: it is not dialled.
+    PassedOver,
+    Running {
+        since: Instant,
+    },
     Failed(Outcome),
 }
 
@@ -91,16 +98,19 @@ impl Plan {
             next_start: since,
             asked: Asked::NotYet,
             is_stopped: false,
+            wrong_certificates: 0,
         };
         plan.learn(addrs);
         plan.start_next(since);
         plan
     }
 
-    /// Takes the answer to [`Step::AskAgain`]. Its new addresses go before those that still wait: those
+    /// Takes the answer to [`Step::AskAgain`]. By RFC 8305, section 6, an attempt that runs to an address
+    /// that has left goes on, and what was added is sorted into the list. Its new addresses go before those that still wait: those
     /// are of an older one. A race dials each address at most once.
     pub(super) fn answered(&mut self, addrs: impl IntoIterator<Item = IpAddr>) {
         self.asked = Asked::Answered;
+        self.wrong_certificates = 0;
         let waits = |runner: &Runner| runner.state == State::Waiting;
         let first = self.runners.iter().position(waits);
         let known = self.runners.len();
@@ -117,25 +127,34 @@ impl Plan {
         }
     }
 
-    /// Takes the failure of an attempt. The next one starts at once: an end says more than the delay
-    /// would. A fault of this machine would be every attempt's, so it ends the race; so does a second
-    /// wrong certificate, for that is no departed edge's any more.
+    /// Takes the failure of an attempt. The delay is for attempts that are pending (RFC 8305, section 5:
+    /// "connection attempts SHOULD NOT be made simultaneously"), so the next one starts at once: an end says more than the delay
+    /// would. A fault of this machine would be every attempt's, so it ends the race. After a second wrong
+    /// certificate no more addresses of the answer are dialled: those are no departed edge's.
     pub(super) fn failed(&mut self, addr: IpAddr, why: Outcome, now: Instant) {
         self.set(addr, State::Failed(why));
         self.next_start = self.next_start.min(now);
-        let wrong = |runner: &&Runner| runner.state == State::Failed(Outcome::BadCertificate);
-        let wrong = self.runners.iter().filter(wrong).count();
-        self.is_stopped |= why == Outcome::Local || wrong >= MOST_WRONG_CERTIFICATES;
+        self.is_stopped |= why == Outcome::Local;
+        self.wrong_certificates += usize::from(why == Outcome::BadCertificate);
+        if self.wrong_certificates >= MOST_WRONG_CERTIFICATES {
+            let waits = |runner: &&mut Runner| runner.state == State::Waiting;
+            let waiting = self.runners.iter_mut().filter(waits);
+            waiting.for_each(|runner| runner.state = State::PassedOver);
+        }
     }
 
-    /// Takes the news that TCP is up and TLS runs: the address lives, so it gets one more delay
-    /// before another is dialled beside it.
+    /// Takes the news that TCP is up and TLS runs. By RFC 8305, section 5, an attempt succeeds "generally
+    /// when the TCP handshake completes", and the others end there. Here TLS is part of it, so the
+    /// others wait: the address lives, and gets one more delay before another is dialled beside it.
     pub(super) fn is_up(&mut self, addr: IpAddr, now: Instant) {
         if self.since(addr).is_some() {
             self.next_start = self.next_start.max(now + self.pace.delay);
         }
     }
 
+    /// "Once one of the connection attempts succeeds, all other connections attempts that have not yet
+    /// succeeded SHOULD be canceled" (section 5; the parenthesis is left out), and are no failures.
+    ///
     /// Returns who was beaten: who runs beside the winner though it had a head start of a whole delay.
     /// Who had less has only lost.
     pub(super) fn beaten_by(&self, winner: IpAddr) -> impl Iterator<Item = IpAddr> {
@@ -153,7 +172,7 @@ impl Plan {
         let stalled_after = self.pace.stalled_after;
         self.runners.iter().map(move |runner| {
             let end = match runner.state {
-                State::Waiting => None,
+                State::Waiting | State::PassedOver => None,
                 State::Running { since } if now >= since + stalled_after => Some(Outcome::Stalled),
                 State::Running { .. } => Some(Outcome::Abandoned),
                 State::Failed(why) => Some(why),
@@ -185,7 +204,8 @@ impl Plan {
     }
 
     /// "One connection attempt to a single address is started first, followed by the others, one at
-    /// a time", the Connection Attempt Delay apart.
+    /// a time" (section 5), a Connection Attempt Delay apart: "starting a new connection attempt does not
+    /// affect previous attempts".
     fn dial_the_next(&mut self, now: Instant) -> Option<Step> {
         let may_start = self.has_room() && now >= self.next_start;
         let addr = may_start.then(|| self.start_next(now)).flatten()?;
@@ -260,7 +280,7 @@ impl Plan {
     fn running(&self) -> impl Iterator<Item = (IpAddr, Instant)> {
         self.runners.iter().filter_map(|runner| match runner.state {
             State::Running { since } => Some((runner.addr, since)),
-            State::Waiting | State::Failed(_) => None,
+            State::Waiting | State::PassedOver | State::Failed(_) => None,
         })
     }
 

@@ -46,7 +46,17 @@ pub(super) fn pace(resolver: &Resolver, began: Instant) -> Pace {
     }
 }
 
-pub(super) fn timed_out(what: &str, after: Duration) -> BoxError {
-    let said = format!("{what} was given up after {after:?}");
-    io::Error::new(io::ErrorKind::TimedOut, said).into()
+/// A limit of ours has ended it, and none of the client's.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} was given up after {after:?}, which is Builder::{setting}")]
+pub(crate) struct OutOfTime {
+    pub(super) what: String,
+    pub(super) after: Duration,
+    pub(super) setting: &'static str,
+}
+
+impl OutOfTime {
+    pub(super) fn into_error(self) -> BoxError {
+        io::Error::new(io::ErrorKind::TimedOut, self).into()
+    }
 }

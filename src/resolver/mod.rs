@@ -13,6 +13,7 @@ mod lanes;
 mod lookups;
 mod network;
 mod outlook;
+mod question;
 mod race;
 mod refresh;
 mod report;

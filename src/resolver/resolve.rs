@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 
 use super::future::ResponseFuture;
+use super::question::Question;
 use super::{Resolved, Shared};
 use crate::attempt::{AllAddrs, Note, Slip};
 use crate::cache::{Cause, Known, Origin, Plan, Slot};
 use crate::health::Trial;
-use crate::host::{self, Host, LOOPBACK, Parsed};
+use crate::host::{self, Host};
 use crate::observe::{Event, Source};
 use crate::order::{self, Dealt, How, MAX_ADDRS, Order, PER_FAMILY};
 use crate::penalty::{Rank, Record};
@@ -413,32 +414,6 @@ fn rank_by(
 ) -> Rank {
     let found = page.iter().find(|(other, _)| *other == addr);
     found.map_or(Rank::Healthy, |(_, record)| rank(record, now))
-}
-
-/// A name as it was asked.
-enum Question {
-    /// Needs no lookup.
-    Answered(Dealt, Source),
-    /// Never leaves this machine, but may be pinned.
-    Reserved(Host),
-    Open(Host),
-}
-
-impl Question {
-    fn answered(addrs: &[IpAddr], source: Source) -> Self {
-        let mut dealt = Dealt::new();
-        addrs.iter().for_each(|&addr| dealt.push(addr));
-        Self::Answered(dealt, source)
-    }
-
-    fn read(name: &str) -> Result<Self, Error> {
-        match host::parse(name).map_err(|why| Error::invalid_name(name, why))? {
-            Parsed::Literal(addr) => Ok(Self::answered(&[addr], Source::Literal)),
-            Parsed::Loopback => Ok(Self::answered(&LOOPBACK, Source::Loopback)),
-            Parsed::NeverSent(host) => Ok(Self::Reserved(host)),
-            Parsed::Name(host) => Ok(Self::Open(host)),
-        }
-    }
 }
 
 #[cfg(all(test, feature = "__again"))]

@@ -182,7 +182,7 @@ mod guests;
 #[allow(dead_code, reason = "each test crate uses a part")]
 mod script;
 
-mod broken;
+mod attacks;
 mod clients;
 mod connector;
 mod curl;

@@ -201,11 +201,17 @@ fn a_fault_of_this_machine_starts_no_more() {
 }
 
 #[test]
-fn one_other_address_is_tried_after_a_wrong_certificate() {
+fn one_other_address_is_tried_after_a_wrong_certificate_and_a_fresh_answers() {
     let (mut plan, t0) = race(4);
     plan.failed(v4(1), Outcome::BadCertificate, t0);
     assert_eq!(dial(&mut plan, t0), [v4(2)]);
     plan.failed(v4(2), Outcome::BadCertificate, t0);
+    assert_eq!(plan.next(t0), Step::AskAgain);
+    plan.answered([v4(3), v4(4), v4(5), v4(6), v4(7)]);
+    for n in [5, 6] {
+        assert_eq!(dial(&mut plan, t0), [v4(n)], "nothing of the old answer");
+        plan.failed(v4(n), Outcome::BadCertificate, t0);
+    }
     assert_eq!(plan.next(t0), Step::GiveUp);
 }
 

@@ -1,24 +1,20 @@
 //! One watched connect: waits for it and reports its end, however it comes.
 
-use std::any::Any;
 use std::error::Error as StdError;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use http::Uri;
 use hyper_util::client::legacy::connect::Connection;
-use pin_project_lite::pin_project;
-use tokio::task::futures::TaskLocalFuture;
-use tokio::time::Sleep;
 
 use super::info::info;
-use super::service::Reached;
+use super::observer::{Observer, Patience};
+use super::pending::Pending;
 use crate::attempt::{Note, Slip};
 use crate::error::BoxError;
 use crate::resolver::{Account, Ending};
-use crate::{Outcome, Resolver, blame, host, outcome, time, tunnel};
+use crate::{Outcome, blame, outcome, time, tunnel};
 
 /// A connect under a slip, whose end is reported.
 ///
@@ -33,38 +29,6 @@ pub(crate) struct Watched<F> {
     asked_outside: u64,
     watch: Watch,
     looks: u32,
-}
-
-pin_project! {
-    /// What is waited for: the connect, and meanwhile the next look at it. One box for both.
-    struct Pending<F> {
-        #[pin]
-        connecting: TaskLocalFuture<Slip, F>,
-        #[pin]
-        alarm: Option<Sleep>,
-    }
-}
-
-/// Who watches a connect.
-#[derive(Clone, Debug)]
-pub(crate) struct Observer {
-    pub(crate) resolver: Resolver,
-    pub(crate) reached: Reached,
-    /// Whom the connect is for, where the request tells it.
-    pub(crate) target: Option<Uri>,
-}
-
-/// Who gives a pending connect up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
-    /// The watch, after a long time.
-    Alone,
-    /// The watch, sooner where that is clear: somebody dials again.
-    Redialled,
-    /// The race that it is in.
-    Raced,
-    /// The same, for a layer inside of a race's attempt, which leaves all to that.
-    Inside,
 }
 
 /// A connect that came to nothing.
@@ -91,10 +55,7 @@ impl<F> Watched<F> {
     where
         F: Future,
     {
-        let pending = Box::pin(Pending {
-            connecting: slip.around(connecting),
-            alarm: None,
-        });
+        let pending = Box::pin(Pending::new(slip.around(connecting)));
         let asked_outside = by.resolver.inner().unslipped();
         let watch = match patience {
             Patience::Inside => Watch::Over,
@@ -299,44 +260,10 @@ impl<F> Watched<F> {
     }
 }
 
-impl<F> Pending<F> {
-    /// Ready when it is time.
-    fn poll_alarm(self: Pin<&mut Self>, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let mut alarm = self.project().alarm;
-        if alarm.is_none() {
-            alarm.set(Some(sleep_until(due)));
-        }
-        if let Some(sleep) = alarm.as_mut().as_pin_mut() {
-            ready!(sleep.poll(cx));
-        }
-        alarm.set(None);
-        Poll::Ready(())
-    }
-}
-
-impl Observer {
-    /// The request is read where it can be: reqwest's shows nothing.
-    pub(crate) fn of(resolver: &Resolver, reached: &Reached, request: &dyn Any) -> Self {
-        Self {
-            resolver: resolver.clone(),
-            reached: reached.clone(),
-            target: request.downcast_ref::<Uri>().cloned(),
-        }
-    }
-
-    fn target(&self) -> Option<String> {
-        self.target.as_ref().and_then(Uri::host).map(host::spelling)
-    }
-}
-
 /// A pending connect looks whether it was overtaken when the connector below has had its time to dial
 /// another address beside the first, and so often from then on.
 const FIRST_LOOK: Duration = blame::HEAD_START;
 const LOOK: Duration = Duration::from_millis(100);
-
-fn sleep_until(due: Instant) -> Sleep {
-    tokio::time::sleep_until(due.into())
-}
 
 impl<F, C, E> Future for Watched<F>
 where
@@ -348,11 +275,10 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let Poll::Ready(ended) = this.pending.as_mut().project().connecting.poll(cx) else {
+        let Poll::Ready(ended) = this.pending.as_mut().poll_connect(cx) else {
             return this.poll_watch(cx).map(Err);
         };
         this.watch = Watch::Over;
-        this.pending.as_mut().project().alarm.set(None);
         Poll::Ready(match ended {
             Ok(connection) => {
                 this.connected(&connection);
