@@ -131,6 +131,23 @@ async fn only_the_connection_that_is_meant_is_retired() {
     assert_eq!(accepted(), 2);
 }
 
+/// What counts is its last request, not its first.
+#[tokio::test(start_paused = true)]
+async fn a_connection_in_use_is_not_taken_for_idle() {
+    let ((addr, accepted), resolver) = (patient().await, Resolver::new());
+    let http = HttpConnector::new_with_resolver(resolver.clone());
+    let client: Stock = Client::builder(TokioExecutor::new()).build(http);
+    let mut pool = resolver.pool_layer().layer(client);
+    for _ in 0..5 {
+        get(&mut pool, addr).await;
+        tokio::time::advance(Duration::from_secs(60)).await;
+    }
+    assert_eq!(accepted.load(Ordering::Relaxed), 1);
+    tokio::time::advance(Duration::from_secs(31)).await;
+    get(&mut pool, addr).await;
+    assert_eq!(accepted.load(Ordering::Relaxed), 2, "91 s without one");
+}
+
 #[test]
 fn an_origin_is_told_in_one_spelling() {
     let of = |uri: &'static str| origin(&Uri::from_static(uri)).map(|(origin, _)| origin);
