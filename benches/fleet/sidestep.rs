@@ -16,7 +16,7 @@ use crate::host::{self, Host, Parsed};
 use crate::life::{Client, Event, Life};
 use crate::order::{self, Addrs, Dealt, Family, How, Order, PER_FAMILY};
 use crate::outcome::Outcome;
-use crate::penalty::{Failure, Rank, Record};
+use crate::penalty::{Failure, Rank, Record, Transition};
 use crate::recheck::Quota;
 use crate::scenario::Edges;
 use crate::ttl::TtlBounds;
@@ -385,7 +385,9 @@ impl Sidestep {
         self.book.learn_port(&self.host, PORT);
         self.book.has_route(Family::of(winner.to_canonical()));
         let winner = winner.to_canonical();
-        let _ = self.book.succeed(&self.host, winner, note.at, life.now);
+        if self.book.succeed(&self.host, winner, note.at, life.now) == Transition::Recovered {
+            self.slot.health_is_left(true, life.now);
+        }
     }
 
     /// Every address refused. The request is sent again while there is hope.
@@ -417,9 +419,11 @@ impl Sidestep {
 
     /// At once, or as soon as that is due.
     fn look_again(&mut self, life: &mut Life<'_>) {
+        let health_left = self.health_left(life.now);
+        self.slot.health_is_left(health_left, life.now);
         match self.slot.recheck_at(life.now) {
             Some(due) if due > life.now => self.sleep(due, life),
-            Some(_) if self.health_left(life.now) => {}
+            Some(_) if health_left => {}
             Some(_) => {
                 let _ = self.ask(Cause::ConnectFailed, life);
             }
@@ -449,9 +453,11 @@ impl Sidestep {
             .fail(&self.host, addr, &failure, began, life.now, &dice);
     }
 
-    fn probed(&self, addr: IpAddr, began: Instant, connected: bool, life: &mut Life<'_>) {
+    fn probed(&mut self, addr: IpAddr, began: Instant, connected: bool, life: &mut Life<'_>) {
         if connected {
-            let _ = self.book.succeed(&self.host, addr, began, life.now);
+            if self.book.succeed(&self.host, addr, began, life.now) == Transition::Recovered {
+                self.slot.health_is_left(true, life.now);
+            }
         } else {
             self.penalise(addr, Outcome::Refused, false, began, life);
         }
