@@ -30,7 +30,7 @@ impl Track {
             return first;
         }
         let shared = resolver.inner();
-        let account = shared.account_of_race(&self.note, self.plan.ends(now));
+        let account = shared.account_of(&self.note, self.plan.ends(now));
         ConnectError::new(account, given_up_after, first).into()
     }
 }

@@ -31,27 +31,37 @@ impl Shared {
         if failure.why == Outcome::Unknown {
             return None;
         }
-        let dialled = report::dialled(note.dealt.as_slice(), reach, failure.why, after_tcp);
+        let dealt = note.dealt.as_slice();
+        let dialled = report::dialled(dealt, reach, failure.why, after_tcp);
+        let end = |addr| (addr, dialled.contains(&addr).then_some(failure.why));
+        Some(self.account_of(&note, blame::all(dealt).map(end)))
+    }
+
+    /// Gives an account of these addresses and what each came to. `None`: it was not dialled.
+    pub(crate) fn account_of(
+        &self,
+        note: &Note,
+        ends: impl Iterator<Item = (IpAddr, Option<Outcome>)>,
+    ) -> Account {
         let now = time::now();
-        let attempt = |addr| match dialled.contains(&addr) {
-            true => Attempt {
+        let attempt = |(addr, outcome)| match outcome {
+            None => self.earlier(note, addr, now),
+            Some(_) => Attempt {
                 addr,
-                outcome: Some(failure.why),
+                outcome,
                 ago: None,
             },
-            false => self.earlier(&note, addr, now),
         };
-        let attempts = blame::all(note.dealt.as_slice()).map(attempt).collect();
-        Some(Account {
-            attempts,
+        Account {
+            attempts: ends.map(attempt).collect(),
             source: note.source,
             age: note.age,
-            host: note.host,
-        })
+            host: note.host.clone(),
+        }
     }
 
     /// What is still held against an address from before.
-    pub(super) fn earlier(&self, note: &Note, addr: IpAddr, now: Instant) -> Attempt {
+    fn earlier(&self, note: &Note, addr: IpAddr, now: Instant) -> Attempt {
         let held = self.book.read(note.host.as_str(), now, |page| {
             let record = page.iter().find(|(other, _)| *other == addr);
             let held = |record: &Record| record.rank(now) != Rank::Healthy;

@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::Shared;
+use super::resolve::rank;
 use crate::cache::{Cause, Known, Origin, Plan};
 use crate::host::Host;
-use crate::penalty::{Rank, Record};
+use crate::penalty::Rank;
 use crate::retire::Stand;
 
 /// What is known of a host at one moment. Nothing has changed as long as it is equal.
@@ -77,7 +78,7 @@ impl Shared {
                 let listed = answer.filter(|_| outlook.is_good);
                 Stand {
                     listed: listed.map(|known| known.addrs.contains(addr)),
-                    penalised: is_penalised(page, addr, now),
+                    penalised: matches!(rank(page, addr, now), Rank::Penalised(_)),
                     others,
                 }
             })
@@ -101,9 +102,4 @@ impl Shared {
             _ => {}
         }
     }
-}
-
-fn is_penalised(page: &[(IpAddr, Record)], addr: IpAddr, now: Instant) -> bool {
-    let found = page.iter().find(|(other, _)| *other == addr);
-    found.is_some_and(|(_, record)| matches!(record.rank(now), Rank::Penalised(_)))
 }

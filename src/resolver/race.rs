@@ -1,16 +1,15 @@
-//! What a race asks: one address after the other, a fresh answer, and an account of all.
+//! What a race asks: one address after the other, and a fresh answer.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Account, Shared};
+use super::Shared;
 use crate::attempt::{Note, Slip};
 use crate::cache::{Cause, Known, Origin, Slot};
 use crate::host::Host;
-use crate::observe::Attempt;
 use crate::order::Dealt;
-use crate::{Outcome, time};
+use crate::time;
 
 impl Shared {
     /// Deals the first attempt of a race one address, and lets the race keep all.
@@ -80,28 +79,5 @@ impl Shared {
             None => slot.is_suspect(),
         };
         self.store.peek(host.as_str(), open) == Some(true)
-    }
-
-    /// Gives an account of a race that has dialled some of a host's addresses.
-    pub(crate) fn account_of_race(
-        &self,
-        note: &Note,
-        ends: impl Iterator<Item = (IpAddr, Option<Outcome>)>,
-    ) -> Account {
-        let now = time::now();
-        let attempt = |(addr, outcome)| match outcome {
-            None => self.earlier(note, addr, now),
-            Some(_) => Attempt {
-                addr,
-                outcome,
-                ago: None,
-            },
-        };
-        Account {
-            attempts: ends.map(attempt).collect(),
-            source: note.source,
-            age: note.age,
-            host: note.host.clone(),
-        }
     }
 }

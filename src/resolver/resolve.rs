@@ -402,7 +402,7 @@ async fn within<T>(wait: Duration, future: impl Future<Output = T>) -> Option<T>
     timer.flatten()?.await.ok()
 }
 
-fn rank(page: &[(IpAddr, Record)], addr: IpAddr, now: Instant) -> Rank {
+pub(super) fn rank(page: &[(IpAddr, Record)], addr: IpAddr, now: Instant) -> Rank {
     rank_by(Record::rank, page, addr, now)
 }
 
