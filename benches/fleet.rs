@@ -50,6 +50,7 @@ macro_rules! rules {
 rules! {
     "../src/backoff.rs" backoff
     "../src/blame/mod.rs" blame
+    "../src/bounded/mod.rs" bounded
     "../src/cache/mod.rs" cache
     "../src/error.rs" error
     "../src/health/mod.rs" health
@@ -58,6 +59,7 @@ rules! {
     "../src/outcome/mod.rs" outcome
     "../src/penalty/mod.rs" penalty
     "../src/recheck.rs" recheck
+    "../src/slow.rs" slow
     "../src/time.rs" time
     "../src/ttl.rs" ttl
 }
@@ -72,6 +74,8 @@ mod chart;
 mod figures;
 #[path = "fleet/life.rs"]
 mod life;
+#[path = "common/output.rs"]
+mod output;
 #[path = "fleet/report.rs"]
 mod report;
 #[path = "fleet/rival.rs"]
@@ -97,12 +101,12 @@ fn main() -> Result<(), Box<dyn StdError + Send + Sync>> {
     let args = Args::parse();
     let runs: Vec<Run> = args.plays().map(|play| Run::new(play, &args)).collect();
     let svg = chart::draw(&runs)?;
-    match args.json {
+    match args.output.json {
         true => println!("{}", report::json(&runs, &args, &svg)?),
         false => println!("{}", report::table(&runs, &args, &svg)),
     }
     let missed = bars::missed(&runs);
-    if args.check && !missed.is_empty() {
+    if args.output.check && !missed.is_empty() {
         return Err(format!("a bar was missed: {}", missed.join("; ")).into());
     }
     Ok(())

@@ -69,6 +69,8 @@ struct Figures {
     million_hosts_map_ratio: f64,
     /// Heap bytes for each of 100 000 hosts with four A records.
     bytes_per_host: f64,
+    /// Heap bytes of `Resolver::new()`.
+    bytes_per_resolver: u64,
     candidates: Vec<Row>,
 }
 
@@ -132,6 +134,7 @@ fn measure(world: &World) -> Figures {
         million_hosts_hot_ratio: million.hot,
         million_hosts_map_ratio: million.map,
         bytes_per_host: measure::bytes_per_host(),
+        bytes_per_resolver: measure::bytes_per_resolver(),
         candidates: rows,
     }
 }
@@ -184,5 +187,9 @@ fn print(figures: &Figures) {
     println!(
         "bytes per host (4 A, 100 000 hosts): {:.0} (bar 400)",
         figures.bytes_per_host
+    );
+    println!(
+        "bytes of a new resolver: {} (bar 16 384)",
+        figures.bytes_per_resolver
     );
 }

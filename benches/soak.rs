@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo bench --bench soak
 //! cargo bench --bench soak -- --client sidestep --seed 7 --check
+//! cargo bench --bench soak -- --client race-http2 --check
 //! cargo bench --bench soak -- --json
 //! ```
 //!
@@ -11,11 +12,18 @@
 //! is black-holed, resets or closes in TLS, shows another tenant's certificate, hangs in TLS, closes
 //! after the request, or flaps, for seconds at a time; edges leave DNS and come back; the name
 //! server is silent or answers SERVFAIL for half a minute. When an edge dies, its requests in flight
-//! are cut off. At any time one edge serves of every answer that a client may still hold.
+//! are cut off. At any time one edge serves of every answer that a client may still hold, but for scenes
+//! (`soak/scenes.rs`): several edges hang at once, DNS names one address and that edge dies, and all addresses die
+//! just after DNS has moved.
 //!
-//! 200 users send one GET after another, each on a new connection; an edge takes 200 ms to answer, and
-//! a user whose request failed sooner waits as long.
-//! sidestep's client goes first, once without faults and once with them; the others then meet the
+//! 200 users send one GET after another; an edge takes 200 ms to answer, and a user whose request failed sooner waits
+//! as long. Through reqwest each request goes out on a new connection, by HTTP/1.1. `race-http2` is hyper-util's
+//! client over a race, with HTTP/2 by ALPN, pooled connections that are 2 s old at most and are pinged, and all of
+//! sidestep's layers; ten such clients share one resolver. There, an edge that is black-holed goes silent on its
+//! connections too, and one may hang in HTTP. A request is sent again once: so no schedule loses one request twice
+//! (`soak/law.rs`).
+//!
+//! sidestep's clients go first, each once without faults and once with them; the others then meet the
 //! same faults, for as long. Times are from the start of a request to the last byte or the error.
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
@@ -23,7 +31,10 @@
 mod args;
 #[path = "soak/bars.rs"]
 mod bars;
+#[path = "soak/callers.rs"]
+mod callers;
 #[path = "../examples/failover/clients.rs"]
+#[allow(dead_code, reason = "the list of clients is the lab's")]
 mod clients;
 #[path = "../examples/failover/clock.rs"]
 mod clock;
@@ -47,6 +58,8 @@ mod load;
 mod name_server;
 #[path = "soak/report.rs"]
 mod report;
+#[path = "soak/scenes.rs"]
+mod scenes;
 #[path = "soak/schedule.rs"]
 mod schedule;
 #[path = "soak/stage.rs"]
@@ -54,13 +67,12 @@ mod stage;
 #[path = "soak/watch.rs"]
 mod watch;
 
-use std::error::Error;
 use std::time::Duration;
 
 use clap::Parser as _;
 
 use crate::args::Args;
-use crate::clients::Client;
+use crate::callers::{Caller, Failure};
 use crate::figures::{Figures, Run};
 use crate::ledger::Ledger;
 use crate::load::{Load, Plan};
@@ -68,14 +80,14 @@ use crate::schedule::Schedule;
 use crate::stage::Stage;
 use crate::watch::Watch;
 
-type Failure = Box<dyn Error + Send + Sync>;
-
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let args = Args::parse();
-    let longest = longest(args.requests);
-    let storm = Schedule::stormy(args.seed, longest);
+    let callers = args.callers();
+    let lasts = longest(args.requests);
     if args.list {
+        let connects = callers[0].connects();
+        let storm = Schedule::stormy(args.seed, lasts, connects);
         print!("{}", report::list(&storm));
         return Ok(());
     }
@@ -83,11 +95,13 @@ async fn main() -> Result<(), Failure> {
     let dialled = ledger.clone();
     dial_log::tell_each(move |addr| dialled.dialled(addr));
     let soak = Soak {
+        seed: args.seed,
         requests: args.requests,
+        lasts,
         quiet: args.json,
         ledger,
     };
-    let (all, bars) = soak.all(&args.clients(), &storm, longest).await?;
+    let (all, bars) = soak.all(&callers).await?;
     match args.json {
         true => println!("{}", report::json(&all, &bars)?),
         false => println!("{}", report::table(&all, &bars)),
@@ -107,35 +121,44 @@ fn longest(requests: u64) -> Duration {
 }
 
 struct Soak {
+    seed: u64,
     requests: u64,
+    /// How long a run may take.
+    lasts: Duration,
     quiet: bool,
     ledger: Ledger,
 }
 
 impl Soak {
     /// Soaks one client after another; returns the figures, and the bars where ours was one.
-    async fn all(
-        &self,
-        clients: &[Client],
-        storm: &Schedule,
-        longest: Duration,
-    ) -> Result<(Vec<Figures>, Vec<bars::Bar>), Failure> {
+    async fn all(&self, callers: &[Caller]) -> Result<(Vec<Figures>, Vec<bars::Bar>), Failure> {
         let (mut all, mut bars) = (Vec::new(), Vec::new());
         let mut plan = Plan {
             requests: self.requests,
-            lasts: longest,
+            lasts: self.lasts,
             slow_from: bars::SLOWER,
         };
-        for &client in clients {
-            if client == Client::Sidestep {
-                let calm = self.run(client, &Schedule::calm(), plan).await?;
+        for &caller in callers {
+            let connects = caller.connects();
+            let storm = Schedule::stormy(self.seed, self.lasts, connects);
+            if caller.is_ours() {
+                let mut plan = Plan {
+                    lasts: self.lasts,
+                    slow_from: bars::SLOWER,
+                    ..plan
+                };
+                let calm = self.run(caller, &Schedule::calm(connects), plan).await?;
                 plan.slow_from += Duration::from_secs_f64(calm.p999_ms / 1000.0);
-                let figures = self.run(client, storm, plan).await?;
-                bars = bars::bars(&calm, &figures);
-                plan.lasts = Duration::from_secs_f64(figures.seconds);
+                let figures = self.run(caller, &storm, plan).await?;
+                bars.extend(bars::bars(caller, &calm, &figures, &storm));
                 all.extend([calm, figures]);
             } else {
-                all.push(self.run(client, storm, plan).await?);
+                // As long as the first client has taken.
+                if let [calm, first, ..] = &all[..] {
+                    plan.lasts = Duration::from_secs_f64(first.seconds);
+                    plan.slow_from = bars::SLOWER + Duration::from_secs_f64(calm.p999_ms / 1000.0);
+                }
+                all.push(self.run(caller, &storm, plan).await?);
             }
         }
         Ok((all, bars))
@@ -144,24 +167,23 @@ impl Soak {
     /// Soaks one client.
     async fn run(
         &self,
-        client: Client,
+        caller: Caller,
         schedule: &Schedule,
         plan: Plan,
     ) -> Result<Figures, Failure> {
-        let stage = Stage::build(client.host(), &self.ledger).await;
-        let built = client.build(stage.dns.addr(), stage.edges.client_config())?;
+        let stage = Stage::build(caller.host(), &self.ledger).await;
+        let built = caller.build(stage.dns.addr(), stage.edges.client_config(), &stage.url())?;
         let mut watch = Watch::with_room_for(plan.lasts + 2 * load::GRACE);
         let begin = clock::now();
-        self.say(&format!("{} …", client.title()));
-        let (http, url) = (built.http.clone(), stage.url());
-        let load = Load::new(http, url, plan);
+        self.say(&format!("{} …", caller.title()));
+        let load = Load::new(built.clients.clone(), &schedule.scenes, plan);
         let tally = tokio::select! {
             tally = load.drive() => tally,
             () = watch.look(&stage) => unreachable!("it looks on and on"),
             () = stage.play(schedule, begin) => unreachable!("it waits when all has happened"),
         };
         let run = Run {
-            client,
+            caller,
             schedule,
             stage,
             built,

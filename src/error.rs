@@ -37,6 +37,8 @@ enum Kind {
     /// The first of the addresses that were refused, and how many there were.
     Filtered(Box<[IpAddr]>, usize),
     InvalidName(&'static str),
+    /// This machine could not ask.
+    Machine,
     NeverSent,
     NoRecords,
     NoRuntime,
@@ -61,13 +63,7 @@ impl Error {
     /// The lookup failed and says nothing about the name. An answer known before stays.
     #[must_use]
     pub fn failed(host: &str, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        let (host, source) = (host.into(), Some(source.into()));
-        Self(Arc::new(Inner {
-            host,
-            kind: Kind::Failed,
-            negative_ttl: None,
-            source,
-        }))
+        Self::caused(host, Kind::Failed, source.into())
     }
 
     /// Sets for how long a negative answer may be kept: the lesser of the SOA record's own TTL
@@ -97,6 +93,18 @@ impl Error {
         Self::new(host, Kind::TimedOut)
     }
 
+    /// The same, with the name server that did not answer.
+    #[cfg(feature = "hickory")]
+    pub(crate) fn timed_out_at(host: &str, source: impl Into<BoxError>) -> Self {
+        Self::caused(host, Kind::TimedOut, source.into())
+    }
+
+    /// This machine could not ask, as when it has no file descriptor left.
+    #[cfg(feature = "hickory")]
+    pub(crate) fn of_this_machine(host: &str, source: impl Into<BoxError>) -> Self {
+        Self::caused(host, Kind::Machine, source.into())
+    }
+
     pub(crate) fn invalid_name(host: &str, why: &'static str) -> Self {
         Self::new(host, Kind::InvalidName(why))
     }
@@ -113,6 +121,13 @@ impl Error {
         Self::failed(host, "too many hosts are looked up again at once")
     }
 
+    pub(crate) fn no_turn(host: &str) -> Self {
+        Self::failed(
+            host,
+            "too many hosts are looked up at once, and no lookup ended in time for this one",
+        )
+    }
+
     pub(crate) fn lost(host: &str) -> Self {
         Self::failed(
             host,
@@ -122,6 +137,15 @@ impl Error {
 
     pub(crate) fn panicked(host: &str) -> Self {
         Self::new(host, Kind::Panicked)
+    }
+
+    fn caused(host: &str, kind: Kind, source: BoxError) -> Self {
+        Self(Arc::new(Inner {
+            host: host.into(),
+            kind,
+            negative_ttl: None,
+            source: Some(source),
+        }))
     }
 
     fn new(host: &str, kind: Kind) -> Self {
@@ -178,6 +202,11 @@ impl Error {
         )
     }
 
+    /// Returns true when this machine could not ask: the next lookup may be sent at once.
+    pub(crate) fn is_of_this_machine(&self) -> bool {
+        self.0.kind == Kind::Machine
+    }
+
     pub(crate) fn negative_ttl(&self) -> Option<Duration> {
         self.0.negative_ttl
     }
@@ -190,6 +219,9 @@ impl fmt::Display for Error {
             Kind::Failed => "the lookup failed",
             Kind::Filtered(named, count) => return write_filtered(f, host, named, *count),
             Kind::InvalidName(why) => return write!(f, "{host:?}: not a domain name: {why}"),
+            Kind::Machine => {
+                "this machine could not ask a name server; look at its limits, such as open files"
+            }
             Kind::NeverSent => "the name is reserved and is never sent to a name server",
             Kind::NoRecords => "the name exists but has no addresses (NODATA)",
             Kind::NoRuntime => "a lookup needs a tokio runtime: ask from inside one",

@@ -5,7 +5,10 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-/// A domain name in lower case and without the root dot. Cheap to clone.
+/// A domain name in lower case. Cheap to clone.
+///
+/// It has no root dot, unless the caller wrote one and that makes another name; see
+/// [`Lookup::root_dot_matters`](crate::Lookup::root_dot_matters).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Host(Arc<str>);
 
@@ -16,8 +19,12 @@ impl Host {
 
     /// Whether a name is this one, in whatever spelling.
     pub(crate) fn is(&self, name: &str) -> bool {
-        let bare = name.strip_suffix('.').unwrap_or(name);
-        bare.eq_ignore_ascii_case(self.as_str())
+        bare(name).eq_ignore_ascii_case(bare(self.as_str()))
+    }
+
+    /// The same name with the root dot: no search list applies to it.
+    pub(crate) fn absolute(&self) -> Self {
+        Self(format!("{}.", bare(&self.0)).into())
     }
 }
 
@@ -70,7 +77,7 @@ pub(crate) const LOOPBACK: [IpAddr; 2] = [
 
 /// Reads a host as it stands in a URL's authority, without a port.
 pub(crate) fn parse(text: &str) -> Result<Parsed, &'static str> {
-    let name = text.strip_suffix('.').unwrap_or(text);
+    let name = bare(text);
     // With a root dot it is no name either: WHATWG URL, section 3.5, reads `192.0.2.1.` so too.
     let dotted = || name.parse().ok().map(IpAddr::V4);
     if let Some(ip) = literal(text).or_else(dotted) {
@@ -85,11 +92,16 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, &'static str> {
     })
 }
 
+/// A name without the root dot.
+pub(crate) fn bare(name: &str) -> &str {
+    name.strip_suffix('.').unwrap_or(name)
+}
+
 /// Returns a host that can be read in the one spelling that is shown to others: in lower case,
 /// without the root dot and without the brackets of an address.
 pub(crate) fn spelling(text: &str) -> String {
-    let bare = text.strip_prefix('[').unwrap_or(text);
-    bare.trim_end_matches([']', '.']).to_ascii_lowercase()
+    let inner = text.strip_prefix('[').unwrap_or(text);
+    inner.trim_end_matches([']', '.']).to_ascii_lowercase()
 }
 
 fn literal(text: &str) -> Option<IpAddr> {

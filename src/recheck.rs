@@ -10,14 +10,17 @@ const SPACING: Backoff = Backoff {
     most: Duration::from_secs(30),
 };
 
+/// The longest of these times while no healthy address is left: then nothing but a changed answer ends the
+/// failures, and this is how late the change may be noticed.
+const SPACING_ALONE: Duration = Duration::from_secs(2);
+
 /// The spacing of one host's lookups after failures. The first is due at once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Recheck {
     last: Option<Instant>,
     unchanged: u32,
-    /// Whether nobody is left to dial, as far as was told.
+    /// Whether no healthy address is left, as far as was told.
     is_alone: bool,
-    hurried: Option<Instant>,
 }
 
 impl Recheck {
@@ -28,8 +31,15 @@ impl Recheck {
 
     /// When the next lookup may start: at once, or a spacing after the last.
     pub(crate) fn due_at(&self, now: Instant) -> Instant {
-        self.last
-            .map_or(now, |last| last + SPACING.delay(self.unchanged))
+        self.last.map_or(now, |last| last + self.spacing())
+    }
+
+    fn spacing(&self) -> Duration {
+        let spacing = SPACING.delay(self.unchanged);
+        match self.is_alone {
+            true => spacing.min(SPACING_ALONE),
+            false => spacing,
+        }
     }
 
     /// Notes that a lookup starts. A quiet time as long as the longest spacing starts afresh.
@@ -43,14 +53,8 @@ impl Recheck {
         self.last = Some(now);
     }
 
-    /// Notes whether a healthy address is left. With the last one the spacing starts afresh, once in the
-    /// longest spacing: what was looked up while others were there to dial says little of now.
-    pub(crate) fn health_is_left(&mut self, is_left: bool, now: Instant) {
-        let rested = |at: Instant| now >= at + SPACING.most;
-        if !is_left && !self.is_alone && self.unchanged > 1 && self.hurried.is_none_or(rested) {
-            self.unchanged = 1;
-            self.hurried = Some(now);
-        }
+    /// Notes whether a healthy address is left.
+    pub(crate) fn health_is_left(&mut self, is_left: bool) {
         self.is_alone = !is_left;
     }
 
@@ -144,40 +148,52 @@ mod tests {
         assert!(recheck.is_due(later + S));
     }
 
+    /// However long the failures last.
     #[test]
-    fn when_the_last_healthy_address_fails_the_spacing_starts_afresh() {
+    fn while_no_healthy_address_is_left_lookups_are_2_seconds_apart() {
+        let mut recheck = Recheck::default();
+        recheck.health_is_left(false);
+        let mut now = time::now();
+        for secs in [1, 2, 2, 2, 2, 2, 2, 2, 2] {
+            assert!(recheck.is_due(now));
+            recheck.start(now);
+            assert!(!recheck.is_due(now + secs * S - Duration::from_millis(1)));
+            now += secs * S;
+        }
+        recheck.health_is_left(true);
+        assert!(!recheck.is_due(now + 27 * S), "others are there to dial");
+        assert!(recheck.is_due(now + 28 * S));
+    }
+
+    #[test]
+    fn when_the_last_healthy_address_fails_the_next_is_due_within_2_seconds() {
         let mut recheck = Recheck::default();
         let now = time::now();
         for _ in 0..5 {
-            recheck.health_is_left(true, now);
+            recheck.health_is_left(true);
             recheck.start(now);
         }
         assert!(!recheck.is_due(now + 15 * S));
-        recheck.health_is_left(false, now);
-        assert!(recheck.is_due(now + S));
-        // That nobody is left is no news then.
-        for secs in [2, 4, 8] {
-            recheck.start(now);
-            recheck.health_is_left(false, now + 31 * S);
-            assert!(!recheck.is_due(now + secs * S - Duration::from_millis(1)));
-        }
+        recheck.health_is_left(false);
+        assert!(!recheck.is_due(now + 2 * S - Duration::from_millis(1)));
+        assert!(recheck.is_due(now + 2 * S));
     }
 
-    /// One that flaps has the host looked up as seldom as one that stays dead.
+    /// A host whose only address flaps is looked up no more often than one whose address stays dead.
     #[test]
-    fn it_starts_afresh_once_in_the_longest_spacing() {
+    fn a_flapping_address_hurries_nothing() {
         let mut recheck = Recheck::default();
         let now = time::now();
         let mut lookups = 0;
         for ms in (0..300_000).step_by(100) {
             let at = now + Duration::from_millis(ms);
-            recheck.health_is_left(ms % 200 == 0, at);
+            recheck.health_is_left(ms % 200 == 0);
             if recheck.is_due(at) {
                 recheck.start(at);
                 lookups += 1;
             }
         }
-        assert!(lookups <= 60, "{lookups} in five minutes");
+        assert!(lookups <= 151, "{lookups} in five minutes");
     }
 
     #[test]

@@ -54,6 +54,13 @@ pub(crate) fn retry_after(life: Duration, share: f64) -> Duration {
     life.clamp(LEAST, MOST).mul_f64(share)
 }
 
+/// Returns how long an answer is kept of which one family is missing: at most 30 s (RFC 8767, section
+/// 5, failure recheck timer).
+pub(crate) fn partial(life: Duration) -> Duration {
+    const MOST: Duration = Duration::from_secs(30);
+    life.min(MOST)
+}
+
 /// Returns how long a negative answer is kept.
 pub(crate) fn negative(ttl: Option<Duration>) -> Duration {
     ttl.map_or(NEGATIVE_WITHOUT_SOA, |ttl| NEGATIVE.clamp(ttl))

@@ -6,7 +6,8 @@
 use std::error::Error as StdError;
 use std::io;
 
-use crate::outcome::{Outcome, causes, is_tcp_stage};
+use crate::outcome::foreign::{is_of_socks, is_tcp_stage, is_tunnel_setup};
+use crate::outcome::{Outcome, causes};
 
 /// Returns true when the error comes from behind the host whose addresses were dialled.
 ///
@@ -23,16 +24,11 @@ pub(crate) fn is_behind(
     if causes(error).any(|cause| is_tcp_stage(cause) || is_tunnel_setup(cause)) {
         return false;
     }
-    let in_socks = causes(error).any(|cause| cause.to_string().starts_with("SOCKS error: "));
+    let in_socks = causes(error).any(is_of_socks);
     match target {
         Some(target) => !in_socks && target != dialled && Outcome::of(error).is_after_tcp(),
         None => in_socks || is_unwrapped(error),
     }
-}
-
-/// The tunnel was not up yet (hyper-util 0.1.21, `connect/proxy/tunnel.rs`).
-fn is_tunnel_setup(error: &(dyn StdError + 'static)) -> bool {
-    !error.is::<io::Error>() && error.to_string().starts_with("tunnel error: ")
 }
 
 fn is_unwrapped(error: &(dyn StdError + 'static)) -> bool {

@@ -8,6 +8,7 @@
 mod common;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use common::{HOST, Mode, Seen, World};
@@ -153,6 +154,86 @@ async fn under_hyper_an_edge_that_dies_before_it_answers_is_learned() {
         let expected = [(dead, Outcome::ClosedEarly)];
         assert_eq!(found, expected, "{mode:?}, HTTP/2 {http2}");
     }
+}
+
+/// An edge takes connections and never answers. The request that is given up late enough tells, whether its
+/// caller drops it or the client's own timeout ends it, and later connects go elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_hangs_is_a_soft_strike_once_the_user_says_from_when_on() {
+    const MS: Duration = Duration::from_millis(1);
+    for by_client in [false, true] {
+        for after in [None, Some(50 * MS), Some(5_000 * MS)] {
+            let world = World::of(common::Edges::http(2).await, |builder| {
+                builder.order(sidestep::Order::AsGiven)
+            })
+            .await;
+            let hangs = world.ips()[0];
+            world.edges.set(hangs, Mode::Hang).await;
+            let layer = world.resolver.exchange_layer().slow_response_after(after);
+            let builder = world.builder().sidestep(&world.resolver);
+            let client = match by_client {
+                true => builder.timeout(300 * MS).build().unwrap(),
+                false => builder.build().unwrap(),
+            };
+            let mut service = layer.layer(client);
+            let (url, patience) = (world.url(), if by_client { 30_000 } else { 300 } * MS);
+            let ended = tokio::time::timeout(patience, get(&mut service, &url));
+            assert!(!matches!(ended.await, Ok(Ok(_))));
+            let is_told = after == Some(50 * MS);
+            let expected = is_told.then_some((hangs, Outcome::Silent));
+            assert_eq!(
+                world.journal.failures(),
+                Vec::from_iter(expected),
+                "{after:?}"
+            );
+            if is_told {
+                assert_eq!(get(&mut service, &world.url()).await.unwrap(), 200);
+            }
+        }
+    }
+}
+
+/// A late response is a response, over either version of HTTP.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_response_says_nothing() {
+    const MS: Duration = Duration::from_millis(1);
+    for http2 in [false, true] {
+        let world = World::http(1).await;
+        world.edges.answer_after(50 * MS);
+        let layer = world.resolver.exchange_layer().slow_response_after(MS);
+        let mut service = layer.layer(keeping_client(&world, http2));
+        assert_eq!(get(&mut service, &world.url()).await.unwrap(), 200);
+        assert_eq!(world.journal.failures(), [], "HTTP/2 {http2}");
+    }
+}
+
+/// A kept connection that hangs has answered before. HTTP/2 shares its connection from the start; one of
+/// HTTP/1.1 is back in the pool at a time that no client tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_connection_that_hangs_says_nothing() {
+    const MS: Duration = Duration::from_millis(1);
+    let world = World::http(1).await;
+    let layer = world.resolver.exchange_layer().slow_response_after(MS);
+    let mut service = layer.layer(keeping_client(&world, true));
+    assert_eq!(get(&mut service, &world.url()).await.unwrap(), 200);
+    world.edges.answer_after(30_000 * MS);
+    let url = world.url();
+    let kept = get(&mut service, &url);
+    tokio::time::timeout(100 * MS, kept).await.unwrap_err();
+    assert_eq!(world.accepted(), 1, "the connection was kept");
+    assert_eq!(world.journal.failures(), []);
+}
+
+/// A client that keeps its connections.
+fn keeping_client(world: &World, http2: bool) -> reqwest::Client {
+    let builder = reqwest::Client::builder()
+        .no_proxy()
+        .tls_backend_preconfigured(world.edges.client_config());
+    let builder = match http2 {
+        true => builder.http2_prior_knowledge(),
+        false => builder,
+    };
+    builder.sidestep(&world.resolver).build().unwrap()
 }
 
 /// After a redirect it is another host that has answered.

@@ -97,6 +97,7 @@ async fn an_error_tells_where_the_addresses_were_from() {
     .await;
     let client = world.client();
     get(&client, &world.url()).await.unwrap();
+    common::sleep(Duration::from_millis(2)).await;
     world.dns.fault(Fault::ServFail);
     world.edges.set(world.ips()[0], Mode::Refuse).await;
     let error = get(&client, &world.url()).await.unwrap_err();

@@ -10,9 +10,12 @@ mod common;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use common::{Edges, HOST, Mode, Seen, World, get};
+use common::{Edges, HOST, Mode, RecordType, Seen, World, get, while_pending};
 use sidestep::reqwest::ClientBuilderExt as _;
 use sidestep::{Outcome, Standing};
+use tokio::time::Instant;
+use tower::BoxError;
+use tower::util::AndThenLayer;
 
 /// The dead address goes behind the others at the first failure, which no caller sees.
 #[tokio::test]
@@ -48,9 +51,7 @@ async fn one_of_two_edges_is_black_holed() {
     let dead = world.ips()[0];
     world.edges.set(dead, Mode::BlackHole).await;
     let requests = world.get_until(&client, |world| world.standing(dead) != Standing::Healthy);
-    tokio::time::timeout(Duration::from_secs(10), requests)
-        .await
-        .expect("no request hangs");
+    requests.await;
     assert_eq!(world.journal.failures(), [(dead, Outcome::Stalled)]);
 }
 
@@ -210,7 +211,7 @@ async fn out_and_back(world: &World, client: &reqwest::Client, mode: Mode) -> Ip
         panic!("its penalty runs");
     };
     world.edges.set(dead, Mode::Serve).await;
-    tokio::time::sleep(penalty).await;
+    common::sleep(penalty).await;
     dead
 }
 
@@ -284,7 +285,7 @@ async fn a_probe_ends_with_the_last_resolver() {
     drop((client, resolver));
     let ended = async {
         while alive() > others {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            common::sleep(Duration::from_millis(1)).await;
         }
     };
     let limit = Duration::from_secs(3);
@@ -293,17 +294,24 @@ async fn a_probe_ends_with_the_last_resolver() {
         .expect("a probe by itself takes 5 s");
 }
 
-/// Without probes, and for what failed in TLS, one request tries the edge.
+/// Without probes one request tries the edge, and so it does after a probe for what failed in TLS.
 #[tokio::test]
 async fn without_a_probe_one_request_tries_an_edge() {
     let unprobed = World::of(Edges::http(2).await, |builder| builder.probe(false)).await;
     let in_tls = World::https(2).await;
-    for (world, mode) in [(unprobed, Mode::Refuse), (in_tls, Mode::TlsReset)] {
+    for (world, mode, probes) in [(unprobed, Mode::Refuse, 0), (in_tls, Mode::TlsReset, 1)] {
         let client = world.client();
         let dead = out_and_back(&world, &client, mode).await;
-        get(&client, &world.url()).await.unwrap();
         let count = |is: Seen| world.journal.count(|seen| *seen == is);
-        assert_eq!((count(Seen::Probe(dead)), count(Seen::Trial(dead))), (0, 1));
+        world
+            .get_until(&client, |world| {
+                world.journal.count(|seen| *seen == Seen::Recovered(dead)) > 0
+            })
+            .await;
+        assert_eq!(
+            (count(Seen::Probe(dead)), count(Seen::Trial(dead))),
+            (probes, 1)
+        );
         assert_eq!(count(Seen::Recovered(dead)), 1);
         assert_eq!(world.standing(dead), Standing::Healthy);
     }
@@ -340,6 +348,7 @@ async fn a_thousand_failures_at_once_are_one_lookup() {
     // The lookup stays in the air: so many may take longer than the second after which another is
     // due.
     world.dns.hold();
+    let begun = Instant::now();
     let requests = (0..1_000).map(|_| {
         let (client, url) = (client.clone(), world.url());
         tokio::spawn(async move { get(&client, &url).await.expect("no request fails") })
@@ -347,18 +356,22 @@ async fn a_thousand_failures_at_once_are_one_lookup() {
     for request in requests.collect::<Vec<_>>() {
         request.await.unwrap();
     }
-    world
-        .dns
-        .asked(HOST, common::RecordType::A, asked + 1)
-        .await;
-    world.dns.asked(HOST, common::RecordType::AAAA, 2).await;
+    world.dns.asked(HOST, RecordType::A, asked + 1).await;
+    world.dns.asked(HOST, RecordType::AAAA, 2).await;
     let lookups = world.journal.count(|seen| *seen == Seen::Asked);
     assert_eq!(
         lookups, 2,
         "one more, which is a query for each record type"
     );
     world.dns.release();
-    assert_eq!(world.journal.failures().len(), 1, "and one strike");
+    let strikes = world.journal.failures();
+    // On a busy machine the edge may have been slow first, which is no failure.
+    let failed = |strike: &&(IpAddr, Outcome)| **strike == (dead, Outcome::Failed);
+    assert!(strikes.iter().any(|(addr, _)| *addr == dead), "it was met");
+    let strikes = strikes.iter().filter(failed).count() as u64;
+    // One, and one more for each penalty that is over before the last request has ended: 4 s and more.
+    let elapsed = (Instant::now() - begun).as_secs();
+    assert!(strikes <= 1 + elapsed / 4, "{strikes} in {elapsed} s");
 }
 
 /// `connect_timeout` means what it says: it ends the connect, and nothing is tried after it.
@@ -373,10 +386,10 @@ async fn the_users_connect_timeout_holds() {
         .sidestep(&world.resolver)
         .build()
         .unwrap();
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     let error = get(&client, &world.url()).await.unwrap_err();
     assert!(error.is_connect() && error.is_timeout(), "{error:?}");
-    let took = tokio::time::Instant::now() - begun;
+    let took = Instant::now() - begun;
     assert!(
         took >= timeout && took < 2 * timeout,
         "one connect timeout, not two: {took:?}"
@@ -457,5 +470,78 @@ async fn an_edge_that_is_back_is_found_though_all_are_penalised() {
         assert!(world.ips().into_iter().all(|ip| world.is_penalised(ip)));
         world.edges.set(world.ips()[seed % 3], Mode::Serve).await;
         get(&client, &world.url()).await.expect("it is dialled");
+    }
+}
+
+/// A layer of the user refuses what was connected, in words that TLS errors use too. The last text is OpenSSL's own.
+#[tokio::test]
+async fn an_error_of_the_users_own_is_held_against_no_address() {
+    let tls = "error:0A000086:SSL routines:f:certificate verify failed:a.c:1:";
+    for (text, expected) in [
+        ("policy: host alerts.example.com is not allowed", None),
+        ("rate limit of certificate-api.example.com", None),
+        (tls, Some(Outcome::BadCertificate)),
+    ] {
+        let world = World::http(1).await;
+        let policy = AndThenLayer::new(move |connection| async move {
+            match text.is_empty() {
+                true => Ok(connection),
+                false => Err(BoxError::from(text)),
+            }
+        });
+        let client = world
+            .builder()
+            .connector_layer(policy)
+            .sidestep(&world.resolver);
+        let client = client.build().unwrap();
+        get(&client, &world.url()).await.unwrap_err();
+        let failures = world.journal.failures();
+        let outcome = failures.first().map(|(_, outcome)| *outcome);
+        assert_eq!(outcome, expected, "{text}: {failures:?}");
+        assert_eq!(world.queries() > 1, expected.is_some(), "{text}");
+    }
+}
+
+/// Behaviour F4 where DNS is late: all edges die, and the name server names a live one 20 s later. Requests find it
+/// within 2 s, and the name server is asked no more than once in that time.
+#[tokio::test]
+async fn when_dns_follows_later_requests_recover_within_2_seconds() {
+    const REQUEST: Duration = Duration::from_millis(200);
+    const LONGEST: Duration = Duration::from_secs(2);
+    for mode in [Mode::Refuse, Mode::BlackHole] {
+        let stalled_after = Duration::from_millis(100);
+        let world = World::of(Edges::http(3).await, |builder| {
+            builder.stalled_after(stalled_after)
+        });
+        let world = world.await;
+        let (dead, live) = (&world.ips()[..2], world.ips()[2]);
+        world.dns.set(HOST, dead, 1800);
+        let client = world.client();
+        get(&client, &world.url()).await.unwrap();
+        for &ip in dead {
+            world.edges.set(ip, mode).await;
+        }
+        // One request every 200 ms, as a client that gives up after that time.
+        let asks = async || {
+            let next = Instant::now() + REQUEST;
+            let request = client.get(world.url()).timeout(REQUEST);
+            let answer = while_pending(request.send()).await;
+            common::sleep(next.saturating_duration_since(Instant::now())).await;
+            answer
+        };
+        let died = Instant::now();
+        while died.elapsed() < Duration::from_secs(20) {
+            asks().await.unwrap_err();
+        }
+        for rtype in [RecordType::A, RecordType::AAAA] {
+            let asked = world.dns.queries(HOST, rtype) - 1;
+            assert!((9..=12).contains(&asked), "{mode:?}: {asked} in 20 s");
+        }
+        world.dns.set(HOST, &[live], 1800);
+        let moved = Instant::now();
+        while asks().await.is_err() {
+            assert!(moved.elapsed() <= LONGEST + 2 * REQUEST, "{mode:?}");
+        }
+        assert!(moved.elapsed() <= LONGEST + 2 * REQUEST, "{mode:?}");
     }
 }

@@ -12,9 +12,10 @@ mod common;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use common::{Edges, Fault, HOST, Mode, NameServer, Seen, World, asking, get};
+use common::{DialLog, Edges, Fault, HOST, Mode, NameServer, Seen, World, asking, get, within};
 use sidestep::reqwest::ClientBuilderExt as _;
 use sidestep::{Outcome, Resolver, Standing};
+use tokio::task::JoinSet;
 
 /// Nothing was held against anyone, and nobody was asked again.
 fn nothing_followed(world: &World) {
@@ -72,9 +73,16 @@ async fn out_of_files() {
     get(&client, &world.url()).await.unwrap();
     let (_, most) = rlimit::Resource::NOFILE.get().unwrap();
     rlimit::Resource::NOFILE.set(64, most).unwrap();
-    let hoard: Vec<std::fs::File> =
-        std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
-    let error = get(&client, &world.url()).await.unwrap_err();
+    let mut hoard: Vec<std::fs::File> = Vec::new();
+    let error = loop {
+        // The connection of the request before gives its files back.
+        common::sleep(Duration::from_millis(100)).await;
+        hoard.extend(std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()));
+        match get(&client, &world.url()).await {
+            Ok(_) => continue,
+            Err(error) => break error,
+        }
+    };
     assert!(format!("{error:?}").contains("code: 24"), "{error:?}");
     println!("met EMFILE");
     nothing_followed(&world);
@@ -139,30 +147,99 @@ async fn a_connect_pending_for_long_is_a_soft_strike() {
 #[tokio::test]
 async fn an_edge_that_hangs_while_the_others_connect_is_overtaken() {
     let world = World::of(Edges::https(4).await, |builder| {
-        builder
-            .stalled_after(Duration::from_secs(3600))
-            .attempt_timeout(None)
+        builder.attempt_timeout(None)
     })
     .await;
     let hung = world.ips()[0];
     world.edges.set(hung, Mode::Hang).await;
-    let client = world.client();
-    let requests = async {
-        let mut pending = tokio::task::JoinSet::new();
-        loop {
-            let (client, url) = (client.clone(), world.url());
-            pending.spawn(async move { get(&client, &url).await });
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let strike = Seen::Failed(hung, Outcome::Stalled);
-    tokio::select! {
-        () = requests => {}
-        () = world.journal.saw(|seen| *seen == strike) => {}
+    let mut burst = Burst::on(&world, hung);
+    while world.journal.failures().is_empty() {
+        burst.send_one().await;
     }
     assert_eq!(world.journal.failures(), [(hung, Outcome::Stalled)]);
+    let client = world.client();
     for _ in 0..20 {
         get(&client, &world.url()).await.expect("nobody dials it");
+    }
+}
+
+/// Requests that are sent 10 ms apart, each on a connection of its own. Connects to edges that are well take no time.
+struct Burst<'a> {
+    world: &'a World,
+    hung: IpAddr,
+    client: reqwest::Client,
+    log: DialLog,
+    /// Dials to the port when it was another test's.
+    old: usize,
+    requests: JoinSet<reqwest::Result<reqwest::Response>>,
+}
+
+impl<'a> Burst<'a> {
+    fn on(world: &'a World, hung: IpAddr) -> Self {
+        let log = DialLog::start();
+        Self {
+            world,
+            hung,
+            client: world.client(),
+            old: log.to_port(world.edges.port()).len(),
+            log,
+            requests: JoinSet::new(),
+        }
+    }
+
+    async fn send_one(&mut self) {
+        self.send_at_once().await;
+        common::sleep(Duration::from_millis(10)).await;
+    }
+
+    async fn send_at_once(&mut self) {
+        let dials = self.old + self.dials().len();
+        self.requests
+            .spawn(self.client.get(self.world.url()).send());
+        let port = self.world.edges.port();
+        let dialed = self.log.until(port, |all| all.len() > dials);
+        within("a dial", dialed).await;
+        self.settle().await;
+        // No two are dealt their addresses at the same instant.
+        tokio::time::advance(Duration::from_micros(1)).await;
+    }
+
+    /// Waits until edges that are well have served all that have dialed them.
+    async fn settle(&self) {
+        let settled = async {
+            while self.dialed_elsewhere() > self.served_elsewhere() {
+                tokio::task::yield_now().await;
+            }
+        };
+        within("an answer of an edge that is well", settled).await;
+    }
+
+    /// Waits until every request has ended.
+    async fn end(mut self) {
+        while !self.requests.is_empty() {
+            self.settle().await;
+            common::sleep(Duration::from_millis(10)).await;
+            while let Some(answer) = self.requests.try_join_next() {
+                answer.unwrap().expect("it is dialled elsewhere");
+            }
+        }
+    }
+
+    fn dials(&self) -> Vec<IpAddr> {
+        let dials = self.log.to_port(self.world.edges.port()).into_iter();
+        let dials = dials.skip(self.old);
+        dials.map(|dial| dial.addr.to_canonical()).collect()
+    }
+
+    fn dialed_elsewhere(&self) -> usize {
+        let elsewhere = |addr: &&IpAddr| **addr != self.hung;
+        self.dials().iter().filter(elsewhere).count()
+    }
+
+    fn served_elsewhere(&self) -> usize {
+        let all = self.world.ips();
+        let others = all.iter().filter(|ip| **ip != self.hung);
+        others.map(|&ip| self.world.edges.served(ip)).sum()
     }
 }
 
@@ -171,24 +248,23 @@ async fn an_edge_that_hangs_while_the_others_connect_is_overtaken() {
 async fn who_hangs_at_an_edge_that_hangs_for_others_too_goes_elsewhere() {
     let hour = Duration::from_secs(3600);
     let world = World::of(Edges::https(4).await, |builder| {
-        builder.stalled_after(hour).attempt_timeout(hour)
+        builder.attempt_timeout(hour)
     })
     .await;
     let hung = world.ips()[0];
     world.edges.set(hung, Mode::Hang).await;
-    let client = world.client();
-    let mut pending = tokio::task::JoinSet::new();
-    // Until so many have met it that they can't all have been unlucky.
-    while world.edges.accepted(hung) < 5 || world.standing(hung) == Standing::Healthy {
-        let (client, url) = (client.clone(), world.url());
-        pending.spawn(async move { get(&client, &url).await });
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    let mut burst = Burst::on(&world, hung);
+    // So many have met it that they can't all have been unlucky; time stands still until then.
+    while world.edges.accepted(hung) < 5 {
+        burst.send_at_once().await;
     }
-    for answer in pending.join_all().await {
-        answer.expect("it is dialled elsewhere");
+    while world.standing(hung) == Standing::Healthy {
+        burst.send_one().await;
     }
-    let expected = [(hung, Outcome::Stalled), (hung, Outcome::TimedOut)];
-    assert_eq!(world.journal.failures(), expected);
+    burst.end().await;
+    let failures = world.journal.failures();
+    let is_expected = |failure: &(IpAddr, Outcome)| *failure == (hung, Outcome::Stalled);
+    assert!(failures.iter().all(is_expected), "{failures:?}");
 }
 
 /// With one address there is nothing else to dial, so that giving it up would only do harm.
@@ -386,25 +462,18 @@ async fn a_late_failure_does_not_harm_a_newer_answer() {
     world.dns.set(HOST, &[old], 1800);
     world.edges.set(old, Mode::BlackHole).await;
     let client = world.client();
-    let late = tokio::spawn({
-        let (client, url) = (client.clone(), world.url());
-        async move { tokio::time::timeout(Duration::from_secs(1), get(&client, &url)).await }
-    });
-    world.dns.asked(HOST, common::RecordType::A, 1).await;
-    world.journal.saw(|seen| *seen == Seen::Asked).await;
-    while world
-        .resolver
-        .snapshot()
-        .host(HOST)
-        .is_none_or(|host| host.addrs.is_empty())
-    {
-        tokio::task::yield_now().await;
-    }
+    let (log, port) = (DialLog::start(), world.edges.port());
+    let before = log.to_port(port).len();
+    let late = client.get(world.url()).send();
+    let late = tokio::spawn(tokio::time::timeout(Duration::from_secs(1), late));
+    within("a dial", log.until(port, |all| all.len() > before)).await;
     // The name moves and is looked up again before the first connect is seen to hang.
     world.dns.set(HOST, &[new], 1800);
     world.resolver.invalidate(HOST);
     get(&client, &world.url()).await.unwrap();
-    late.await.unwrap().expect_err("the first connect hangs");
+    common::sleep(Duration::from_secs(1)).await;
+    let late = late.await.unwrap().expect("it is given up in time");
+    assert_eq!(late.unwrap().status(), 200, "for the newer answer");
     assert_eq!(
         world.journal.count(|seen| *seen == Seen::Invalidated),
         1,

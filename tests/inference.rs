@@ -7,14 +7,12 @@
 )]
 
 mod common;
-mod dial_log;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Edges, Mode, Scheme, World, get};
-use dial_log::{DialLog, Dialled};
+use common::{DialLog, Dialled, Edges, Mode, Scheme, World, get};
 use fastrand::Rng;
 use futures_util::{StreamExt as _, stream};
 use hyper::Uri;
@@ -165,7 +163,7 @@ fn resolver(case: &Case, warm: &Edges, blamed: Arc<Mutex<Vec<Blamed>>>) -> Resol
         .lookup(table)
         .order(Order::AsGiven)
         .lanes(case.lanes)
-        .stalled_after(Duration::from_secs(1))
+        .stalled_after(HEAD_START)
         .observe(move |event: &Event<'_>| {
             if let Event::AddressFailed {
                 addr,

@@ -38,8 +38,11 @@ fn around(client: reqwest::ClientBuilder, resolver: &Resolver) -> ClientWithMidd
 }
 
 async fn send(client: &ClientWithMiddleware, method: Method, url: &str) -> Result<String> {
-    let answer = client.request(method, url).body("asked").send().await?;
-    Ok(answer.error_for_status()?.text().await?)
+    let sending = async {
+        let answer = client.request(method, url).body("asked").send().await?;
+        Ok(answer.error_for_status()?.text().await?)
+    };
+    common::within("the answer", common::while_pending(sending)).await
 }
 
 #[tokio::test]

@@ -43,8 +43,11 @@ fn options() -> ClientOptions {
 }
 
 async fn get(store: &HttpStore) -> object_store::Result<String> {
-    let bytes = store.get(&"object".into()).await?.bytes().await?;
-    Ok(String::from_utf8(bytes.into()).unwrap())
+    let getting = async {
+        let bytes = store.get(&"object".into()).await?.bytes().await?;
+        Ok(String::from_utf8(bytes.into()).unwrap())
+    };
+    common::within("the answer", common::while_pending(getting)).await
 }
 
 #[tokio::test]
@@ -97,7 +100,7 @@ async fn as_a_dns_resolver_it_answers_and_does_not_learn() {
 /// As object_store's own client has them.
 #[tokio::test]
 async fn options_hold() {
-    let world = World::http(1).await;
+    let world = World::http(1).await.in_real_time();
     let https_only = store(&world, options().with_allow_http(false));
     get(&https_only).await.unwrap_err();
     assert_eq!(world.accepted(), 0);

@@ -250,7 +250,7 @@ fn falls_silent() -> Guest {
 #[tokio::test]
 async fn a_silent_http2_connection_is_ended() {
     let edges = Edges::hosting(1, Scheme::Https, falls_silent()).await;
-    let world = World::of(edges, |builder| builder).await;
+    let world = World::of(edges, |builder| builder).await.in_real_time();
     let client = sidestep::hyper::builder().build(by_hand(&world));
     get(&client, &world.url()).await.unwrap();
     let begin = Instant::now();

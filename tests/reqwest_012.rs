@@ -30,8 +30,11 @@ fn stock(edges: &Edges) -> ClientBuilder {
 }
 
 async fn get(client: &Client, url: &str) -> Result<String> {
-    let answer = client.get(url).send().await?;
-    answer.error_for_status()?.text().await
+    let getting = async {
+        let answer = client.get(url).send().await?;
+        answer.error_for_status()?.text().await
+    };
+    common::within("the answer", common::while_pending(getting)).await
 }
 
 #[tokio::test]

@@ -7,13 +7,13 @@
 
 mod common;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Edges, HOST, Mode, Nack, NameServer, World, asking, get, nacking};
+use common::{Edges, Guest, HOST, Mode, Nack, NameServer, World, asking, get, nacking};
 use sidestep::reqwest::ClientBuilderExt as _;
 use sidestep::{Outcome, Resolver};
 use tokio::net::TcpListener;
@@ -283,6 +283,43 @@ async fn a_request_is_turned_away_three_times_at_most() {
         .await
         .unwrap_err();
     assert_eq!(asked.load(Ordering::SeqCst), 3);
+}
+
+/// One edge of four refuses every stream on a connection that stays up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_that_refuses_every_stream_costs_no_request() {
+    let refused = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&refused);
+    let guest = Guest::knowing_where(move |ip, stream| {
+        let counter = Arc::clone(&counter);
+        async move {
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                if ip == IpAddr::from([127, 0, 0, 2]) {
+                    counter.fetch_add(1, Ordering::SeqCst);
+                    respond.send_reset(h2::Reason::REFUSED_STREAM);
+                } else {
+                    respond
+                        .send_response(http::Response::new(()), true)
+                        .unwrap();
+                }
+            }
+        }
+    });
+    let edges = Edges::hosting(4, common::Scheme::Http, guest).await;
+    let world = World::of(edges, |builder| builder.order(sidestep::Order::AsGiven)).await;
+    let client = http2_client(&world.resolver, &world.edges);
+    for _ in 0..20 {
+        let posts = (0..20).map(|_| client.post(world.url()).body("asked").send());
+        for answer in futures_util::future::join_all(posts).await {
+            answer.unwrap_or_else(|error| panic!("{error:?}; {:?}", world.journal.seen()));
+        }
+    }
+    assert_eq!(
+        world.journal.failures(),
+        [(world.ips()[0], Outcome::Unavailable)]
+    );
+    assert!(refused.load(Ordering::SeqCst) <= 40, "{refused:?}");
 }
 
 /// IPv6 is dead and IPv4 is not: it is learned, and not paid for at each request.

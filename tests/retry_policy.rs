@@ -7,20 +7,25 @@
 
 mod common;
 
-use std::net::IpAddr;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use common::{Edges, HOST, Mode, Nack, NameServer, World, asking, nacking};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::client::legacy::{Client, Error};
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use sidestep::Resolver;
+use tokio::net::{TcpSocket, TcpStream};
 use tower::retry::RetryLayer;
 use tower::{Layer as _, Service, ServiceExt as _};
 
@@ -59,9 +64,12 @@ impl<S> Sending for S where
 async fn send(client: &impl Sending, method: Method, url: &str) -> Result<String, Error> {
     let request = Request::builder().method(method).uri(url);
     let request = request.body(Full::from("asked")).unwrap();
-    let answer = client.clone().oneshot(request).await?;
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
-    Ok(String::from_utf8(body.into()).unwrap())
+    let sending = async {
+        let answer = client.clone().oneshot(request).await?;
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        Ok(String::from_utf8(body.into()).unwrap())
+    };
+    common::within("the answer", common::while_pending(sending)).await
 }
 
 /// No byte of the request was sent: any method goes on to the next edge.
@@ -261,4 +269,73 @@ async fn a_connect_to_an_address_in_the_url_is_not_tried_again() {
     let url = world.edges.url(&edge.to_string());
     send(&watched(&world), Method::GET, &url).await.unwrap_err();
     assert_eq!(world.accepted(), 1);
+}
+
+/// The system gives a port to several connections, if they go to different addresses. The death of one says nothing
+/// of another.
+#[tokio::test]
+async fn connections_from_one_port_are_told_apart() {
+    for _ in 0..10 {
+        let world = World::http(2).await.in_real_time();
+        let (dead, alive) = (world.ips()[0], world.ips()[1]);
+        world.edges.set(dead, Mode::CloseAfterRequest).await;
+        world.edges.answer_after(Duration::from_millis(50));
+        let ports = PortsInTurn::new(&world);
+        let connector = tower::service_fn(move |_: Uri| ports.clone().connect());
+        let client = Client::builder(TokioExecutor::new())
+            .pool_max_idle_per_host(0)
+            .build::<_, Body>(world.resolver.connect_layer().layer(connector));
+        let client = RetryLayer::new(world.resolver.retry_policy()).layer(client);
+        let url = world.url();
+        let requests = (0..4).map(|_| send(&client, Method::GET, &url));
+        for answer in futures_util::future::join_all(requests).await {
+            answer.unwrap_or_else(|error| panic!("{error:?}; {:?}", world.journal.seen()));
+        }
+        let failures = world.journal.failures();
+        assert!(
+            !failures.iter().any(|(addr, _)| *addr == alive),
+            "{failures:?}"
+        );
+    }
+}
+
+/// Connects to the first address of each answer, from the same few ports to each address.
+#[derive(Clone)]
+struct PortsInTurn {
+    resolver: Resolver,
+    port: u16,
+    /// Ports that are free on the client's side.
+    from: Arc<[SocketAddr]>,
+    /// How many connects each address has had.
+    counts: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
+}
+
+impl PortsInTurn {
+    fn new(world: &World) -> Self {
+        let bound = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let held: Vec<_> = (0..8).map(|_| bound()).collect();
+        Self {
+            resolver: world.resolver.clone(),
+            port: world.edges.port(),
+            from: held.iter().map(|it| it.local_addr().unwrap()).collect(),
+            counts: Arc::default(),
+        }
+    }
+
+    async fn connect(mut self) -> io::Result<TokioIo<TcpStream>> {
+        let name: Name = HOST.parse().unwrap();
+        let mut addrs = self.resolver.call(name).await.map_err(io::Error::other)?;
+        let to = addrs.next().expect("an answer has an address").ip();
+        let turn = {
+            let mut counts = self.counts.lock().unwrap();
+            let count = counts.entry(to).or_default();
+            *count += 1;
+            *count - 1
+        };
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(self.from[turn])?;
+        let stream = socket.connect((to, self.port).into()).await?;
+        Ok(TokioIo::new(stream))
+    }
 }

@@ -17,38 +17,51 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("error", &[]),
     ("host", &[]),
+    ("ends", &[]),
     // Rules: pure, told the time and the dice.
     ("ttl", &[]),
     ("backoff", &[]),
     ("recheck", &["backoff"]),
+    ("slow", &[]),
     ("outage", &["host"]),
     ("outcome", &["error"]),
     ("penalty", &["backoff", "outcome"]),
     ("order", &["penalty"]),
     ("blame", &["order", "outcome"]),
     ("filter", &[]),
-    ("early", &["outcome"]),
+    ("early", &["ends", "outcome"]),
     ("retire", &[]),
     ("whereabouts", &[]),
     ("tunnel", &["error", "outcome"]),
     // Memory.
+    ("bounded", &[]),
     (
         "cache",
-        &["backoff", "error", "host", "order", "recheck", "ttl"],
+        &[
+            "backoff", "bounded", "error", "host", "order", "recheck", "ttl",
+        ],
     ),
-    ("health", &["host", "order", "outcome", "penalty"]),
+    (
+        "health",
+        &["bounded", "host", "order", "outcome", "penalty", "slow"],
+    ),
     // Slip, ask, tell.
     ("observe", &["cache", "error", "order", "outcome", "retire"]),
-    ("attempt", &["cache", "host", "observe", "order"]),
-    ("lookup", &["error", "host", "order", "time"]),
+    (
+        "attempt",
+        &["bounded", "cache", "ends", "host", "observe", "order"],
+    ),
+    ("lookup", &["error", "host", "order", "outcome", "time"]),
     // Join.
     (
         "resolver",
         &[
             "attempt",
             "blame",
+            "bounded",
             "cache",
             "early",
+            "ends",
             "error",
             "filter",
             "health",
@@ -61,6 +74,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "penalty",
             "recheck",
             "retire",
+            "slow",
             "time",
             "ttl",
             "whereabouts",
@@ -71,21 +85,29 @@ const ROOMS: &[(&str, &[&str])] = &[
         "connect",
         // `Family` is order's.
         &[
-            "attempt", "blame", "error", "host", "observe", "order", "outcome", "resolver", "time",
-            "tunnel",
+            "attempt", "blame", "ends", "error", "host", "observe", "order", "outcome", "resolver",
+            "time", "tunnel",
         ],
     ),
     (
         "race",
-        &["attempt", "connect", "error", "outcome", "resolver", "time"],
+        &[
+            "attempt", "connect", "error", "host", "order", "outcome", "resolver", "time",
+        ],
     ),
-    ("exchange", &["early", "outcome", "resolver"]),
-    ("pool", &["host", "observe", "resolver", "retire", "time"]),
+    (
+        "exchange",
+        &["attempt", "early", "ends", "outcome", "resolver", "time"],
+    ),
+    (
+        "pool",
+        &["ends", "host", "observe", "resolver", "retire", "time"],
+    ),
     (
         "integrate",
         &[
-            "attempt", "connect", "early", "error", "exchange", "host", "observe", "outcome",
-            "pool", "race", "resolver", "time",
+            "attempt", "bounded", "cache", "connect", "early", "ends", "error", "exchange", "host",
+            "observe", "order", "outcome", "pool", "race", "resolver", "time",
         ],
     ),
 ];

@@ -19,7 +19,7 @@ use hyper::Uri;
 use hyper_util::rt::TokioIo;
 use sidestep::lookup::{Answer, Answering, Lookup};
 use sidestep::reqwest::ClientBuilderExt as _;
-use sidestep::{Connect, ConnectError, Resolver, Standing};
+use sidestep::{AddressView, Connect, ConnectError, Outcome, Resolver, Standing};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -69,7 +69,10 @@ impl Zone {
     }
 
     fn resolver(&self) -> Resolver {
-        let builder = Resolver::builder().lookup(self.clone());
+        // A storm keeps a busy machine from its lookups for longer than 5 s.
+        let builder = Resolver::builder()
+            .lookup(self.clone())
+            .lookup_timeout(300 * S);
         builder.max_ttl(3600 * S).build().unwrap()
     }
 }
@@ -148,12 +151,14 @@ fn most(hosts: u32, since: Instant) -> usize {
     hosts as usize + 100 + elapsed / 10 + 1
 }
 
+/// On a busy machine a storm outlasts the first penalties; an address whose penalty is over is not healthy yet.
 fn penalised(resolver: &Resolver) -> usize {
     let hosts = resolver.snapshot().hosts;
     let addrs = hosts.iter().flat_map(|host| &host.addrs);
-    addrs
-        .filter(|addr| matches!(addr.standing, Standing::Penalised(_)))
-        .count()
+    let was_refused = |addr: &&AddressView| {
+        addr.standing != Standing::Healthy && addr.why == Some(Outcome::Refused)
+    };
+    addrs.filter(was_refused).count()
 }
 
 /// Of dead addresses all but few are held to be dead; of a dead network of our own none is.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum as _, value_parser};
 
+use crate::output::Output;
 use crate::run::{Play, Policy};
 use crate::scenario::Scenario;
 
@@ -23,15 +24,8 @@ pub(crate) struct Args {
     /// Makes another run of the same scenarios
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Prints one JSON object on stdout, and nothing else
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Ends with an error when sidestep missed a bar
-    #[arg(long)]
-    pub(crate) check: bool,
-    /// Cargo passes it
-    #[arg(long, hide = true)]
-    bench: bool,
+    #[command(flatten)]
+    pub(crate) output: Output,
 }
 
 impl Args {

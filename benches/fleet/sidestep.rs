@@ -44,6 +44,8 @@ pub(crate) struct Sidestep {
     runtime: Id,
     slot: Slot,
     book: Book,
+    /// That of the last connect.
+    port: Option<u16>,
     quota: Quota,
     /// When the sleeper wakes that looks the host up ahead.
     bed: Option<Instant>,
@@ -93,6 +95,7 @@ impl Sidestep {
             runtime,
             slot: Slot::default(),
             book: Book::new(1, now),
+            port: None,
             quota: Quota::default(),
             bed: None,
             in_the_air: Vec::new(),
@@ -203,14 +206,14 @@ impl Sidestep {
             true => order::deal(addrs, None, how, &mut life.dice, out),
             false => order::deal(addrs, Some(&rank), how, &mut life.dice, out),
         });
-        dealt.add_lane();
+        dealt.add_lane(dealt.as_slice().len());
         dealt
     }
 
     fn take_trial(&self, addrs: &Addrs, life: &mut Life<'_>) -> Option<IpAddr> {
-        let Trial { addr, port } = self
-            .book
-            .take_trial(&self.host, addrs.as_slice(), life.now)?;
+        let Trial { addr, port } =
+            self.book
+                .take_trial(&self.host, addrs.as_slice(), self.port, life.now)?;
         if port.is_some() {
             life.probe(addr);
             return None;
@@ -382,11 +385,11 @@ impl Sidestep {
         for (loser, why) in blame::overtaken(dealt, winner, late, REACH) {
             self.hold_against(&note, loser, why, true, life);
         }
-        self.book.learn_port(&self.host, PORT);
-        self.book.has_route(Family::of(winner.to_canonical()));
+        self.port = Some(PORT);
+        self.book.connects(Family::of(winner.to_canonical()));
         let winner = winner.to_canonical();
         if self.book.succeed(&self.host, winner, note.at, life.now) == Transition::Recovered {
-            self.slot.health_is_left(true, life.now);
+            self.slot.health_is_left(true);
         }
     }
 
@@ -420,7 +423,7 @@ impl Sidestep {
     /// At once, or as soon as that is due.
     fn look_again(&mut self, life: &mut Life<'_>) {
         let health_left = self.health_left(life.now);
-        self.slot.health_is_left(health_left, life.now);
+        self.slot.health_is_left(health_left);
         match self.slot.recheck_at(life.now) {
             Some(due) if due > life.now => self.sleep(due, life),
             Some(_) if health_left => {}
@@ -455,8 +458,9 @@ impl Sidestep {
 
     fn probed(&mut self, addr: IpAddr, began: Instant, connected: bool, life: &mut Life<'_>) {
         if connected {
-            if self.book.succeed(&self.host, addr, began, life.now) == Transition::Recovered {
-                self.slot.health_is_left(true, life.now);
+            let change = self.book.accepts(&self.host, addr, began, life.now);
+            if change == Transition::Recovered {
+                self.slot.health_is_left(true);
             }
         } else {
             self.penalise(addr, Outcome::Refused, false, began, life);

@@ -142,6 +142,17 @@ pub(crate) fn bytes_per_host() -> f64 {
     bytes
 }
 
+/// Returns the heap bytes that a resolver with the system's settings holds before its first lookup.
+pub(crate) fn bytes_per_resolver() -> u64 {
+    let mut kept = None;
+    let counted = allocation_counter::measure(|| kept = Some(Resolver::new()));
+    drop(kept);
+    counted
+        .bytes_current
+        .try_into()
+        .expect("a resolver holds memory")
+}
+
 fn host(n: usize) -> String {
     format!("h{n:07}.example.test")
 }

@@ -1,51 +1,61 @@
 //! How long a connect takes when the addresses that lead are black holes.
 
-use std::convert::Infallible;
-use std::fmt;
-use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use hyper::Uri;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::Name;
-use hyper_util::rt::TokioIo;
 use serde::Serialize;
-use sidestep::{Order, Resolver};
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use tower::{Layer as _, Service, ServiceExt as _, service_fn};
 
+use crate::clients::{Client, Kind, bare, stock};
 use crate::edge::{Edges, Mode};
-use crate::fixed::Fixed;
 use crate::paper;
 
-/// Addresses of the host.
-pub(crate) const ALL: u8 = 4;
-/// Time between the starts of two attempts: 250 ms (RFC 8305, section 8).
+/// Time between the starts of two attempts of a race: 250 ms (RFC 8305, section 8).
 pub(crate) const DELAY: Duration = Duration::from_millis(250);
+/// Numbers of addresses, and how many of them are dead. A connector is given four addresses of a family, so eight
+/// are more than one connect of reqwest attempts.
+const CASES: [(u8, &[u8]); 2] = [(4, &[0, 1, 2, 3]), (8, &[0, 1, 3, 5, 6, 7])];
 /// Times that each is measured.
 const REPEATS: usize = 7;
-const HOST: &str = "edge.test";
+/// A first penalty is over after this time: 5 s, and a fifth more by its jitter.
+const PENALTY: Duration = Duration::from_millis(6_200);
+pub(crate) const HOST: &str = "edge.test";
 
 /// What connects took with so many addresses dead, in milliseconds.
 #[derive(Debug, Serialize)]
 pub(crate) struct Connects {
+    pub(crate) all: u8,
     pub(crate) dead: u8,
-    pub(crate) first_ms: Spread,
-    pub(crate) second_ms: Spread,
-    /// Bare connects to addresses that live, by a resolver that has to look them up.
-    pub(crate) round_trip_ms: Spread,
-    /// By how much sleeps of 250 ms, as many as addresses are dead, were too long together.
-    pub(crate) timer_error_ms: Spread,
-    /// hyper-util's; `None` was given up at the limit.
+    pub(crate) race: Ours,
+    pub(crate) sidestep: Ours,
+    /// Those of hyper-util; `None` was given up at the limit.
     pub(crate) hyper_first_ms: Option<f64>,
     pub(crate) hyper_second_ms: Option<f64>,
     /// As curl's source says.
     pub(crate) curl_paper_ms: f64,
     /// As Go's source says.
     pub(crate) go_paper_ms: f64,
+}
+
+/// What the connects of one client took.
+#[derive(Debug, Serialize)]
+pub(crate) struct Ours {
+    pub(crate) cold: Figures,
+    pub(crate) warm: Figures,
+}
+
+/// What the connects of one client took that knew so much before.
+#[derive(Debug, Serialize)]
+pub(crate) struct Figures {
+    pub(crate) first_ms: Spread,
+    pub(crate) second_ms: Spread,
+    /// The first connect after the penalties of the dead addresses are over.
+    pub(crate) rested_ms: Spread,
+    /// Bare connects to addresses that live, by a resolver that has to look them up.
+    pub(crate) round_trip_ms: Spread,
+    /// By how much sleeps of 250 ms, as many as addresses are dead, were too long together.
+    pub(crate) timer_error_ms: Spread,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -65,112 +75,147 @@ impl Spread {
     }
 }
 
-pub(crate) fn measure(limit: Duration) -> Vec<Connects> {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
-    runtime.block_on(async {
-        let stands = join_all((0..ALL).map(Stand::build)).await;
-        let hyper = join_all(stands.iter().map(|stand| stand.hyper(limit)));
-        let ours = async {
-            let mut all = Vec::new();
-            for stand in &stands {
-                all.push(stand.ours().await);
-            }
-            all
-        };
-        let (hyper, ours) = tokio::join!(hyper, ours);
-        let rows = stands.iter().zip(hyper).zip(ours);
-        rows.map(|((stand, hyper), ours)| connects(stand.dead, hyper, &ours))
-            .collect()
-    })
+/// What a client knows before its first measured connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    /// Nothing: the resolver and the client are new, and the addresses are dead already.
+    Nothing,
+    /// Each address has connected, and the dead ones died just now.
+    AllConnected,
 }
 
-fn connects(dead: u8, hyper: [Option<Duration>; 2], ours: &[Ours]) -> Connects {
-    let spread = |what: fn(&Ours) -> Duration| Spread::of(ours.iter().map(what));
+/// Measures all cases side by side: a connect to a black hole waits and needs no processor.
+pub(crate) fn measure(limit: Duration) -> Vec<Connects> {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+    let cases = CASES.iter().flat_map(|(all, dead)| {
+        let all = *all;
+        dead.iter().map(move |&dead| connects(all, dead, limit))
+    });
+    runtime.block_on(join_all(cases))
+}
+
+async fn connects(all: u8, dead: u8, limit: Duration) -> Connects {
+    let hyper = async { Stand::build(all, dead).await.hyper(limit).await };
+    let (hyper, race, sidestep) = tokio::join!(
+        hyper,
+        ours(Kind::Race, all, dead),
+        ours(Kind::Sidestep, all, dead)
+    );
     let [first, second] = hyper.map(|took| took.map(millis));
     Connects {
+        all,
         dead,
-        first_ms: spread(|it| it.first),
-        second_ms: spread(|it| it.second),
-        round_trip_ms: spread(|it| it.round_trip),
-        timer_error_ms: spread(|it| it.timer_error),
+        race,
+        sidestep,
         hyper_first_ms: first,
         hyper_second_ms: second,
         curl_paper_ms: millis(paper::curl(dead.into())),
-        go_paper_ms: millis(paper::go(dead.into(), ALL.into())),
+        go_paper_ms: millis(paper::go(dead.into(), all.into())),
     }
 }
 
-/// Four edges, the first of them dead.
+async fn ours(kind: Kind, all: u8, dead: u8) -> Ours {
+    let figures = async |before| {
+        let stand = Stand::build(all, dead).await;
+        let mut lives = Vec::new();
+        for _ in 0..REPEATS {
+            lives.push(stand.live(kind, before).await);
+        }
+        figures(&lives)
+    };
+    let (cold, warm) = tokio::join!(figures(Before::Nothing), figures(Before::AllConnected));
+    Ours { cold, warm }
+}
+
+fn figures(lives: &[Life]) -> Figures {
+    let spread = |what: fn(&Life) -> Duration| Spread::of(lives.iter().map(what));
+    Figures {
+        first_ms: spread(|it| it.first),
+        second_ms: spread(|it| it.second),
+        rested_ms: spread(|it| it.rested),
+        round_trip_ms: spread(|it| it.round_trip),
+        timer_error_ms: spread(|it| it.timer_error),
+    }
+}
+
+/// The edges of one host. The first of them die.
 struct Stand {
     edges: Edges,
     dead: u8,
 }
 
-/// One client's connects, and what this machine made of time meanwhile.
-struct Ours {
+/// The connects of one client, and what this machine made of time meanwhile.
+struct Life {
     first: Duration,
     second: Duration,
+    rested: Duration,
     round_trip: Duration,
     timer_error: Duration,
 }
 
 impl Stand {
-    async fn build(dead: u8) -> Self {
-        let edges = Edges::http(ALL).await;
-        for &ip in &edges.ips()[..dead.into()] {
-            edges.set(ip, Mode::BlackHole).await;
-        }
-        Self { edges, dead }
+    async fn build(all: u8, dead: u8) -> Self {
+        let edges = Edges::http(all).await;
+        let stand = Self { edges, dead };
+        stand.turn(Mode::BlackHole).await;
+        stand
+    }
+
+    /// Lets the edges that die take on a mode.
+    async fn turn(&self, mode: Mode) {
+        let ips = self.edges.ips();
+        let turns = ips[..self.dead.into()].iter();
+        join_all(turns.map(|&ip| self.edges.set(ip, mode))).await;
     }
 
     /// Connects twice through hyper-util, which learns nothing from the first.
     async fn hyper(&self, limit: Duration) -> [Option<Duration>; 2] {
-        let mut connector = stock(self.addrs());
+        let addr = |ip| SocketAddr::new(ip, 0);
+        let mut client = stock(self.edges.ips().into_iter().map(addr).collect());
         let mut took = [None; 2];
         for took in &mut took {
-            let connect = self.connect(&mut connector);
-            *took = timeout(limit, connect).await.ok();
+            *took = timeout(limit, self.connect(&mut client)).await.ok();
         }
         took
     }
 
-    async fn ours(&self) -> Vec<Ours> {
-        let mut all = Vec::new();
-        for _ in 0..REPEATS {
-            all.push(self.once().await);
+    /// Connects three times with a new client.
+    async fn live(&self, kind: Kind, before: Before) -> Life {
+        let (ips, dead) = (self.edges.ips(), usize::from(self.dead));
+        let round_trip = self.connect(&mut bare(&ips[dead..])).await;
+        let mut client = Client::new(kind, &self.edges);
+        if before == Before::AllConnected {
+            self.turn(Mode::Serve).await;
+            self.connect_to_each(&mut client, &ips).await;
+            self.turn(Mode::BlackHole).await;
         }
-        all
-    }
-
-    /// Connects twice with a resolver that knows nothing yet.
-    async fn once(&self) -> Ours {
-        let (ips, dead) = (self.edges.ips(), self.dead.into());
-        let mut bare = HttpConnector::new_with_resolver(resolver(&ips[dead..]));
-        let round_trip = self.connect(&mut bare).await;
-        let resolver = resolver(&ips);
-        let http = HttpConnector::new_with_resolver(resolver.clone());
-        let mut race = resolver.race_layer().layer(http);
-        let (first, timer_error) = tokio::join!(self.connect(&mut race), self.timers());
-        let second = self.connect(&mut race).await;
-        Ours {
+        let (first, timer_error) = tokio::join!(self.connect(&mut client), self.timers());
+        let second = self.connect(&mut client).await;
+        sleep(PENALTY).await;
+        let rested = self.connect(&mut client).await;
+        Life {
             first,
             second,
+            rested,
             round_trip,
             timer_error,
         }
     }
 
-    async fn connect<S>(&self, connector: &mut S) -> Duration
-    where
-        S: Service<Uri, Response = TokioIo<TcpStream>>,
-        S::Error: fmt::Debug,
-    {
-        let uri: Uri = self.edges.url(HOST).parse().expect("it is a URI");
+    /// Lets each address connect once, the one that leads the answer last.
+    async fn connect_to_each(&self, client: &mut Client, ips: &[IpAddr]) {
+        for &ip in ips.iter().rev() {
+            client.restrict_to(Some(ip));
+            let peer = client.connect(self.edges.url(HOST)).await;
+            assert_eq!(peer, ip, "the only address that is known");
+        }
+        client.restrict_to(None);
+    }
+
+    async fn connect(&self, client: &mut Client) -> Duration {
         let begun = Instant::now();
-        let made = connector.oneshot(uri).await;
+        let peer = client.connect(self.edges.url(HOST)).await;
         let took = begun.elapsed();
-        let peer = made.expect("one address lives").into_inner().peer_addr();
-        let peer = peer.expect("it is connected").ip().to_canonical();
         let live = &self.edges.ips()[self.dead.into()..];
         assert!(live.contains(&peer), "{peer} is dead");
         took
@@ -184,27 +229,6 @@ impl Stand {
         }
         begun.elapsed().saturating_sub(DELAY * self.dead.into())
     }
-
-    fn addrs(&self) -> Vec<SocketAddr> {
-        let addr = |ip| SocketAddr::new(ip, 0);
-        self.edges.ips().into_iter().map(addr).collect()
-    }
-}
-
-/// Returns a resolver that knows nothing yet and will deal these addresses, in this order.
-fn resolver(ips: &[IpAddr]) -> Resolver {
-    let builder = Resolver::builder()
-        .lookup(Fixed(ips.to_vec()))
-        .order(Order::AsGiven);
-    builder.build().expect("the settings are valid")
-}
-
-/// Returns hyper-util's connector over these addresses, in this order.
-fn stock(
-    addrs: Vec<SocketAddr>,
-) -> impl Service<Uri, Response = TokioIo<TcpStream>, Error: fmt::Debug> {
-    let known = move |_: Name| ready(Ok::<_, Infallible>(addrs.clone().into_iter()));
-    HttpConnector::new_with_resolver(service_fn(known))
 }
 
 fn millis(took: Duration) -> f64 {

@@ -2,6 +2,7 @@
 
 use clap::{Parser, ValueEnum, value_parser};
 
+use crate::callers::Caller;
 use crate::clients::Client;
 
 /// Lets edges and a name server fail at random under a load, and shows what callers notice.
@@ -23,7 +24,7 @@ pub(crate) struct Args {
     /// Ends with an error when sidestep missed a bar; a short run is held to 0 failed requests only
     #[arg(long)]
     pub(crate) check: bool,
-    /// Lists what happens when, and ends
+    /// Lists what happens when to the first client, and ends
     #[arg(long)]
     pub(crate) list: bool,
     /// What cargo passes
@@ -33,12 +34,10 @@ pub(crate) struct Args {
 
 impl Args {
     /// Returns the clients to soak, ours first.
-    pub(crate) fn clients(&self) -> Vec<Client> {
-        let mut all = Client::ALL;
-        all.rotate_right(1);
+    pub(crate) fn callers(&self) -> Vec<Caller> {
         let is_chosen =
-            |client: &Client| self.chosen.is_empty() || self.chosen.contains(&Chosen::of(*client));
-        all.into_iter().filter(is_chosen).collect()
+            |caller: &Caller| self.chosen.is_empty() || self.chosen.contains(&Chosen::of(*caller));
+        Caller::ALL.into_iter().filter(is_chosen).collect()
     }
 }
 
@@ -46,6 +45,8 @@ impl Args {
 enum Chosen {
     /// reqwest with sidestep
     Sidestep,
+    /// hyper with a race, HTTP/2 and pooled connections
+    RaceHttp2,
     /// reqwest that asks DNS at every connect
     Plain,
     /// reqwest with hickory's cache
@@ -53,11 +54,12 @@ enum Chosen {
 }
 
 impl Chosen {
-    fn of(client: Client) -> Self {
-        match client {
-            Client::Plain => Self::Plain,
-            Client::Hickory => Self::Hickory,
-            Client::Sidestep => Self::Sidestep,
+    fn of(caller: Caller) -> Self {
+        match caller {
+            Caller::Reqwest(Client::Plain) => Self::Plain,
+            Caller::Reqwest(Client::Hickory) => Self::Hickory,
+            Caller::Reqwest(Client::Sidestep) => Self::Sidestep,
+            Caller::RaceHttp2 => Self::RaceHttp2,
         }
     }
 }

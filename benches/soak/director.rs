@@ -3,13 +3,15 @@
 use fastrand::Rng;
 
 use crate::edge::Mode;
-use crate::schedule::{Act, Anchor, At, EDGES};
+use crate::scenes::Scene;
+use crate::schedule::{Act, Anchor, At, Connects, EDGES, Some8};
 
-/// Time between two moments in which an edge that serves is cut off: a request that was cut off is
-/// sent once more and not twice, so the second edge has to live long enough to answer.
-pub(crate) const BETWEEN_CUTS: At = 1_000;
 /// How fine the schedule is.
 const TICK: At = 50;
+/// A request that was sent and lost is sent again, and has its answer after this time: it may meet two slow connects.
+const SENT_AGAIN: At = 2_000;
+/// A client that pings its connections has noticed a silent one after this time: 4 s, and a half for a busy machine.
+const NOTICED: At = 4_500;
 
 /// What an edge is up to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,15 +34,21 @@ struct Player {
 }
 
 pub(crate) struct Director {
+    connects: Connects,
     anchors: Vec<Anchor>,
+    scenes: Vec<Scene>,
     players: [Player; EDGES],
-    last_cut: At,
+    /// From when on requests may be lost again.
+    free_at: At,
+    /// How often each of [`ROLES`] was taken on.
+    taken: [usize; ROLES.len()],
     rng: Rng,
     steps: Vec<(At, Act)>,
 }
 
-/// How an edge may be dead, each as likely as the others.
-const ROLES: [Role; 8] = [
+/// How an edge may be dead. The last one only where connections are pinged: without pings a request would wait for
+/// ever for an edge that hangs in HTTP.
+const ROLES: [Role; 9] = [
     Role::Steady(Mode::Refuse),
     Role::Steady(Mode::BlackHole),
     Role::Steady(Mode::TlsReset),
@@ -49,37 +57,91 @@ const ROLES: [Role; 8] = [
     Role::Steady(Mode::CloseAfterRequest),
     Role::Steady(Mode::Hang),
     Role::Flapping,
+    Role::Steady(Mode::HangInHttp),
 ];
 
 const SERVES: Role = Role::Steady(Mode::Serve);
 
+/// The mode that an edge takes on first.
+fn mode_of(role: Role) -> Mode {
+    match role {
+        Role::Steady(mode) => mode,
+        Role::Flapping => Mode::Refuse,
+    }
+}
+
 /// Most edges that are at once dead in this way. The others have no limit.
-pub(crate) fn most(mode: Mode) -> usize {
+pub(crate) fn most(mode: Mode, connects: Connects) -> usize {
     match mode {
         // A request that may have been acted on is sent once more and not twice.
-        Mode::CloseAfterRequest => 1,
-        // A certificate that is wrong is met at most three times in a row.
-        Mode::WrongCertificate => 2,
+        Mode::CloseAfterRequest | Mode::HangInHttp => 1,
+        // One request meets at most two wrong certificates, and one race has met two before it fails.
+        Mode::WrongCertificate => match connects {
+            Connects::ForEachRequest => 2,
+            Connects::Pooled => 1,
+        },
         _ => EDGES,
     }
 }
 
-/// Whether requests in flight are cut off when an edge takes this on. What is black-holed sends
-/// nothing, and one that was cut off would tell its client at once that the edge is dead; so there
-/// they are answered, as they are where only the handshake goes wrong.
-pub(crate) fn cuts(mode: Mode) -> bool {
-    match mode {
-        Mode::Refuse | Mode::AcceptAndClose | Mode::CloseAfterRequest | Mode::Serve => true,
-        Mode::BlackHole
-        | Mode::Hang
-        | Mode::TlsReset
-        | Mode::Unavailable
-        | Mode::WrongCertificate => false,
+/// What becomes of the connections that an edge has when it takes a mode on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// They are closed, and requests in flight are lost.
+    Closed,
+    /// Requests in flight are answered.
+    Kept,
+    /// They go silent.
+    Silent,
+}
+
+/// Says what becomes of connections. What is black-holed sends nothing: a connection that was closed would tell its
+/// client at once that the edge is dead. So requests in flight are answered where each has a connection of its own,
+/// as they are where only the handshake goes wrong, and pooled connections go silent. An edge that takes requests
+/// and loses them loses those on new pooled connections only: with a cut before it, one request would be lost twice.
+pub(crate) fn fate(mode: Mode, connects: Connects) -> Fate {
+    match (mode, connects) {
+        (Mode::Refuse, _) => Fate::Closed,
+        (Mode::CloseAfterRequest | Mode::Serve, Connects::ForEachRequest) => Fate::Closed,
+        (Mode::BlackHole, Connects::Pooled) => Fate::Silent,
+        (Mode::BlackHole | Mode::CloseAfterRequest | Mode::Serve, _) => Fate::Kept,
+        (Mode::AcceptAndClose | Mode::Hang | Mode::HangInHttp | Mode::TlsReset, _) => Fate::Kept,
+        (Mode::Unavailable | Mode::WrongCertificate, _) => Fate::Kept,
     }
 }
 
+/// Whether an edge in this mode takes requests and loses them, and for how long after its end requests are lost.
+pub(crate) fn loses_for(mode: Mode) -> Option<At> {
+    match mode {
+        Mode::CloseAfterRequest => Some(SENT_AGAIN),
+        Mode::HangInHttp => Some(NOTICED + SENT_AGAIN),
+        _ => None,
+    }
+}
+
+/// Whether requests are lost when an edge in the mode `before` takes on `mode`, and for how long no other request may
+/// be lost then: each request is sent once more and not twice.
+pub(crate) fn loss(before: Mode, mode: Mode, connects: Connects) -> Option<At> {
+    let had_connections = match connects {
+        Connects::ForEachRequest => before == Mode::Serve,
+        Connects::Pooled => !matches!(before, Mode::Refuse | Mode::BlackHole),
+    };
+    let of_fate = match fate(mode, connects) {
+        Fate::Closed if mode != Mode::Serve => Some(SENT_AGAIN),
+        Fate::Silent => Some(NOTICED + SENT_AGAIN),
+        Fate::Closed | Fate::Kept => None,
+    };
+    let of_fate = of_fate.filter(|_| had_connections);
+    loses_for(mode).or(of_fate)
+}
+
 impl Director {
-    pub(crate) fn new(anchors: Vec<Anchor>, mut rng: Rng) -> Self {
+    pub(crate) fn new(
+        connects: Connects,
+        anchors: Vec<Anchor>,
+        scenes: Vec<Scene>,
+        mut rng: Rng,
+    ) -> Self {
         let players = std::array::from_fn(|_| Player {
             role: SERVES,
             mode: Mode::Serve,
@@ -89,9 +151,12 @@ impl Director {
             relisted_at: rng.u64(5_000..40_000),
         });
         Self {
+            connects,
             anchors,
+            scenes,
             players,
-            last_cut: 0,
+            free_at: 0,
+            taken: [0; ROLES.len()],
             rng,
             steps: vec![(0, Act::Dns([true; EDGES]))],
         }
@@ -100,16 +165,57 @@ impl Director {
     /// Plays everything through to the end and returns what happened.
     pub(crate) fn direct(&mut self, end: At) -> Vec<(At, Act)> {
         for now in (0..end).step_by(TICK as usize) {
+            self.wait_for_losses(now);
+            self.play_scenes(now);
+            let mut scenes = self.scenes.iter();
+            let is_still = scenes.any(|scene| (scene.heals..scene.still_until).contains(&now));
             let first = self.rng.usize(..EDGES);
             for edge in (first..EDGES).chain(0..first) {
                 match self.anchored_until(edge, now) {
                     Some(until) => self.anchor(edge, until, now),
+                    None if is_still => {}
                     None => self.roam(edge, now),
                 }
             }
             self.relist(now);
         }
         std::mem::take(&mut self.steps)
+    }
+
+    /// Lets all edges serve before a scene, and its victims die.
+    fn play_scenes(&mut self, now: At) {
+        let heals = |scene: &&Scene| scene.heals == now;
+        if let Some(scene) = self.scenes.iter().find(heals) {
+            let until = scene.still_until;
+            for edge in 0..EDGES {
+                let _is_on = self.take_on(edge, Mode::Serve, now, 0);
+                let player = &mut self.players[edge];
+                player.role = SERVES;
+                player.role_until = until + self.rng.u64(500..6_000);
+            }
+        }
+        let dies = |scene: &&Scene| scene.dies == now;
+        if let Some(scene) = self.scenes.iter().find(dies) {
+            let (victims, mode, until) = (scene.victims, scene.mode, now + scene.dead_for);
+            for edge in (0..EDGES).filter(|&edge| victims[edge]) {
+                let player = &mut self.players[edge];
+                player.role = Role::Steady(mode);
+                player.mode = mode;
+                player.role_until = until;
+            }
+            self.steps.push((now, Act::Edges(victims, mode)));
+            let lost = scene_loss(mode, self.connects);
+            self.free_at = self.free_at.max(now + lost);
+        }
+    }
+
+    /// While an edge takes requests and loses them, no other loses any.
+    fn wait_for_losses(&mut self, now: At) {
+        let players = self.players.iter();
+        let lost = players.filter_map(|player| loses_for(player.mode)).max();
+        if let Some(lost) = lost {
+            self.free_at = self.free_at.max(now + lost);
+        }
     }
 
     fn anchored_until(&self, edge: usize, now: At) -> Option<At> {
@@ -119,7 +225,7 @@ impl Director {
     }
 
     fn anchor(&mut self, edge: usize, until: At, now: At) {
-        self.take_on(edge, Mode::Serve, now);
+        let _is_on = self.take_on(edge, Mode::Serve, now, 0);
         let player = &mut self.players[edge];
         player.role = SERVES;
         player.role_until = until;
@@ -136,23 +242,33 @@ impl Director {
     }
 
     fn recast(&mut self, edge: usize, now: At) {
-        let dead = self.players[edge].role != SERVES;
-        let role = match dead && self.rng.f64() < 0.6 {
-            true => SERVES,
-            false => ROLES[self.rng.usize(..ROLES.len())],
+        let before = self.players[edge];
+        let dead = before.role != SERVES;
+        let serves = dead && self.rng.f64() < 0.6;
+        // An edge that loses requests does so for a time that is known.
+        let drawn = match serves || loses_for(before.mode).is_some() {
+            true => None,
+            false => Some(self.draw()),
         };
-        let mode = match role {
-            Role::Steady(mode) => mode,
-            Role::Flapping => Mode::Refuse,
-        };
+        let role = drawn.map_or(SERVES, |drawn| ROLES[drawn]);
+        let mode = mode_of(role);
         let same = self.players.iter().enumerate();
         let same = same.filter(|&(other, player)| other != edge && player.mode == mode);
-        if (mode != Mode::Serve && same.count() >= most(mode)) || !self.take_on(edge, mode, now) {
+        let most = most(mode, self.connects);
+        // No request is lost elsewhere meanwhile.
+        let lasts = match loses_for(mode) {
+            Some(_) => self.rng.u64(1_500..4_000),
+            None => self.rng.u64(4_000..16_000),
+        };
+        if (mode != Mode::Serve && same.count() >= most) || !self.take_on(edge, mode, now, lasts) {
             return;
+        }
+        if let Some(drawn) = drawn {
+            self.taken[drawn] += 1;
         }
         let player = &mut self.players[edge];
         player.role = role;
-        player.role_until = now + self.rng.u64(4_000..16_000);
+        player.role_until = now + lasts;
         player.flaps_at = now + self.rng.u64(500..1_500);
         // A health check takes a dead edge out of DNS, as often as not, and puts it back later.
         let check = match role == SERVES {
@@ -164,36 +280,74 @@ impl Director {
         }
     }
 
+    /// Draws a role, each as likely as the others. Of those that lose requests, which wait for each other, the turn is
+    /// that of the role that was taken on least often.
+    fn draw(&mut self) -> usize {
+        let all = match self.connects {
+            Connects::ForEachRequest => ROLES.len() - 1,
+            Connects::Pooled => ROLES.len(),
+        };
+        let drawn = self.rng.usize(..all);
+        let loses =
+            |role: &usize| loss(Mode::Serve, mode_of(ROLES[*role]), self.connects).is_some();
+        match loses(&drawn) {
+            false => drawn,
+            true => {
+                let losing = (drawn..all).chain(0..drawn).filter(loses);
+                losing.min_by_key(|&role| self.taken[role]).unwrap_or(drawn)
+            }
+        }
+    }
+
     fn flap(&mut self, edge: usize, now: At) {
         let mode = match self.players[edge].mode {
             Mode::Serve => Mode::Refuse,
             _ => Mode::Serve,
         };
-        if self.take_on(edge, mode, now) {
+        if self.take_on(edge, mode, now, 0) {
             self.players[edge].flaps_at = now + self.rng.u64(500..1_500);
         }
     }
 
-    /// Returns false when it has to wait, because another edge was cut off just now.
-    fn take_on(&mut self, edge: usize, mode: Mode, now: At) -> bool {
+    /// Returns false when it has to wait, because requests would be lost that may have been lost just now, or that a
+    /// scene will lose.
+    #[must_use]
+    fn take_on(&mut self, edge: usize, mode: Mode, now: At, lasts: At) -> bool {
         let before = self.players[edge].mode;
         if before == mode {
             return true;
         }
-        if before == Mode::Serve && cuts(mode) {
-            if now < self.last_cut + BETWEEN_CUTS {
+        if let Some(lost) = loss(before, mode, self.connects) {
+            let over = now + lost + loses_for(mode).map_or(0, |_| lasts);
+            let mut scenes = self.scenes.iter();
+            let loses = |scene: &Scene| scene_loss(scene.mode, self.connects) > 0;
+            let is_lost_in = |scene: &Scene| loses(scene) && (now..over).contains(&scene.dies);
+            if now < self.free_at || scenes.any(is_lost_in) {
                 return false;
             }
-            self.last_cut = now;
+            self.free_at = now + lost;
         }
         self.players[edge].mode = mode;
         self.steps.push((now, Act::Edge(edge, mode)));
         true
     }
 
+    fn listed_by_scene(&self, now: At) -> Option<Some8> {
+        let mut lists = self.scenes.iter().flat_map(|scene| &scene.lists);
+        let list = lists.find(|(from, until, _)| (*from..*until).contains(&now));
+        list.map(|(_, _, listed)| *listed)
+    }
+
     fn relist(&mut self, now: At) {
         let before = self.players.map(|player| player.listed);
+        let by_scene = self.listed_by_scene(now);
         for edge in 0..EDGES {
+            if let Some(listed) = by_scene {
+                let player = &mut self.players[edge];
+                player.listed = listed[edge];
+                player.relisted_at = now + self.rng.u64(500..4_000);
+                continue;
+            }
             let anchored = self.anchored_until(edge, now).is_some();
             let player = &mut self.players[edge];
             if anchored {
@@ -207,5 +361,13 @@ impl Director {
         if after != before {
             self.steps.push((now, Act::Dns(after)));
         }
+    }
+}
+
+/// For how long no other request may be lost after edges have died in a scene.
+pub(crate) fn scene_loss(mode: Mode, connects: Connects) -> At {
+    match fate(mode, connects) {
+        Fate::Silent => NOTICED + SENT_AGAIN,
+        Fate::Closed | Fate::Kept => 0,
     }
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::clients::{Built, Client};
+use crate::callers::{Built, Caller};
 use crate::edge::Mode;
 use crate::ledger::Ledger;
 use crate::limits;
-use crate::load::Tally;
+use crate::load::{Class, Tally};
+use crate::scenes::Kind;
 use crate::schedule::{Act, At, Schedule};
 use crate::stage::Stage;
 use crate::watch::Watch;
@@ -29,9 +30,13 @@ pub(crate) struct Figures {
     pub(crate) p99_ms: f64,
     pub(crate) p999_ms: f64,
     pub(crate) worst_ms: f64,
+    /// What requests took, by what was different for them.
+    pub(crate) classes: Vec<OfClass>,
     pub(crate) dials: usize,
     pub(crate) dead_dials: usize,
     pub(crate) dead_dials_percent: f64,
+    /// The same share, but of all requests.
+    pub(crate) dead_dials_of_requests_percent: f64,
     /// By what the edge was at.
     pub(crate) dials_by_mode: Vec<(String, usize)>,
     /// Connects of the resolver's own that found out whether an edge is back, not in the dials.
@@ -48,17 +53,30 @@ pub(crate) struct Figures {
     pub(crate) failures: BTreeMap<String, u64>,
 }
 
+/// Requests of one class.
+#[derive(Debug, Serialize)]
+pub(crate) struct OfClass {
+    #[serde(skip)]
+    pub(crate) class: Class,
+    pub(crate) words: String,
+    pub(crate) requests: u64,
+    pub(crate) p999_ms: f64,
+    pub(crate) worst_ms: f64,
+}
+
 /// Requests over the bar that met the same.
 #[derive(Debug, Serialize)]
 pub(crate) struct Slow {
     pub(crate) met: String,
     pub(crate) requests: u64,
     pub(crate) worst_ms: f64,
+    /// When the first and the last of them began, in seconds from the start.
+    pub(crate) began_s: [f64; 2],
 }
 
 /// What a run leaves behind.
 pub(crate) struct Run<'a> {
-    pub(crate) client: Client,
+    pub(crate) caller: Caller,
     pub(crate) schedule: &'a Schedule,
     pub(crate) stage: Stage,
     pub(crate) built: Built,
@@ -79,7 +97,7 @@ impl Figures {
         let (dials, dead_dials) = (sum(|_| true), sum(|mode| mode != Mode::Serve));
         let snapshot = run.built.resolver.as_ref().map(|it| it.snapshot());
         Self {
-            client: run.client.title(),
+            client: run.caller.title(),
             faults: faults(run.schedule, tally.lasted),
             seconds,
             answered: tally.answered,
@@ -90,9 +108,11 @@ impl Figures {
             p99_ms: took(0.99),
             p999_ms: took(0.999),
             worst_ms: took(1.0),
+            classes: classes(tally),
             dials,
             dead_dials,
             dead_dials_percent: 100.0 * dead_dials as f64 / dials.max(1) as f64,
+            dead_dials_of_requests_percent: 100.0 * dead_dials as f64 / tally.took.len() as f64,
             dials_by_mode: modes
                 .map(|(mode, dials)| (format!("{mode:?}"), dials))
                 .into(),
@@ -118,11 +138,38 @@ fn mib(bytes: f64) -> f64 {
     bytes / f64::from(1 << 20)
 }
 
+fn classes(tally: &Tally) -> Vec<OfClass> {
+    let classes = tally.classes.iter().map(|(&class, took)| OfClass {
+        class,
+        words: words(class),
+        requests: took.len(),
+        p999_ms: took.value_at_quantile(0.999) as f64 / 1000.0,
+        worst_ms: took.max() as f64 / 1000.0,
+    });
+    classes.collect()
+}
+
+fn words(class: Class) -> String {
+    let scene = match class.scene {
+        None => "outside of scenes",
+        Some(Kind::SeveralHang) => "several edges hang",
+        Some(Kind::OneAddress) => "the only address dies",
+        Some(Kind::Moved) => "all addresses die and DNS has moved",
+    };
+    let silence = if class.silence {
+        ", a silent connection"
+    } else {
+        ""
+    };
+    format!("{scene}{silence}")
+}
+
 fn slow(tally: &Tally) -> Vec<Slow> {
-    let slow = tally.slow.iter().map(|(met, (requests, worst))| Slow {
+    let slow = tally.slow.iter().map(|(met, slow)| Slow {
         met: met.clone(),
-        requests: *requests,
-        worst_ms: worst.as_secs_f64() * 1000.0,
+        requests: slow.requests,
+        worst_ms: slow.worst.as_secs_f64() * 1000.0,
+        began_s: slow.began.map(|at| at.as_secs_f64()),
     });
     let mut slow: Vec<_> = slow.collect();
     slow.sort_by_key(|slow| std::cmp::Reverse(slow.requests));
@@ -132,10 +179,12 @@ fn slow(tally: &Tally) -> Vec<Slow> {
 /// Counts the times that an edge died, however, or the name server.
 fn faults(schedule: &Schedule, lasted: Duration) -> usize {
     let end: At = lasted.as_millis().try_into().expect("a soak ends");
-    let is_death = |&&(at, act): &&(At, Act)| match act {
-        Act::Edge(_, mode) => at < end && mode != Mode::Serve,
-        Act::Dns(_) | Act::NameServer(_) => false,
+    let deaths = |&(at, act): &(At, Act)| match act {
+        _ if at >= end => 0,
+        Act::Edge(_, mode) => usize::from(mode != Mode::Serve),
+        Act::Edges(edges, _) => edges.into_iter().filter(|&dies| dies).count(),
+        Act::Dns(_) | Act::NameServer(_) => 0,
     };
     let outages = schedule.outages.iter().filter(|outage| outage.from < end);
-    schedule.steps.iter().filter(is_death).count() + outages.count()
+    schedule.steps.iter().map(deaths).sum::<usize>() + outages.count()
 }

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
-use crate::director::{BETWEEN_CUTS, cuts, most};
+use crate::director::{loses_for, loss, most, scene_loss};
 use crate::edge::Mode;
+use crate::scenes::{Kind, Scene};
 use crate::schedule::{Act, At, EDGES, Schedule};
 
 /// How old an answer may be that a client holds while the name server works: it lives for 5 s, and
@@ -12,27 +13,70 @@ const HELD: At = 8_000;
 
 /// # Panics
 ///
-/// When nobody serves of an answer that a client may hold, and when something happens that no client
-/// can be asked to get over.
+/// If no edge serves of an answer that a client may hold, and if something happens that no client can be asked to get
+/// over. In a scene in which all addresses of an answer die, the answer that the name server gives has an edge that
+/// serves, or, if DNS names one address at a time, an edge serves that DNS has named before.
 pub(crate) fn check(schedule: &Schedule) {
+    let connects = schedule.connects;
     let mut modes = [Mode::Serve; EDGES];
-    let mut last_cut: Option<At> = None;
+    let mut free_at = 0;
     for &(at, act) in &schedule.steps {
-        if let Act::Edge(edge, mode) = act {
-            if modes[edge] == Mode::Serve && cuts(mode) {
-                let apart = last_cut.is_none_or(|last| at >= last + BETWEEN_CUTS);
-                assert!(apart, "two edges are cut off at once at {at} ms");
-                last_cut = Some(at);
+        let losing = modes.iter().filter_map(|&mode| loses_for(mode)).max();
+        free_at = free_at.max(losing.map_or(0, |lost| at + lost));
+        match act {
+            Act::Edge(edge, mode) => {
+                if let Some(lost) = loss(modes[edge], mode, connects) {
+                    assert!(at >= free_at, "requests may be lost twice at {at} ms");
+                    free_at = at + lost;
+                }
+                modes[edge] = mode;
             }
-            modes[edge] = mode;
+            Act::Edges(edges, mode) => {
+                let lost = scene_loss(mode, connects);
+                assert!(
+                    lost == 0 || at >= free_at,
+                    "requests may be lost twice at {at} ms"
+                );
+                free_at = free_at.max(at + lost);
+                let edges = (0..EDGES).filter(|&edge| edges[edge]);
+                edges.for_each(|edge| modes[edge] = mode);
+            }
+            Act::Dns(_) | Act::NameServer(_) => {}
+        }
+        for mode in modes.into_iter().filter(|&mode| mode != Mode::Serve) {
             let same = modes.iter().filter(|&&other| other == mode).count();
-            let few = mode == Mode::Serve || same <= most(mode);
+            let few = same <= most(mode, connects);
             assert!(few, "{same} edges are {mode:?} at {at} ms");
         }
-        for listed in answers_held(schedule, at) {
-            let mut serving = (0..EDGES).filter(|&edge| listed[edge] && modes[edge] == Mode::Serve);
-            assert!(serving.next().is_some(), "nobody serves at {at} ms");
+        let serves = |edge: usize| modes[edge] == Mode::Serve;
+        let mut scenes = schedule.scenes.iter();
+        match scenes.find(|scene| scene.kind.changes_dns() && is_on(scene, at)) {
+            Some(scene) => assert!(
+                has_a_way_out(scene, serves, at),
+                "no edge serves at {at} ms"
+            ),
+            None => {
+                for listed in answers_held(schedule, at) {
+                    let has_one = (0..EDGES).any(|edge| listed[edge] && serves(edge));
+                    assert!(has_one, "no edge serves at {at} ms");
+                }
+            }
         }
+    }
+}
+
+fn is_on(scene: &Scene, at: At) -> bool {
+    (scene.dies..scene.ends).contains(&at)
+}
+
+fn has_a_way_out(scene: &Scene, serves: impl Fn(usize) -> bool, at: At) -> bool {
+    let mut lists = scene.lists.iter();
+    let named = lists.find(|(from, until, _)| (*from..*until).contains(&at));
+    let (_, _, named) = named.expect("the scene says what DNS names");
+    let is_named = (0..EDGES).any(|edge| named[edge] && serves(edge));
+    match scene.kind {
+        Kind::OneAddress => is_named || (0..EDGES).filter(|&edge| serves(edge)).count() > 3,
+        Kind::Moved | Kind::SeveralHang => is_named,
     }
 }
 
@@ -41,7 +85,7 @@ fn answers_held(schedule: &Schedule, now: At) -> impl Iterator<Item = [bool; EDG
     let asked = asked(schedule, now);
     let given = schedule.steps.iter().filter_map(|&(at, act)| match act {
         Act::Dns(listed) => Some((at, listed)),
-        Act::Edge(..) | Act::NameServer(_) => None,
+        Act::Edge(..) | Act::Edges(..) | Act::NameServer(_) => None,
     });
     let ends = given.clone().skip(1).map(|(at, _)| at).chain([At::MAX]);
     let held = given.zip(ends);

@@ -9,7 +9,7 @@ use crate::edge::Mode;
 use crate::schedule::EDGES;
 
 /// Every mode, in the order of [`Mode`].
-pub(crate) const MODES: [Mode; 9] = [
+pub(crate) const MODES: [Mode; 10] = [
     Mode::Serve,
     Mode::Refuse,
     Mode::BlackHole,
@@ -19,11 +19,30 @@ pub(crate) const MODES: [Mode; 9] = [
     Mode::CloseAfterRequest,
     Mode::Unavailable,
     Mode::Hang,
+    Mode::HangInHttp,
 ];
 
+/// What a request meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Met {
+    /// An edge that was at this, counted in [`MODES`], when the request began a connect to it.
+    Edge(usize),
+    /// A connection that a ping has ended, while the request waited for its answer.
+    Silence,
+}
+
+impl Met {
+    pub(crate) fn words(self) -> String {
+        match self {
+            Self::Edge(mode) => format!("{:?}", MODES[mode]),
+            Self::Silence => "a silent connection".to_owned(),
+        }
+    }
+}
+
 tokio::task_local! {
-    /// What the edges were at that this request has dialled.
-    static TRAIL: RefCell<Vec<Mode>>;
+    /// What this request has met.
+    static TRAIL: RefCell<Vec<Met>>;
 }
 
 /// Cheap to clone. Counts for one run, and then for the next.
@@ -60,8 +79,7 @@ impl Ledger {
         };
         let mode = self.0.modes[edge].load(Ordering::Relaxed);
         self.0.dials[mode].fetch_add(1, Ordering::Relaxed);
-        // Outside of a request: a connect that is finished though nobody waits for it.
-        let _: Result<(), _> = TRAIL.try_with(|trail| trail.borrow_mut().push(MODES[mode]));
+        note(Met::Edge(mode));
     }
 
     /// Returns the dials so far, by mode.
@@ -71,8 +89,14 @@ impl Ledger {
     }
 }
 
-/// Runs a request and returns also what the edges were at that it dialled.
-pub(crate) async fn trailed<T>(request: impl Future<Output = T>) -> (T, Vec<Mode>) {
+/// Notes what the request of this task has met. Outside of a request, as in a connect that goes on in the background,
+/// nothing is noted.
+pub(crate) fn note(met: Met) {
+    let _: Result<(), _> = TRAIL.try_with(|trail| trail.borrow_mut().push(met));
+}
+
+/// Runs a request and returns also what it has met.
+pub(crate) async fn trailed<T>(request: impl Future<Output = T>) -> (T, Vec<Met>) {
     let both = async {
         let ended = request.await;
         (ended, TRAIL.with(RefCell::take))

@@ -9,22 +9,35 @@ const FAMILIES: f64 = 2.0;
 /// Queries of one lookup for one family while the name server fails: hickory asks again, by TCP too.
 const TRIES: f64 = 6.0;
 
+/// Milliseconds between two lookups while no healthy address is left.
+const ALONE: f64 = 2_000.0;
+
 /// Returns the most queries in a run that has lasted so long, in seconds.
 ///
 /// - An answer in use is asked again at four fifths of its life at the earliest.
 /// - After a failed connect at once, then 1 s, 2 s … 30 s later, and afresh when an answer has brought
-///   a new address; there are at most as many of those as times that one was added in DNS.
+///   a new address; there are at most as many of those as additions in DNS.
+/// - While no healthy address is left, each 2 s: that may be so in scenes that change DNS, and an edge of each answer
+///   serves otherwise.
 /// - After a failed lookup 1 s, 2 s … 30 s later.
 pub(crate) fn most_queries(schedule: &Schedule, lasted: f64) -> f64 {
     let ageing = 1.0 + lasted / (0.8 * f64::from(TTL));
     let changes = 1.0 + additions(schedule, lasted) as f64;
     let after_connects = changes * doubling(lasted / changes);
+    let scenes = schedule
+        .scenes
+        .iter()
+        .filter(|scene| scene.kind.changes_dns());
+    let alone = scenes.filter(|scene| scene.dies < millis(lasted));
+    let alone: f64 = alone
+        .map(|scene| millis_between(scene.dies, scene.ends) / ALONE)
+        .sum();
     let after_lookups = schedule.outages.iter().map(|outage| {
         let felt = millis(lasted).min(outage.until).saturating_sub(outage.from);
         1.0 + doubling(felt as f64 / 1000.0)
     });
     let failing: f64 = after_lookups.sum();
-    FAMILIES * (ageing + after_connects + TRIES * failing)
+    FAMILIES * (ageing + after_connects + alone + TRIES * failing)
 }
 
 /// The most lookups in so many seconds, when the first is at once and the time to the next one
@@ -39,11 +52,15 @@ fn doubling(secs: f64) -> f64 {
 fn additions(schedule: &Schedule, lasted: f64) -> usize {
     let lists = schedule.steps.iter().filter_map(|&(at, act)| match act {
         Act::Dns(listed) if at <= millis(lasted) => Some(listed),
-        Act::Dns(_) | Act::Edge(..) | Act::NameServer(_) => None,
+        Act::Dns(_) | Act::Edge(..) | Act::Edges(..) | Act::NameServer(_) => None,
     });
     let lists: Vec<_> = lists.collect();
     let adds = |pair: &&[[bool; EDGES]]| (0..EDGES).any(|edge| !pair[0][edge] && pair[1][edge]);
     lists.windows(2).filter(adds).count()
+}
+
+fn millis_between(from: At, until: At) -> f64 {
+    until.saturating_sub(from) as f64
 }
 
 fn millis(secs: f64) -> At {

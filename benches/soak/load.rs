@@ -1,4 +1,4 @@
-//! A closed load: so many requests are in flight at any time, each on a new connection.
+//! A closed load: so many requests are in flight at any time.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
+use tower::{Service as _, ServiceExt as _};
 
+use crate::callers::{Failure, Get};
 use crate::clock;
-use crate::edge::Mode;
-use crate::ledger::trailed;
+use crate::ledger::{Met, trailed};
+use crate::scenes::{Kind, Scene};
+use crate::schedule::At;
 use crate::stage::WORK;
 
 /// Requests in flight.
@@ -21,10 +24,11 @@ pub(crate) const GRACE: Duration = Duration::from_secs(30);
 /// Kinds of failures that are told.
 const TOLD: usize = 20;
 
-/// Requests to send to one URL until there are none left, or the time is over.
+/// Requests to send until there are none left, or the time is over.
 pub(crate) struct Load {
-    http: reqwest::Client,
-    url: String,
+    /// The users take turns.
+    clients: Vec<Get>,
+    scenes: Vec<Scene>,
     left: AtomicU64,
     begin: Instant,
     until: Instant,
@@ -43,29 +47,58 @@ pub(crate) struct Plan {
     pub(crate) slow_from: Duration,
 }
 
+/// What was different for a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Class {
+    /// A scene that took place meanwhile.
+    pub(crate) scene: Option<Kind>,
+    /// Whether a ping has ended a connection that the request was on.
+    pub(crate) silence: bool,
+}
+
 /// What became of the requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
     /// Microseconds.
     pub(crate) took: Histogram<u64>,
+    /// The same of each class.
+    pub(crate) classes: BTreeMap<Class, Histogram<u64>>,
     pub(crate) answered: u64,
     pub(crate) failed: u64,
     pub(crate) hung: Vec<Duration>,
     /// Slower ones are slow.
     slow_from: Duration,
-    /// What the slow requests had met, how many, and the slowest.
-    pub(crate) slow: BTreeMap<String, (u64, Duration)>,
+    /// What the slow requests had met.
+    pub(crate) slow: BTreeMap<String, Slow>,
     /// Of each kind of failure, how many.
     pub(crate) failures: BTreeMap<String, u64>,
     /// From the first start to the last end, or until the rest was held to be hung.
     pub(crate) lasted: Duration,
 }
 
+/// Slow requests that had met the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Slow {
+    pub(crate) requests: u64,
+    pub(crate) worst: Duration,
+    /// When the first and the last of them began, from the start of the load.
+    pub(crate) began: [Duration; 2],
+}
+
+/// How a request went.
+struct Sent {
+    began: Duration,
+    took: Duration,
+    failure: Option<String>,
+    met: Vec<Met>,
+    class: Class,
+}
+
 impl Tally {
     fn new(slow_from: Duration) -> Self {
-        const HOUR: u64 = 3_600_000_000;
         Self {
-            took: Histogram::new_with_bounds(1, HOUR, 3).expect("the bounds are valid"),
+            took: histogram(),
+            classes: BTreeMap::new(),
             answered: 0,
             failed: 0,
             hung: Vec::new(),
@@ -76,19 +109,38 @@ impl Tally {
         }
     }
 
-    fn note(&mut self, took: Duration, failure: Option<String>, met: &[Mode]) {
+    fn note(&mut self, sent: Sent) {
+        let Sent {
+            began,
+            took,
+            failure,
+            met,
+            class,
+        } = sent;
         let micros = took.as_micros().try_into().unwrap_or(u64::MAX);
         self.took.saturating_record(micros);
+        let of_class = self.classes.entry(class).or_insert_with(histogram);
+        of_class.saturating_record(micros);
         if took > self.slow_from {
-            let (count, worst) = self.slow.entry(words(met)).or_default();
-            *count += 1;
-            *worst = took.max(*worst);
+            let met = match class.scene {
+                Some(scene) => format!("{} in the scene {scene:?}", words(&met)),
+                None => words(&met),
+            };
+            let slow = self.slow.entry(met).or_insert(Slow {
+                requests: 0,
+                worst: took,
+                began: [began; 2],
+            });
+            slow.requests += 1;
+            slow.worst = slow.worst.max(took);
+            slow.began = [slow.began[0].min(began), slow.began[1].max(began)];
         }
         match failure {
             None => self.answered += 1,
             Some(failure) => {
                 self.failed += 1;
-                let told = format!("having dialled {met:?}: {failure}");
+                let met: Vec<_> = met.iter().map(|met| met.words()).collect();
+                let told = format!("having met {}: {failure}", met.join(", "));
                 if self.failures.len() < TOLD || self.failures.contains_key(&told) {
                     *self.failures.entry(told).or_default() += 1;
                 }
@@ -97,12 +149,17 @@ impl Tally {
     }
 }
 
+fn histogram() -> Histogram<u64> {
+    const HOUR: u64 = 3_600_000_000;
+    Histogram::new_with_bounds(1, HOUR, 3).expect("the bounds are valid")
+}
+
 /// Names what a request has met, as a set.
-fn words(met: &[Mode]) -> String {
-    let mut dead: Vec<_> = met.iter().filter(|&&mode| mode != Mode::Serve).collect();
-    dead.sort_by_key(|&&mode| mode as usize);
+fn words(met: &[Met]) -> String {
+    let mut dead: Vec<_> = met.iter().filter(|&&met| met != Met::Edge(0)).collect();
+    dead.sort();
     dead.dedup();
-    let dead: Vec<_> = dead.iter().map(|mode| format!("{mode:?}")).collect();
+    let dead: Vec<_> = dead.iter().map(|met| met.words()).collect();
     match (dead.is_empty(), met.len()) {
         (false, _) => dead.join(" + "),
         (true, 0 | 1) => "none".to_owned(),
@@ -111,7 +168,7 @@ fn words(met: &[Mode]) -> String {
 }
 
 impl Load {
-    pub(crate) fn new(http: reqwest::Client, url: String, plan: Plan) -> Self {
+    pub(crate) fn new(clients: Vec<Get>, scenes: &[Scene], plan: Plan) -> Self {
         let Plan {
             requests,
             lasts,
@@ -119,8 +176,8 @@ impl Load {
         } = plan;
         let begin = clock::now();
         Self {
-            http,
-            url,
+            clients,
+            scenes: scenes.to_vec(),
             left: AtomicU64::new(requests),
             begin,
             until: begin + lasts,
@@ -146,15 +203,27 @@ impl Load {
 
     /// One after another.
     async fn use_it(self: Arc<Self>, user: usize) {
+        let mut client = self.clients[user % self.clients.len()].clone();
         while self.take() && clock::now() < self.until {
             let began = clock::now();
             self.mark(user, Some(began));
-            let (ended, met) = trailed(self.send()).await;
+            let (ended, met) = trailed(send(&mut client)).await;
             self.mark(user, None);
             let took = clock::now() - began;
-            let failure = ended.err().map(|error| chain(&error.without_url()));
-            self.edit(|tally| tally.note(took, failure, &met));
-            // Who fails at once is not to fail more often than others are answered.
+            let failure = ended.err().map(|error| chain(&*error));
+            let class = Class {
+                scene: self.scene(began, took),
+                silence: met.contains(&Met::Silence),
+            };
+            let sent = Sent {
+                began: began - self.begin,
+                took,
+                failure,
+                met,
+                class,
+            };
+            self.edit(|tally| tally.note(sent));
+            // A user whose requests fail at once is not to fail more often than others are answered.
             tokio::time::sleep(WORK.saturating_sub(took)).await;
         }
     }
@@ -167,16 +236,21 @@ impl Load {
         taken.is_ok()
     }
 
-    async fn send(&self) -> reqwest::Result<()> {
-        let answer = self.http.get(&self.url).send().await?.error_for_status()?;
-        answer.bytes().await.map(drop)
+    /// Returns the scene in which edges died while a request was on its way, or a short while before.
+    fn scene(&self, began: Instant, took: Duration) -> Option<Kind> {
+        let millis = |at: Duration| -> At { at.as_millis().try_into().unwrap_or(At::MAX) };
+        let began = began - self.begin;
+        let (from, until) = (millis(began), millis(began + took));
+        let mut scenes = self.scenes.iter();
+        let scene = scenes.find(|scene| from < scene.ends && scene.dies <= until)?;
+        Some(scene.kind)
     }
 
     fn mark(&self, user: usize, began: Option<Instant>) {
         *self.in_flight[user].lock().expect("no mark panics") = began;
     }
 
-    /// Counts who is in flight as hung.
+    /// Counts the requests in flight as hung.
     fn close(&self) -> Tally {
         let now = clock::now();
         let began = |slot: &Mutex<Option<Instant>>| *slot.lock().expect("no mark panics");
@@ -196,6 +270,10 @@ impl Load {
     fn edit<T>(&self, change: impl FnOnce(&mut Tally) -> T) -> T {
         change(&mut self.tally.lock().expect("no edit panics"))
     }
+}
+
+async fn send(client: &mut Get) -> Result<(), Failure> {
+    client.ready().await?.call(()).await
 }
 
 /// An error and all that lies behind it.

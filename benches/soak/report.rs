@@ -26,6 +26,7 @@ const HEADER: [&str; 10] = [
 const NOTES: &str = "\
 failed: errors. hung: no answer 30 s after the last request was sent (age of the oldest); the times hold their ages.
 dead dials: connects begun to an edge that does not serve, and their share of all connects.
+Of each client of sidestep: what requests took by what was different for them.
 ";
 
 /// Renders all results for a terminal.
@@ -108,14 +109,28 @@ fn more(figures: &Figures) -> String {
         )),
         None => line("  memory: not measured, this system does not tell".to_owned()),
     }
+    for class in figures.classes.iter().filter(|_| figures.lookups.is_some()) {
+        let (p999, worst) = (time(class.p999_ms), time(class.worst_ms));
+        line(format!(
+            "  {:>6} requests, {}: p99.9 {p999}, worst {worst}",
+            class.requests, class.words
+        ));
+    }
+    line(format!(
+        "  {} dials for {} requests: dead ones are {:.2} % of the requests",
+        figures.dials,
+        figures.answered + figures.failed + figures.hung as u64,
+        figures.dead_dials_of_requests_percent
+    ));
     let dead = figures.dials_by_mode.iter().skip(1);
     let dead = dead.map(|(mode, dials)| format!("{mode} {dials}"));
     let dead: Vec<_> = dead.collect();
     line(format!("  dead dials: {}", dead.join(", ")));
     for slow in &figures.slow {
         let (met, worst) = (&slow.met, time(slow.worst_ms));
+        let [first, last] = slow.began_s;
         line(format!(
-            "  over the bar: {:>6} that met {met}, the worst {worst}",
+            "  over the bar: {:>6} that met {met}, the worst {worst}, begun from {first:.1} s to {last:.1} s",
             slow.requests
         ));
     }

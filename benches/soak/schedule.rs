@@ -3,6 +3,8 @@
 //! Each of eight edges serves and is dead by turns, for seconds at a time, and leaves DNS and comes
 //! back. One is the *anchor*: it serves and is in DNS, until the next one has done so for a while;
 //! so every answer that a client may still hold has an edge that serves. Otherwise they are alike.
+//! [Scenes](crate::scenes) go beyond that: several edges die at once, DNS names one address at a time, and the name
+//! moves while its old addresses die.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use crate::director::Director;
 use crate::edge::Mode;
 use crate::law;
 use crate::name_server::Fault;
+use crate::scenes::{self, Scene, Slot};
 
 pub(crate) const EDGES: usize = 8;
 /// TTL of every DNS answer, in seconds.
@@ -21,21 +24,37 @@ pub(crate) const TTL: u32 = 5;
 /// Milliseconds from the start.
 pub(crate) type At = u64;
 
+/// Some of the edges.
+pub(crate) type Some8 = [bool; EDGES];
+
+/// How a client connects. The faults that a client can get over depend on that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Connects {
+    /// Each request goes out on a new connection, by HTTP/1.1.
+    ForEachRequest,
+    /// Connections are pooled, carry many requests by HTTP/2 and are pinged. They are made by a race.
+    Pooled,
+}
+
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
     /// This edge takes on this mode.
     Edge(usize, Mode),
+    /// These edges take on this mode together, and close no connection.
+    Edges(Some8, Mode),
     /// These edges are in DNS.
-    Dns([bool; EDGES]),
+    Dns(Some8),
     NameServer(Fault),
 }
 
 /// All that happens, in order.
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
+    pub(crate) connects: Connects,
     pub(crate) steps: Vec<(At, Act)>,
     pub(crate) outages: Vec<Outage>,
+    pub(crate) scenes: Vec<Scene>,
 }
 
 /// A time in which the name server fails.
@@ -47,7 +66,7 @@ pub(crate) struct Outage {
 }
 
 impl Outage {
-    /// Until when a client may not have asked again: who doubles the time between two tries waits
+    /// Until when a client may not have asked again: a client that doubles the time between two tries waits
     /// for as long again as the outage lasted, and for a lookup.
     pub(crate) fn felt_until(&self) -> At {
         self.until + OUTAGE + 10_000
@@ -67,34 +86,43 @@ pub(crate) const OVERLAP: At = 10_000;
 
 impl Schedule {
     /// Everything is well all the time.
-    pub(crate) fn calm() -> Self {
+    pub(crate) fn calm(connects: Connects) -> Self {
         Self {
+            connects,
             steps: vec![(0, Act::Dns([true; EDGES]))],
             outages: Vec::new(),
+            scenes: Vec::new(),
         }
     }
 
     /// Faults at random.
-    pub(crate) fn stormy(seed: u64, lasts: Duration) -> Self {
+    pub(crate) fn stormy(seed: u64, lasts: Duration, connects: Connects) -> Self {
         let end = lasts.as_millis().try_into().expect("a soak ends");
         let mut rng = Rng::with_seed(seed);
         let outages = outages(end, &mut rng);
-        let anchors = anchors(end, &outages, &mut rng);
-        let mut director = Director::new(anchors, rng);
+        let slots = scenes::slots(end, &outages, &mut rng);
+        let anchors = anchors(end, &outages, &slots, &mut rng);
+        let scenes = scenes::cast(&slots, &anchors, &mut rng);
+        let mut director = Director::new(connects, anchors, scenes.clone(), rng);
         let mut steps = director.direct(end);
         for outage in &outages {
             steps.push((outage.from, Act::NameServer(outage.fault)));
             steps.push((outage.until, Act::NameServer(Fault::None)));
         }
         steps.sort_by_key(|&(at, _)| at);
-        let schedule = Self { steps, outages };
+        let schedule = Self {
+            connects,
+            steps,
+            outages,
+            scenes,
+        };
         law::check(&schedule);
         schedule
     }
 }
 
 const OUTAGE: At = 30_000;
-const OUTAGES_APART: Range<At> = 40_000..90_000;
+const OUTAGES_APART: Range<At> = 60_000..100_000;
 
 /// The name server is silent, then answers SERVFAIL, by turns.
 fn outages(end: At, rng: &mut Rng) -> Vec<Outage> {
@@ -110,25 +138,36 @@ fn outages(end: At, rng: &mut Rng) -> Vec<Outage> {
     outages.take_while(|outage| outage.from < end).collect()
 }
 
-fn anchors(end: At, outages: &[Outage], rng: &mut Rng) -> Vec<Anchor> {
+/// The last anchor before a scene that changes DNS dies in that scene, and the next one takes its place in DNS.
+fn anchors(end: At, outages: &[Outage], slots: &[Slot], rng: &mut Rng) -> Vec<Anchor> {
     let mut anchors: Vec<Anchor> = Vec::new();
-    let mut begins = 0;
+    let (mut from, mut begins) = (0, 0);
     while begins < end {
         let before = anchors.last().map(|anchor| anchor.edge);
         let mut edge = rng.usize(..EDGES);
         while before == Some(edge) {
             edge = rng.usize(..EDGES);
         }
-        let from = begins.saturating_sub(OVERLAP);
+        let began = begins;
         begins += rng.u64(15_000..40_000);
+        let mut scenes = slots.iter().filter(|slot| slot.kind.changes_dns());
+        if let Some(scene) = scenes.clone().find(|slot| slot.dies == began) {
+            begins = begins.max(scene.ends + OVERLAP);
+        }
         // What clients hold while no name server answers is not to die.
         for outage in outages {
             if (outage.from..outage.felt_until()).contains(&begins) {
                 begins = outage.felt_until();
             }
         }
+        let mut next_from = begins.saturating_sub(OVERLAP);
+        let scene = scenes.find(|slot| slot.dies > began);
+        if let Some(scene) = scene.filter(|slot| slot.begins <= begins) {
+            (begins, next_from) = (scene.dies, scene.moves);
+        }
         let until = begins;
         anchors.push(Anchor { edge, from, until });
+        from = next_from;
     }
     anchors
 }

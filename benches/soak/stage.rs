@@ -3,11 +3,13 @@
 use std::future;
 use std::time::{Duration, Instant};
 
-use crate::director::cuts;
+use futures_util::future::join_all;
+
+use crate::director::{Fate, fate};
 use crate::edge::{Edges, Mode, Scheme};
 use crate::ledger::{Ledger, ip};
 use crate::name_server::{NameServer, RecordType};
-use crate::schedule::{Act, EDGES, Schedule, TTL};
+use crate::schedule::{Act, EDGES, Schedule, Some8, TTL};
 
 /// How long an edge takes to answer. So 200 requests in flight are at most 1 000 a second, which a
 /// small machine can do, and who is cut off loses a request that was sent.
@@ -53,7 +55,17 @@ impl Stage {
         for &(at, act) in &schedule.steps {
             tokio::time::sleep_until((begin + Duration::from_millis(at)).into()).await;
             match act {
-                Act::Edge(edge, mode) => self.turn(edge, mode).await,
+                Act::Edge(edge, mode) => {
+                    self.turn(edge, mode, fate(mode, schedule.connects)).await;
+                }
+                Act::Edges(edges, mode) => {
+                    let fate = match fate(mode, schedule.connects) {
+                        Fate::Closed => Fate::Kept,
+                        kept => kept,
+                    };
+                    let edges = (0..EDGES).filter(|&edge| edges[edge]);
+                    join_all(edges.map(|edge| self.turn(edge, mode, fate))).await;
+                }
                 Act::Dns(listed) => self.list(listed),
                 Act::NameServer(fault) => self.dns.fault(fault),
             }
@@ -61,19 +73,20 @@ impl Stage {
         future::pending().await
     }
 
-    /// An edge is held to be dead from when it certainly is until it may serve again.
-    async fn turn(&self, edge: usize, mode: Mode) {
+    /// An edge counts as dead from when it certainly is until it may serve again.
+    async fn turn(&self, edge: usize, mode: Mode, fate: Fate) {
         if mode == Mode::Serve {
             self.ledger.turn(edge, mode);
         }
-        match cuts(mode) {
-            true => self.edges.set(ip(edge), mode).await,
-            false => self.edges.set_for_new(ip(edge), mode).await,
+        match fate {
+            Fate::Closed => self.edges.set(ip(edge), mode).await,
+            Fate::Kept => self.edges.set_for_new(ip(edge), mode).await,
+            Fate::Silent => self.edges.set_and_go_silent(ip(edge), mode).await,
         }
         self.ledger.turn(edge, mode);
     }
 
-    fn list(&self, listed: [bool; EDGES]) {
+    fn list(&self, listed: Some8) {
         let ips: Vec<_> = (0..EDGES).filter(|&edge| listed[edge]).map(ip).collect();
         self.dns.set(self.host, &ips, TTL);
     }

@@ -9,7 +9,7 @@ use crate::scenario::Scenario;
 #[command(name = "failover")]
 pub(crate) struct Args {
     /// Seconds that each scenario runs; its edge dies after a quarter of them
-    #[arg(long, default_value_t = 12, value_parser = value_parser!(u64).range(1..=3600))]
+    #[arg(long, default_value_t = 8, value_parser = value_parser!(u64).range(1..=3600))]
     pub(crate) seconds: u64,
     /// Requests that each client starts every second
     #[arg(long, default_value_t = 50, value_parser = value_parser!(u32).range(1..=1000))]

@@ -10,12 +10,12 @@ use rustls::ClientConfig;
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt as _, service_fn};
 
-use crate::clients::Client;
-use crate::hyper_clients::Hyper;
+use crate::clients::{Client, Connections};
+use crate::hyper_clients::{Hyper, Version};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Sends one GET on a new connection and reads the whole answer.
+/// Sends one GET and reads the whole answer.
 pub(crate) type Get = BoxCloneSyncService<(), (), Failure>;
 
 /// A client, of whatever library.
@@ -38,6 +38,16 @@ impl Caller {
             Self::Hyper(f),
         ]
     };
+
+    /// Returns the clients that differ from each other: where all speak HTTP/2, a race over HTTP/1.1 does not.
+    pub(crate) fn with(connections: Connections) -> impl Iterator<Item = Self> {
+        let is_needless = move |caller: &Self| {
+            connections == Connections::Kept && *caller == Self::Hyper(Hyper::Race(Version::Http1))
+        };
+        Self::ALL
+            .into_iter()
+            .filter(move |caller| !is_needless(caller))
+    }
 
     pub(crate) fn library(self) -> Library {
         match self {
@@ -66,11 +76,15 @@ impl Caller {
         self,
         dns: SocketAddr,
         tls: ClientConfig,
+        connections: Connections,
         url: &str,
     ) -> Result<Get, Failure> {
         match self {
-            Self::Reqwest(client) => Ok(through_reqwest(client.build(dns, tls)?.http, url)),
-            Self::Hyper(client) => client.build(dns, tls, url),
+            Self::Reqwest(client) => {
+                let built = client.build(dns, tls, connections)?;
+                Ok(through_reqwest(built.http, url))
+            }
+            Self::Hyper(client) => client.build(dns, tls, connections, url),
         }
     }
 }

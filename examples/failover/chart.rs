@@ -11,7 +11,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::Outcome;
-use crate::callers::Library;
+use crate::callers::{Caller, Library};
 use crate::load::{End, Request};
 use crate::report::{summaries, time};
 use crate::scenario::Plan;
@@ -110,7 +110,10 @@ fn draw_scenario(area: &Area<'_>, outcome: &Outcome, library: Library) -> Result
     let rows: Vec<_> = rows
         .filter(|(row, _)| row.caller.library() == library)
         .collect();
-    let panels = panels.split_evenly((1, rows.len()));
+    // A client that does not take part leaves its column empty.
+    let of_library = |caller: &Caller| caller.library() == library;
+    let columns = Caller::ALL.into_iter().filter(of_library).count();
+    let panels = panels.split_evenly((1, columns));
     for (panel, (row, summary)) in panels.iter().zip(&rows) {
         draw_panel(panel, row, &outcome.plan, summary)?;
     }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
+use std::time::Duration;
 use std::vec::IntoIter;
 
 use hickory_resolver::TokioResolver;
@@ -12,6 +13,20 @@ use rustls::ClientConfig;
 use sidestep::reqwest::ClientBuilderExt as _;
 
 type Failure = Box<dyn Error + Send + Sync>;
+
+/// What a client does with its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Connections {
+    /// Makes a new one for each request.
+    New,
+    /// Keeps them, speaks HTTP/2 and pings them: after [`PING`] of silence, and [`PING`] for the answer.
+    #[allow(dead_code, reason = "the soak makes a new connection for each request")]
+    Kept,
+}
+
+/// How long a kept connection with a request in flight may be silent until a ping, and how long the ping may go
+/// unanswered.
+pub(crate) const PING: Duration = Duration::from_secs(1);
 
 /// One way to build a `reqwest::Client`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +60,18 @@ impl Client {
     }
 
     /// Builds the client on the lab's name server and authority, with no other setting.
-    pub(crate) fn build(self, dns: SocketAddr, tls: ClientConfig) -> Result<Built, Failure> {
+    pub(crate) fn build(
+        self,
+        dns: SocketAddr,
+        mut tls: ClientConfig,
+        connections: Connections,
+    ) -> Result<Built, Failure> {
         let mut resolver = None;
+        if connections == Connections::Kept {
+            tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        }
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
-            .pool_max_idle_per_host(0) // a new connection for each request
             .no_proxy();
         let client = match self {
             Self::Plain => client.dns_resolver(Hickory::new(dns, Some(0))?),
@@ -59,6 +81,13 @@ impl Client {
                 let ours = sidestep::Resolver::builder().lookup(lookup).build()?;
                 client.sidestep(resolver.insert(ours))
             }
+        };
+        let client = match connections {
+            Connections::New => client.pool_max_idle_per_host(0),
+            // After `.sidestep()`, which sets pings too.
+            Connections::Kept => client
+                .http2_keep_alive_interval(PING)
+                .http2_keep_alive_timeout(PING),
         };
         let http = client.build()?;
         Ok(Built { http, resolver })

@@ -8,29 +8,61 @@ use crate::dial_log;
 
 /// Connects begun so far, by address; cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Dials(Arc<Mutex<HashMap<SocketAddr, usize>>>);
+pub(crate) struct Dials(Arc<Mutex<Log>>);
+
+#[derive(Debug, Default)]
+struct Log {
+    all: usize,
+    by_addr: HashMap<SocketAddr, Count>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    dials: usize,
+    /// The number of the last dial among those to all addresses.
+    last: usize,
+}
+
+impl Log {
+    fn note(&mut self, addr: SocketAddr) {
+        self.all += 1;
+        let count = self.by_addr.entry(addr).or_default();
+        count.dials += 1;
+        count.last = self.all;
+    }
+
+    fn count(&self, addr: SocketAddr) -> Count {
+        self.by_addr.get(&addr).copied().unwrap_or_default()
+    }
+}
 
 impl Dials {
     /// Begins to count, for the whole process.
     pub(crate) fn watch() -> Self {
         let dials = Self::default();
         let counts = dials.clone();
-        dial_log::tell_each(move |addr| counts.edit(|dials| *dials.entry(addr).or_default() += 1));
+        dial_log::tell_each(move |addr| counts.edit(|log| log.note(addr)));
         dials
     }
 
     /// Counts the dials to `addr`, under its IPv4 or its IPv4-mapped form.
     pub(crate) fn to(&self, addr: SocketAddr) -> usize {
-        self.edit(|dials| dials.get(&addr).copied().unwrap_or(0))
+        self.edit(|log| log.count(addr).dials)
+    }
+
+    /// Returns a number that is greater for an address that was dialled later; 0 if it never was.
+    pub(crate) fn last_to(&self, addr: SocketAddr) -> usize {
+        self.edit(|log| log.count(addr).last)
     }
 
     /// Counts the dials to any address with this port.
     pub(crate) fn to_port(&self, port: u16) -> usize {
-        let with_port = |(addr, n): (&SocketAddr, &usize)| (addr.port() == port).then_some(*n);
-        self.edit(|dials| dials.iter().filter_map(with_port).sum())
+        let with_port =
+            |(addr, count): (&SocketAddr, &Count)| (addr.port() == port).then_some(count.dials);
+        self.edit(|log| log.by_addr.iter().filter_map(with_port).sum())
     }
 
-    fn edit<T>(&self, change: impl FnOnce(&mut HashMap<SocketAddr, usize>) -> T) -> T {
+    fn edit<T>(&self, change: impl FnOnce(&mut Log) -> T) -> T {
         change(&mut self.0.lock().expect("no count panics"))
     }
 }

@@ -8,14 +8,14 @@ use http_body_util::Empty;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector, dns::Name};
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use sidestep::Resolver;
 use tower::retry::Retry;
 use tower::{Layer as _, service_fn};
 
 use crate::callers::{Get, through_hyper};
-use crate::clients::Hickory;
+use crate::clients::{Connections, Hickory, PING};
 
 type Failure = Box<dyn Error + Send + Sync>;
 type Body = Empty<Bytes>;
@@ -65,34 +65,50 @@ impl Hyper {
         self,
         dns: SocketAddr,
         tls: ClientConfig,
+        connections: Connections,
         url: &str,
     ) -> Result<Get, Failure> {
         match self {
-            Self::Stock => stock(dns, tls, url),
-            Self::Race(version) => race(version, dns, tls, url),
+            Self::Stock => stock(connections, dns, tls, url),
+            Self::Race(version) => race(version, connections, dns, tls, url),
         }
     }
 }
 
-fn stock(dns: SocketAddr, tls: ClientConfig, url: &str) -> Result<Get, Failure> {
+fn stock(
+    connections: Connections,
+    dns: SocketAddr,
+    tls: ClientConfig,
+    url: &str,
+) -> Result<Get, Failure> {
     let hickory = Hickory::new(dns, Some(0))?;
     let ask = move |name: Name| {
         let hickory = hickory.clone();
         Box::pin(async move { hickory.addrs(name.as_str()).await })
     };
     let http = HttpConnector::new_with_resolver(service_fn(ask));
-    let https = secured(plain(http), tls, Version::Http1);
-    through_hyper(client(https, Version::Http1), url)
+    let version = match connections {
+        Connections::New => Version::Http1,
+        Connections::Kept => Version::Http2,
+    };
+    let https = secured(plain(http), tls, version);
+    through_hyper(client(https, version, connections), url)
 }
 
-fn race(version: Version, dns: SocketAddr, tls: ClientConfig, url: &str) -> Result<Get, Failure> {
+fn race(
+    version: Version,
+    connections: Connections,
+    dns: SocketAddr,
+    tls: ClientConfig,
+    url: &str,
+) -> Result<Get, Failure> {
     let lookup = sidestep::lookup::Dns::with_servers([dns])?;
     let resolver = Resolver::builder().lookup(lookup).build()?;
     let http = HttpConnector::new_with_resolver(resolver.clone());
     let tcp = resolver.tcp_layer().layer(plain(http));
     let connector = resolver.race_layer().layer(secured(tcp, tls, version));
-    // hyper sends nothing again by itself: where an edge accepts and closes, no race can help.
-    let client = client(connector, version);
+    // hyper sends nothing again by itself: where an edge accepts and closes, or goes silent later, no race can help.
+    let client = client(connector, version, connections);
     through_hyper(Retry::new(resolver.retry_policy(), client), url)
 }
 
@@ -113,13 +129,18 @@ fn secured<C>(inner: C, tls: ClientConfig, version: Version) -> HttpsConnector<C
     }
 }
 
-/// Makes a new connection for each request.
-fn client<C>(connector: C, version: Version) -> Client<C, Body>
+fn client<C>(connector: C, version: Version, connections: Connections) -> Client<C, Body>
 where
     C: Connect + Clone,
 {
-    Client::builder(TokioExecutor::new())
-        .pool_max_idle_per_host(0)
-        .http2_only(version == Version::Http2)
-        .build(connector)
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder.http2_only(version == Version::Http2);
+    match connections {
+        Connections::New => builder.pool_max_idle_per_host(0),
+        Connections::Kept => builder
+            .timer(TokioTimer::new())
+            .http2_keep_alive_interval(PING)
+            .http2_keep_alive_timeout(PING),
+    };
+    builder.build(connector)
 }

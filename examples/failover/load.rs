@@ -11,8 +11,6 @@ use crate::callers::Get;
 use crate::clock;
 use crate::scenario::Plan;
 
-/// Requests of one client that may be in flight at once; more are not sent.
-const IN_FLIGHT: usize = 64;
 /// How long after the last start a request may still end without counting as hung.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -42,7 +40,7 @@ pub(crate) async fn drive(
     begin: Instant,
     bar: &ProgressBar,
 ) -> Vec<Request> {
-    let mut load = Load::new(begin);
+    let mut load = Load::new(begin, plan.most_in_flight);
     let mut ticks = interval_at(begin.into(), plan.period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     while load.requests.len() < plan.requests() {
@@ -60,15 +58,17 @@ pub(crate) async fn drive(
 /// The requests so far, and those in flight.
 struct Load {
     begin: Instant,
+    most_in_flight: usize,
     requests: Vec<Request>,
     tasks: JoinSet<(usize, End, Instant)>,
 }
 
 impl Load {
-    fn new(begin: Instant) -> Self {
+    fn new(begin: Instant, most_in_flight: usize) -> Self {
         let (requests, tasks) = (Vec::new(), JoinSet::new());
         Self {
             begin,
+            most_in_flight,
             requests,
             tasks,
         }
@@ -76,7 +76,7 @@ impl Load {
 
     fn start(&mut self, get: &Get) {
         let at = clock::now() - self.begin;
-        let full = self.tasks.len() >= IN_FLIGHT;
+        let full = self.tasks.len() >= self.most_in_flight;
         let end = if full { End::Shed } else { End::Hung };
         let took = Duration::ZERO;
         self.requests.push(Request { at, took, end });

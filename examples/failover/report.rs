@@ -7,6 +7,8 @@ use serde_json::json;
 use crate::Outcome;
 use crate::args::Args;
 use crate::chart::Pictures;
+use crate::clients::PING;
+use crate::scenario::Scenario;
 use crate::summary::Summary;
 
 /// Tells in plain words what is about to be shown.
@@ -19,8 +21,9 @@ pub(crate) fn foreword(args: &Args) -> String {
 A CDN has four edges behind one name. One of them dies. What do callers notice?
 
 Three clients of reqwest and three of hyper run side by side, each against edges of its own, {rate} requests a
-second each, every request on a new connection. A DNS answer is good for 30 minutes. After {dies:.1} s the edge
-dies that the client has dialled most: {count} {scenarios} of {seconds} s, all on loopback inside this process.",
+second each, every request on a new connection (silent-pooled: on kept ones). A DNS answer is good for 30 minutes
+(gslb: for 1 s). After {dies:.1} s the edge dies that the client has dialled most (gslb: last): {count} {scenarios}
+of {seconds} s, all on loopback inside this process.",
         dies = seconds as f64 / 4.0,
     )
 }
@@ -40,8 +43,9 @@ pub(crate) fn table(outcomes: &[Outcome], pictures: &Pictures) -> String {
         .flat_map(summaries)
         .filter_map(|s| returned(&s));
     let returns: String = returns.collect();
+    let terms: String = outcomes.iter().filter_map(terms).collect();
     let (reqwest, hyper) = (pictures.reqwest.display(), pictures.hyper.display());
-    format!("{table}\n{NOTES}{returns}\nTimelines: {reqwest} and {hyper}")
+    format!("{table}\n{NOTES}{terms}{returns}\nTimelines: {reqwest} and {hyper}")
 }
 
 /// Renders all results as one JSON object.
@@ -104,6 +108,22 @@ fn hung(row: &Summary) -> String {
     match row.hung {
         0 => "0".to_owned(),
         n => format!("{n} ({:.1} s)", row.hung_oldest_s),
+    }
+}
+
+/// Says on which terms all clients run, stock ones too, if those are not the usual ones.
+fn terms(outcome: &Outcome) -> Option<String> {
+    let (ping, most) = (PING.as_secs(), outcome.plan.most_in_flight);
+    match outcome.scenario {
+        Scenario::SilentPooled => Some(format!(
+            "silent-pooled: all clients, stock ones too, keep HTTP/2 connections, ping them after {ping} s of silence \
+             and wait {ping} s for the answer; {most} requests may wait.\n"
+        )),
+        Scenario::Gslb => {
+            let words = "gslb: before the scenario each client has connected to each edge.\n";
+            Some(words.to_owned())
+        }
+        _ => None,
     }
 }
 

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::args::Args;
+use crate::clients::{Connections, PING};
 use crate::edge::{Mode, Scheme};
 
 /// What happens to the edges.
@@ -17,14 +18,26 @@ pub(crate) enum Scenario {
     Refuses,
     /// One of four edges swallows packets: a connect to it never ends
     BlackHoled,
+    /// Three of four edges swallow packets
+    ThreeBlackHoled,
     /// One of four edges accepts, then resets in the TLS handshake
     TlsReset,
+    /// One of four edges accepts, then says nothing in the TLS handshake
+    TlsHangs,
     /// One of four edges shows another tenant's certificate
     WrongCertificate,
     /// One of four edges accepts and closes at once (plain HTTP)
     AcceptsAndCloses,
     /// DNS has four new addresses, and the old edges refuse
     Moved,
+    /// DNS has four new addresses, and the old edges swallow packets
+    MovedBlackHoled,
+    /// The only edge swallows packets, and DNS has another one
+    OneAddressFailsOver,
+    /// One of four edges goes silent under kept HTTP/2 connections, with pings of 1 s
+    SilentPooled,
+    /// Each DNS answer names one of four edges for 1 s, and one of them swallows packets
+    Gslb,
     /// One of four edges refuses, then serves again
     ComesBack,
 }
@@ -40,16 +53,41 @@ impl Scenario {
     pub(crate) fn scheme(self) -> Scheme {
         match self {
             Self::AcceptsAndCloses => Scheme::Http,
-            Self::Refuses | Self::BlackHoled | Self::TlsReset => Scheme::Https,
-            Self::WrongCertificate | Self::Moved | Self::ComesBack => Scheme::Https,
+            _ => Scheme::Https,
         }
     }
 
-    /// Returns what a dead edge does.
+    pub(crate) fn connections(self) -> Connections {
+        match self {
+            Self::SilentPooled => Connections::Kept,
+            _ => Connections::New,
+        }
+    }
+
+    /// Whether each DNS answer names one address only, at random.
+    pub(crate) fn names_one(self) -> bool {
+        self == Self::Gslb
+    }
+
+    /// Returns the TTL of every DNS answer, in seconds.
+    pub(crate) fn ttl(self) -> u32 {
+        match self.names_one() {
+            true => 1,
+            false => 1800,
+        }
+    }
+
+    /// Returns what a dead edge does with new connections.
     pub(crate) fn death(self) -> Mode {
         match self {
             Self::Refuses | Self::Moved | Self::ComesBack => Mode::Refuse,
-            Self::BlackHoled => Mode::BlackHole,
+            Self::BlackHoled
+            | Self::ThreeBlackHoled
+            | Self::MovedBlackHoled
+            | Self::OneAddressFailsOver
+            | Self::SilentPooled
+            | Self::Gslb => Mode::BlackHole,
+            Self::TlsHangs => Mode::Hang,
             Self::TlsReset => Mode::TlsReset,
             Self::WrongCertificate => Mode::WrongCertificate,
             Self::AcceptsAndCloses => Mode::AcceptAndClose,
@@ -58,14 +96,26 @@ impl Scenario {
 
     /// Returns the addresses that are in DNS at first.
     pub(crate) fn old_ips(self) -> Vec<IpAddr> {
-        loopback(2..=5)
+        match self {
+            Self::OneAddressFailsOver => loopback(2..=2),
+            _ => loopback(2..=5),
+        }
     }
 
     /// Returns the addresses that replace them, where they move.
     pub(crate) fn new_ips(self) -> Vec<IpAddr> {
         match self {
-            Self::Moved => loopback(6..=9),
+            Self::Moved | Self::MovedBlackHoled => loopback(6..=9),
+            Self::OneAddressFailsOver => loopback(6..=6),
             _ => Vec::new(),
+        }
+    }
+
+    /// Returns how many edges die, where the name does not move.
+    pub(crate) fn victims(self) -> usize {
+        match self {
+            Self::ThreeBlackHoled => 3,
+            _ => 1,
         }
     }
 }
@@ -83,12 +133,21 @@ pub(crate) struct Plan {
     pub(crate) ends_at: Duration,
     /// Time between the starts of two requests of one client.
     pub(crate) period: Duration,
+    /// Requests of one client that may be in flight at once; more are not sent.
+    pub(crate) most_in_flight: usize,
 }
+
+/// Requests of one client that may be in flight at once, beside those that wait for a ping.
+const IN_FLIGHT: usize = 64;
 
 impl Plan {
     pub(crate) fn new(scenario: Scenario, args: &Args) -> Self {
         let ends_at = Duration::from_secs(args.seconds);
         let period = Duration::from_secs(1) / args.rate;
+        let wait_for_a_ping = match scenario.connections() {
+            Connections::New => 0,
+            Connections::Kept => (2.0 * PING.as_secs_f64() * f64::from(args.rate)) as usize,
+        };
         // Between two starts: a request caught in the act would see a reset, which a black hole
         // does not send, and tell its client too much.
         let between = |at| at + period / 2;
@@ -97,6 +156,7 @@ impl Plan {
             returns_at: (scenario == Scenario::ComesBack).then(|| between(ends_at / 2)),
             ends_at,
             period,
+            most_in_flight: IN_FLIGHT + wait_for_a_ping,
         }
     }
 

@@ -39,6 +39,7 @@ impl Screen {
         let (name, happens) = scenario.words();
         self.run.inc(1);
         self.run.set_message(format!("{name}. {happens}"));
+        self.callers.iter().for_each(|line| line.set_message(""));
     }
 
     /// Returns the line of `caller`.

@@ -5,17 +5,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use tower::ServiceExt as _;
 
 use crate::callers::{Caller, Get};
+use crate::clients::Connections;
 use crate::dials::Dials;
 use crate::edge::{Edges, Mode};
 use crate::load::{self, Request};
 use crate::name_server::{NameServer, RecordType};
 use crate::scenario::{Plan, Scenario};
 use crate::screen::Screen;
-
-/// TTL of every DNS answer, in seconds: 30 minutes.
-const TTL: u32 = 1800;
 
 /// What all stands share.
 pub(crate) struct World {
@@ -53,15 +52,40 @@ impl<'a> Stand<'a> {
         let ips = [scenario.old_ips(), scenario.new_ips()].concat();
         let edges = Edges::on(&ips, scenario.scheme()).await;
         let url = edges.url(caller.host());
-        let get = caller.build(world.dns.addr(), edges.client_config(), &url)?;
-        world.dns.set(caller.host(), &scenario.old_ips(), TTL);
-        Ok(Self {
+        let connections = scenario.connections();
+        let get = caller.build(world.dns.addr(), edges.client_config(), connections, &url)?;
+        let stand = Self {
             caller,
             scenario,
             world,
             edges,
             get,
-        })
+        };
+        if scenario.names_one() {
+            stand.warm_up().await?;
+        }
+        stand.publish(&scenario.old_ips());
+        Ok(stand)
+    }
+
+    /// Lets the client connect to each edge, in the seconds before the scenario.
+    async fn warm_up(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
+        for ip in self.scenario.old_ips() {
+            self.publish(&[ip]);
+            while self.edges.served(ip) == 0 {
+                self.get.clone().oneshot(()).await?;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&self, ips: &[IpAddr]) {
+        let (dns, host, ttl) = (&self.world.dns, self.caller.host(), self.scenario.ttl());
+        match self.scenario.names_one() {
+            true => dns.set_one_of(host, ips, ttl),
+            false => dns.set(host, ips, ttl),
+        }
     }
 
     /// Drives the load through the whole plan, and meanwhile lets the edge die.
@@ -84,10 +108,8 @@ impl<'a> Stand<'a> {
         wait_until(begin, plan.dies_at).await;
         let victims = self.victims();
         let before = self.count(&victims);
-        self.world
-            .dns
-            .set(self.caller.host(), &self.in_dns_after(), TTL);
-        self.set_all(&victims, self.scenario.death()).await;
+        self.publish(&self.in_dns_after());
+        self.kill(&victims).await;
         wait_until(begin, plan.heals_at()).await;
         let after = self.count(&victims);
         let served_after_return = match plan.returns_at {
@@ -114,20 +136,47 @@ impl<'a> Stand<'a> {
         served() - before
     }
 
-    /// Returns who dies: all who leave DNS, or else the edge that the client has dialled most.
+    /// Returns the edges that die.
+    ///
+    /// | scenario | which |
+    /// |---|---|
+    /// | the name moves | all that leave DNS |
+    /// | an answer names one edge | the one that the client has connected to last |
+    /// | connections are kept | the one that has answered most requests: the client's connection leads there |
+    /// | others | those that the client has connected to most |
     fn victims(&self) -> Vec<IpAddr> {
         let old = self.scenario.old_ips();
         if !self.scenario.new_ips().is_empty() {
             return old;
         }
-        let dialled = |&ip: &IpAddr| self.world.dials.to(self.addr(ip));
-        old.into_iter().max_by_key(dialled).into_iter().collect()
+        let dials = &self.world.dials;
+        let rank = |ip: IpAddr| match self.scenario.connections() {
+            Connections::Kept => self.edges.served(ip),
+            Connections::New if self.scenario.names_one() => dials.last_to(self.addr(ip)),
+            Connections::New => dials.to(self.addr(ip)),
+        };
+        let mut most_first = old;
+        most_first.sort_by_key(|ip| std::cmp::Reverse(rank(*ip)));
+        most_first.truncate(self.scenario.victims());
+        most_first
     }
 
     fn in_dns_after(&self) -> Vec<IpAddr> {
         match self.scenario.new_ips() {
             none if none.is_empty() => self.scenario.old_ips(),
             new => new,
+        }
+    }
+
+    /// Kept connections go silent, because their end would tell the client.
+    async fn kill(&self, ips: &[IpAddr]) {
+        let death = self.scenario.death();
+        match self.scenario.connections() {
+            Connections::New => self.set_all(ips, death).await,
+            Connections::Kept => {
+                let silent = |&ip| self.edges.set_and_go_silent(ip, death);
+                join_all(ips.iter().map(silent)).await;
+            }
         }
     }
 

@@ -2,25 +2,42 @@
 //! death was.
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
 use tokio::task::Id;
 
 use crate::cache::Generation;
+use crate::ends::Ends;
 use crate::host::Host;
 
 /// Connections that a connect layer has seen made. Bounded in number and age.
-#[derive(Debug, Default)]
+///
+/// A connect locks one of a few shards, and allocates nothing once these have grown.
+#[derive(Debug)]
 pub(crate) struct Recent {
-    made: Mutex<VecDeque<Made>>,
-    /// How many there are: without any, an answer takes no lock.
-    held: AtomicUsize,
-    /// When the addresses of the last connections were dealt, also of those that were told about,
-    /// have answered, or are old.
-    dealt: Mutex<VecDeque<(SocketAddr, Instant)>>,
+    shards: [Mutex<Shard>; SHARDS],
+    epoch: Instant,
+    /// When the last connection was noted, in milliseconds since the epoch and at least 1; 0 if none was. Long after
+    /// that a response costs nothing.
+    last: AtomicU64,
+    /// Numbers the connections whose ends are not named.
+    nameless: AtomicU64,
+}
+
+/// Connections in the order of their notes.
+type Shard = VecDeque<(Key, Made)>;
+
+/// What tells connections apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    /// Its ends.
+    Ends(Ends),
+    /// A number that this map has given, if the socket names no end.
+    Nameless(u64),
 }
 
 /// A connection that was made.
@@ -29,13 +46,15 @@ pub(crate) struct Made {
     pub(crate) host: Host,
     pub(crate) generation: Generation,
     pub(crate) peer: IpAddr,
-    /// The socket's own address, if it has told: no two open connections to one peer share it.
-    pub(crate) local: Option<SocketAddr>,
+    /// Its ends, if the socket has named them.
+    pub(crate) ends: Option<Ends>,
     /// The task that made it, and mostly the one that uses it first.
     pub(crate) task: Option<Id>,
-    /// When its address was dealt.
-    pub(crate) dealt: Instant,
+    /// The addresses that were attempted until it was made.
+    pub(crate) attempted: SmallVec<[IpAddr; 4]>,
     pub(crate) at: Instant,
+    /// When the connection died unnamed, if it did: see [`Recent::take_unnamed`].
+    pub(crate) died: Option<Instant>,
 }
 
 impl Made {
@@ -43,96 +62,150 @@ impl Made {
     fn is_by(&self, task: Option<Id>, host: &str) -> bool {
         self.task == task && self.host.as_str() == host
     }
+
+    fn is_young(&self, now: Instant) -> bool {
+        now <= self.at + YOUNG
+    }
 }
 
 /// An older connection has most likely answered before and been kept: the shortest keep-alive
 /// time that servers commonly have is 5 s (Node.js, Apache httpd), and its end is no fault.
 const YOUNG: Duration = Duration::from_secs(5);
-/// Connections remembered; those over that are told nothing about.
+/// Connections remembered: of more than that, the oldest ones are forgotten.
 const REMEMBERED: usize = 1024;
+const SHARDS: usize = 16;
+/// The requests that waited for a connection learn of its death within this time, also on a busy machine.
+const ONE_DEATH: Duration = Duration::from_secs(1);
+
+impl Key {
+    /// Linux gives even ports to connects, so the lowest bit tells nothing.
+    fn shard(self) -> usize {
+        match self {
+            Self::Ends(ends) => usize::from(ends.local.port() / 2) % SHARDS,
+            Self::Nameless(number) => number as usize % SHARDS,
+        }
+    }
+}
 
 impl Recent {
-    pub(crate) fn note(&self, made: Made) {
-        let now = made.at;
-        if let Some(local) = made.local {
-            self.note_dealt(local, made.dealt);
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            epoch: now,
+            last: AtomicU64::new(0),
+            nameless: AtomicU64::new(0),
         }
-        self.edit(now, |all| {
-            if all.len() >= REMEMBERED {
-                all.pop_front();
-            }
-            all.push_back(made);
-        });
     }
 
-    /// Notes when the address of a connection was dealt, or the connection made where nobody was asked
-    /// for its address.
-    pub(crate) fn note_dealt(&self, local: SocketAddr, at: Instant) {
-        let mut dealt = self.dealt.lock().unwrap_or_else(PoisonError::into_inner);
-        if dealt.len() >= REMEMBERED {
-            dealt.pop_front();
+    pub(crate) fn note(&self, made: Made) {
+        let key = made.ends.map_or_else(
+            || Key::Nameless(self.nameless.fetch_add(1, Ordering::Relaxed)),
+            Key::Ends,
+        );
+        self.last.fetch_max(self.millis(made.at), Ordering::Relaxed);
+        let mut shard = self.shard(key);
+        if shard.len() == REMEMBERED / SHARDS {
+            shard.pop_front();
         }
-        dealt.push_back((local, at));
+        shard.push_back((key, made));
     }
 
     /// Forgets what a task has made to a host: it got an answer. Of several connections nobody
     /// tells which one answered, so then all stay. `None`: to any host, as to a proxy.
     pub(crate) fn answered(&self, host: Option<&str>, task: Option<Id>, now: Instant) {
-        self.edit(now, |all| {
-            let is_it = |made: &Made| match host {
-                Some(host) => made.is_by(task, host),
-                None => made.task == task,
-            };
-            let mut places = (0..all.len()).filter(|&place| is_it(&all[place]));
-            if let (Some(only), None) = (places.next(), places.next()) {
-                all.remove(only);
-            }
+        let of_task = self.young(now, |made| match host {
+            _ if made.died.is_some() => false,
+            Some(host) => made.is_by(task, host),
+            None => made.task == task,
         });
-    }
-
-    /// Takes the connection with this local address out. Taken once: one that dies under many
-    /// requests died once.
-    pub(crate) fn take(&self, local: SocketAddr, now: Instant) -> Option<Made> {
-        self.edit(now, |all| {
-            let place = all.iter().rposition(|made| made.local == Some(local))?;
-            all.remove(place)
-        })
-    }
-
-    /// Takes the connection that a task has made to a host, if all that it made have one peer.
-    pub(crate) fn take_of(&self, host: &str, task: Option<Id>, now: Instant) -> Option<Made> {
-        self.edit(now, |all| {
-            let place = all.iter().rposition(|made| made.is_by(task, host))?;
-            let peer = all[place].peer;
-            let one_peer = all
-                .iter()
-                .filter(|made| made.is_by(task, host))
-                .all(|made| made.peer == peer);
-            one_peer.then(|| all.remove(place)).flatten()
-        })
-    }
-
-    /// Returns when the address of the connection with this local address was dealt, if that is not
-    /// too many connections ago.
-    pub(crate) fn dealt(&self, local: SocketAddr) -> Option<Instant> {
-        let dealt = self.dealt.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut latest = dealt.iter().rev();
-        latest.find(|(of, _)| *of == local).map(|(_, at)| *at)
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.held.load(Ordering::Relaxed) == 0
-    }
-
-    fn edit<T>(&self, now: Instant, change: impl FnOnce(&mut VecDeque<Made>) -> T) -> T {
-        let mut all = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        while all.front().is_some_and(|old| now > old.at + YOUNG) {
-            all.pop_front();
+        if let [(only, _)] = of_task[..] {
+            self.take_by(only, now);
         }
-        let told = change(&mut all);
-        self.held.store(all.len(), Ordering::Relaxed);
-        told
     }
+
+    /// Takes the connection with these ends out. Taken once: one that dies under many requests died once.
+    pub(crate) fn take(&self, ends: Ends, now: Instant) -> Option<Made> {
+        self.take_by(Key::Ends(ends), now)
+    }
+
+    /// Marks the connection to a host as dead that died before any request was on it, so that the error names no
+    /// connection, and returns it. `None`: several peers may be meant, or the death was returned before.
+    ///
+    /// All requests that wait for one HTTP/2 connection fail with it, one after the other. Meanwhile the retry of the
+    /// first one has made another connection. So a failure within [`ONE_DEATH`] belongs to the same death, unless its
+    /// request was sent again after that death, at `retried`.
+    pub(crate) fn take_unnamed(
+        &self,
+        host: &str,
+        retried: Option<Instant>,
+        now: Instant,
+    ) -> Option<Made> {
+        let to_host = self.young(now, |made| made.host.as_str() == host);
+        let is_dead = |made: &Made| made.died.is_some();
+        let is_same = |made: &Made| {
+            let died = made.died.filter(|&at| now < at + ONE_DEATH);
+            died.is_some_and(|at| retried.is_none_or(|retried| retried < at))
+        };
+        if to_host.iter().any(|(_, made)| is_same(made)) {
+            return None;
+        }
+        let mut alive = to_host.iter().filter(|(_, made)| !is_dead(made));
+        let (last, made) = alive.clone().max_by_key(|(_, made)| made.at)?;
+        let one_peer = alive.all(|(_, other)| other.peer == made.peer);
+        one_peer.then(|| self.mark_dead(*last, now)).flatten()
+    }
+
+    /// Returns the connection as it was alive.
+    fn mark_dead(&self, key: Key, now: Instant) -> Option<Made> {
+        let mut shard = self.shard(key);
+        let mut latest = shard.iter_mut().rev();
+        let (_, made) = latest.find(|(other, _)| *other == key)?;
+        let alive = made.died.is_none().then(|| made.clone())?;
+        made.died = Some(now);
+        Some(alive)
+    }
+
+    /// Whether no connection is young.
+    pub(crate) fn is_empty(&self, now: Instant) -> bool {
+        let last = self.last.load(Ordering::Relaxed);
+        let young = YOUNG + Duration::from_millis(1);
+        last == 0 || now > self.epoch + Duration::from_millis(last) + young
+    }
+
+    fn take_by(&self, key: Key, now: Instant) -> Option<Made> {
+        let mut shard = self.shard(key);
+        let last = shard.iter().rposition(|(other, _)| *other == key)?;
+        let (_, made) = shard.remove(last)?;
+        // The system gives the ends of a closed connection to a later one.
+        shard.retain(|(other, _)| *other != key);
+        made.is_young(now).then_some(made)
+    }
+
+    /// Returns the young connections that are such.
+    fn young(&self, now: Instant, is_such: impl Fn(&Made) -> bool) -> Vec<(Key, Made)> {
+        let mut young = Vec::new();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            let such = shard
+                .iter()
+                .filter(|(_, made)| made.is_young(now) && is_such(made));
+            young.extend(such.cloned());
+        }
+        young
+    }
+
+    fn shard(&self, key: Key) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[key.shard()])
+    }
+
+    fn millis(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.epoch).as_millis();
+        since.try_into().unwrap_or(u64::MAX).max(1)
+    }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -141,88 +214,153 @@ mod tests {
     use crate::host::{self, Parsed};
     use crate::time;
 
+    fn recent() -> (Recent, Instant) {
+        let now = time::now();
+        (Recent::new(now), now)
+    }
+
+    fn ends(peer: u8, port: u16) -> Ends {
+        Ends {
+            local: ([127, 0, 0, 1], port).into(),
+            remote: ([192, 0, 2, peer], 443).into(),
+        }
+    }
+
     fn made(peer: u8, port: u16, at: Instant) -> Made {
         let Ok(Parsed::Name(host)) = host::parse("edge.test") else {
             panic!("it is a name");
         };
-        let local = Some(([127, 0, 0, 1], port).into());
-        let (generation, peer) = (Generation::default(), [192, 0, 2, peer].into());
+        let ends = ends(peer, port);
+        let (generation, peer) = (Generation::default(), ends.addr());
         Made {
             host,
             generation,
             peer,
-            local,
+            ends: Some(ends),
             task: None,
-            dealt: at,
+            attempted: SmallVec::from_slice(&[peer]),
             at,
+            died: None,
         }
     }
 
     #[test]
     fn a_connection_that_dies_under_many_requests_is_told_once() {
-        let (recent, now) = (Recent::default(), time::now());
+        let (recent, now) = recent();
         recent.note(made(1, 1000, now));
-        assert!(recent.take(([127, 0, 0, 1], 1000).into(), now).is_some());
-        assert!(recent.take(([127, 0, 0, 1], 1000).into(), now).is_none());
+        assert!(recent.take(ends(1, 1000), now).is_some());
+        assert!(recent.take(ends(1, 1000), now).is_none());
+    }
+
+    #[test]
+    fn connections_from_one_port_to_two_peers_are_two() {
+        let (recent, now) = recent();
+        let (first, second) = (made(1, 1000, now), made(2, 1000, now));
+        recent.note(first.clone());
+        recent.note(second.clone());
+        assert_eq!(recent.take(ends(1, 1000), now), Some(first));
+        assert_eq!(recent.take(ends(2, 1000), now), Some(second));
+    }
+
+    #[test]
+    fn a_later_connection_with_the_same_ends_takes_the_place_of_the_first() {
+        let (recent, now) = recent();
+        recent.note(made(1, 1000, now));
+        let later = made(1, 1000, now + Duration::from_secs(1));
+        recent.note(later.clone());
+        assert_eq!(recent.take(ends(1, 1000), later.at), Some(later.clone()));
+        assert_eq!(recent.take(ends(1, 1000), later.at), None);
     }
 
     #[test]
     fn an_old_connection_has_answered_before() {
-        let (recent, now) = (Recent::default(), time::now());
+        let (recent, now) = recent();
         recent.note(made(1, 1000, now));
         let later = now + Duration::from_secs(6);
-        let local = ([127, 0, 0, 1], 1000).into();
-        assert!(recent.take(local, later).is_none());
-        assert_eq!(recent.dealt(local), Some(now), "but is no unknown one");
+        assert!(recent.take(ends(1, 1000), later).is_none());
     }
 
     #[test]
     fn of_several_peers_none_is_blamed() {
-        let (recent, now) = (Recent::default(), time::now());
+        let (recent, now) = recent();
         let first = made(1, 1000, now);
         recent.note(first.clone());
-        assert_eq!(recent.take_of("edge.test", None, now), Some(first));
-        recent.note(made(1, 1001, now));
-        recent.note(made(2, 1002, now));
-        assert_eq!(recent.take_of("edge.test", None, now), None);
+        recent.note(made(2, 1001, now));
+        assert_eq!(recent.take_unnamed("edge.test", None, now), None);
+        recent.take(ends(2, 1001), now);
+        assert_eq!(recent.take_unnamed("other.test", None, now), None);
+        assert_eq!(recent.take_unnamed("edge.test", None, now), Some(first));
+    }
+
+    /// The retry of the first request has made a connection to another peer before the second request fails.
+    #[test]
+    fn requests_that_wait_for_one_connection_are_told_of_one_death() {
+        let (recent, now) = recent();
+        recent.note(made(1, 1000, now));
+        assert!(recent.take_unnamed("edge.test", None, now).is_some());
+        recent.note(made(2, 1001, now));
+        let late = now + ONE_DEATH - Duration::from_millis(1);
+        assert_eq!(recent.take_unnamed("edge.test", None, late), None);
+        let after = recent.take_unnamed("edge.test", None, now + ONE_DEATH);
+        assert!(after.is_some());
+    }
+
+    #[test]
+    fn a_request_that_was_sent_again_has_met_another_death() {
+        let (recent, now) = recent();
+        recent.note(made(1, 1000, now));
+        assert!(recent.take_unnamed("edge.test", None, now).is_some());
+        let second = made(2, 1001, now);
+        recent.note(second.clone());
+        let taken = recent.take_unnamed("edge.test", Some(now), now);
+        assert_eq!(taken, Some(second));
     }
 
     #[test]
     fn one_that_has_answered_is_not_blamed() {
-        let (recent, now) = (Recent::default(), time::now());
+        let (recent, now) = recent();
         recent.note(made(1, 1000, now));
         recent.answered(Some("edge.test"), None, now);
-        assert_eq!(recent.take(([127, 0, 0, 1], 1000).into(), now), None);
+        assert_eq!(recent.take(ends(1, 1000), now), None);
     }
 
     #[test]
     fn an_answer_of_an_unknown_host_is_the_proxys() {
-        let (recent, now) = (Recent::default(), time::now());
+        let (recent, now) = recent();
         recent.note(made(1, 1000, now));
         recent.answered(Some("origin.test"), None, now);
-        assert!(!recent.is_empty());
+        recent.note(made(1, 1001, now));
+        assert!(recent.take(ends(1, 1000), now).is_some());
         recent.answered(None, None, now);
-        assert!(recent.is_empty());
+        assert_eq!(recent.take(ends(1, 1001), now), None);
     }
 
     #[test]
     fn an_answer_to_one_of_several_excuses_none() {
-        let (recent, now) = (Recent::default(), time::now());
+        let (recent, now) = recent();
         recent.note(made(1, 1000, now));
         recent.note(made(2, 1001, now));
         recent.answered(Some("edge.test"), None, now);
-        assert!(recent.take(([127, 0, 0, 1], 1000).into(), now).is_some());
+        assert!(recent.take(ends(1, 1000), now).is_some());
     }
 
     #[test]
     fn memory_stays_bounded() {
-        let (recent, now) = (Recent::default(), time::now());
+        let (recent, now) = recent();
         for port in 0..5_000 {
-            recent.note(made(1, port, now));
+            recent.note(made(
+                1,
+                port,
+                now + u32::from(port) * Duration::from_micros(1),
+            ));
         }
-        assert_eq!(recent.held.load(Ordering::Relaxed), REMEMBERED);
-        assert_eq!(recent.dealt.lock().unwrap().len(), REMEMBERED);
-        recent.note(made(1, 1, now + Duration::from_secs(6)));
-        assert_eq!(recent.held.load(Ordering::Relaxed), 1);
+        let all = recent.young(now, |_| true);
+        assert_eq!(all.len(), REMEMBERED);
+        assert!(
+            all.iter().any(|(key, _)| *key == Key::Ends(ends(1, 4_999))),
+            "the last one is kept"
+        );
+        assert!(!recent.is_empty(now + YOUNG));
+        assert!(recent.is_empty(now + 2 * YOUNG), "all are old");
     }
 }

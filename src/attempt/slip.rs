@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 use tokio::task::futures::TaskLocalFuture;
 
+use super::Fresh;
 use crate::cache::Generation;
 use crate::host::Host;
 use crate::observe::Source;
@@ -99,6 +100,7 @@ impl Slip {
     }
 
     fn dealing(resolver: u64, deals: Deals) -> Self {
+        Fresh::begin();
         Self(Arc::new(Sheet {
             resolver,
             outer: HANGING.try_with(Self::clone).ok(),

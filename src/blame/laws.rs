@@ -70,7 +70,7 @@ fn any_list() -> impl Strategy<Value = Vec<IpAddr>> {
     let in_lanes = (1..=4_u8).prop_map(|n| {
         let mut dealt = Dealt::new();
         (1..=n).for_each(|n| dealt.push(v4(n)));
-        dealt.add_lane();
+        dealt.add_lane(n.into());
         dealt.collect()
     });
     let families = (0..=4_u8, 0..=4_u8).prop_map(|(four, six)| {

@@ -141,7 +141,7 @@ mod tests {
     fn lanes(n: u8) -> Vec<IpAddr> {
         let mut dealt = Dealt::new();
         (1..=n).for_each(|n| dealt.push(v4(n)));
-        dealt.add_lane();
+        dealt.add_lane(n.into());
         dealt.collect()
     }
 

@@ -41,8 +41,14 @@ pub(crate) struct Known {
     pub(crate) asked_at: Instant,
     pub(crate) refresh_at: Instant,
     pub(crate) expires_at: Instant,
+    /// Whether one family's addresses are missing, which may be there.
+    pub(crate) is_partial: bool,
     used: AtomicBool,
+    /// Whether the answer was served stale.
+    was_stale: AtomicBool,
     turn: AtomicU32,
+    /// How many answers of the host before this one, and this one, had a new address.
+    changes: AtomicU32,
     /// When the addresses of a family were asked for whose lookup has failed since.
     kept_from: Option<Instant>,
 }
@@ -56,22 +62,34 @@ impl Known {
             asked_at,
             refresh_at: asked_at + brought.refresh_after,
             expires_at: asked_at + brought.life,
+            is_partial: brought.is_partial,
             used: AtomicBool::new(false),
+            was_stale: AtomicBool::new(false),
             turn: AtomicU32::new(0),
+            changes: AtomicU32::new(0),
             kept_from: None,
         }
     }
 
     /// An answer that came out of turn, as after a failed connect, leaves the next lookup ahead where
     /// it was. A dead edge makes all processes of a fleet ask within seconds; were each to count from
-    /// there, they would ask together ever after.
+    /// there, they would ask together ever after. A partial answer's turn comes sooner than the whole
+    /// one's, and is not kept.
     pub(super) fn in_turn_with(self, old: &Self, now: Instant) -> Self {
-        match now < old.refresh_at {
+        match now < old.refresh_at && !old.is_partial {
             true => Self {
                 refresh_at: self.refresh_at.min(old.refresh_at),
                 ..self
             },
             false => self,
+        }
+    }
+
+    /// An answer that remembers what the one before it has named.
+    pub(super) fn after(self, old: &Self) -> Self {
+        Self {
+            addrs: self.addrs.after(&old.addrs),
+            ..self
         }
     }
 
@@ -81,6 +99,7 @@ impl Known {
         match self.addrs.completed(&old.addrs) {
             Some(addrs) => Self {
                 addrs,
+                is_partial: false,
                 kept_from: Some(old.kept_from.unwrap_or(old.asked_at)),
                 ..self
             },
@@ -140,8 +159,11 @@ impl Known {
             asked_at: now,
             refresh_at: now,
             expires_at: now,
+            is_partial: false,
             used: AtomicBool::new(true),
+            was_stale: AtomicBool::new(false),
             turn: AtomicU32::new(turn),
+            changes: AtomicU32::new(0),
             kept_from: None,
         }
     }
@@ -162,6 +184,11 @@ impl Known {
         !self.used.load(Ordering::Relaxed) && !self.used.swap(true, Ordering::Relaxed)
     }
 
+    /// Returns true when the answer is served stale for the first time, and never again.
+    pub(crate) fn is_first_stale(&self) -> bool {
+        !self.was_stale.load(Ordering::Relaxed) && !self.was_stale.swap(true, Ordering::Relaxed)
+    }
+
     /// Whether somebody asked for it after it had come.
     pub(super) fn was_used(&self) -> bool {
         self.used.load(Ordering::Relaxed)
@@ -172,10 +199,25 @@ impl Known {
         self.used.store(false, Ordering::Relaxed);
     }
 
-    /// Goes on where the answer before it was.
-    pub(super) fn continue_turns(&self, old: &Self) {
+    /// Continues the counts of the answer before. `is_new`: this answer has a new address.
+    pub(super) fn continue_counts(&self, old: &Self, is_new: bool) {
         let turn = old.turn.load(Ordering::Relaxed);
         self.turn.store(turn, Ordering::Relaxed);
+        let changes = old.changes.load(Ordering::Relaxed);
+        self.changes
+            .store(changes.saturating_add(is_new.into()), Ordering::Relaxed);
+    }
+
+    /// Returns how many answers of the host until this one had a new address.
+    #[cfg(feature = "__again")]
+    pub(crate) fn changes(&self) -> u32 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    #[cfg(all(test, feature = "__again"))]
+    pub(crate) fn with_changes(self, changes: u32) -> Self {
+        let changes = AtomicU32::new(changes);
+        Self { changes, ..self }
     }
 
     /// Returns how often it was called before, for this answer and those before it.

@@ -4,7 +4,7 @@
 //! known ──refresh_at──▶ ageing ──expires_at──▶ stale ──serve_stale──▶ gone
 //! serve                 serve, ask             ask, serve if that     ask
 //!   │                   if it is in use        is slow or fails
-//!   └─ generation moves on (a connect failed, or by hand) ─▶ suspect: ask again, keep as last resort
+//!   └─ generation moves on (a connect failed, or by hand) ─▶ suspect: ask again, serve if that fails
 //! ```
 
 mod flight;

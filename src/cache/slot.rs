@@ -44,7 +44,7 @@ pub(crate) enum Plan {
     Serve,
     /// Serve what is known and look up behind the caller's back.
     ServeAndAsk(Cause),
-    /// Look up and wait for it; what is known is the last resort.
+    /// Look up and wait for it; what is known is served if that fails.
     Ask(Cause),
     /// Fail: a negative answer is known, or the last lookup failed just now.
     Fail(Error),
@@ -79,6 +79,20 @@ impl Slot {
         self.generation.bump();
         self.by_hand = true;
         self.failure = None;
+    }
+
+    /// The only family of a partial answer has no route: the next caller waits for a fresh answer.
+    /// Returns false for an older answer's news, and while a lookup for that reason is waited out.
+    #[must_use]
+    pub(crate) fn invalidate_partial(&mut self, seen: Generation, now: Instant) -> bool {
+        let is_partial = |known: &Arc<Known>| known.is_partial && known.generation == seen;
+        let is_news = self.generation == seen
+            && self.known.as_ref().is_some_and(is_partial)
+            && self.recheck.is_due(now);
+        if is_news {
+            self.invalidate_by_hand();
+        }
+        is_news
     }
 
     /// Marks the answer of that generation suspect. Returns false for an older answer's news, and
@@ -155,8 +169,12 @@ impl Slot {
                         && old.origin == Origin::Lookup
                         && now < old.gone_at(landing.serve_stale)
                 };
-                let known = Arc::new(match self.known.as_ref().filter(may_be_kept) {
+                let known = match self.known.as_ref().filter(may_be_kept) {
                     Some(old) => known.completed(old),
+                    None => known,
+                };
+                let known = Arc::new(match &self.known {
+                    Some(old) => known.after(old),
                     None => known,
                 });
                 self.know(Arc::clone(&known));
@@ -194,8 +212,8 @@ impl Slot {
     }
 
     /// Notes whether a healthy address is left of the answer.
-    pub(crate) fn health_is_left(&mut self, is_left: bool, now: Instant) {
-        self.recheck.health_is_left(is_left, now);
+    pub(crate) fn health_is_left(&mut self, is_left: bool) {
+        self.recheck.health_is_left(is_left);
     }
 
     /// Whether there is something to let go.
@@ -204,17 +222,14 @@ impl Slot {
     }
 
     fn know(&mut self, known: Arc<Known>) {
-        if self
-            .known
-            .as_ref()
-            .is_some_and(|old| known.addrs.has_new(&old.addrs))
-        {
-            self.recheck.changed();
+        if let Some(old) = &self.known {
+            let is_new = known.addrs.has_new(&old.addrs);
+            known.continue_counts(old, is_new);
+            if is_new {
+                self.recheck.changed();
+            }
         }
         self.by_hand &= known.generation < self.generation;
-        if let Some(old) = &self.known {
-            known.continue_turns(old);
-        }
         self.known = Some(known);
     }
 
@@ -274,7 +289,11 @@ impl Slot {
             if let Some(known) = &self.known {
                 known.forget_use();
             }
-            now + FAILED_LOOKUP.delay(in_a_row)
+            match error.is_of_this_machine() {
+                // It says nothing about DNS: the next caller asks again.
+                true => now,
+                false => now + FAILED_LOOKUP.delay(in_a_row),
+            }
         };
         let known = self.known.as_ref();
         let answer = known.filter(|known| known.origin == Origin::Lookup);

@@ -1,187 +1,94 @@
-//! All hosts: reads take no lock and write nothing that threads share.
+//! The store of all hosts, whose reads take no lock and hardly ever write to shared memory.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-
-use foldhash::quality::RandomState;
-use papaya::{HashMap, Operation, ResizeMode};
+use std::cmp::Reverse;
 
 use super::slot::Slot;
+use crate::bounded::{Age, Bounded, Edit, IDLE};
 use crate::host::Host;
 
-/// `Host → Slot`, bounded; the least recently asked go first.
+/// A bounded map from hosts to their slots.
 ///
-/// A slot is never changed in place: an edit makes a new one and swaps it in, and starts over
-/// when another thread was faster.
+/// If the store is full, the hosts that were asked for longest ago leave first. An edit never changes a slot
+/// in place: it makes a new slot and swaps the new one in, and starts over if another thread was faster.
 #[derive(Debug)]
-pub(crate) struct Store {
-    slots: HashMap<Host, Held, RandomState>,
-    capacity: usize,
-    evicting: AtomicBool,
-    /// From so many hosts on room is made: more than the capacity while lookups are in the air.
-    crowded: AtomicUsize,
-}
+pub(crate) struct Store(Bounded<Host, Slot>);
 
-#[derive(Debug)]
-struct Held {
-    slot: Slot,
-    /// Sweeps since it was last asked for. One sweep comes for each sixteenth of the capacity that
-    /// is new, so that under a flood of names the order is finer than any clock's.
-    age: AtomicU8,
-}
-
-/// An answer that was asked for more than once counts as so many sweeps younger: names that a
-/// flood asks once leave before it.
-const ASKED_AGAIN: u8 = 8;
+/// Sweeps by which a host counts as younger if it was asked for more than once.
+///
+/// Names that a flood asks for once therefore leave before it.
+const ASKED_AGAIN: Age = 8;
 
 impl Store {
     pub(crate) fn new(capacity: usize) -> Self {
-        let slots = HashMap::builder()
-            .hasher(RandomState::default())
-            // papaya 0.2.5 moves nothing on in `compute` when it grows bit by bit: reads then
-            // search the old tables too, ten times slower at 10 000 hosts.
-            .resize_mode(ResizeMode::Blocking)
-            .build();
-        Self {
-            slots,
-            capacity,
-            evicting: AtomicBool::new(false),
-            crowded: AtomicUsize::new(capacity),
-        }
+        Self(Bounded::new(capacity))
     }
 
-    /// Looks at a host as it is now, for somebody who asks for it.
+    /// Calls `look` with the slot of a host for a caller, and resets the age of the host.
+    #[inline]
     pub(crate) fn read<T>(&self, host: &str, look: impl FnOnce(&Host, &Slot) -> T) -> Option<T> {
-        let slots = self.slots.pin();
-        let (host, held) = slots.get_key_value(host)?;
-        // Read before written: a write at each read would be shared by all threads.
-        if held.age.load(Ordering::Relaxed) != 0 {
-            held.age.store(0, Ordering::Relaxed);
-        }
-        Some(look(host, &held.slot))
+        self.0.read(host, look)
     }
 
-    /// Looks at a host for nobody.
+    /// Calls `look` with the slot of a host for the resolver's own use; the age of the host stays.
     pub(crate) fn peek<T>(&self, host: &str, look: impl FnOnce(&Slot) -> T) -> Option<T> {
-        self.slots.pin().get(host).map(|held| look(&held.slot))
+        self.0.peek(host, |found| found.map(|(_, slot)| look(slot)))
     }
 
-    /// Changes a host, which is made if it is not there. `change` may run more than once.
+    /// Changes the slot of a host, and makes the slot if there is none.
+    ///
+    /// `change` may run more than once.
     pub(crate) fn edit<T>(&self, host: &Host, mut change: impl FnMut(&mut Slot) -> T) -> T {
-        let mut told = None;
-        self.slots.pin().compute(host.clone(), |held| {
-            // One that is new was not asked for again: it is as old as one sweep.
-            let new = || (Slot::default(), AtomicU8::new(1));
-            let (mut slot, age) = held.map_or_else(new, |(_, held)| held.taken());
-            told = Some(change(&mut slot));
-            Operation::<Held, ()>::Insert(Held { slot, age })
-        });
-        told.expect("the change has run before its slot was swapped in")
+        self.0.edit(host, |slot| {
+            let mut slot = slot.cloned().unwrap_or_default();
+            let told = change(&mut slot);
+            (Edit::Put(slot), told)
+        })
     }
 
-    /// Changes a host only if it is there.
+    /// Changes the slot of a host only if there is one.
     pub(crate) fn edit_present<T>(
         &self,
-        host: &str,
+        host: &Host,
         mut change: impl FnMut(&mut Slot) -> T,
     ) -> Option<T> {
-        let slots = self.slots.pin();
-        let host = slots.get_key_value(host)?.0.clone();
-        let mut told = None;
-        slots.compute(host, |held| match held {
-            None => {
-                told = None;
-                Operation::Abort(())
+        self.0.edit(host, |slot| match slot.cloned() {
+            None => (Edit::Keep, None),
+            Some(mut slot) => {
+                let told = change(&mut slot);
+                (Edit::Put(slot), Some(told))
             }
-            Some((_, held)) => {
-                let (mut slot, age) = held.taken();
-                told = Some(change(&mut slot));
-                Operation::Insert(Held { slot, age })
-            }
-        });
-        told
+        })
     }
 
-    pub(crate) fn for_each(&self, mut look: impl FnMut(&Host, &Slot)) {
-        for (host, held) in &self.slots.pin() {
-            look(host, &held.slot);
-        }
-    }
-
-    /// Whether a host is such. Reads every host.
-    pub(crate) fn any(&self, mut is: impl FnMut(&Slot) -> bool) -> bool {
-        self.slots.pin().iter().any(|(_, held)| is(&held.slot))
+    pub(crate) fn for_each(&self, look: impl FnMut(&Host, &Slot)) {
+        self.0.for_each(look);
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.slots.len()
+        self.0.len()
     }
 
-    /// A lookup has landed: what could not go while it was in the air may go now.
-    pub(crate) fn landed(&self) {
-        let fewer = |crowded: usize| (crowded > self.capacity).then(|| crowded - 1);
-        let _ = self
-            .crowded
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
-    }
-
-    /// Forgets all hosts.
+    /// Removes all hosts.
     pub(crate) fn clear(&self) {
-        self.slots.pin().clear();
+        self.0.clear();
     }
 
-    /// Keeps the store within its capacity. `spare` tells of which hosts something is known that
-    /// a lookup would not bring back: they leave after the others that are idle.
+    /// Keeps the store within its capacity after `host` was added or its lookup ended.
     ///
-    /// Drops a sixteenth more than is over, so that the scan is paid for by many inserts. One
-    /// thread at a time. A host with a lookup in the air stays, or its waiters would ask twice.
-    pub(crate) fn make_room(&self, spare: impl Fn(&Host) -> bool) {
-        let crowded = self.slots.len() > self.crowded.load(Ordering::Relaxed);
-        if !crowded || self.evicting.swap(true, Ordering::Acquire) {
-            return;
-        }
-        let slots = self.slots.pin();
-        let mut idle: Vec<_> = slots
-            .iter()
-            .filter(|(_, held)| !held.slot.is_in_use())
-            .map(|(host, held)| {
-                let (is_idle, age) = held.grow_older();
-                ((is_idle, is_idle && !spare(host), age), host)
-            })
-            .collect();
-        let over = self.slots.len().saturating_sub(self.capacity);
-        let leave = (over + self.capacity / 16).min(idle.len());
-        if leave > 0 {
-            idle.select_nth_unstable_by(leave - 1, |(one, _), (other, _)| other.cmp(one));
-        }
-        for (_, host) in &idle[..leave] {
-            slots.remove(*host);
-        }
-        // What could not go is not looked through again for each new host.
-        let left = self.slots.len().saturating_sub(self.capacity);
-        let crowded = self.capacity + left + left.min(self.capacity / 16);
-        self.crowded.store(crowded, Ordering::Relaxed);
-        self.evicting.store(false, Ordering::Release);
-    }
-}
-
-impl Held {
-    /// A copy to change. Nobody asked for it.
-    fn taken(&self) -> (Slot, AtomicU8) {
-        let age = self.age.load(Ordering::Relaxed);
-        (self.slot.clone(), AtomicU8::new(age))
-    }
-
-    /// Returns whether nobody asked for it since the last sweep, and how old it is. A host that is
-    /// asked for meanwhile may miss one; the order is not that fine.
-    fn grow_older(&self) -> (bool, u8) {
-        let age = self.age.load(Ordering::Relaxed);
-        self.age.store(age.saturating_add(1), Ordering::Relaxed);
-        let younger = if self.slot.was_asked_again() {
-            ASKED_AGAIN
-        } else {
-            0
-        };
-        (age > 0, age.saturating_sub(younger))
+    /// `spare` returns true for hosts with knowledge that a lookup would not bring back. Such hosts leave
+    /// after the other idle hosts. A host with a lookup in flight stays, or its waiters would start another
+    /// lookup.
+    pub(crate) fn make_room(&self, host: &Host, spare: impl Fn(&Host) -> bool) {
+        self.0.make_room(host, |host, slot, age| {
+            let is_idle = age >= IDLE;
+            let younger = if slot.was_asked_again() {
+                ASKED_AGAIN
+            } else {
+                0
+            };
+            let age = Reverse(age.saturating_sub(younger));
+            (!slot.is_in_use()).then(|| (!is_idle, is_idle && spare(host), age))
+        });
     }
 }
 
@@ -201,7 +108,7 @@ mod tests {
 
     fn add(store: &Store, name: &str) {
         store.edit(&host(name), |_| ());
-        store.make_room(|host| host.as_str().starts_with("bad"));
+        store.make_room(&host(name), |host| host.as_str().starts_with("bad"));
     }
 
     fn has(store: &Store, name: &str) -> bool {
@@ -227,7 +134,7 @@ mod tests {
         assert!(!has(&store, "h8.test"));
     }
 
-    /// What is held against a host's addresses is not known to a name server.
+    /// A lookup does not bring penalties back.
     #[test]
     fn a_host_with_penalties_leaves_after_idle_ones() {
         let store = Store::new(100);
@@ -251,9 +158,9 @@ mod tests {
         assert!(store.len() <= 16);
     }
 
-    /// A host that is being looked up stays, or its waiters would ask twice.
+    /// A host with a lookup in flight stays, or its waiters would start another lookup.
     #[test]
-    fn a_host_with_a_lookup_in_the_air_stays() {
+    fn a_host_with_a_lookup_in_flight_stays() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
@@ -271,7 +178,7 @@ mod tests {
     #[test]
     fn a_host_that_is_not_there_is_not_made_by_a_report() {
         let store = Store::new(16);
-        assert!(store.edit_present("absent.test", |_| ()).is_none());
+        assert!(store.edit_present(&host("absent.test"), |_| ()).is_none());
         assert_eq!(store.len(), 0);
     }
 }

@@ -87,11 +87,18 @@ impl ConnectError {
         self.account.age
     }
 
-    /// Returns true when the connector was still at it, and was given up after
-    /// [`attempt_timeout`](crate::Builder::attempt_timeout).
+    /// Returns true when the connect was still pending and was given up: after
+    /// [`attempt_timeout`](crate::Builder::attempt_timeout), or sooner because it was
+    /// [slow](crate::Builder::stalled_after) and there was something better.
     #[must_use]
     pub fn is_given_up(&self) -> bool {
         self.given_up_after.is_some()
+    }
+
+    /// Returns after what time the connect was given up.
+    #[cfg(feature = "__again")]
+    pub(crate) fn given_up_after(&self) -> Option<Duration> {
+        self.given_up_after
     }
 }
 

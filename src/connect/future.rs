@@ -16,10 +16,9 @@ use crate::error::BoxError;
 ///
 /// # Cancel safety
 ///
-/// Pending for [`stalled_after`](crate::Builder::stalled_after), or overtaken, it is a soft strike
-/// against its address, so that a drop after that has been told, as when reqwest's `connect_timeout` ends a
-/// connect. Dropped sooner than nine tenths of that it says nothing: the caller may just have gone
-/// away.
+/// A connect that is [slow](crate::Builder::stalled_after) is a soft strike against its address, even if reqwest's
+/// `connect_timeout` drops the connect later. A connect that is dropped before nine tenths of that time says nothing:
+/// the caller may just have gone away.
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<F> {
     connecting: Watched<F>,

@@ -22,8 +22,8 @@ use crate::Resolver;
 /// # What it can see
 ///
 /// On success the address that was connected to, so also which ones before it had failed; on an
-/// error its class, by [`Outcome::of`](crate::Outcome::of); a connect that stays pending for
-/// [`stalled_after`](crate::Builder::stalled_after), also when it is dropped then, as reqwest's
+/// error its class, by [`Outcome::of`](crate::Outcome::of); a connect that is
+/// [slow](crate::Builder::stalled_after), also when it is dropped then, as reqwest's
 /// `connect_timeout` does. Dropped sooner it says nothing. IP literals and overrides ask no
 /// resolver, so nothing is learned from them.
 ///
@@ -41,7 +41,7 @@ use crate::Resolver;
 /// | the connection closed before a response (seen by `.sidestep()`): forwarded | the proxy |
 /// | the same, through a tunnel | nobody |
 /// | a SOCKS proxy closed in the middle of its handshake | nobody under reqwest, which may have asked for the origin's name alone |
-/// | any of it is pending for [`stalled_after`](crate::Builder::stalled_after) or [`attempt_timeout`](crate::Builder::attempt_timeout) | the one name that was asked for |
+/// | any of it is [slow](crate::Builder::stalled_after) or pending for [`attempt_timeout`](crate::Builder::attempt_timeout) | the one name that was asked for |
 ///
 /// Who connects to another name than the request has, without a proxy, is taken for one: failures
 /// of TLS blame nobody there.
@@ -78,7 +78,7 @@ impl Resolver {
 impl ConnectLayer {
     /// Says that who sends a request dials again when a connect is given up, as
     /// `.sidestep()`, a `RetryPolicy` and the middleware do: then it is given up as soon as it is
-    /// clear that its address hangs and that there is a better one, and not only after
+    /// [slow](crate::Builder::stalled_after) and there is something better, and not only after
     /// [`attempt_timeout`](crate::Builder::attempt_timeout). A [race](crate::RaceLayer) needs no such hint.
     #[must_use]
     pub fn redialled(mut self) -> Self {

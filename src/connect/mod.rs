@@ -15,4 +15,4 @@ pub use self::layer::ConnectLayer;
 pub(crate) use self::observer::{Observer, Patience};
 pub use self::service::Connect;
 pub(crate) use self::service::Reached;
-pub(crate) use self::watched::{Unmade, Watched};
+pub(crate) use self::watched::{HANGS, Unmade, Watched};

@@ -37,17 +37,24 @@ impl<F> Pending<F> {
         Poll::Ready(ended)
     }
 
-    /// Ready when it is time.
-    pub(super) fn poll_alarm(self: Pin<&mut Self>, due: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn has_alarm(&self) -> bool {
+        self.alarm.is_some()
+    }
+
+    pub(super) fn set_alarm(self: Pin<&mut Self>, due: Instant) {
+        self.project().alarm.set(Some(sleep_until(due)));
+    }
+
+    /// Ready at the time of the alarm, with that time.
+    pub(super) fn poll_alarm(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Instant> {
         let mut alarm = self.project().alarm;
-        if alarm.is_none() {
-            alarm.set(Some(sleep_until(due)));
-        }
-        if let Some(sleep) = alarm.as_mut().as_pin_mut() {
-            ready!(sleep.poll(cx));
-        }
+        let Some(mut sleep) = alarm.as_mut().as_pin_mut() else {
+            return Poll::Pending;
+        };
+        ready!(sleep.as_mut().poll(cx));
+        let due = sleep.deadline().into_std();
         alarm.set(None);
-        Poll::Ready(())
+        Poll::Ready(due)
     }
 }
 

@@ -12,14 +12,14 @@ use super::info::info;
 use super::observer::{Observer, Patience};
 use super::pending::Pending;
 use crate::attempt::{Note, Slip};
+use crate::ends::Ends;
 use crate::error::BoxError;
 use crate::resolver::{Account, Ending};
-use crate::{Outcome, blame, outcome, time, tunnel};
+use crate::{Outcome, outcome, time, tunnel};
 
 /// A connect under a slip, whose end is reported.
 ///
-/// Dropped, it is a soft strike against its address if it was pending for nearly
-/// [`stalled_after`](crate::Builder::stalled_after), and says nothing if not.
+/// A drop is a soft strike against the address if the connect was slow or nearly so, and otherwise says nothing.
 pub(crate) struct Watched<F> {
     // Boxed: a task-local scope can't be moved once polled, and hyper-util wants to move it.
     pending: Pin<Box<Pending<F>>>,
@@ -28,7 +28,6 @@ pub(crate) struct Watched<F> {
     patience: Patience,
     asked_outside: u64,
     watch: Watch,
-    looks: u32,
 }
 
 /// A connect that came to nothing.
@@ -42,11 +41,11 @@ pub(crate) struct Unmade {
 /// How far the watch over a pending connect has come.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Watch {
-    /// Until it is held to be slow.
-    ForStall,
-    /// Until it is given up.
-    ForTimeout,
-    /// It ended, or nothing more follows from waiting.
+    /// The connect is not slow yet.
+    Pending,
+    /// The connect is slow. The watch looks at `next` for something better.
+    Slow { next: Instant },
+    /// The connect has ended, or nothing follows from waiting longer.
     Over,
 }
 
@@ -59,7 +58,7 @@ impl<F> Watched<F> {
         let asked_outside = by.resolver.inner().unslipped();
         let watch = match patience {
             Patience::Inside => Watch::Over,
-            Patience::Alone | Patience::Redialled | Patience::Raced => Watch::ForStall,
+            Patience::Alone | Patience::Redialled | Patience::Raced => Watch::Pending,
         };
         Self {
             pending,
@@ -68,7 +67,6 @@ impl<F> Watched<F> {
             patience,
             asked_outside,
             watch,
-            looks: 0,
         }
     }
 
@@ -83,19 +81,18 @@ impl<F> Watched<F> {
         account.filter(|_| self.patience != Patience::Inside)
     }
 
-    /// Says that it has been pending for too long, if that was not told yet.
-    pub(crate) fn is_slow(&mut self) {
-        if self.watch == Watch::ForStall {
-            self.stalled();
+    /// Reports the connect as slow if it began before `before` and was not reported yet.
+    pub(crate) fn report_pending_since(&mut self, before: Instant) {
+        if self.watch == Watch::Pending && self.slip.only_note().is_some_and(|it| it.at < before) {
+            self.slow();
         }
     }
 
-    /// Says that another one was quicker, and whether this one was beaten though it began earlier: then
-    /// it counts as slow, if it is not only as slow as others were. Behind a proxy too, for the origin was
-    /// the same.
+    /// Reports that another attempt of the race was quicker. `is_beaten`: the other attempt started a whole delay
+    /// later. The report counts behind a proxy, too, because the origin is the same.
     pub(crate) fn lost(mut self, is_beaten: bool) {
-        if is_beaten && self.by.resolver.inner().is_unusual(&self.slip) {
-            self.is_slow();
+        if is_beaten && self.watch == Watch::Pending {
+            self.by.resolver.inner().lost(&self.slip);
         }
         self.watch = Watch::Over;
     }
@@ -106,8 +103,8 @@ impl<F> Watched<F> {
         self.watch = Watch::Over;
     }
 
-    /// Reports that it is pending. Where TCP to a proxy is up, as far as somebody inside has told, it may
-    /// as well be the origin that hangs.
+    /// Reports the connect as pending. If TCP to a proxy is known to be up, the origin may be what hangs, and nothing
+    /// is reported.
     fn hangs(&self, ending: &Ending) {
         if !(self.slip.is_up() && self.is_behind_a_proxy()) {
             self.end(ending);
@@ -118,21 +115,24 @@ impl<F> Watched<F> {
         let Some(info) = info(connection) else {
             return self.end(&Ending::Nameless);
         };
-        let (peer, local) = (info.remote_addr(), info.local_addr());
-        let note = self.slip.note_with(peer.ip());
+        let ends = Ends::of(&info);
+        let peer = ends.remote.ip();
+        let note = self.slip.note_with(peer);
         let first = note.and_then(|note| note.dealt.as_slice().first().copied());
-        self.by.reached.note(peer.ip(), first);
-        self.end(&Ending::Connected { peer, local });
+        self.by.reached.note(peer, first);
+        self.end(&Ending::Connected(ends));
         if self.slip.is_blank() {
             let shared = self.by.resolver.inner();
-            shared.check_blank_slip(self.asked_outside, peer.ip());
+            shared.check_blank_slip(self.asked_outside, peer);
         }
     }
 
     /// What an error says of the addresses that were dealt.
     fn ending(&self, error: &(dyn StdError + 'static)) -> Ending {
         let (outcome, text) = (Outcome::of(error), outcome::text(error));
-        if let Some((addr, _)) = outcome::socks_connect(error) {
+        let shared = self.by.resolver.inner();
+        let outcome = shared.without_ports(&self.slip, outcome, error);
+        if let Some((addr, _)) = outcome::foreign::socks_connect(error) {
             return Ending::FailedAt(addr, outcome, text);
         }
         let target = self.by.target();
@@ -152,90 +152,115 @@ impl<F> Watched<F> {
         self.by.resolver.inner().ended(&self.slip, reach, ending);
     }
 
-    /// Waits beside a pending connect: reports that it is slow, then gives it up.
+    /// Waits beside a pending connect: reports that it is slow, then gives it up for something better.
     fn poll_watch(&mut self, cx: &mut Context<'_>) -> Poll<Unmade> {
         while self.watch != Watch::Over {
-            let Some(due) = self.due() else {
-                return Poll::Pending;
-            };
-            ready!(self.pending.as_mut().poll_alarm(due, cx));
-            self.looks += 1;
+            if !self.pending.has_alarm() {
+                let Some(due) = self.due() else {
+                    return Poll::Pending;
+                };
+                self.pending.as_mut().set_alarm(due);
+            }
+            let due = ready!(self.pending.as_mut().poll_alarm(cx));
             match self.watch {
-                Watch::ForTimeout if self.times_out_at() <= Some(due) || self.is_hopeless() => {
-                    self.watch = Watch::Over;
-                    return Poll::Ready(self.given_up());
+                // The recent connects may have become slower meanwhile.
+                Watch::Pending if self.slow_at() > Some(due) => continue,
+                Watch::Pending => self.slow(),
+                Watch::Slow { .. } => {
+                    self.search_again(time::now());
+                    self.watch = self.next_look(time::now());
                 }
-                Watch::ForStall if self.has_stalled(due) => self.stalled(),
-                Watch::ForStall | Watch::ForTimeout | Watch::Over => {}
+                Watch::Over => {}
+            }
+            if let Some(ending) = self.better_ending(due) {
+                self.watch = Watch::Over;
+                return Poll::Ready(self.given_up(ending));
             }
         }
         Poll::Pending
     }
 
-    /// Whether it is held to be slow: it has been pending for long, or was overtaken.
-    fn has_stalled(&self, due: Instant) -> bool {
-        self.stalls_at() <= Some(due)
-            || (!self.is_behind_a_proxy() && self.by.resolver.inner().is_overtaken(&self.slip))
-    }
-
-    /// Then the time may be the origin's.
+    /// Whether the connect goes to a proxy, so that the origin may take the time.
     fn is_behind_a_proxy(&self) -> bool {
         let (target, note) = (self.by.target(), self.slip.only_note());
         target.is_some_and(|target| note.is_some_and(|note| note.host.as_str() != &*target))
     }
 
-    fn stalls_at(&self) -> Option<Instant> {
-        let config = self.by.resolver.inner().config();
-        let note = self.slip.only_note();
-        note.map(|note| note.at + config.stalled_after)
-    }
-
-    fn stalled(&mut self) {
-        self.hangs(&Ending::Stalled);
-        self.watch = if self.may_time_out() {
-            Watch::ForTimeout
-        } else {
-            Watch::Over
-        };
-    }
-
-    fn is_redialled(&self) -> bool {
-        self.patience == Patience::Redialled
-    }
-
-    /// Whether it is given up before its time, to be dialled elsewhere.
-    fn is_hopeless(&self) -> bool {
-        self.is_redialled() && self.by.resolver.inner().is_hopeless(&self.slip)
-    }
-
-    /// When there is something to do. Time counts from when addresses were dealt: a slow lookup is no
-    /// fault of theirs.
-    fn due(&self) -> Option<Instant> {
-        let look = self.slip.only_note()?.at + FIRST_LOOK + LOOK * self.looks;
-        match self.watch {
-            Watch::ForStall => self.stalls_at().map(|end| end.min(look)),
-            Watch::ForTimeout if self.is_redialled() => {
-                self.times_out_at().map(|end| end.min(look))
+    /// Time counts from when the addresses were known: a slow lookup is no fault of theirs.
+    fn slow_at(&self) -> Option<Instant> {
+        let shared = self.by.resolver.inner();
+        let note = self.slip.only_note()?;
+        let after = match self.patience {
+            Patience::Raced => shared.slow_after_in_race(&note.host),
+            Patience::Alone | Patience::Redialled | Patience::Inside => {
+                shared.slow_after(&note.host)
             }
-            Watch::ForTimeout => self.times_out_at(),
+        };
+        Some(note.at + after)
+    }
+
+    fn slow(&mut self) {
+        self.hangs(&Ending::Stalled);
+        self.watch = self.next_look(time::now());
+    }
+
+    /// DNS may follow later than the first lookup.
+    fn search_again(&self, now: Instant) {
+        if let Some(note) = self.slip.only_note()
+            && now >= note.at + HANGS
+        {
+            self.by.resolver.inner().search_again(&note, now);
+        }
+    }
+
+    /// A look finds a change within [`LOOK`]; the one after which a give-up is allowed comes at its time.
+    fn next_look(&self, now: Instant) -> Watch {
+        let shared = self.by.resolver.inner();
+        let next = match self.patience {
+            Patience::Alone => self.times_out_at().map(|end| end.max(now + LOOK)),
+            Patience::Redialled => {
+                let note = self.slip.only_note();
+                let all_slow_at = note.map(|note| shared.all_slow_at(&note, self.slip.is_up()));
+                let all_slow_at = all_slow_at.filter(|at| *at > now);
+                Some(all_slow_at.map_or(now + LOOK, |at| at.min(now + LOOK)))
+            }
+            Patience::Raced | Patience::Inside => None,
+        };
+        next.map_or(Watch::Over, |next| Watch::Slow { next })
+    }
+
+    /// How a slow connect is given up now, if there is something better.
+    fn better_ending(&self, now: Instant) -> Option<Ending> {
+        if self.watch == Watch::Over {
+            return None;
+        }
+        let (shared, note) = (self.by.resolver.inner(), self.slip.only_note()?);
+        let may_be_the_origin = self.slip.is_up() && self.is_behind_a_proxy();
+        if self.patience == Patience::Redialled
+            && !may_be_the_origin
+            && shared.is_better_given_up(&note, self.slip.is_up(), now)
+        {
+            return Some(Ending::Stalled);
+        }
+        let is_over = self.times_out_at().is_some_and(|end| end <= now);
+        (is_over && shared.may_connect_elsewhere(&note, now)).then_some(Ending::GivenUp)
+    }
+
+    /// When there is something to do. A race watches the time of its attempts itself.
+    fn due(&self) -> Option<Instant> {
+        match self.watch {
+            Watch::Pending if self.patience == Patience::Raced => None,
+            Watch::Pending => self.slow_at(),
+            Watch::Slow { next } => Some(next),
             Watch::Over => None,
         }
     }
 
     fn times_out_at(&self) -> Option<Instant> {
-        let config = self.by.resolver.inner().config();
-        let after = config.attempt_timeout?.max(config.stalled_after);
-        self.slip.only_note().map(|note| note.at + after)
-    }
-
-    /// With one address there is nothing else to dial, so giving up would only do harm.
-    fn may_time_out(&self) -> bool {
-        self.patience != Patience::Raced
-            && self.by.resolver.inner().config().attempt_timeout.is_some()
-            && self
-                .slip
-                .only_note()
-                .is_some_and(|note| note.dealt.as_slice().len() > 1)
+        let shared = self.by.resolver.inner();
+        let timeout = shared.config().attempt_timeout?;
+        let note = self.slip.only_note()?;
+        Some(note.at + timeout.max(shared.slow_after(&note.host)))
     }
 
     fn failed(&self, error: BoxError) -> Unmade {
@@ -248,21 +273,27 @@ impl<F> Watched<F> {
         }
     }
 
-    fn given_up(&self) -> Unmade {
+    fn given_up(&self, ending: Ending) -> Unmade {
         let note = self.slip.only_note();
+        match &note {
+            Some(note) if matches!(ending, Ending::Stalled) => {
+                let shared = self.by.resolver.inner();
+                shared.doubt_second_lane(note, self.slip.is_up());
+            }
+            _ => self.hangs(&ending),
+        }
         let after = note.map(|note| time::now().saturating_duration_since(note.at));
-        self.hangs(&Ending::GivenUp);
         Unmade {
-            ending: Ending::GivenUp,
+            ending,
             error: io::Error::from(io::ErrorKind::TimedOut).into(),
             given_up_after: Some(after.unwrap_or_default()),
         }
     }
 }
 
-/// A pending connect looks whether it was overtaken when the connector below has had its time to dial
-/// another address beside the first, and so often from then on.
-const FIRST_LOOK: Duration = blame::HEAD_START;
+/// A connect hangs after this time, within which the system sends a SYN three times.
+pub(crate) const HANGS: Duration = Duration::from_secs(3);
+/// A slow connect looks so often whether there is something better.
 const LOOK: Duration = Duration::from_millis(100);
 
 impl<F, C, E> Future for Watched<F>
@@ -293,13 +324,11 @@ impl<F> Drop for Watched<F> {
     /// A timeout as long as the watch began with the connect, and so ends a moment before it: a
     /// drop in the last tenth has been pending for long enough.
     fn drop(&mut self) {
-        if self.watch != Watch::ForStall {
+        if self.watch != Watch::Pending {
             return;
         }
-        let nearly = self.by.resolver.inner().config().stalled_after / 10;
-        if self
-            .stalls_at()
-            .is_some_and(|due| due <= time::now() + nearly)
+        if let Some((due, note)) = self.slow_at().zip(self.slip.only_note())
+            && due <= time::now() + due.saturating_duration_since(note.at) / 10
         {
             self.hangs(&Ending::Stalled);
         }

@@ -12,15 +12,19 @@ use pin_project_lite::pin_project;
 
 use super::layer::Counted;
 use crate::Resolver;
+use crate::attempt::Fresh;
 use crate::early::EarlyClose;
+use crate::ends::Ends;
 use crate::outcome::causes;
+use crate::time;
 
 pin_project! {
     /// The future of a watched request.
     ///
     /// # Cancel safety
     ///
-    /// As the client's own. Dropped before the response it says nothing.
+    /// As the client's own. Dropped before the response it says nothing, unless
+    /// [`slow_response_after`](crate::ExchangeLayer::slow_response_after) is set.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, R> {
         #[pin]
@@ -43,6 +47,8 @@ struct Watch {
     host: String,
     resolver: Resolver,
     counted: Counted,
+    /// What was made for the request; `None` where that does not matter, or the request has ended.
+    fresh: Option<Fresh>,
 }
 
 impl<F, R> ResponseFuture<F, R> {
@@ -56,6 +62,7 @@ impl<F, R> ResponseFuture<F, R> {
         let watch = Watch {
             host,
             resolver,
+            fresh: counted.slow_response_after.map(|_| Fresh::default()),
             counted,
         };
         Self {
@@ -72,21 +79,39 @@ impl Watch {
         let Some(info) = reply.extensions.get::<HttpInfo>() else {
             return shared.answered(host);
         };
-        shared.answered_on(info.local_addr());
+        shared.answered_on(Ends::of(info));
         if self.counted.counts(reply.status, reply.headers) {
             shared.unavailable(host, info.remote_addr().ip(), &reply.status.to_string());
         }
     }
 
-    fn failed(&self, error: &(dyn StdError + 'static)) {
+    /// An error that is not the client's is a timeout of a layer outside.
+    fn failed(&mut self, error: &(dyn StdError + 'static)) {
         let mut causes = causes(error);
         let client = causes.find_map(|cause| cause.downcast_ref::<legacy::Error>());
-        if let Some(client) = client
-            && let Some(early) = EarlyClose::of(client)
-        {
-            let shared = self.resolver.inner();
-            shared.closed_early(&self.host, early, client);
+        match client.map(|client| (client, EarlyClose::of(client))) {
+            Some((client, Some(early))) => {
+                let shared = self.resolver.inner();
+                shared.closed_early(&self.host, early, None, client);
+            }
+            Some((_, None)) => {}
+            None => self.ended_without_response(),
         }
+    }
+
+    fn ended_without_response(&mut self) {
+        let made = self.fresh.take().and_then(|fresh| fresh.take());
+        if let Some((made, after)) = made.zip(self.counted.slow_response_after)
+            && time::now() >= made.at + after
+        {
+            self.resolver.inner().slow_response(&made);
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.ended_without_response();
     }
 }
 
@@ -99,11 +124,15 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let ended = ready!(this.future.poll(cx));
+        let ended = ready!(match &this.watch.fresh {
+            Some(fresh) => fresh.around(|| this.future.poll(cx)),
+            None => this.future.poll(cx),
+        });
         match &ended {
             Ok(response) => this.watch.answered(&(this.read)(response)),
             Err(error) => this.watch.failed(error),
         }
+        this.watch.fresh = None;
         Poll::Ready(ended)
     }
 }

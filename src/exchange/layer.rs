@@ -1,6 +1,7 @@
 //! Keeps the settings.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::CONNECTION;
 use http::{HeaderMap, StatusCode};
@@ -20,8 +21,9 @@ use crate::Resolver;
 /// |---|---|
 /// | the connection died before the first byte of a response | [`Outcome::ClosedEarly`](crate::Outcome::ClosedEarly) |
 /// | the response has one of the [`statuses`](Self::statuses) and says `Connection: close` | [`Outcome::Unavailable`](crate::Outcome::Unavailable) |
+/// | the request was dropped or timed out without a response on a connection that was made for it, later than [`slow_response_after`](Self::slow_response_after), which is off by default | [`Outcome::Silent`](crate::Outcome::Silent) |
 ///
-/// Either is a soft strike against the address, and the host is looked up again: after one the
+/// Each is a soft strike against the address, and the host is looked up again: after one the
 /// address goes behind the healthy ones, after two it goes last; strikes within half a second are one.
 /// As any penalty that ends: 5 s after the first, 10 s after the second, doubling to 5 min, and then
 /// one request tries the address. When all answer so, all are served in turn. The response that told
@@ -56,6 +58,7 @@ pub struct ExchangeLayer {
 pub(super) struct Counted {
     statuses: Arc<[StatusCode]>,
     only_closing: bool,
+    pub(super) slow_response_after: Option<Duration>,
 }
 
 impl Resolver {
@@ -71,6 +74,7 @@ impl Resolver {
                     StatusCode::GATEWAY_TIMEOUT,
                 ]),
                 only_closing: true,
+                slow_response_after: None,
             },
         }
     }
@@ -96,6 +100,23 @@ impl ExchangeLayer {
     #[must_use]
     pub fn only_closing(mut self, on: bool) -> Self {
         self.counted.only_closing = on;
+        self
+    }
+}
+
+impl ExchangeLayer {
+    /// Sets from when on a request without a response counts against the address, when the caller drops
+    /// the request or a timeout ends it. The time counts from when the connection was made.
+    ///
+    /// Defaults to `None`: no such request counts, because no time fits every service. A report that takes
+    /// a minute, a long poll and a stream of events all look like an edge that hangs. Set it above the
+    /// slowest response of the service and below the timeout of the requests.
+    ///
+    /// Only a request whose connection was made for it counts, and the first one on that: a pooled
+    /// connection has answered before. Requests that get their response count for nothing, however late.
+    #[must_use]
+    pub fn slow_response_after(mut self, after: impl Into<Option<Duration>>) -> Self {
+        self.counted.slow_response_after = after.into();
         self
     }
 }

@@ -1,54 +1,57 @@
-//! Records by host and address. They outlive answers: looking up again does not clear them.
+//! Health records by host and address, which outlive answers.
+//!
+//! A new lookup of a host does not clear its records.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use foldhash::quality::RandomState;
-use papaya::{Compute, HashMap, Operation, ResizeMode};
-
+use crate::bounded::{Bounded, Edit};
 use crate::host::Host;
 use crate::order::{Family, MAX_ADDRS};
 use crate::penalty::{Failure, Rank, Record, Transition};
 
-/// An address whose penalty is over and that somebody is to try.
+/// The trial of an address whose penalty is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Trial {
     pub(crate) addr: IpAddr,
-    /// Where a connect of our own finds out; `None`: a request does.
+    /// The port of the probe that tries the address; `None` if a request tries the address.
     pub(crate) port: Option<u16>,
 }
 
-/// How long a family without a route stays behind the other one.
+/// How long a family counts as without a route after a connect found none.
 const NO_ROUTE: Duration = Duration::from_secs(10);
+/// How long a family goes second after [`DARK_ADDRS`] of its addresses of one host were slow while the other family
+/// connected.
+const DARK: Duration = Duration::from_secs(300);
+/// Slow addresses of one host that make their family dark.
+const DARK_ADDRS: usize = 2;
 
-/// `Host → (address, record)…`, bounded. Reads take no lock.
+/// The health records of all hosts, in a bounded map whose reads take no lock.
 #[derive(Debug)]
 pub(crate) struct Book {
-    pages: HashMap<Host, Vec<(IpAddr, Record)>, RandomState>,
-    hosts: AtomicUsize,
-    capacity: usize,
+    pages: Bounded<Host, Vec<(IpAddr, Record)>>,
     epoch: Instant,
-    /// Until when each family has no route, in milliseconds since the epoch; IPv4, IPv6.
-    no_route: [AtomicU64; 2],
+    /// Until when each family (IPv4, IPv6) goes second, in milliseconds since `epoch`.
+    second_until: [AtomicU64; 2],
+    /// Number of outages of the local network so far.
+    outages: AtomicU32,
+    /// Start of the last outage, in milliseconds since `epoch`: failures from then to its end are void.
+    void_since: AtomicU64,
 }
 
 impl Book {
     pub(crate) fn new(capacity: usize, now: Instant) -> Self {
         Self {
-            // Why blocking: see `Store::new`.
-            pages: HashMap::builder()
-                .hasher(RandomState::default())
-                .resize_mode(ResizeMode::Blocking)
-                .build(),
-            hosts: AtomicUsize::new(0),
-            capacity,
+            pages: Bounded::new(capacity),
             epoch: now,
-            no_route: [AtomicU64::new(0), AtomicU64::new(0)],
+            second_until: [AtomicU64::new(0), AtomicU64::new(0)],
+            outages: AtomicU32::new(0),
+            void_since: AtomicU64::new(0),
         }
     }
 
-    /// Takes a failure of one address whose dial began at `began`.
+    /// Records a failed attempt at one address, which began at `began`.
     pub(crate) fn fail(
         &self,
         host: &Host,
@@ -58,27 +61,24 @@ impl Book {
         now: Instant,
         rng: &fastrand::Rng,
     ) -> Transition {
-        self.make_room(host, now);
-        self.edit(host, |page| {
-            if !page.iter().any(|(other, _)| *other == addr) {
-                page.retain(|(_, record)| !record.is_spent(now));
-                page.truncate(MAX_ADDRS - 1);
-                page.push((addr, Record::new(now)));
-            }
+        let transition = self.edit(host, |page| {
+            let outages = self.outages.load(Ordering::Acquire);
             let last_turn = page.iter().filter_map(|(_, record)| record.turn()).max();
-            let (_, record) = page.iter_mut().find(|(other, _)| *other == addr)?;
-            Some(record.fail(
-                failure,
-                began,
-                last_turn.unwrap_or(now),
-                now,
-                &mut rng.clone(),
-            ))
-        })
+            let record = record_of(page, addr, now)?;
+            let last_turn = last_turn.unwrap_or(now);
+            let transition = record.fail(failure, began, last_turn, now, &mut rng.clone());
+            if transition != Transition::None {
+                record.failed_after(outages);
+            }
+            Some(transition)
+        });
+        self.make_room(host, now);
+        transition
     }
 
-    /// Takes a success whose dial began at `began`. It costs next to nothing while nothing is held
-    /// against anyone.
+    /// Records a successful attempt at one address, which began at `began`.
+    ///
+    /// The call costs next to nothing while no host has a record.
     pub(crate) fn succeed(
         &self,
         host: &Host,
@@ -86,72 +86,132 @@ impl Book {
         began: Instant,
         now: Instant,
     ) -> Transition {
-        if self.is_empty() || !self.pages.pin().contains_key(host) {
+        if !self.holds(host) {
             return Transition::None;
         }
-        self.edit(host, |page| {
-            let (_, record) = page.iter_mut().find(|(other, _)| *other == addr)?;
-            Some(record.succeed(began, now))
-        })
+        self.edit_record(host, addr, |record| record.succeed(began, now))
     }
 
-    /// Notes the port at which a host was connected to. It costs next to nothing while nothing is
-    /// held against anyone.
-    pub(crate) fn learn_port(&self, host: &Host, port: u16) {
-        if self.is_empty() || !self.pages.pin().contains_key(host) {
-            return;
-        }
+    /// Records a probe that has connected to an address, which began at `began`.
+    pub(crate) fn accepts(
+        &self,
+        host: &Host,
+        addr: IpAddr,
+        began: Instant,
+        now: Instant,
+    ) -> Transition {
+        self.edit_record(host, addr, |record| record.accept(began, now))
+    }
+
+    /// Doubts a healthy address, and returns whether the address was healthy before.
+    pub(crate) fn doubt(&self, host: &Host, addr: IpAddr, is_probed: bool, now: Instant) -> bool {
+        let mut is_news = false;
         let _ = self.edit(host, |page| {
-            let mut news = false;
-            for (_, record) in page {
-                news |= record.learn_port(port);
-            }
-            news.then_some(Transition::None)
+            let record = record_of(page, addr, now)?;
+            is_news = record.doubt(is_probed, now);
+            is_news.then_some(Transition::None)
         });
+        self.make_room(host, now);
+        is_news
     }
 
-    /// Takes the trial of an address whose penalty is over, if one is due. One caller gets it.
-    pub(crate) fn take_trial(&self, host: &Host, addrs: &[IpAddr], now: Instant) -> Option<Trial> {
-        let may_be_due = self.pages.pin().get(host).is_some_and(|page| {
-            page.iter()
-                .any(|(_, record)| record.rank(now) == Rank::Recovering)
+    /// Prolongs all doubts of a host, because probes begin, and returns the addresses.
+    pub(crate) fn doubt_again(&self, host: &Host, now: Instant) -> Vec<IpAddr> {
+        let mut doubted = Vec::new();
+        let _ = self.edit(host, |page| {
+            let in_doubt = page
+                .iter_mut()
+                .filter_map(|(addr, record)| record.doubt_again(now).then_some(*addr));
+            doubted = in_doubt.collect();
+            (!doubted.is_empty()).then_some(Transition::None)
         });
-        if !may_be_due {
+        doubted
+    }
+
+    /// Returns the trial of an address whose penalty is over, if one is due. A probe to `port` comes first. A request
+    /// tries the address if a probe has connected and was not enough, or if there is no `port`.
+    ///
+    /// Only one caller gets each trial. For half a second after a failure of the host no request tries an address,
+    /// because the request may be one that is sent again.
+    pub(crate) fn take_trial(
+        &self,
+        host: &Host,
+        addrs: &[IpAddr],
+        port: Option<u16>,
+        now: Instant,
+    ) -> Option<Trial> {
+        let is_due = |(_, record): &(_, Record)| record.rank(now) == Rank::Recovering;
+        let may_be_due = |page: &Vec<(IpAddr, Record)>| page.iter().any(is_due);
+        let found = self.pages.peek(host, |found| {
+            found.is_some_and(|(_, page)| may_be_due(page))
+        });
+        if !found {
             return None;
         }
         let mut taken = None;
         let _ = self.edit(host, |page| {
-            taken = page
-                .iter_mut()
-                .filter(|(addr, _)| addrs.contains(addr))
-                .find_map(|(addr, record)| {
-                    let port = record.probe_port();
-                    let addr = *addr;
-                    record.try_take_trial(now).then_some(Trial { addr, port })
-                });
+            let may_request = !page.iter().any(|(_, record)| record.has_just_failed(now));
+            let listed = page.iter_mut().filter(|(addr, _)| addrs.contains(addr));
+            taken = listed.into_iter().find_map(|(addr, record)| {
+                let port = port.filter(|_| !record.needs_request());
+                let may = port.is_some() || may_request;
+                let addr = *addr;
+                (may && record.try_take_trial(now)).then_some(Trial { addr, port })
+            });
             taken.map(|_| Transition::None)
         });
         taken
     }
 
-    /// Notes that a family has no route from here.
+    /// Records that this machine has no route for a family, and returns how long that counts.
     pub(crate) fn no_route(&self, family: Family, now: Instant) -> Duration {
-        self.no_route[family as usize].store(self.millis(now + NO_ROUTE), Ordering::Relaxed);
+        self.goes_second(family, NO_ROUTE, now);
         NO_ROUTE
     }
 
-    /// Notes that a family has a route. It costs next to nothing while nobody doubts it.
-    pub(crate) fn has_route(&self, family: Family) {
-        let flag = &self.no_route[family as usize];
+    /// Puts a family second if it is dark: at least two of its addresses of this host are slow, while the other
+    /// family connects. Returns for how long, if that is news.
+    pub(crate) fn deprioritize_if_dark(
+        &self,
+        host: &Host,
+        family: Family,
+        now: Instant,
+    ) -> Option<Duration> {
+        let slow = self.read(host.as_str(), now, |page| {
+            let of_family = page.iter().filter(|(addr, _)| Family::of(*addr) == family);
+            of_family.filter(|(_, record)| record.is_slow(now)).count()
+        });
+        let is_news = slow >= DARK_ADDRS && self.goes_second(family, DARK, now);
+        is_news.then_some(DARK)
+    }
+
+    /// Returns whether the family went first before.
+    fn goes_second(&self, family: Family, time: Duration, now: Instant) -> bool {
+        let until = self.millis(now + time);
+        let before = self.second_until[family as usize].fetch_max(until, Ordering::Relaxed);
+        before <= self.millis(now)
+    }
+
+    /// Records that a family connects: this machine has a route, and the family is not dark.
+    ///
+    /// The call costs next to nothing unless the family went second.
+    pub(crate) fn connects(&self, family: Family) {
+        let flag = &self.second_until[family as usize];
         if flag.load(Ordering::Relaxed) != 0 {
             flag.store(0, Ordering::Relaxed);
         }
     }
 
-    /// Returns the family to dial first: the wanted one, unless it has no route and the other has.
+    /// Returns whether a family goes second, because it has no route or is dark.
+    pub(crate) fn is_second(&self, family: Family, now: Instant) -> bool {
+        let until = self.second_until[family as usize].load(Ordering::Relaxed);
+        until != 0 && until > self.millis(now)
+    }
+
+    /// Returns the family to connect to first: the wanted one, unless it alone has no route or is dark.
     #[inline]
     pub(crate) fn leads(&self, wanted: Family, now: Instant) -> Family {
-        let until = |family| self.no_route[family as usize].load(Ordering::Relaxed);
+        let until = |family| self.second_until[family as usize].load(Ordering::Relaxed);
         if until(wanted) == 0 {
             return wanted;
         }
@@ -162,23 +222,26 @@ impl Book {
         }
     }
 
-    /// Whether nothing is held against any address of any host.
+    /// Returns whether no host has a record.
     pub(crate) fn is_empty(&self) -> bool {
-        self.hosts.load(Ordering::Acquire) == 0
+        self.pages.is_empty()
     }
 
-    /// Whether something may be held against an address of this host.
+    /// Returns whether a host has records.
     pub(crate) fn holds(&self, host: &Host) -> bool {
-        !self.is_empty() && self.pages.pin().contains_key(host)
+        !self.is_empty() && self.pages.contains(host)
     }
 
-    /// Returns the hosts that something is or was held against.
+    /// Returns the hosts that have records, spent records included.
     pub(crate) fn hosts(&self) -> Vec<Host> {
-        self.pages.pin().keys().cloned().collect()
+        let mut hosts = Vec::with_capacity(self.pages.len());
+        self.pages.for_each(|host, _| hosts.push(host.clone()));
+        hosts
     }
 
-    /// Hands the host's records to `look`; none when nothing is held against any of it. A page
-    /// with nothing left on it is torn out on the way.
+    /// Calls `look` with the records of a host, or with an empty slice if there are none.
+    ///
+    /// The call first removes void records, and the host if all of its records are spent.
     pub(crate) fn read<T>(
         &self,
         host: &str,
@@ -188,15 +251,43 @@ impl Book {
         if self.is_empty() {
             return look(&[]);
         }
-        let pages = self.pages.pin();
-        match pages.get_key_value(host) {
-            None => look(&[]),
-            Some((host, page)) if is_spent(page, now) => {
-                self.drop_page(host, |page| !is_spent(page, now));
-                look(&[])
+        let mut outdated = None;
+        let told = self.pages.peek(host, |found| match found {
+            None => Ok(look(&[])),
+            Some((_, page)) if !self.is_outdated(page, now) => Ok(look(page)),
+            Some((host, _)) => {
+                outdated = Some(host.clone());
+                Err(look)
             }
-            Some((_, page)) => look(page),
+        });
+        match told {
+            Ok(told) => told,
+            Err(look) => {
+                outdated.inspect(|host| self.clean(host, now));
+                let page = self
+                    .pages
+                    .peek(host, |found| found.map(|(_, page)| page.clone()));
+                look(&page.unwrap_or_default())
+            }
         }
+    }
+
+    /// Returns whether [`clean`](Self::clean) has something to remove.
+    fn is_outdated(&self, page: &[(IpAddr, Record)], now: Instant) -> bool {
+        is_spent(page, now) || page.iter().any(|(_, record)| self.is_void(record))
+    }
+
+    /// Returns whether the last outage explains the failure of a record.
+    fn is_void(&self, record: &Record) -> bool {
+        let outages = self.outages.load(Ordering::Acquire);
+        let is_before_it = record.outages_before().wrapping_add(1) == outages;
+        is_before_it && self.millis(record.since()) >= self.void_since.load(Ordering::Relaxed)
+    }
+
+    /// Removes the void records of a host, and the host if all others are spent.
+    fn clean(&self, host: &Host, now: Instant) {
+        let _ = self.edit(host, |_| Some(Transition::None));
+        self.drop_page(host, |page| !is_spent(page, now));
     }
 
     fn edit(
@@ -204,83 +295,63 @@ impl Book {
         host: &Host,
         mut change: impl FnMut(&mut Vec<(IpAddr, Record)>) -> Option<Transition>,
     ) -> Transition {
-        let mut told = None;
-        let pages = self.pages.pin();
-        let done = pages.compute(host.clone(), |page| {
-            let mut page = page.map(|(_, page)| page.clone()).unwrap_or_default();
-            told = change(&mut page);
-            match told {
-                Some(_) => Operation::Insert(page),
-                None => Operation::Abort(()),
+        self.pages.edit(host, |page| {
+            let mut page = page.cloned().unwrap_or_default();
+            page.retain(|(_, record)| !self.is_void(record));
+            match change(&mut page) {
+                Some(told) => (Edit::Put(page), told),
+                None => (Edit::Keep, Transition::None),
             }
-        });
-        if matches!(done, Compute::Inserted(..)) {
-            self.hosts.fetch_add(1, Ordering::AcqRel);
-        }
-        told.unwrap_or(Transition::None)
+        })
     }
 
-    /// Before a host is added to a full book: those with nothing left against them leave, and if
-    /// those are few, others with the fewest strikes.
+    /// Changes the record of an address, if there is one.
+    fn edit_record(
+        &self,
+        host: &Host,
+        addr: IpAddr,
+        mut change: impl FnMut(&mut Record) -> Transition,
+    ) -> Transition {
+        self.edit(host, |page| {
+            let (_, record) = page.iter_mut().find(|(other, _)| *other == addr)?;
+            Some(change(record))
+        })
+    }
+
+    /// Keeps the book within its capacity after a host was added.
+    ///
+    /// Hosts with outdated records leave first. Then those with the fewest strikes leave, and of these the
+    /// host that failed longest ago.
     fn make_room(&self, host: &Host, now: Instant) {
-        let pages = self.pages.pin();
-        if self.hosts.load(Ordering::Acquire) < self.capacity || pages.contains_key(host) {
-            return;
-        }
-        let leave = self.capacity.div_ceil(16);
-        let spent = pages
-            .iter()
-            .filter(|(_, page)| is_spent(page, now))
-            .map(|(host, _)| host);
-        let spent: Vec<&Host> = spent.collect();
-        let mut others: Vec<_> = pages
-            .iter()
-            .map(|(host, page)| (worst(page), host))
-            .collect();
-        let more = leave.saturating_sub(spent.len()).min(others.len());
-        if more > 0 {
-            others.select_nth_unstable_by_key(more - 1, |&(worst, _)| worst);
-        }
-        let others = others[..more].iter().map(|&(_, host)| host);
-        for host in spent.into_iter().chain(others) {
-            self.drop_page(host, |_| false);
-        }
+        self.pages.make_room(host, |_, page, _| {
+            let last = page.iter().map(|(_, record)| record.since()).max();
+            Some((!self.is_outdated(page, now), worst(page), last))
+        });
     }
 
-    /// Forgets all that is held against anybody, and which families have no route.
+    /// Removes all records, and the knowledge of which families go second.
     pub(crate) fn clear(&self) {
-        self.forget(|_| true);
-        for flag in &self.no_route {
+        self.pages.clear();
+        for flag in &self.second_until {
             flag.store(0, Ordering::Relaxed);
         }
     }
 
-    /// Forgets what was held against anybody since then.
+    /// Makes the failures from `since` to this call void.
+    ///
+    /// The records of a host are cleaned when they are read or changed next, so that no caller pays for all
+    /// hosts.
     pub(crate) fn forgive(&self, since: Instant) {
-        self.forget(|record| record.since() >= since);
+        self.void_since.store(self.millis(since), Ordering::Relaxed);
+        self.outages.fetch_add(1, Ordering::AcqRel);
     }
 
-    fn forget(&self, is_void: impl Fn(&Record) -> bool) {
-        let pages = self.pages.pin();
-        for host in pages.keys() {
-            let _ = self.edit(host, |page| {
-                page.retain(|(_, record)| !is_void(record));
-                Some(Transition::None)
-            });
-            self.drop_page(host, |page| !page.is_empty());
-        }
-    }
-
-    /// Tears a page out, unless a failure was written on it meanwhile and it is wanted.
+    /// Removes the records of a host unless `wanted` returns true, as after another thread's failure.
     fn drop_page(&self, host: &Host, wanted: impl Fn(&[(IpAddr, Record)]) -> bool) {
-        let pages = self.pages.pin();
-        let done = pages.compute(host.clone(), |page| match page {
-            Some((_, page)) if !wanted(page) => Operation::Remove,
-            Some(_) | None => Operation::Abort(()),
+        self.pages.edit(host, |page| match page {
+            Some(page) if !wanted(page) => (Edit::Remove, ()),
+            Some(_) | None => (Edit::Keep, ()),
         });
-        if matches!(done, Compute::Removed(..)) {
-            self.hosts.fetch_sub(1, Ordering::AcqRel);
-        }
     }
 
     fn millis(&self, at: Instant) -> u64 {
@@ -291,11 +362,22 @@ impl Book {
     }
 }
 
+/// Returns the record of an address, made if there is none.
+fn record_of(page: &mut Vec<(IpAddr, Record)>, addr: IpAddr, now: Instant) -> Option<&mut Record> {
+    if !page.iter().any(|(other, _)| *other == addr) {
+        page.retain(|(_, record)| !record.is_spent(now));
+        page.truncate(MAX_ADDRS - 1);
+        page.push((addr, Record::new(now)));
+    }
+    let found = page.iter_mut().find(|(other, _)| *other == addr);
+    found.map(|(_, record)| record)
+}
+
 fn is_spent(page: &[(IpAddr, Record)], now: Instant) -> bool {
     page.iter().all(|(_, record)| record.is_spent(now))
 }
 
-/// The most strikes against one of a host's addresses.
+/// Returns the most strikes of one address of a host.
 fn worst(page: &[(IpAddr, Record)]) -> u32 {
     let strikes = page.iter().map(|(_, record)| record.strikes());
     strikes.max().unwrap_or_default()

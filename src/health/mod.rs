@@ -7,5 +7,10 @@
 //! ```
 
 mod book;
+mod connects;
+mod last;
+mod times;
 
 pub(crate) use self::book::{Book, Trial};
+pub(crate) use self::connects::{Connect, Connects};
+pub(crate) use self::last::Left;

@@ -2,21 +2,23 @@
 
 use std::error::Error as StdError;
 use std::io;
-use std::time::Instant;
+use std::net::IpAddr;
 
 use http::Method;
 use hyper_util::client::legacy;
+use smallvec::SmallVec;
 
-use super::record::{Kind, Record};
-use crate::connect::ConnectError;
-use crate::early::EarlyClose;
+use super::record::{Failed, Kind, MOST_AFTER_NACKS, MOST_SENDS, Record};
+use crate::connect::{ConnectError, HANGS};
+use crate::early::{self, EarlyClose};
 use crate::host::{self, Parsed};
-use crate::outcome::{Again, causes, socks_connect};
+use crate::outcome::foreign::{is_lost_checkout, is_timeout_of_reqwest, socks_connect};
+use crate::outcome::{Again, causes};
 use crate::race::OutOfTime;
 use crate::resolver::Hope;
-use crate::{Outcome, Resolver};
+use crate::{Outcome, Resolver, time};
 
-/// Judges by what the resolver knows; as what a request was sent before is in its [`Record`].
+/// Judges by what the resolver knows; what a request has cost before is in its [`Record`].
 #[derive(Clone, Debug)]
 pub(super) struct Judge {
     resolver: Resolver,
@@ -31,6 +33,11 @@ pub(super) struct Sent<'a> {
     pub(super) is_partly: bool,
 }
 
+/// Retries that help little: the caller waits for long, or what failed is not known.
+const FEW: usize = 2;
+/// Retries of a request that no byte was sent of, while no address is known to have failed.
+const MOST_UNKNOWN: usize = 8;
+
 impl Judge {
     pub(super) fn new(resolver: &Resolver) -> Self {
         Self {
@@ -43,7 +50,7 @@ impl Judge {
         if let Some(host) = host {
             self.resolver.inner().answered(host);
         }
-        self.end(record);
+        record.end();
     }
 
     /// Returns whether the request is to be sent again, which the record then knows.
@@ -53,37 +60,50 @@ impl Judge {
         error: &(dyn StdError + 'static),
         record: &mut impl Record,
     ) -> bool {
-        match self.kind(sent, error, record) {
-            Some((kind, limit)) if !sent.is_partly && record.take(kind, limit) => {
-                if kind == Kind::ClosedEarly {
-                    self.resolver.inner().begin_care();
-                }
-                true
-            }
-            Some(_) | None => {
-                self.end(record);
-                false
+        // The error is read in any case: an address may be to blame.
+        let failed = self.failed(sent, error, record);
+        let failed = failed.filter(|_| !sent.is_partly);
+        let judged = failed.and_then(|failed| {
+            let now = time::now();
+            record.edit(|history| (history.may_retry(&failed, now), history.was_refused_again()))
+        });
+        let (may_retry, was_refused_again) = judged.unwrap_or_default();
+        match may_retry {
+            true if was_refused_again => self.leave_refusing(sent.host, error),
+            true => {}
+            false => record.end(),
+        }
+        may_retry
+    }
+
+    /// The connection has refused the stream of a request twice: a soft strike for its address, and the
+    /// next request goes out on another connection while there is a healthy address to connect to. One
+    /// refused stream may only be over the server's limit (RFC 9113, section 5.1.2).
+    fn leave_refusing(&self, host: Option<&str>, error: &(dyn StdError + 'static)) {
+        let client = causes(error).find_map(|cause| cause.downcast_ref::<legacy::Error>());
+        let connection = client.and_then(legacy::Error::connect_info);
+        let Some((connection, host)) = connection.zip(host).filter(|_| is_refused_stream(error))
+        else {
+            return;
+        };
+        if let Some(info) = early::info(connection) {
+            let (shared, addr) = (self.resolver.inner(), info.remote_addr().ip());
+            shared.unavailable(host, addr, "REFUSED_STREAM");
+            if shared.hope(host).is_some_and(|hope| hope.is_healthy) {
+                connection.poison();
             }
         }
     }
 
-    /// The request is not sent again. The care was for itself: other requests of its task, as of a
-    /// `join_all`, end none but their own.
-    pub(super) fn end(&self, record: &mut impl Record) {
-        if record.end(Kind::ClosedEarly) > 0 {
-            self.resolver.inner().end_care();
-        }
-    }
-
-    /// Returns as what the request may be sent again, and how often as that, if at all.
-    fn kind(
+    /// Reads what has failed. `None`: sending again is of no use, or not allowed.
+    fn failed(
         &self,
         sent: Sent<'_>,
         error: &(dyn StdError + 'static),
-        record: &impl Record,
-    ) -> Option<(Kind, usize)> {
+        record: &mut impl Record,
+    ) -> Option<Failed> {
         if is_protocol_nack(error) {
-            return Some((Kind::ProtocolNack, 2));
+            return Some(Failed::of(Kind::ProtocolNack, MOST_AFTER_NACKS));
         }
         let client = causes(error).find_map(|cause| cause.downcast_ref::<legacy::Error>())?;
         if client.is_connect() {
@@ -94,51 +114,42 @@ impl Judge {
     }
 
     /// No byte of the request was sent, so that any method may be sent again.
-    fn after_connect_error(
-        &self,
-        host: Option<&str>,
-        error: &legacy::Error,
-    ) -> Option<(Kind, usize)> {
+    fn after_connect_error(&self, host: Option<&str>, error: &legacy::Error) -> Option<Failed> {
         if is_the_users_connect_timeout(error) {
             return None;
         }
-        let ends = Ends::of(error);
-        let outcome = ends.outcome;
+        // The connect was another request's, which is told of the addresses.
+        if causes(error).any(is_lost_checkout) {
+            return Attempted::default().while_hopeful(host, self.hope_of(host));
+        }
+        let attempted = Attempted::of(error);
+        let (hope, outcome) = (self.hope_of(host), attempted.outcome);
         match outcome.again() {
             Again::Never => None,
-            // It has met another address already.
-            Again::Few if ends.wrong_certificates > 1 => None,
+            // The request has met another address already.
+            Again::Few if attempted.wrong_certificates > 1 => None,
             // Without a route from here only other addresses can help.
-            Again::Few if outcome == Outcome::NoRoute && !self.expects_news(host) => None,
-            Again::Few => Some((Kind::Few(outcome), 2)),
-            Again::WhileHopeful if is_given_up(error) => Some((Kind::GivenUp, 2)),
-            // It was the proxy that was dialled, whatever is known of the host.
-            Again::WhileHopeful if socks_connect(error).is_some() => Some((Kind::Connect, 2)),
-            Again::WhileHopeful => {
-                let (kind, limit) = self.hope(host, outcome.is_after_tcp(), ends.dialled);
-                Some((kind, limit)).filter(|(_, limit)| *limit > 0)
+            Again::Few
+                if outcome == Outcome::NoRoute && !hope.as_ref().is_some_and(|it| it.news) =>
+            {
+                None
             }
+            Again::Few => Some(attempted.failed(Kind::Connect, FEW, hope)),
+            Again::WhileHopeful if is_given_up(error) => {
+                let has_target = |hope: &Hope| hope.may_connect || !hope.left.is_empty();
+                let most = if hope.as_ref().is_some_and(has_target) {
+                    usize::MAX
+                } else {
+                    FEW
+                };
+                Some(attempted.failed(Kind::ConnectTimeout, most, hope))
+            }
+            // The proxy was dialled, whatever is known of the host.
+            Again::WhileHopeful if socks_connect(error).is_some() => {
+                Some(attempted.failed(Kind::Connect, FEW, None))
+            }
+            Again::WhileHopeful => attempted.while_hopeful(host, hope),
         }
-    }
-
-    /// Returns as what and how often a failed connect may be tried again. A TCP error has tried every
-    /// address that was dealt, which are all but of a host with many; an error after TCP only one, so
-    /// that the others are left even when all are bad. A race has dialled all.
-    fn hope(&self, host: Option<&str>, after_tcp: bool, dialled: usize) -> (Kind, usize) {
-        match self.hope_of(host) {
-            Some(hope) if hope.health_left || hope.news => (Kind::Connect, usize::MAX),
-            Some(hope) if dialled >= hope.addrs => (Kind::Round, 0),
-            Some(hope) if after_tcp => (Kind::Connect, hope.addrs.saturating_sub(1)),
-            Some(hope) => (Kind::Round, hope.rounds.saturating_sub(1)),
-            // An address, and nobody has asked for a name: there is no other.
-            None if dialled == 0 && host.is_some_and(is_address) => (Kind::Round, 0),
-            // Behind a proxy: which host was dialled is not known.
-            None => (Kind::Connect, 2),
-        }
-    }
-
-    fn expects_news(&self, host: Option<&str>) -> bool {
-        self.hope_of(host).is_some_and(|hope| hope.news)
     }
 
     fn hope_of(&self, host: Option<&str>) -> Option<Hope> {
@@ -150,48 +161,65 @@ impl Judge {
         &self,
         sent: Sent<'_>,
         error: &legacy::Error,
-        record: &impl Record,
-    ) -> Option<(Kind, usize)> {
+        record: &mut impl Record,
+    ) -> Option<Failed> {
         let early = EarlyClose::of(error)?;
+        let retried = record.edit(|history| history.retried()).flatten();
         let shared = self.resolver.inner();
-        let dealt = sent
-            .host
-            .and_then(|host| shared.closed_early(host, early, error));
+        let closed = |host| shared.closed_early(host, early, retried, error);
+        let attempted = Attempted {
+            outcome: Outcome::ClosedEarly,
+            addrs: sent.host.map(closed).unwrap_or_default(),
+            ..Attempted::default()
+        };
         match early.sent {
             // As good as a failed connect.
-            false => Some(self.hope(sent.host, true, 0)),
-            // The server may have acted on it.
+            false => attempted.while_hopeful(sent.host, self.hope_of(sent.host)),
+            // The server may have acted on the request.
             true if !is_idempotent(sent.method) => None,
-            // One that nobody names has died as soon as it was made.
-            true if early.local.is_some() && went_out_on_an_old_connection(record, dealt) => {
-                Some((Kind::ClosedOld, usize::MAX))
+            true => {
+                let hope = self.hope_of(sent.host);
+                Some(attempted.failed(Kind::EarlyClose, MOST_SENDS - 1, hope))
             }
-            // A failed retry is not retried.
-            true => Some((Kind::ClosedEarly, 1)),
         }
     }
 }
 
-/// Whether a retry was put on a connection that was dialled before the first failure: then it has
-/// not gone to another address yet.
-fn went_out_on_an_old_connection(record: &impl Record, dealt: Option<Instant>) -> bool {
-    let first = record.since();
-    first.is_some_and(|first| dealt.is_none_or(|dealt| dealt < first))
-}
-
 /// What a failed connect has come to, as its error and its account tell.
-struct Ends {
+struct Attempted {
     /// That of the error, unless another one has ended the race.
     outcome: Outcome,
-    dialled: usize,
+    /// The addresses that were attempted.
+    addrs: SmallVec<[IpAddr; 4]>,
+    /// How many addresses the connect was dealt; `None` where that is not known.
+    dealt: Option<usize>,
     wrong_certificates: usize,
+    /// Whether the connect was given up after it had hung for long.
+    has_hung: bool,
+    /// How many attempts there were, known or not.
+    at_least: usize,
 }
 
-impl Ends {
+impl Default for Attempted {
+    fn default() -> Self {
+        Self {
+            outcome: Outcome::Unknown,
+            addrs: SmallVec::new(),
+            dealt: None,
+            wrong_certificates: 0,
+            has_hung: false,
+            at_least: 0,
+        }
+    }
+}
+
+impl Attempted {
     fn of(error: &legacy::Error) -> Self {
-        let attempts = ConnectError::find(error).map_or(&[][..], ConnectError::attempts);
+        let account = ConnectError::find(error);
+        let attempts = account.map_or(&[][..], ConnectError::attempts);
         let now = attempts.iter().filter(|attempt| attempt.ago.is_none());
-        let ends: Vec<_> = now.filter_map(|attempt| attempt.outcome).collect();
+        let ends = now.filter_map(|attempt| Some((attempt.addr, attempt.outcome?)));
+        let (addrs, ends): (SmallVec<_>, Vec<_>) = ends.unzip();
         let count = |wanted| ends.iter().filter(|&&end| end == wanted).count();
         let wrong_certificates = count(Outcome::BadCertificate);
         let outcome = match () {
@@ -201,8 +229,57 @@ impl Ends {
         };
         Self {
             outcome,
-            dialled: ends.len(),
+            addrs,
+            dealt: account.map(|_| attempts.len()),
             wrong_certificates,
+            has_hung: account.and_then(ConnectError::given_up_after) >= Some(HANGS),
+            // A connect that was given up has attempted an address in each of its lanes.
+            at_least: match is_given_up(error) {
+                true => 2.min(attempts.len()).max(1),
+                false => 1,
+            },
+        }
+    }
+
+    /// Returns a failure after which the request is sent again while there is an address to try.
+    fn while_hopeful(self, host: Option<&str>, hope: Option<Hope>) -> Option<Failed> {
+        let most = match &hope {
+            // A pooled connection that others use too: each that is checked out may be closed by then.
+            Some(_) if self.addrs.is_empty() => MOST_UNKNOWN,
+            Some(_) => usize::MAX,
+            // An address, and no name was asked for: there is no other.
+            None if self.addrs.is_empty() && host.is_some_and(is_address) => return None,
+            // Behind a proxy: the host that was dialled is not known.
+            None => FEW,
+        };
+        Some(self.failed(Kind::Connect, most, hope))
+    }
+
+    fn failed(self, kind: Kind, most: usize, hope: Option<Hope>) -> Failed {
+        let of_hope = hope.as_ref().map_or(1, |hope| hope.next);
+        let has_left = |hope: &Hope| {
+            let mut addrs = self.addrs.iter();
+            !self.addrs.is_empty() && addrs.all(|addr| !hope.known.addrs.contains(*addr))
+        };
+        let has_moved = hope.as_ref().is_some_and(has_left);
+        Failed {
+            kind,
+            attempts: self.addrs.len().max(self.at_least),
+            addrs: self.addrs,
+            // A race that failed has met the addresses of other answers, too.
+            given: match kind {
+                Kind::ConnectTimeout => self.dealt.unwrap_or_default(),
+                _ => 0,
+            },
+            next: match kind {
+                // After a connect that hung for long, or at addresses that have left, the next one may hang in its
+                // lanes, too. After one that was only slow, the next one may fail at each of its addresses.
+                Kind::ConnectTimeout if has_moved || self.has_hung => self.at_least.min(of_hope),
+                Kind::ConnectTimeout => of_hope,
+                _ => self.dealt.unwrap_or(of_hope),
+            },
+            most,
+            hope,
         }
     }
 }
@@ -225,7 +302,7 @@ fn is_the_users_connect_timeout(error: &legacy::Error) -> bool {
     }
     causes(error).any(|cause| match cause.downcast_ref::<io::Error>() {
         Some(error) => error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none(),
-        None => cause.to_string() == "operation timed out",
+        None => is_timeout_of_reqwest(cause),
     })
 }
 
@@ -242,7 +319,16 @@ pub(super) fn is_protocol_nack(error: &(dyn StdError + 'static)) -> bool {
         .filter_map(|cause| cause.downcast_ref::<h2::Error>())
         .any(|error| {
             let said = |reason| error.is_remote() && error.reason() == Some(reason);
-            (error.is_go_away() && said(h2::Reason::NO_ERROR))
-                || (error.is_reset() && said(h2::Reason::REFUSED_STREAM))
+            error.is_go_away() && said(h2::Reason::NO_ERROR)
         })
+        || is_refused_stream(error)
+}
+
+fn is_refused_stream(error: &(dyn StdError + 'static)) -> bool {
+    let is_refused = |error: &h2::Error| {
+        error.is_remote() && error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
+    };
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref())
+        .any(is_refused)
 }

@@ -40,7 +40,7 @@ use reqwest_middleware::{Error, Middleware, Next};
 
 use super::judge::{Judge, Sent, is_idempotent, is_protocol_nack};
 use super::moving::MovingClient;
-use super::record::Taken;
+use super::record::{History, Record as _};
 use crate::attempt::Errand;
 use crate::connect::ConnectError;
 use crate::{Resolver, host};
@@ -85,14 +85,14 @@ impl Middleware for Failover {
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
         Errand::is_judged_inside();
-        let mut taken = Taken::default();
+        let mut history = History::default();
         loop {
             let Some(copy) = request.try_clone() else {
                 return next.run(request, extensions).await;
             };
             let errand = Errand::default();
             let ended = errand.around(next.clone().run(copy, extensions)).await;
-            if !self.sends_again(&request, &ended, &errand, &mut taken) {
+            if !self.sends_again(&request, &ended, &errand, &mut history) {
                 return ended;
             }
         }
@@ -105,15 +105,15 @@ impl Failover {
         request: &Request,
         ended: &reqwest_middleware::Result<Response>,
         errand: &Errand,
-        taken: &mut Taken,
+        history: &mut History,
     ) -> bool {
         if errand.is_judged() || ended.as_ref().is_err_and(|error| is_protocol_nack(error)) {
-            self.judge.end(taken);
+            history.end();
             return false;
         }
         let error = match ended {
             Ok(response) => {
-                self.judge.answered(response.url().host_str(), taken);
+                self.judge.answered(response.url().host_str(), history);
                 return false;
             }
             Err(error) => error,
@@ -125,14 +125,14 @@ impl Failover {
             is_partly: !is_idempotent(method) && !errand.dialled_only_at_once(),
         };
         // Read in any case: an address may be to blame.
-        self.judge.sends_again(sent, error, taken)
+        self.judge.sends_again(sent, error, history)
     }
 }
 
 /// Whom the request was sent to. `None` where a redirect or a proxy had another host dialled.
 fn dialled_host<'a>(request: &'a Request, error: &Error) -> Option<&'a str> {
     let asked = request.url().host_str()?;
-    let is_asked = |connect: &ConnectError| connect.host() == host::spelling(asked);
+    let is_asked = |connect: &ConnectError| host::spelling(connect.host()) == host::spelling(asked);
     let is_another = ConnectError::find(error).is_some_and(|connect| !is_asked(connect));
     (!is_another).then_some(asked)
 }

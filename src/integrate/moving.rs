@@ -11,7 +11,8 @@ use hyper_util::client::legacy::connect::HttpInfo;
 use reqwest::{Client, Error, Request, Response, Url};
 use tower_service::Service;
 
-use crate::pool::{Ends, Handle, PoolLayer, Registry, Seat};
+use crate::ends::Ends;
+use crate::pool::{Handle, PoolLayer, Registry, Seat};
 use crate::time;
 
 /// A reqwest client whose pooled connections move along with health and DNS, HTTP/2 ones too; made by

@@ -7,7 +7,7 @@ use http::Request;
 use tower::retry::Policy;
 
 use super::judge::{Judge, Sent};
-use super::record::Taken;
+use super::record::History;
 use crate::Resolver;
 
 /// Sends requests again that met a dead edge: a [`tower::retry::Policy`] for hyper-util's client.
@@ -16,7 +16,8 @@ use crate::Resolver;
 /// What is sent again, and how often, is what
 /// [`.sidestep()`](crate::reqwest::ClientBuilderExt::sidestep) does for reqwest: any method when no byte of the request was sent; idempotent methods (RFC 9110,
 /// section 9.2.2) once when the connection died before the first byte of a response; what HTTP/2 said
-/// that it did not process, twice; 8 times for all reasons together. Statuses are not looked at.
+/// that it did not process, twice. The limits are the same too: 2 attempts for each address of the
+/// first answer and its [last resort](crate::Builder::last_resort), 16 in all, and 2 sends. Statuses are not looked at.
 ///
 /// Each request carries its own count: tower clones the policy for it. The body is to be [`Clone`], as
 /// `Full<Bytes>`, `Empty` and `String` are; a client whose bodies stream has no use for it.
@@ -46,7 +47,7 @@ use crate::Resolver;
 #[derive(Clone, Debug)]
 pub struct RetryPolicy {
     judge: Judge,
-    taken: Taken,
+    history: History,
 }
 
 impl Resolver {
@@ -55,7 +56,7 @@ impl Resolver {
     pub fn retry_policy(&self) -> RetryPolicy {
         RetryPolicy {
             judge: Judge::new(self),
-            taken: Taken::default(),
+            history: History::default(),
         }
     }
 }
@@ -74,7 +75,7 @@ where
     ) -> Option<Self::Future> {
         let host = request.uri().host();
         let Err(error) = result else {
-            self.judge.answered(host, &mut self.taken);
+            self.judge.answered(host, &mut self.history);
             return None;
         };
         let sent = Sent {
@@ -82,7 +83,7 @@ where
             host,
             is_partly: false,
         };
-        let again = self.judge.sends_again(sent, error, &mut self.taken);
+        let again = self.judge.sends_again(sent, error, &mut self.history);
         again.then(|| ready(()))
     }
 

@@ -10,9 +10,11 @@ use super::tries::Tries;
 use crate::Resolver;
 #[cfg(feature = "middleware")]
 use crate::attempt::Errand;
+use crate::order::MOST_ATTEMPTS;
 
-/// reqwest counts too, and by itself ends sooner.
-pub(super) const MOST: u32 = record::MOST as u32;
+/// reqwest counts too, and ends sooner without this: each attempt may end a connect, and the server may
+/// turn the request away besides.
+pub(super) const MOST: u32 = (MOST_ATTEMPTS + record::MOST_AFTER_NACKS) as u32;
 
 /// The scope of the policy: whatever the host.
 pub(super) struct EveryHost;

@@ -1,32 +1,44 @@
-//! The records of all requests of a reqwest client.
+//! The histories of all requests of a reqwest client.
 //!
-//! Its classifier is not told which request an attempt belongs to, and its own count is one for all
-//! reasons. All attempts of one request share the buffer of its URI, and no other request does.
+//! reqwest's classifier is not told which request an attempt belongs to, and reqwest's own count is
+//! one for all reasons. All attempts of one request share the buffer of the request's URI, and no
+//! other request does.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::Uri;
 
-use super::record::{Kind, Record, Taken};
+use super::record::{History, Record};
+use crate::bounded::{Bounded, Edit};
 use crate::time;
 
-/// The requests of a client that are being sent again. Empty in good times.
-#[derive(Debug, Default)]
+/// The requests of a client that are being sent again. Empty while all requests succeed.
+#[derive(Debug)]
 pub(super) struct Tries {
     /// By the place of the URI's buffer.
-    requests: Mutex<HashMap<usize, Request>>,
-    /// How many there are: without any, an answer takes no lock.
-    held: AtomicUsize,
+    requests: Bounded<usize, Request>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Request {
     /// Holds the buffer, so that no later request can have the same one.
     _uri: Uri,
-    taken: Taken,
+    history: History,
+}
+
+impl Request {
+    /// Returns when the request may be forgotten: every request has ended by then.
+    fn ends_at(&self) -> Option<Instant> {
+        self.history.since().map(|since| since + ENDED)
+    }
+}
+
+impl Default for Tries {
+    fn default() -> Self {
+        Self {
+            requests: Bounded::new(REMEMBERED),
+        }
+    }
 }
 
 /// The record of the request with this URI, kept for reqwest.
@@ -45,50 +57,38 @@ impl Tries {
     pub(super) fn of<'a>(&'a self, uri: &'a Uri) -> TriesOf<'a> {
         TriesOf { tries: self, uri }
     }
-
-    fn edit<T>(&self, change: impl FnOnce(&mut HashMap<usize, Request>) -> T) -> T {
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = change(&mut requests);
-        self.held.store(requests.len(), Ordering::Relaxed);
-        told
-    }
 }
 
 impl Record for TriesOf<'_> {
-    fn take(&mut self, kind: Kind, limit: usize) -> bool {
-        let Some(place) = place(self.uri) else {
-            return false;
-        };
-        let now = time::now();
-        let is_young = |since| now < since + ENDED;
-        self.tries.edit(|requests| {
-            if requests.len() >= REMEMBERED && !requests.contains_key(&place) {
-                requests.retain(|_, request| request.taken.since().is_some_and(is_young));
-                if requests.len() >= REMEMBERED {
-                    return false;
-                }
-            }
-            let request = requests.entry(place).or_insert_with(|| Request {
-                _uri: self.uri.clone(),
-                taken: Taken::default(),
-            });
-            request.taken.take(kind, limit)
-        })
-    }
-
-    fn since(&self) -> Option<Instant> {
+    fn edit<T>(&mut self, change: impl Fn(&mut History) -> T) -> Option<T> {
         let place = place(self.uri)?;
-        self.tries
-            .edit(|requests| requests.get(&place)?.taken.since())
+        let requests = &self.tries.requests;
+        let told = requests.edit(&place, |request| {
+            let mut request = request.cloned().unwrap_or_else(|| Request {
+                _uri: self.uri.clone(),
+                history: History::default(),
+            });
+            let told = change(&mut request.history);
+            (Edit::Put(request), told)
+        });
+        let now = time::now();
+        requests.make_room(&place, |_, request, _| {
+            request.ends_at().filter(|ends_at| *ends_at <= now)
+        });
+        if requests.len() > REMEMBERED {
+            // Without a record the request would be sent too often.
+            requests.edit(&place, |_| (Edit::Remove, ()));
+            return None;
+        }
+        Some(told)
     }
 
-    fn end(&mut self, kind: Kind) -> usize {
-        if self.tries.held.load(Ordering::Relaxed) == 0 {
-            return 0;
+    fn end(&mut self) {
+        // While no request is sent again, an answer costs next to nothing.
+        if let Some(place) = place(self.uri).filter(|_| !self.tries.requests.is_empty()) {
+            let requests = &self.tries.requests;
+            requests.edit(&place, |_| (Edit::Remove, ()));
         }
-        let ended = |place| self.tries.edit(|requests| requests.remove(&place));
-        let request = place(self.uri).and_then(ended);
-        request.map_or(0, |mut request| request.taken.end(kind))
     }
 }
 
@@ -100,50 +100,40 @@ fn place(uri: &Uri) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::{Failed, Kind};
     use super::*;
-    use crate::Outcome;
-    use crate::integrate::record::MOST;
-
-    const CERTIFICATE: Kind = Kind::Few(Outcome::BadCertificate);
 
     fn request() -> Uri {
         "http://edge.test/path".parse().unwrap()
     }
 
-    #[test]
-    fn each_reason_has_its_own_count() {
-        let tries = Tries::default();
-        let uri = request();
-        assert!(tries.of(&uri).take(Kind::ClosedEarly, 1));
-        assert!(tries.of(&uri).take(CERTIFICATE, 1));
-        for _ in 0..MOST - 2 {
-            assert!(tries.of(&uri.clone()).take(Kind::Connect, usize::MAX));
-        }
-        assert!(!tries.of(&uri).take(Kind::ClosedEarly, 1));
+    fn closed_early(tries: &Tries, uri: &Uri) -> bool {
+        let failed = Failed::of(Kind::EarlyClose, 1);
+        let may = |history: &mut History| history.may_retry(&failed, time::now());
+        tries.of(uri).edit(may) == Some(true)
     }
 
     #[test]
     fn two_requests_for_one_url_are_two() {
         let tries = Tries::default();
         let (one, other) = (request(), request());
-        assert!(tries.of(&one).take(Kind::ClosedEarly, 1));
-        assert!(tries.of(&other).take(Kind::ClosedEarly, 1));
-        assert!(!tries.of(&one).take(Kind::ClosedEarly, 1));
+        assert!(closed_early(&tries, &one));
+        assert!(closed_early(&tries, &other));
+        assert!(!closed_early(&tries, &one));
     }
 
     #[test]
     fn a_request_that_ended_is_forgotten_and_memory_stays_bounded() {
         let tries = Tries::default();
         let uri = request();
-        assert!(tries.of(&uri).take(Kind::ClosedEarly, 1));
-        assert_eq!(tries.of(&uri).end(Kind::ClosedEarly), 1);
-        assert_eq!(tries.of(&uri).end(Kind::ClosedEarly), 0);
-        assert_eq!(tries.edit(|requests| requests.len()), 0);
+        assert!(closed_early(&tries, &uri));
+        tries.of(&uri).end();
+        assert!(tries.requests.is_empty());
         for _ in 0..REMEMBERED {
-            assert!(tries.of(&request()).take(Kind::Connect, 1));
+            assert!(closed_early(&tries, &request()));
         }
         assert!(
-            !tries.of(&request()).take(Kind::Connect, 1),
+            !closed_early(&tries, &request()),
             "no memory for it, no retry"
         );
     }

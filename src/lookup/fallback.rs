@@ -91,6 +91,10 @@ impl Lookup for Fallback {
         })
     }
 
+    fn root_dot_matters(&self) -> bool {
+        self.lookups.iter().any(|lookup| lookup.root_dot_matters())
+    }
+
     fn network_changed(&self) {
         for lookup in &self.lookups {
             lookup.network_changed();

@@ -2,10 +2,10 @@
 //!
 //! | lookup | asks | knows TTLs |
 //! |---|---|---|
-//! | [`Dns`] (feature `hickory`) | the name servers, by itself | yes |
+//! | [`Dns`] (feature `hickory`) | the name servers, as the system would | yes |
 //! | [`System`] | `getaddrinfo` | no: 30 s |
 //! | [`FromService`] | any `Service<Name>` made for hyper-util | no: 30 s |
-//! | [`Table`] | nobody: fixed addresses | no: 30 s |
+//! | [`Table`] | nothing: fixed addresses | no: 30 s |
 //! | [`Fallback`] | one lookup after another, until one answers | as the one that answered |
 //!
 //! A lookup keeps nothing: one owner of lifetimes is enough, and a second cache below would
@@ -45,6 +45,7 @@
 #[cfg(feature = "hickory")]
 mod dns;
 mod fallback;
+mod late;
 mod service;
 mod system;
 mod table;
@@ -55,8 +56,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[cfg(feature = "hickory")]
-pub use self::dns::{Dns, NoSystemConfig};
+pub(crate) use self::dns::SystemDefault;
+#[cfg(feature = "hickory")]
+pub use self::dns::{Dns, DnsBuilder, IpStrategy, NoSystemConfig, Protocol, ServerTrial};
 pub use self::fallback::Fallback;
+pub(crate) use self::late::{Late, Waiting};
 pub use self::service::FromService;
 pub use self::system::System;
 pub use self::table::Table;
@@ -80,7 +84,9 @@ pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Answer, Error>> + Se
 pub trait Lookup: Send + Sync + 'static {
     /// Asks for the addresses of a host, afresh: without a cache.
     ///
-    /// `host` is in lower case and without the root dot; it is never an address.
+    /// `host` is in lower case and never an address. If the caller wrote the root dot, `host` ends with it:
+    /// the name is absolute, and no search list applies. If [`root_dot_matters`](Self::root_dot_matters)
+    /// returns false, `host` never has the root dot.
     fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a>;
 
     /// The device is on another network: lets go of what belongs to the one before, such as
@@ -89,6 +95,16 @@ pub trait Lookup: Send + Sync + 'static {
     /// Does nothing unless you write it. Called by
     /// [`Resolver::network_changed`](crate::Resolver::network_changed), also outside of a runtime.
     fn network_changed(&self) {}
+
+    /// Returns whether a name with the root dot may have other addresses than the name without it.
+    ///
+    /// That is so if a search list applies to names without the root dot.
+    ///
+    /// The default implementation returns true: both names are asked for, and their answers are kept
+    /// separately. If `root_dot_matters` returns false, the resolver calls `lookup` without the root dot.
+    fn root_dot_matters(&self) -> bool {
+        true
+    }
 }
 
 impl<L: Lookup + ?Sized> Lookup for Arc<L> {
@@ -98,6 +114,10 @@ impl<L: Lookup + ?Sized> Lookup for Arc<L> {
 
     fn network_changed(&self) {
         (**self).network_changed();
+    }
+
+    fn root_dot_matters(&self) -> bool {
+        (**self).root_dot_matters()
     }
 }
 
@@ -110,12 +130,15 @@ pub struct Answer {
     pub(crate) is_partial: bool,
     /// When it was asked for, if not when the lookup began.
     pub(crate) asked_at: Option<Instant>,
+    /// What the lookup still waits for.
+    pub(crate) late: Option<Late>,
 }
 
 impl Answer {
     /// Makes an answer without a TTL: it is kept for 30 s, within the resolver's bounds.
     ///
-    /// The first 64 addresses are used.
+    /// 64 addresses are used: the first ones where [`Order::AsGiven`](crate::Order::AsGiven) is set, and
+    /// some at random otherwise. More than 1024 are not looked at.
     #[must_use]
     pub fn new(addrs: impl IntoIterator<Item = IpAddr>) -> Self {
         Self {
@@ -123,6 +146,7 @@ impl Answer {
             ttl: None,
             is_partial: false,
             asked_at: None,
+            late: None,
         }
     }
 
@@ -132,7 +156,12 @@ impl Answer {
         self.ttl = Some(ttl);
         self
     }
+
+    #[cfg(feature = "hickory")]
+    pub(crate) fn with_late(self, late: Option<Late>) -> Self {
+        Self { late, ..self }
+    }
 }
 
-/// More than is kept, because duplicates are dropped later.
-const TAKEN: usize = 4 * crate::order::MAX_ADDRS;
+/// Addresses that are taken of one answer.
+const TAKEN: usize = 1024;

@@ -80,7 +80,11 @@ impl Lookup for System {
     }
 }
 
-/// std hands out what `getaddrinfo` said only as a text, on Windows as a code.
+/// Reads an error of std, which has the result of `getaddrinfo` only as a text, on Windows as a code.
+///
+/// "No addresses" (EAI_NODATA) is a failure, because glibc also reports it if one record type has no
+/// addresses and the lookup of the other has failed.
+/// lookup of the other has failed.
 fn read(host: &str, error: io::Error) -> Error {
     const WSAHOST_NOT_FOUND: i32 = 11001;
     // glibc's and musl's words for EAI_NONAME. macOS says its own without a network too, so there it
@@ -96,6 +100,19 @@ fn read(host: &str, error: io::Error) -> Error {
     }
 }
 
+/// Returns whether the system has reported EAI_NODATA, in glibc's or musl's words.
+///
+/// EAI_NODATA does not contradict a name server that has denied addresses.
+#[cfg(feature = "hickory")]
+pub(super) fn says_no_data(error: &Error) -> bool {
+    const NO_DATA: [&str; 2] = [
+        "No address associated with hostname",
+        "Name has no usable address",
+    ];
+    let said = std::error::Error::source(error).map(ToString::to_string);
+    said.is_some_and(|said| NO_DATA.iter().any(|words| said.contains(words)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +122,13 @@ mod tests {
         let none =
             io::Error::other("failed to lookup address information: Name or service not known");
         assert!(read("a.test", none).is_not_found());
+        let empty = io::Error::other(
+            "failed to lookup address information: No address associated with hostname",
+        );
+        let empty = read("a.test", empty);
+        assert!(!empty.is_no_records(), "one record type may have failed");
+        #[cfg(feature = "hickory")]
+        assert!(says_no_data(&empty));
         let later = io::Error::other(
             "failed to lookup address information: Temporary failure in name resolution",
         );

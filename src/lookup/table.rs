@@ -1,13 +1,10 @@
 //! Addresses that the program itself knows.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use foldhash::quality::RandomState;
-use papaya::{HashMap, ResizeMode};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Answer, Answering, Lookup};
 use crate::error::{Error, InvalidConfig};
@@ -26,9 +23,8 @@ use crate::order;
 ///
 /// # Cloning
 ///
-/// A clone is one `Arc` and the same table, so that one table may serve several resolvers. Reads
-/// take no lock. A change holds from the next question on, for each name at once; of many names
-/// changed together some may be seen earlier than others.
+/// A clone is one `Arc` and the same table, so that one table may serve several resolvers. A change takes
+/// effect from the next lookup on, for all names that were changed together.
 ///
 /// # Examples
 ///
@@ -53,12 +49,16 @@ use crate::order;
 #[derive(Clone)]
 pub struct Table(Arc<Inner>);
 
+#[derive(Default)]
 struct Inner {
-    rows: HashMap<Box<str>, Arc<Row>, RandomState>,
+    rows: RwLock<Rows>,
+    /// The number of rows. An empty table, which is the common one, is read without the lock.
+    held: AtomicUsize,
     /// Counts the changes, so that what was taken from an older edition is known to be so.
     edition: AtomicU64,
-    replacing: Mutex<()>,
 }
+
+type Rows = HashMap<Box<str>, Arc<Row>>;
 
 /// The addresses of one name.
 #[derive(Debug)]
@@ -78,14 +78,7 @@ impl Table {
     /// Makes an empty table.
     #[must_use]
     pub fn new() -> Self {
-        Self(Arc::new(Inner {
-            rows: HashMap::builder()
-                .hasher(RandomState::default())
-                .resize_mode(ResizeMode::Blocking)
-                .build(),
-            edition: AtomicU64::new(0),
-            replacing: Mutex::new(()),
-        }))
+        Self(Arc::default())
     }
 
     /// Sets the addresses of a name, in place of those it had. The first 64 are used.
@@ -99,8 +92,7 @@ impl Table {
         addrs: impl IntoIterator<Item = IpAddr>,
     ) -> Result<(), InvalidConfig> {
         let (key, addrs) = row("Table::set", name, addrs)?;
-        self.0.rows.pin().insert(key, addrs);
-        self.changed();
+        self.change(|rows| rows.insert(key, addrs));
         Ok(())
     }
 
@@ -116,22 +108,9 @@ impl Table {
         A: IntoIterator<Item = IpAddr>,
     {
         let read = |(name, addrs): (N, A)| row("Table::replace", name.as_ref(), addrs);
-        let new: Result<std::collections::HashMap<_, _>, _> = rows.into_iter().map(read).collect();
+        let new: Result<Rows, _> = rows.into_iter().map(read).collect();
         let new = new?;
-        let _one_at_a_time = self
-            .0
-            .replacing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let rows = self.0.rows.pin();
-        let keys: HashSet<Box<str>> = new.keys().cloned().collect();
-        // The new ones first: a name that is in both, or moves under a suffix, is never without.
-        for (key, addrs) in new {
-            rows.insert(key, addrs);
-        }
-        self.changed();
-        rows.retain(|key, _| keys.contains(key));
-        self.changed();
+        self.change(|rows| *rows = new);
         Ok(())
     }
 
@@ -139,30 +118,30 @@ impl Table {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Vec<IpAddr>> {
         let key = key(name).ok()?;
-        self.0.rows.pin().get(&*key).map(|row| row.addrs.to_vec())
+        self.read(|rows| rows.get(&*key).map(|row| row.addrs.to_vec()))
     }
 
     /// Removes a name or a suffix. Returns whether it was there.
     pub fn remove(&self, name: &str) -> bool {
-        let removed = key(name).is_ok_and(|key| self.0.rows.pin().remove(&*key).is_some());
-        self.changed();
-        removed
+        let Ok(key) = key(name) else {
+            return false;
+        };
+        self.change(|rows| rows.remove(&*key)).is_some()
     }
 
     /// Removes all rows.
     pub fn clear(&self) {
-        self.0.rows.pin().clear();
-        self.changed();
+        self.change(Rows::clear);
     }
 
     /// Returns all rows by name, suffixes with their dot.
     #[must_use]
     pub fn rows(&self) -> Vec<(String, Vec<IpAddr>)> {
-        let rows = self.0.rows.pin();
-        let rows = rows.iter();
-        let mut rows: Vec<_> = rows
-            .map(|(key, row)| (key.to_string(), row.addrs.to_vec()))
-            .collect();
+        let mut rows: Vec<_> = self.read(|rows| {
+            let rows = rows.iter();
+            rows.map(|(key, row)| (key.to_string(), row.addrs.to_vec()))
+                .collect()
+        });
         rows.sort();
         rows
     }
@@ -171,26 +150,18 @@ impl Table {
     #[must_use]
     #[inline]
     pub fn is_empty(&self) -> bool {
-        // The common case: nothing was ever set.
-        self.0.edition.load(Ordering::Acquire) == 0 || self.0.rows.is_empty()
+        self.0.held.load(Ordering::Acquire) == 0
     }
 
     /// Returns the addresses for a host in its one spelling.
     pub(crate) fn find(&self, host: &str) -> Option<Arc<Row>> {
-        loop {
-            if self.is_empty() {
-                return None;
-            }
-            let edition = self.edition();
-            let rows = self.0.rows.pin();
-            let suffixes = host.match_indices('.').map(|(dot, _)| &host[dot..]);
-            let mut keys = std::iter::once(host).chain(suffixes);
-            let found = keys.find_map(|key| rows.get(key).cloned());
-            // Between two looks a row may have moved from the second place to the first.
-            if found.is_some() || edition == self.edition() {
-                return found;
-            }
+        let host = host::bare(host);
+        if self.is_empty() {
+            return None;
         }
+        let suffixes = host.match_indices('.').map(|(dot, _)| &host[dot..]);
+        let mut keys = std::iter::once(host).chain(suffixes);
+        self.read(|rows| keys.find_map(|key| rows.get(key).cloned()))
     }
 
     /// Which edition this is; read it before [`find`](Self::find).
@@ -199,9 +170,17 @@ impl Table {
         self.0.edition.load(Ordering::Acquire) as u32
     }
 
-    /// After the change: whoever reads the new edition finds the new rows.
-    fn changed(&self) {
+    fn read<T>(&self, look: impl FnOnce(&Rows) -> T) -> T {
+        look(&self.0.rows.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Rows) -> T) -> T {
+        let mut rows = self.0.rows.write().unwrap_or_else(PoisonError::into_inner);
+        let told = change(&mut rows);
+        self.0.held.store(rows.len(), Ordering::Release);
+        // The edition rises after the change, so that a reader of the new edition finds the new rows.
         self.0.edition.fetch_add(1, Ordering::AcqRel);
+        told
     }
 }
 
@@ -253,7 +232,7 @@ impl Default for Table {
 impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Table")
-            .field("rows", &self.0.rows.len())
+            .field("rows", &self.0.held.load(Ordering::Relaxed))
             .finish_non_exhaustive()
     }
 }
@@ -265,6 +244,10 @@ impl Lookup for Table {
         Box::pin(std::future::ready(
             found.ok_or_else(|| Error::not_found(host)),
         ))
+    }
+
+    fn root_dot_matters(&self) -> bool {
+        false
     }
 }
 

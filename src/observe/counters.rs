@@ -18,6 +18,7 @@ pub(crate) struct Counters {
     pub(crate) probes: AtomicU64,
     pub(crate) refused_addresses: AtomicU64,
     pub(crate) retired_connections: AtomicU64,
+    pub(crate) dark_families: AtomicU64,
 }
 
 impl Counters {
@@ -34,10 +35,12 @@ impl Counters {
             Event::Probe { .. } => &self.probes,
             Event::AddressRefused { .. } => &self.refused_addresses,
             Event::Retired { .. } => &self.retired_connections,
+            Event::FamilyDark { .. } => &self.dark_families,
             Event::Answered { .. }
             | Event::NetworkChanged
             | Event::NetworkDown
             | Event::NetworkUp
+            | Event::NeverAsked { .. }
             | Event::NoRoute { .. }
             | Event::SlipLost { .. } => return,
         };

@@ -6,7 +6,9 @@ mod source;
 mod trace;
 
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub(crate) use self::counters::Counters;
@@ -61,6 +63,8 @@ pub enum Event<'a> {
         host: &'a str,
         /// How long ago the answer had been asked for.
         age: Duration,
+        /// Whether the answer was not served stale before. The log tells of no other time.
+        is_first: bool,
     },
     /// An answer was marked suspect: the host is looked up again.
     #[non_exhaustive]
@@ -121,12 +125,12 @@ pub enum Event<'a> {
     /// The network is another one, as the program or the watch of interfaces said: what was known
     /// is forgotten.
     NetworkChanged,
-    /// A connect of our own finds out in the background whether an address is back.
+    /// A probe finds out in the background whether an address connects.
     #[non_exhaustive]
     Probe {
         /// The host.
         host: &'a str,
-        /// The address whose penalty is over.
+        /// The address. Its penalty is over, or it may be slow because another address connected first.
         addr: IpAddr,
         /// The port at which the host was connected to last.
         port: u16,
@@ -137,6 +141,17 @@ pub enum Event<'a> {
         /// The family.
         family: Family,
         /// For how long.
+        penalty: Duration,
+    },
+    /// Two addresses of one family of a host are slow while the host's other family connects. The slow family goes
+    /// second for all hosts, until a connect or a [probe](Self::Probe) reaches it.
+    #[non_exhaustive]
+    FamilyDark {
+        /// The host whose addresses are slow.
+        host: &'a str,
+        /// The family.
+        family: Family,
+        /// For how long at most.
         penalty: Duration,
     },
     /// A pooled connection takes no new requests any more; see [`PoolLayer`](crate::PoolLayer).
@@ -150,6 +165,15 @@ pub enum Event<'a> {
         /// Why.
         why: Retirement,
     },
+    /// Connects under a layer of the resolver keep asking the resolver for no name; told once. Another
+    /// resolver was set after this one, or overrides (`resolve_to_addrs`), or all URLs name addresses.
+    #[non_exhaustive]
+    NeverAsked {
+        /// The address of the last such connect.
+        addr: IpAddr,
+        /// How many there were in a row.
+        connects: u32,
+    },
     /// A connect was made to an address of ours, but the resolver was asked outside of it: a
     /// layer in between spawned a task.
     #[non_exhaustive]
@@ -161,8 +185,8 @@ pub enum Event<'a> {
 
 /// Receives each [`Event`]. Implemented for closures.
 ///
-/// Called in the middle of a connect or a lookup: return quickly, and neither block nor panic. A
-/// closure has to name the type of its argument: `|event: &Event<'_>| …`.
+/// Called in the middle of a connect or a lookup: return quickly, and do not block. A panic is caught and
+/// fails nothing; the log warns of the first one, and later events are told all the same. A closure has to name the type of its argument: `|event: &Event<'_>| …`.
 pub trait Observe: Send + Sync + 'static {
     /// Takes note of an event.
     fn observe(&self, event: &Event<'_>);
@@ -176,16 +200,33 @@ impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Observe for F {
 
 /// Everyone who is told.
 pub(crate) struct Observers {
-    pub(crate) counters: Counters,
-    pub(crate) user: Option<Arc<dyn Observe>>,
+    counters: Counters,
+    user: Option<Arc<dyn Observe>>,
+    /// Whether an observer of the user has panicked.
+    has_panicked: AtomicBool,
 }
 
 impl Observers {
+    pub(crate) fn new(user: Option<Arc<dyn Observe>>) -> Self {
+        Self {
+            counters: Counters::default(),
+            user,
+            has_panicked: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
     pub(crate) fn tell(&self, event: &Event<'_>) {
         trace::observe(event);
         self.counters.observe(event);
         if let Some(user) = &self.user {
-            user.observe(event);
+            let told = catch_unwind(AssertUnwindSafe(|| user.observe(event)));
+            if told.is_err() && !self.has_panicked.swap(true, Ordering::Relaxed) {
+                trace::observer_panicked();
+            }
         }
     }
 }

@@ -29,12 +29,14 @@ pub struct Snapshot {
     pub recovered_addresses: u64,
     /// Times that one caller was told to try an address whose penalty was over.
     pub trials: u64,
-    /// Times that a connect of our own tried such an address.
+    /// Times that a probe found out whether an address connects.
     pub probes: u64,
     /// Times that the filter refused an address.
     pub refused_addresses: u64,
     /// Times that a pooled connection was told to take no new requests.
     pub retired_connections: u64,
+    /// Times that a family went second as a whole, because it was slow while the other one connected.
+    pub dark_families: u64,
 }
 
 /// One host of a [`Snapshot`].
@@ -102,8 +104,8 @@ pub struct Attempt {
 pub enum Standing {
     /// Nothing is held against it.
     Healthy,
-    /// It goes after the healthy ones: after a first soft strike, or when its penalty is over and
-    /// nobody has tried it yet.
+    /// It goes after the healthy ones: after a first soft strike, while a probe finds out whether it is slow, or when
+    /// its penalty is over and no request has tried it yet.
     Recovering,
     /// It goes last for so long.
     Penalised(Duration),
@@ -123,6 +125,7 @@ impl Snapshot {
             probes,
             refused_addresses,
             retired_connections,
+            dark_families,
         } = counters;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Self {
@@ -138,16 +141,19 @@ impl Snapshot {
             probes: read(probes),
             refused_addresses: read(refused_addresses),
             retired_connections: read(retired_connections),
+            dark_families: read(dark_families),
         }
     }
 
     /// Returns the view of one host, in whatever spelling.
     #[must_use]
     pub fn host(&self, host: &str) -> Option<&HostView> {
-        let host = host.strip_suffix('.').unwrap_or(host);
-        self.hosts
-            .iter()
-            .find(|view| view.host.eq_ignore_ascii_case(host))
+        let of = |host: &str| {
+            self.hosts
+                .iter()
+                .find(|view| view.host.eq_ignore_ascii_case(host))
+        };
+        of(host).or_else(|| of(host.strip_suffix('.')?))
     }
 }
 

@@ -42,6 +42,10 @@ impl fmt::Display for Source {
 }
 
 impl Source {
+    pub(crate) fn is_of_lookup(self) -> bool {
+        matches!(self, Self::Fresh | Self::Stale | Self::Suspect)
+    }
+
     pub(crate) fn of(known: &Known, suspect: bool, now: Instant) -> Self {
         match known.origin {
             Origin::Pin => Self::Pinned,

@@ -2,6 +2,13 @@
 
 use super::Event;
 
+/// Warns that an observer of the user has panicked.
+pub(super) fn observer_panicked() {
+    tracing::warn!(target: "sidestep",
+        "the observer that Builder::observe set has panicked; its panics are caught, and it may miss events"
+    );
+}
+
 /// All under the target `sidestep`. warn: something to change in the program; info: an address or an answer changed standing;
 /// debug: each lookup.
 pub(super) fn observe(event: &Event<'_>) {
@@ -19,8 +26,15 @@ pub(super) fn observe(event: &Event<'_>) {
         Event::FellBack { host, addrs } => {
             tracing::info!(target: "sidestep", host, ?addrs, "fell back to the program's own addresses")
         }
-        Event::ServedStale { host, age } => {
-            tracing::info!(target: "sidestep", host, ?age, "served a stale answer")
+        // Once for each answer: each request while DNS is down would say the same.
+        Event::ServedStale {
+            host,
+            age,
+            is_first,
+        } => {
+            if *is_first {
+                tracing::info!(target: "sidestep", host, ?age, "served a stale answer");
+            }
         }
         Event::Invalidated { host, cause } => {
             tracing::info!(target: "sidestep", host, ?cause, "answer invalidated")
@@ -57,9 +71,21 @@ pub(super) fn observe(event: &Event<'_>) {
         Event::NoRoute { family, penalty } => {
             tracing::info!(target: "sidestep", ?family, ?penalty, "address family has no route");
         }
+        Event::FamilyDark {
+            host,
+            family,
+            penalty,
+        } => {
+            tracing::info!(target: "sidestep", host, ?family, ?penalty, "address family is slow while the other one connects");
+        }
         Event::Retired { host, addr, why } => {
             tracing::info!(target: "sidestep", host, %addr, %why, "a connection takes no new requests");
         }
+        Event::NeverAsked { addr, connects } => tracing::warn!(target: "sidestep", %addr, connects,
+            "connects do not ask sidestep's resolver, so failing addresses can't be told; call .sidestep() or \
+             .dns_resolver() after any other .dns_resolver(), and use Resolver::pins instead of resolve_to_addrs \
+             (URLs that name addresses are fine)"
+        ),
         // A warning, for it can only be mended in the program.
         Event::SlipLost { addr } => tracing::warn!(target: "sidestep", %addr,
             "a connect asked sidestep's resolver from another task, so failing addresses can't \

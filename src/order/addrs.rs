@@ -1,8 +1,10 @@
 //! What is kept of an answer.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::destination::{self, Class};
+use super::seen::Seen;
 use super::{Family, MAX_ADDRS};
 
 /// The addresses of an answer: no duplicates, IPv6 first, at most [`MAX_ADDRS`].
@@ -11,6 +13,8 @@ pub(crate) struct Addrs {
     all: Box<[IpAddr]>,
     /// For each address its class within its family, less is better; `None`: all are equal.
     classes: Option<Box<[u8; MAX_ADDRS]>>,
+    /// What this answer and those before it have named; `None`: what is kept here.
+    seen: Option<Box<Seen>>,
     v6: u8,
     leads: Family,
 }
@@ -18,17 +22,54 @@ pub(crate) struct Addrs {
 impl Addrs {
     /// Keeps the first addresses of each family as the name server sent them.
     pub(crate) fn new(addrs: impl IntoIterator<Item = IpAddr>) -> Self {
-        let mut all = distinct(addrs);
+        Self::cut(distinct(addrs), |_| {})
+    }
+
+    /// Keeps addresses at random where there are too many: a fleet whose every process keeps the first
+    /// ones would use no others.
+    pub(crate) fn sampled(
+        addrs: impl IntoIterator<Item = IpAddr>,
+        rng: &mut fastrand::Rng,
+    ) -> Self {
+        Self::cut(distinct(addrs), |all| rng.shuffle(all))
+    }
+
+    fn cut(mut all: Vec<IpAddr>, mix: impl FnOnce(&mut [IpAddr])) -> Self {
         let leads = all.first().map_or(Family::V6, |&first| Family::of(first));
+        let is_cut = all.len() > MAX_ADDRS;
+        let seen = is_cut.then(|| Box::new(Seen::of(&all)));
+        if is_cut {
+            mix(&mut all);
+        }
         all.sort_by_key(IpAddr::is_ipv4);
         let v6 = all.partition_point(IpAddr::is_ipv6);
         let v6 = cut(&mut all, v6);
         Self {
             all: all.into(),
             classes: None,
+            seen,
             v6: v6.try_into().expect("at most 64 addresses are kept"),
             leads,
         }
+    }
+
+    /// Remembers the addresses of the answer before this one, where those were others: a name server
+    /// that names some of many in turn brings no news when it names them again.
+    pub(crate) fn after(self, old: &Self) -> Self {
+        let is_same = self.seen.is_none() && old.seen.is_none() && !old.has_new(&self);
+        if is_same {
+            return self;
+        }
+        let seen = self.all_seen().and(&old.all_seen());
+        Self {
+            seen: Some(Box::new(seen)),
+            ..self
+        }
+    }
+
+    fn all_seen(&self) -> Seen {
+        let seen = self.seen.as_deref().cloned();
+        seen.unwrap_or_else(|| Seen::of(&self.all))
     }
 
     /// Sorts them into classes by RFC 6724; the family of the best one leads. `source` tells from
@@ -77,17 +118,27 @@ impl Addrs {
         self.all.contains(&addr)
     }
 
-    /// Whether an address is among these that is not among the old ones. A name server that tells
-    /// some of many in turn brings no news by leaving others out.
+    /// Whether an address is among these that no answer before has named, as far as that is
+    /// remembered. An answer that leaves some out is no news, nor is the part of a long one that is kept.
     pub(crate) fn has_new(&self, old: &Self) -> bool {
-        self.all.iter().any(|&addr| !old.contains(addr))
+        match (&self.seen, &old.seen) {
+            (Some(ours), Some(theirs)) => ours.has_new(theirs),
+            (Some(ours), None) => ours.has_new(&Seen::of(&old.all)),
+            (None, Some(theirs)) => self.all.iter().any(|addr| !theirs.contains(addr)),
+            (None, None) => self.all.iter().any(|&addr| !old.contains(addr)),
+        }
     }
 
-    /// Returns in how many connects, each dealt so many of each family, all have been dealt.
+    /// Whether earlier answers have named addresses that this one may not name, as far as that is remembered.
+    pub(crate) fn replaces_others(&self) -> bool {
+        self.seen.is_some()
+    }
+
+    /// Returns how many addresses one connect is dealt, at most so many of each family.
     #[cfg(feature = "__again")]
-    pub(crate) fn rounds(&self, per_family: usize) -> usize {
-        let rounds = |family| self.family(family).0.len().div_ceil(per_family);
-        rounds(Family::V6).max(rounds(Family::V4))
+    pub(crate) fn dealt(&self, per_family: usize) -> usize {
+        let dealt = |family| self.family(family).0.len().min(per_family);
+        dealt(Family::V6) + dealt(Family::V4)
     }
 
     /// Returns the family to dial first, as far as the answer and the routes tell.
@@ -125,14 +176,9 @@ fn cut(all: &mut Vec<IpAddr>, v6: usize) -> usize {
 
 /// Returns the addresses in their one spelling (IPv4-mapped ones are IPv4) without duplicates.
 pub(crate) fn distinct(addrs: impl IntoIterator<Item = IpAddr>) -> Vec<IpAddr> {
-    let mut distinct = Vec::new();
-    for addr in addrs {
-        let addr = addr.to_canonical();
-        if !distinct.contains(&addr) {
-            distinct.push(addr);
-        }
-    }
-    distinct
+    let mut seen = HashSet::new();
+    let addrs = addrs.into_iter().map(|addr| addr.to_canonical());
+    addrs.filter(|&addr| seen.insert(addr)).collect()
 }
 
 /// Numbers classes from the best one on.
@@ -146,4 +192,59 @@ fn numbered(classes: &[Class]) -> Box<[u8; MAX_ADDRS]> {
         *place = number(class).try_into().unwrap_or(u8::MAX);
     }
     Box::new(numbered)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn many(from: u8, to: u8) -> impl Iterator<Item = IpAddr> {
+        (0..3).flat_map(move |third| (from..to).map(move |last| [192, 0, third, last].into()))
+    }
+
+    /// Of 300 addresses no process keeps the same 64.
+    #[test]
+    fn of_too_many_some_are_kept_at_random() {
+        let kept = |seed| {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            Addrs::sampled(many(0, 100), &mut rng)
+        };
+        let first = Addrs::new(many(0, 100));
+        for seed in 0..20 {
+            assert_eq!(kept(seed).as_slice().len(), MAX_ADDRS);
+            let shared = kept(seed)
+                .all
+                .iter()
+                .filter(|&&addr| first.contains(addr))
+                .count();
+            assert!(
+                (3..30).contains(&shared),
+                "about a fifth of the first: {shared}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_part_of_a_long_answer_is_no_news() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut kept = |from, to| Addrs::sampled(many(from, to), &mut rng);
+        let old = kept(0, 100);
+        assert!(!kept(0, 100).has_new(&old));
+        assert!(!kept(40, 50).has_new(&old), "a part that fits");
+        assert!(kept(0, 101).has_new(&old));
+    }
+
+    /// A name server that names a few of many in turn.
+    #[test]
+    fn addresses_that_an_earlier_answer_has_named_are_no_news() {
+        let two = |from| Addrs::new(many(from, from + 1));
+        let (first, second) = (two(1), two(2));
+        assert!(second.has_new(&first));
+        let second = second.after(&first);
+        assert!(!two(1).has_new(&second));
+        let third = two(3).after(&second);
+        assert!(!two(1).has_new(&third));
+        assert!(two(4).has_new(&third));
+        assert_eq!(two(1).after(&two(1)), two(1), "nothing to remember");
+    }
 }

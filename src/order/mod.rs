@@ -8,20 +8,26 @@ mod addrs;
 mod deal;
 mod dealt;
 mod destination;
+mod last_resort;
+mod seen;
 
 use std::net::IpAddr;
 
 pub(crate) use self::addrs::{Addrs, distinct};
 pub(crate) use self::deal::{How, deal};
 pub(crate) use self::dealt::Dealt;
+pub(crate) use self::last_resort::add_last_resort;
 
-/// Most addresses kept of one answer; a name server may send thousands.
+/// Most addresses kept of one answer. A name server may send thousands.
 pub(crate) const MAX_ADDRS: usize = 64;
 /// Most addresses of one family handed to a connector: hyper-util divides its connect timeout
 /// among them.
 pub(crate) const PER_FAMILY: usize = 4;
 /// Most addresses handed to a connector: two families, or one in two lanes.
 const MAX_DEALT: usize = 2 * PER_FAMILY;
+
+/// Most attempts that one connect of a race makes, and one request over all its connects.
+pub(crate) const MOST_ATTEMPTS: usize = 16;
 
 /// An address family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,9 +1,11 @@
 //! Rule: what a dial came to, whose fault it was and what follows.
 
+pub(crate) mod foreign;
+pub(crate) mod http;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// What a dial came to.
@@ -25,8 +27,8 @@ pub enum Outcome {
     /// The dial failed and the cause could not be seen, as when a connector went on to the next
     /// address by itself.
     Failed,
-    /// This machine was at fault: no file descriptor, no memory, no permission, no local port to
-    /// bind. Says nothing about the address.
+    /// This machine was at fault: no file descriptor, no memory, no permission, no local port left, the
+    /// interface down. Says nothing about the address.
     Local,
     /// This machine has no route for the whole address family.
     NoRoute,
@@ -34,6 +36,10 @@ pub enum Outcome {
     Refused,
     /// The peer reset the connection while it was being made.
     Reset,
+    /// A connection that was up went silent: the system or an HTTP/2 ping ended it before the first byte
+    /// of a response, or the caller gave the request up after
+    /// [`slow_response_after`](crate::ExchangeLayer::slow_response_after).
+    Silent,
     /// The dial was still pending after the time that a healthy one takes.
     Stalled,
     /// No answer within the time given.
@@ -62,6 +68,7 @@ impl fmt::Display for Outcome {
             Self::NoRoute => "no route",
             Self::Refused => "refused",
             Self::Reset => "reset",
+            Self::Silent => "went silent",
             Self::Stalled => "pending for too long",
             Self::TimedOut => "timed out",
             Self::Tls => "failed in TLS",
@@ -103,6 +110,20 @@ impl Outcome {
     /// It looks through [`source`](StdError::source) and through [`io::Error::get_ref`], because
     /// hyper-rustls wraps with `io::Error::other`, which a plain walk does not see through.
     ///
+    /// | the error | outcome |
+    /// |---|---|
+    /// | types of this crate, tokio's `Elapsed`, hyper and h2 | what the type says |
+    /// | [`io::Error`] | what the kind or the system's code says, in any language |
+    /// | rustls | [`BadCertificate`](Self::BadCertificate) or [`Tls`](Self::Tls), by the beginning of its message; else `Tls`, by the kind `InvalidData` |
+    /// | native-tls | the same, by the number of OpenSSL, SChannel or Security.framework, or by the message of an early end |
+    /// | hyper-util's connectors and proxies | what their message says, whole or by its fixed beginning |
+    /// | anything else | [`Unknown`](Self::Unknown) |
+    ///
+    /// No outcome follows from a word in a text: a host may be named `alerts.example.com`, and a layer of yours may
+    /// refuse a certificate before any dial. An error that can't be read says nothing about an address, because it may
+    /// well be such a policy. For another TLS library, return an [`io::Error`] of kind `InvalidData` or
+    /// `UnexpectedEof`, or use [`Resolver::report`](crate::Resolver::report) with an outcome of your own.
+    ///
     /// # Examples
     ///
     /// ```
@@ -113,10 +134,12 @@ impl Outcome {
     /// assert_eq!(Outcome::of(&refused), Outcome::Refused);
     /// let behind_tls = io::Error::other(io::Error::from(io::ErrorKind::UnexpectedEof));
     /// assert_eq!(Outcome::of(&behind_tls), Outcome::Tls);
+    /// let policy = io::Error::other("policy: host alerts.example.com is not allowed");
+    /// assert_eq!(Outcome::of(&policy), Outcome::Unknown);
     /// ```
     #[must_use]
     pub fn of(error: &(dyn StdError + 'static)) -> Self {
-        if causes(error).any(|cause| cause.is::<crate::Error>() || is_local_setup(cause)) {
+        if causes(error).any(|cause| cause.is::<crate::Error>() || foreign::is_local_setup(cause)) {
             let resolving = causes(error).any(|cause| cause.is::<crate::Error>());
             return if resolving {
                 Self::Unknown
@@ -127,22 +150,26 @@ impl Outcome {
         if causes(error).any(|cause| cause.is::<tokio::time::error::Elapsed>()) {
             return Self::TimedOut;
         }
-        if causes(error).any(is_cut_in_tunnel_setup) {
+        if causes(error).any(foreign::is_cut_in_tunnel_setup) {
             return Self::ClosedEarly;
         }
-        let in_tcp = causes(error).any(is_tcp_stage) || is_bare_os_error(error);
+        if causes(error).any(http::is_of_http) {
+            return http::end(error).unwrap_or(Self::Unknown);
+        }
+        let in_tcp = causes(error).any(foreign::is_tcp_stage) || is_bare_os_error(error);
         causes(error)
             .filter_map(|cause| cause.downcast_ref::<io::Error>())
             .find_map(|cause| of_io(cause, in_tcp))
-            .or_else(|| of_io(&socks_connect(error)?.1, true))
-            .or_else(|| of_tls_text(error))
+            .or_else(|| of_io(&foreign::socks_connect(error)?.1, true))
+            .or_else(|| of_tls(error))
+            .or_else(|| of_io(&foreign::system_error_of_schannel(error)?, false))
             .unwrap_or(Self::Unknown)
     }
 
     pub(crate) fn blame(self) -> Blame {
         match self {
             Self::Abandoned | Self::Connected | Self::Local | Self::Unknown => Blame::None,
-            Self::ClosedEarly | Self::Stalled | Self::Unavailable => Blame::Soft,
+            Self::ClosedEarly | Self::Silent | Self::Stalled | Self::Unavailable => Blame::Soft,
             Self::BadCertificate
             | Self::Failed
             | Self::Refused
@@ -165,6 +192,7 @@ impl Outcome {
             | Self::Failed
             | Self::Refused
             | Self::Reset
+            | Self::Silent
             | Self::Stalled
             | Self::TimedOut
             | Self::Tls
@@ -172,9 +200,13 @@ impl Outcome {
         }
     }
 
-    /// Whether it certainly failed while the TCP connection was made.
+    /// Whether it certainly failed while the TCP connection was made, so that a connect in TCP tells whether the
+    /// address is back. A connect that took too long may have hung later.
     pub(crate) fn is_in_tcp(self) -> bool {
-        matches!(self.blame(), Blame::Hard) && !self.is_after_tcp()
+        matches!(
+            self,
+            Self::Failed | Self::Refused | Self::Reset | Self::Unreachable
+        )
     }
 
     /// Whether it came after TCP was up. Until then the connector dials the next address by itself,
@@ -184,6 +216,7 @@ impl Outcome {
             self,
             Self::BadCertificate
                 | Self::ClosedEarly
+                | Self::Silent
                 | Self::Stalled
                 | Self::Tls
                 | Self::Unavailable
@@ -192,7 +225,7 @@ impl Outcome {
 
     /// Whether it came after the connection was made: that one is made again says nothing then.
     pub(crate) fn is_after_connect(self) -> bool {
-        matches!(self, Self::ClosedEarly | Self::Unavailable)
+        matches!(self, Self::ClosedEarly | Self::Silent | Self::Unavailable)
     }
 }
 
@@ -239,50 +272,6 @@ fn behind<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError +
     }
 }
 
-/// hyper-util names the step of its connector that failed; the type itself is not exported.
-/// These steps come before the first packet (hyper-util 0.1.21, `connect/http.rs`).
-fn is_local_setup(error: &(dyn StdError + 'static)) -> bool {
-    const STEPS: [&str; 6] = [
-        "tcp open error",
-        "tcp set_nonblocking error",
-        "tcp bind interface error",
-        "tcp bind local error",
-        "tcp set_mark error",
-        "error converting interface name to index",
-    ];
-    !error.is::<io::Error>() && STEPS.contains(&error.to_string().as_str())
-}
-
-pub(crate) fn is_tcp_stage(error: &(dyn StdError + 'static)) -> bool {
-    !error.is::<io::Error>() && error.to_string() == "tcp connect error"
-}
-
-/// A proxy accepted and went away before it had answered what it is asked first (hyper-util
-/// 0.1.21, `connect/proxy/tunnel.rs` and `socks/mod.rs`; the types can't be named).
-fn is_cut_in_tunnel_setup(error: &(dyn StdError + 'static)) -> bool {
-    const CUT: [&str; 3] = [
-        "tunnel error: unexpected end of file",
-        "tunnel error: io error establishing tunnel",
-        "SOCKS error: io error during SOCKS handshake",
-    ];
-    !error.is::<io::Error>() && CUT.contains(&error.to_string().as_str())
-}
-
-/// Returns which address of a SOCKS proxy the system could not connect to, and why. hyper-util's
-/// error has no source: both stand only in what it shows for debugging (hyper-util 0.1.21,
-/// `connect/proxy/socks/mod.rs`). Where that reads otherwise, nothing is known.
-pub(crate) fn socks_connect(error: &(dyn StdError + 'static)) -> Option<(IpAddr, io::Error)> {
-    let is_it = |cause: &&(dyn StdError + 'static)| {
-        cause.to_string() == "SOCKS error: failed to create underlying connection"
-    };
-    let shown = format!("{:?}", causes(error).find(is_it)?);
-    let (_, connect) = shown.split_once("(\"tcp connect error\", ")?;
-    let (addr, system) = connect.split_once(", Os { code: ")?;
-    let (code, _) = system.split_once(',')?;
-    let addr: SocketAddr = addr.parse().ok()?;
-    Some((addr.ip(), io::Error::from_raw_os_error(code.parse().ok()?)))
-}
-
 /// A connector that is not hyper-util's may hand out the operating system's error as it is.
 fn is_bare_os_error(error: &(dyn StdError + 'static)) -> bool {
     error
@@ -290,64 +279,34 @@ fn is_bare_os_error(error: &(dyn StdError + 'static)) -> bool {
         .is_some_and(|error| error.raw_os_error().is_some())
 }
 
+fn of_tls(error: &(dyn StdError + 'static)) -> Option<Outcome> {
+    causes(error).find_map(foreign::of_tls)
+}
+
 fn of_io(error: &io::Error, in_tcp: bool) -> Option<Outcome> {
     use io::ErrorKind as K;
+    if let Some(outcome) = error.raw_os_error().and_then(foreign::of_code) {
+        return Some(outcome);
+    }
     let cut = if in_tcp { Outcome::Reset } else { Outcome::Tls };
     Some(match error.kind() {
-        _ if error.raw_os_error().is_some_and(is_local_code) => Outcome::Local,
-        _ if error.raw_os_error().is_some_and(is_family_code) => Outcome::NoRoute,
         K::ConnectionRefused => Outcome::Refused,
         K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe | K::UnexpectedEof => cut,
         K::TimedOut => Outcome::TimedOut,
         K::HostUnreachable => Outcome::Unreachable,
         K::NetworkUnreachable | K::AddrNotAvailable => Outcome::NoRoute,
-        K::PermissionDenied | K::OutOfMemory | K::AddrInUse => Outcome::Local,
-        K::InvalidData => of_tls_text(error).unwrap_or(Outcome::Tls),
+        K::PermissionDenied | K::OutOfMemory | K::AddrInUse | K::NetworkDown => Outcome::Local,
+        // So TLS libraries in Rust wrap their errors: the peer sent what they can't accept.
+        K::InvalidData => of_tls(error).unwrap_or(Outcome::Tls),
         _ => return None,
     })
 }
 
-/// EMFILE, ENFILE and ENOBUFS: std has no stable kind for them.
-fn is_local_code(code: i32) -> bool {
-    const WSAEMFILE: i32 = 10024;
-    const WSAENOBUFS: i32 = 10055;
-    if cfg!(windows) {
-        return matches!(code, WSAEMFILE | WSAENOBUFS);
-    }
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    const ENOBUFS: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
-        105
-    } else {
-        55
-    };
-    matches!(code, ENFILE | EMFILE | ENOBUFS)
-}
-
-/// EAFNOSUPPORT: std has no stable kind for it.
-fn is_family_code(code: i32) -> bool {
-    let eafnosupport = match () {
-        () if cfg!(windows) => 10047,
-        () if cfg!(any(target_os = "linux", target_os = "android")) => 97,
-        () => 47,
-    };
-    code == eafnosupport
-}
-
-/// TLS libraries tell kinds of failure apart only in types of their own, each version another;
-/// their texts are steadier. Asked last, when no I/O error said more.
-fn of_tls_text(error: &(dyn StdError + 'static)) -> Option<Outcome> {
-    causes(error).find_map(|cause| {
-        let text = cause.to_string().to_ascii_lowercase();
-        let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-        match () {
-            () if says(&["alert"]) => Some(Outcome::Tls),
-            () if says(&["certificate"]) => Some(Outcome::BadCertificate),
-            // OpenSSL says no more of a peer that closes in the middle of a handshake.
-            () if says(&["tls", "ssl", "handshake", "unexpected eof"]) => Some(Outcome::Tls),
-            () => None,
-        }
-    })
+/// Whether the system had no local address for the connect (EADDRNOTAVAIL).
+pub(crate) fn is_addr_not_available(error: &(dyn StdError + 'static)) -> bool {
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ fn each_row_of_the_table_is_recognised() {
         (tcp(kind(K::HostUnreachable)), Outcome::Unreachable),
         (tcp(kind(K::NetworkUnreachable)), Outcome::NoRoute),
         (tcp(kind(K::AddrNotAvailable)), Outcome::NoRoute),
+        (tcp(kind(K::NetworkDown)), Outcome::Local),
         (tcp(kind(K::PermissionDenied)), Outcome::Local),
         (tcp(kind(K::OutOfMemory)), Outcome::Local),
         (
@@ -72,17 +73,163 @@ fn each_row_of_the_table_is_recognised() {
     }
 }
 
+/// As tokio-rustls hands an error out, and as hyper-rustls wraps that.
+fn by_rustls(error: rustls::Error) -> [io::Error; 2] {
+    let bare = || io::Error::new(io::ErrorKind::InvalidData, error.clone());
+    [bare(), io::Error::other(bare())]
+}
+
+/// The contract with rustls: these are its own errors.
 #[test]
-fn a_wrong_certificate_is_told_from_a_broken_handshake() {
-    let rustls = |text: &str| io::Error::other(io::Error::new(io::ErrorKind::InvalidData, text));
-    let wrong = rustls("invalid peer certificate: certificate not valid for name \"edge.test\"");
+fn each_certificate_that_rustls_does_not_accept_is_a_wrong_one() {
+    use rustls::CertificateError as C;
+    use rustls::pki_types::{ServerName, UnixTime};
+    let (time, later) = (
+        UnixTime::since_unix_epoch(std::time::Duration::from_secs(1)),
+        UnixTime::since_unix_epoch(std::time::Duration::from_secs(2)),
+    );
+    for wrong in [
+        C::BadEncoding,
+        C::Expired,
+        C::ExpiredContext {
+            time: later,
+            not_after: time,
+        },
+        C::NotValidYet,
+        C::NotValidYetContext {
+            time,
+            not_before: later,
+        },
+        C::Revoked,
+        C::UnknownIssuer,
+        C::BadSignature,
+        C::NotValidForName,
+        C::NotValidForNameContext {
+            expected: ServerName::try_from("alerts.example.com").unwrap(),
+            presented: vec!["DnsName(\"edge.test\")".into()],
+        },
+        C::InvalidPurpose,
+        C::ApplicationVerificationFailure,
+        C::Other(rustls::OtherError(Arc::new(io::Error::other("an alert")))),
+    ] {
+        for error in by_rustls(rustls::Error::InvalidCertificate(wrong)) {
+            assert_eq!(Outcome::of(&error), Outcome::BadCertificate, "{error}");
+        }
+    }
+}
+
+/// An alert about a certificate is about the client's.
+#[test]
+fn all_else_that_rustls_says_is_a_broken_handshake() {
+    use rustls::{AlertDescription as A, Error as E};
+    for broken in [
+        E::AlertReceived(A::BadCertificate),
+        E::AlertReceived(A::CertificateExpired),
+        E::AlertReceived(A::HandshakeFailure),
+        E::AlertReceived(A::InternalError),
+        E::AlertReceived(A::UnknownCA),
+        E::AlertReceived(A::UnrecognisedName),
+        E::DecryptError,
+        E::General("the certificate of alerts.example.com".into()),
+        E::InvalidMessage(rustls::InvalidMessage::InvalidContentType),
+        E::NoApplicationProtocol,
+        E::NoCertificatesPresented,
+        E::PeerIncompatible(rustls::PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon),
+        E::PeerMisbehaved(rustls::PeerMisbehaved::BadCertChainExtensions),
+        E::PeerSentOversizedRecord,
+    ] {
+        for error in by_rustls(broken) {
+            assert_eq!(Outcome::of(&error), Outcome::Tls, "{error}");
+        }
+    }
+}
+
+/// A connector may hand rustls's error out without a kind around it.
+#[test]
+fn a_bare_error_of_rustls_is_known_by_its_beginning() {
+    let wrong = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
     assert_eq!(Outcome::of(&wrong), Outcome::BadCertificate);
-    let alert = rustls("received fatal alert: BadCertificate");
+    let alert = rustls::Error::AlertReceived(rustls::AlertDescription::BadCertificate);
     assert_eq!(Outcome::of(&alert), Outcome::Tls);
-    let openssl: BoxError = "error:0A000086: certificate verify failed".into();
-    assert_eq!(Outcome::of(&*openssl), Outcome::BadCertificate);
-    let closed: BoxError = "unexpected EOF".into();
-    assert_eq!(Outcome::of(&*closed), Outcome::Tls);
+}
+
+/// A name may contain any word, and a layer of the user's may say anything.
+#[test]
+fn no_word_in_a_text_says_anything() {
+    for text in [
+        "policy: host alerts.example.com is not allowed",
+        "Alert: quota of today is used up",
+        "rate limit of certificate-api.example.com",
+        "CERTIFICATE store is locked",
+        "certificate verify failed",
+        "tls.example.com is not on the list",
+        "no TLS to ssl.example.com in this region",
+        "handshake with the licence server is due",
+        "Handshake",
+        "tcp connect error to tls.example.com",
+        "policy: invalid peer certificate: UnknownIssuer",
+        "policy: received fatal alert: BadCertificate",
+        "policy (error:0A000086:SSL routines:…:certificate verify failed)",
+        "unexpected EOF in the list of certificates",
+        "unexpected eof",
+        "operation timed out",
+        // The system's words, which follow its language: its kind or code counts.
+        "Verbindungsaufbau abgelehnt (os error 111)",
+        "Connection refused",
+    ] {
+        let bare: BoxError = text.into();
+        let wrapped = io::Error::other(text);
+        let twice = io::Error::other(io::Error::other(text));
+        let under = step("connecting through my proxy", text);
+        let kind = io::Error::new(io::ErrorKind::InvalidInput, text);
+        let errors: [&(dyn StdError + 'static); 5] = [&*bare, &wrapped, &twice, &under, &kind];
+        for error in errors {
+            assert_eq!(Outcome::of(error), Outcome::Unknown, "{error:?}");
+        }
+    }
+}
+
+/// The other TLS libraries, through the walk; each code is tested beside its reader.
+#[test]
+fn known_messages_of_tls_libraries_are_read_whole() {
+    for (text, expected) in [
+        (
+            "error:0A000086:SSL routines:f:certificate verify failed:a.c:1: (hostname mismatch)",
+            Outcome::BadCertificate,
+        ),
+        ("unexpected EOF", Outcome::Tls),
+        ("unexpected EOF during handshake", Outcome::Tls),
+    ] {
+        let bare: BoxError = text.into();
+        assert_eq!(Outcome::of(&*bare), expected, "{text}");
+        assert_eq!(Outcome::of(&io::Error::other(text)), expected, "{text}");
+    }
+}
+
+#[cfg(windows)]
+#[test]
+fn schannel_is_read_in_any_language() {
+    /// As native-tls shows it, without a source.
+    struct NativeTls(io::Error);
+    impl fmt::Debug for NativeTls {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "Error({:?})", self.0)
+        }
+    }
+    impl fmt::Display for NativeTls {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            fmt::Display::fmt(&self.0, f)
+        }
+    }
+    impl StdError for NativeTls {}
+    for (code, expected) in [
+        (0x800B_0109_u32.cast_signed(), Outcome::BadCertificate),
+        (0x8009_0326_u32.cast_signed(), Outcome::Tls),
+        (10054, Outcome::Tls),
+    ] {
+        let error = NativeTls(io::Error::from_raw_os_error(code));
+        assert_eq!(Outcome::of(&error), expected, "{error:?}");
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -113,4 +260,12 @@ fn only_faults_of_the_address_cause_a_look_up() {
             "{outcome:?}"
         );
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn codes_without_a_stable_kind_are_known() {
+    let of = |code| Outcome::of(&io::Error::from_raw_os_error(code));
+    assert_eq!(of(100), Outcome::Local, "ENETDOWN");
+    assert_eq!(of(112), Outcome::Unreachable, "EHOSTDOWN");
 }

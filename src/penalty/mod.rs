@@ -17,6 +17,11 @@ const TRIAL: Duration = Duration::from_secs(10);
 /// is known to be old news. No dial that is not cut off lasts longer.
 const MEMORY: Duration = Duration::from_secs(60);
 
+/// How long an address is doubted after a probe has begun, unless the probe decides sooner.
+const DOUBT: Duration = Duration::from_secs(5);
+/// How long an address is doubted that can't be probed, because no connect has told the port yet.
+const UNPROBED_DOUBT: Duration = Duration::from_secs(60);
+
 /// Soft strikes so close together are one: a connection that dies takes all its requests with it.
 const ONE_EVENT: Duration = Duration::from_millis(500);
 
@@ -27,12 +32,13 @@ pub(crate) enum Rank {
     Trial,
     /// Nothing is held against it.
     Healthy,
+    /// It may be slow, and a probe is on its way.
+    Doubtful,
     /// It was seen to be slow or cut off once, or its penalty is over and nobody has tried.
     Recovering,
     /// It failed; the one whose penalty ends first leads, and one that failed again goes last.
     Penalised(Instant),
-    /// It accepted a connection and closed it early. Last only for who can't send a request once
-    /// more after that: a connect that fails can be repeated.
+    /// A connection to it died early a moment ago; see [`Record::rank_to_deal`].
     ClosesEarly,
 }
 
@@ -75,8 +81,11 @@ pub(crate) struct Record {
     since: Instant,
     /// Since when nothing good is known of it.
     bad_since: Instant,
-    /// Where the host was last connected to.
-    port: Option<u16>,
+    /// Whether a probe has connected since the last failure, which came after TCP, so that only a request can
+    /// tell whether the address is back.
+    accepts: bool,
+    /// How often the network here was down before the last failure.
+    outages_before: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -91,6 +100,10 @@ enum Standing {
         turn: Instant,
     },
     Trial {
+        until: Instant,
+    },
+    /// It lost a race by more than a whole delay, on a network that may just be slow.
+    Doubtful {
         until: Instant,
     },
 }
@@ -118,7 +131,8 @@ impl Record {
             error: None,
             since: now,
             bad_since: now,
-            port: None,
+            accepts: false,
+            outages_before: 0,
         }
     }
 
@@ -161,9 +175,10 @@ impl Record {
         if self.is_spent(now) {
             self.strikes = 0;
         }
-        if self.standing == Standing::Healthy {
+        if matches!(self.standing, Standing::Healthy | Standing::Doubtful { .. }) {
             self.bad_since = now;
         }
+        self.accepts = false;
         // A dial that was slow and has failed now is one strike.
         let counted = matches!(self.standing, Standing::Suspect { .. }) && began <= self.since;
         if !counted {
@@ -182,6 +197,10 @@ impl Record {
         let after_connect = self.why.is_after_connect();
         let running = match self.standing {
             Standing::Healthy => return Transition::None,
+            Standing::Doubtful { .. } => {
+                self.standing = Standing::Healthy;
+                return Transition::None;
+            }
             Standing::Trial { .. } => false,
             Standing::Suspect { until } | Standing::Penalised { until, .. } => now < until,
         };
@@ -202,7 +221,7 @@ impl Record {
     #[must_use]
     pub(crate) fn try_take_trial(&mut self, now: Instant) -> bool {
         let due = match self.standing {
-            Standing::Healthy => return false,
+            Standing::Healthy | Standing::Doubtful { .. } => return false,
             Standing::Suspect { until }
             | Standing::Penalised { until, .. }
             | Standing::Trial { until } => until <= now,
@@ -216,31 +235,95 @@ impl Record {
     pub(crate) fn rank(&self, now: Instant) -> Rank {
         match self.standing {
             Standing::Healthy => Rank::Healthy,
+            Standing::Doubtful { until } if now >= until => Rank::Healthy,
             Standing::Penalised { until, turn } if now < until => Rank::Penalised(turn),
+            Standing::Doubtful { .. } => Rank::Doubtful,
             Standing::Suspect { .. } | Standing::Penalised { .. } | Standing::Trial { .. } => {
                 Rank::Recovering
             }
         }
     }
 
-    /// Where it stands for one whose request can't be sent once more after it was on its way.
-    pub(crate) fn careful_rank(&self, now: Instant) -> Rank {
+    /// Where the address stands for the connect of a moment: an address that has just closed a
+    /// connection early goes last. The request that was on the connection is sent again at once, and for
+    /// the last time.
+    pub(crate) fn rank_to_deal(&self, now: Instant) -> Rank {
+        let has_closed = matches!(self.why, Outcome::ClosedEarly | Outcome::Silent);
         match self.rank(now) {
             Rank::Healthy => Rank::Healthy,
-            _ if self.why == Outcome::ClosedEarly => Rank::ClosesEarly,
+            _ if has_closed && now < self.since + ONE_EVENT => Rank::ClosesEarly,
             rank => rank,
         }
     }
 
-    /// Notes the port that the host was connected to. Returns whether that is news.
-    pub(crate) fn learn_port(&mut self, port: u16) -> bool {
-        self.port.replace(port) != Some(port)
+    /// Takes a probe that has connected. It clears a fault in TCP. What came after TCP, and a connect that was
+    /// slow for a reason that is not known, leave the address to the trial of one request, which is due at once.
+    pub(crate) fn accept(&mut self, began: Instant, now: Instant) -> Transition {
+        let is_clear = self.why.is_in_tcp();
+        match self.standing {
+            Standing::Trial { .. } if !is_clear => {
+                self.standing = Standing::Suspect { until: now };
+                self.accepts = true;
+                Transition::None
+            }
+            Standing::Suspect { .. } | Standing::Penalised { .. } if !is_clear => Transition::None,
+            _ => self.succeed(began, now),
+        }
     }
 
-    /// The port at which a connect of our own can find out whether the address is back: where it
-    /// is known and the failure was in TCP. What TLS or a request found out only those can undo.
-    pub(crate) fn probe_port(&self) -> Option<u16> {
-        self.port.filter(|_| self.why.is_in_tcp())
+    /// Whether only a request can tell if the address is back.
+    pub(crate) fn needs_request(&self) -> bool {
+        self.accepts
+    }
+
+    /// Doubts a healthy address: it goes behind the healthy ones until a probe has decided, or for a while.
+    /// Returns whether that is news.
+    #[must_use]
+    pub(crate) fn doubt(&mut self, is_probed: bool, now: Instant) -> bool {
+        let is_news = self.rank(now) == Rank::Healthy;
+        if is_news {
+            let doubt = if is_probed { DOUBT } else { UNPROBED_DOUBT };
+            let until = now + doubt;
+            self.standing = Standing::Doubtful { until };
+        }
+        is_news
+    }
+
+    /// Prolongs a doubt, because a probe begins. Returns whether the address is in doubt.
+    #[must_use]
+    pub(crate) fn doubt_again(&mut self, now: Instant) -> bool {
+        let is_doubtful = self.rank(now) == Rank::Doubtful;
+        if is_doubtful {
+            self.standing = Standing::Doubtful { until: now + DOUBT };
+        }
+        is_doubtful
+    }
+
+    /// Whether the last failure was so short a while ago that its request may be on its way again.
+    pub(crate) fn has_just_failed(&self, now: Instant) -> bool {
+        let is_bad = matches!(
+            self.standing,
+            Standing::Suspect { .. } | Standing::Penalised { .. }
+        );
+        is_bad && !self.accepts && now < self.since + ONE_EVENT
+    }
+
+    /// Whether connects to the address were slow, or may have been.
+    pub(crate) fn is_slow(&self, now: Instant) -> bool {
+        match self.rank(now) {
+            Rank::Healthy => false,
+            Rank::Doubtful => true,
+            _ => matches!(self.why, Outcome::Stalled | Outcome::TimedOut),
+        }
+    }
+
+    /// Notes that the last failure came after so many outages of the network here.
+    pub(crate) fn failed_after(&mut self, outages: u32) {
+        self.outages_before = outages;
+    }
+
+    pub(crate) fn outages_before(&self) -> u32 {
+        self.outages_before
     }
 
     /// When it last changed for the worse or the better.
@@ -253,6 +336,7 @@ impl Record {
     pub(crate) fn stands_since(&self) -> Instant {
         match self.standing {
             Standing::Healthy => self.since,
+            Standing::Doubtful { .. } => self.since,
             Standing::Suspect { .. } | Standing::Penalised { .. } | Standing::Trial { .. } => {
                 self.bad_since
             }
@@ -263,7 +347,9 @@ impl Record {
     pub(crate) fn end(&self) -> Option<Instant> {
         match self.standing {
             Standing::Healthy | Standing::Trial { .. } => None,
-            Standing::Suspect { until } | Standing::Penalised { until, .. } => Some(until),
+            Standing::Suspect { until }
+            | Standing::Penalised { until, .. }
+            | Standing::Doubtful { until } => Some(until),
         }
     }
 
@@ -271,13 +357,16 @@ impl Record {
     pub(crate) fn turn(&self) -> Option<Instant> {
         match self.standing {
             Standing::Penalised { turn, .. } => Some(turn),
-            Standing::Healthy | Standing::Suspect { .. } | Standing::Trial { .. } => None,
+            Standing::Healthy
+            | Standing::Suspect { .. }
+            | Standing::Trial { .. }
+            | Standing::Doubtful { .. } => None,
         }
     }
 
     /// Whether nothing would be lost without this record.
     pub(crate) fn is_spent(&self, now: Instant) -> bool {
-        self.standing == Standing::Healthy && now > self.since + self.quiet_time()
+        self.rank(now) == Rank::Healthy && now > self.since + self.quiet_time()
     }
 
     pub(crate) fn strikes(&self) -> u32 {
@@ -298,6 +387,7 @@ impl Record {
     fn is_old_news(&self, failure: &Failure, began: Instant) -> bool {
         match self.standing {
             Standing::Healthy => self.why != Outcome::Connected && began < self.since,
+            Standing::Doubtful { .. } => false,
             Standing::Suspect { .. } => failure.soft && began <= self.since + ONE_EVENT,
             Standing::Penalised { .. } | Standing::Trial { .. } => began <= self.since,
         }

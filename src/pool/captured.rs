@@ -5,33 +5,12 @@
 //! checkout, of shared HTTP/2 connections too, and before it takes one back (`pool.rs`, `IdlePopper`,
 //! `Checkout::poll_waiter`, `Pooled::drop`). What is in flight has its connection already.
 
-use std::net::{IpAddr, SocketAddr};
-
 use http::{Extensions, Request};
 use hyper_util::client::legacy::connect::{
     CaptureConnection, Connected, HttpInfo, capture_connection,
 };
 
-/// Both ends of a connection: no two live ones have the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Ends {
-    local: SocketAddr,
-    remote: SocketAddr,
-}
-
-impl Ends {
-    pub(crate) fn of(info: &HttpInfo) -> Self {
-        Self {
-            local: info.local_addr(),
-            remote: info.remote_addr(),
-        }
-    }
-
-    /// Returns the address that it is connected to.
-    pub(super) fn addr(&self) -> IpAddr {
-        self.remote.ip().to_canonical()
-    }
-}
+use crate::ends::Ends;
 
 /// The connection of a request, once it has one.
 #[derive(Clone, Debug)]

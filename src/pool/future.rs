@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use pin_project_lite::pin_project;
 
-use super::captured::{Captured, Ends};
+use super::captured::Captured;
 use super::handle::Handle;
 use super::registry::Registry;
+use crate::ends::Ends;
 use crate::time;
 
 pin_project! {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 #[cfg(feature = "reqwest")]
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::captured::{Captured, Ends};
+use super::captured::Captured;
+use crate::ends::Ends;
 
 /// What a connection can be retired by.
 #[derive(Clone, Debug)]

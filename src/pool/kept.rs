@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::captured::Ends;
 use super::handle::Handle;
-use crate::host::{self, Host, Parsed};
+use crate::ends::Ends;
+use crate::host::{self, Host};
 use crate::observe::Retirement;
 use crate::resolver::{Outlook, Shared};
 use crate::retire::{Limits, Stand, Tenure};
@@ -21,10 +21,11 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub(super) fn of(name: &str) -> Self {
+    /// `host`: what the resolver reads in the name.
+    pub(super) fn of(name: &str, host: Option<Host>) -> Self {
         Self {
             name: host::spelling(name),
-            host: host::parse(name).ok().and_then(Parsed::host),
+            host,
         }
     }
 }

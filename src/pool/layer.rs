@@ -19,7 +19,7 @@ use crate::retire::Limits;
 ///
 /// | what holds | unless |
 /// |---|---|
-/// | its address has [failed for certain](crate::Standing::Penalised) | |
+/// | its address has [failed for certain](crate::Standing::Penalised), or a connection to it [went silent](crate::Outcome::Silent) | |
 /// | good answers have not named its address for the [`grace`](Self::grace) period | DNS never named it, as a proxy's |
 /// | it is older than [`max_connection_age`](Self::max_connection_age) | |
 /// | all of these | no healthy address of the host is left: what works is kept |

@@ -12,8 +12,6 @@ mod layer;
 mod registry;
 mod service;
 
-#[cfg(feature = "reqwest")]
-pub(crate) use self::captured::Ends;
 pub use self::future::ResponseFuture;
 #[cfg(feature = "reqwest")]
 pub(crate) use self::handle::{Handle, Seat};

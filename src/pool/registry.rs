@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use super::captured::Ends;
 use super::handle::Handle;
 use super::kept::{Kept, Retired, Site};
+use crate::ends::Ends;
 use crate::observe::Event;
 use crate::resolver::Shared;
 use crate::retire::Limits;
@@ -46,12 +46,13 @@ impl Registry {
         began: Instant,
     ) {
         let now = time::now();
+        let site = Site::of(host, self.resolver.inner().host(host));
         let (is_new, idle) = self.edit(|state| {
             let idle = state.clean(&self.limits, now);
             let kept = match state.origins.get_mut(origin) {
                 Some(kept) => kept,
                 None => {
-                    let kept = Kept::of(Site::of(host));
+                    let kept = Kept::of(site);
                     state.origins.entry(origin.into()).or_insert(kept)
                 }
             };

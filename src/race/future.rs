@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper_util::client::legacy::connect::Connection;
 use smallvec::{SmallVec, smallvec};
@@ -14,18 +14,17 @@ use tower_service::Service;
 use super::dial::Dial;
 use super::plan::{Plan, Step};
 use super::track::{OutOfTime, Track, pace};
-use crate::attempt::{Note, Slip};
-use crate::connect::{Observer, Patience, Unmade, Watched};
+use crate::attempt::{AllAddrs, Note, Slip};
+use crate::connect::{HANGS, Observer, Patience, Unmade, Watched};
 use crate::error::BoxError;
-use crate::time;
+use crate::{Resolver, time};
 
 /// The future of a race.
 ///
 /// # Cancel safety
 ///
-/// Dropping it ends all attempts. One that was pending for nearly
-/// [`stalled_after`](crate::Builder::stalled_after) gets a soft strike, the others say nothing: the
-/// caller may just have gone away.
+/// Dropping it ends all attempts. One that was [slow](crate::Builder::stalled_after) or nearly so gets a soft
+/// strike, the others say nothing: the caller may just have gone away.
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<S, Req>
 where
@@ -138,7 +137,9 @@ where
         {
             attempt.addr = addrs.first().copied();
             let addrs = addrs.iter().copied();
-            let plan = Plan::begun(pace(&self.by.resolver, self.began), addrs, note.at);
+            let deadline = deadline(&self.by.resolver, self.began);
+            let pace = pace(&self.by.resolver, &note.host, deadline);
+            let plan = Plan::begun(pace, addrs, note.at);
             self.track = Some(Track { plan, note });
         }
         let (Some(track), Some(addr)) = (&mut self.track, attempt.addr) else {
@@ -179,9 +180,16 @@ where
     fn next_step(&mut self) -> Step {
         let now = time::now();
         match &mut self.track {
-            Some(track) => track.plan.next(now),
+            Some(Track { plan, note }) => {
+                let shared = self.by.resolver.inner();
+                let pending = self.attempts.iter().filter_map(|attempt| attempt.addr);
+                plan.next(now, |waiting, since| {
+                    let pending: AllAddrs = pending.collect();
+                    shared.start_in_time(&note.host, &pending, waiting, since, now)
+                })
+            }
             None if self.attempts.is_empty() => Step::GiveUp,
-            None => match pace(&self.by.resolver, self.began).deadline {
+            None => match deadline(&self.by.resolver, self.began) {
                 Some(deadline) if now >= deadline => Step::GiveUp,
                 deadline => Step::Wait(deadline),
             },
@@ -216,12 +224,11 @@ where
         }
     }
 
-    /// Those that hang are told of first: the answer is only fetched anew when none of it is well.
     fn ask_again(&mut self) {
-        for attempt in &mut self.attempts {
-            attempt.connect.is_slow();
-        }
         if let Some(track) = &self.track {
+            if !self.attempts.is_empty() {
+                self.by.resolver.inner().search(&track.note);
+            }
             let (shared, host) = (self.by.resolver.inner().clone(), track.note.host.clone());
             self.asking = Some(Box::pin(shared.again(host)));
         }
@@ -234,13 +241,48 @@ where
         };
         let answer = ready!(asking.as_mut().poll(cx));
         self.asking = None;
+        self.take_answer(answer);
+        Poll::Ready(())
+    }
+
+    /// After two lookups, a race whose attempts are slow takes a newer answer that another connect has brought.
+    /// Attempts that hang for [`HANGS`] are reported, so that the host is looked up more often.
+    fn take_newer_answer(&mut self) -> bool {
+        if self.waits_for_others()
+            && let Some(before) = time::now().checked_sub(HANGS)
+        {
+            let attempts = self.attempts.iter_mut();
+            attempts.for_each(|attempt| attempt.connect.report_pending_since(before));
+            if let Some(track) = self.track.as_ref().filter(|_| self.began < before) {
+                self.by.resolver.inner().search(&track.note);
+            }
+        }
+        let newer = match &self.track {
+            Some(track) if self.waits_for_others() => {
+                self.by.resolver.inner().newer_answer(&track.note)
+            }
+            Some(_) | None => None,
+        };
+        let is_newer = newer.is_some();
+        if is_newer {
+            self.take_answer(newer);
+        }
+        is_newer
+    }
+
+    /// Takes a fresh answer: later attempts are of it. `None`: the lookup brought none.
+    fn take_answer(&mut self, answer: Option<(Note, Vec<IpAddr>)>) {
         if let Some(track) = &mut self.track {
             let (note, addrs) = answer.unzip();
-            // What is dialled from now on is of this answer.
             track.note = note.unwrap_or_else(|| track.note.clone());
-            track.plan.answered(addrs.unwrap_or_default());
+            track.plan.answered(&addrs.unwrap_or_default(), time::now());
         }
-        Poll::Ready(())
+    }
+
+    fn waits_for_others(&self) -> bool {
+        self.track
+            .as_ref()
+            .is_some_and(|track| track.plan.waits_for_others())
     }
 
     fn poll_alarm(&mut self, until: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
@@ -275,6 +317,15 @@ where
     }
 }
 
+/// Time between two looks for a newer answer.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// When a race that began at `began` is over.
+fn deadline(resolver: &Resolver, began: Instant) -> Option<Instant> {
+    let timeout = resolver.inner().config().connect_timeout;
+    timeout.map(|timeout| began + timeout)
+}
+
 impl<S, Req> Future for ResponseFuture<S, Req>
 where
     S: Service<Req> + Clone,
@@ -295,7 +346,9 @@ where
                 Step::AskAgain => self.ask_again(),
                 Step::GiveUp => return Poll::Ready(Err(self.error())),
                 Step::Wait(until) => {
-                    if self.poll_answer(cx).is_pending() {
+                    if self.poll_answer(cx).is_pending() && !self.take_newer_answer() {
+                        let look = self.waits_for_others().then(|| time::now() + LOOK);
+                        let until = until.into_iter().chain(look).min();
                         ready!(self.poll_alarm(until, cx));
                     }
                 }

@@ -14,29 +14,31 @@ use crate::Resolver;
 ///
 /// | | default | set by |
 /// |---|---|---|
-/// | the next address is dialled beside those that are pending | 250 ms after the last one | [`attempt_delay`](crate::Builder::attempt_delay) |
+/// | the next address is dialled beside those that are pending | 250 ms after the last one, or after twice what recent connects took if that is longer (2 s at most) | [`attempt_delay`](crate::Builder::attempt_delay) |
 /// | the same after a failure | at once | |
 /// | the same when TCP is up | one more delay after that | [`TcpLayer`](crate::TcpLayer) inside of TLS |
-/// | attempts at once | 6 | |
-/// | one attempt may take, TLS included | 10 s | [`attempt_timeout`](crate::Builder::attempt_timeout) |
+/// | attempts of one race | 2 for each address of the first answer, 16 in all | |
+/// | one attempt may take, TLS included, while another one can be made | 10 s | [`attempt_timeout`](crate::Builder::attempt_timeout) |
 /// | the race may take, with the lookup | 30 s | [`connect_timeout`](crate::Builder::connect_timeout) |
 ///
 /// Times count from when the addresses were known. The order is the resolver's: families in turn,
 /// addresses that failed last. With one address, or one that is penalised, nothing is delayed.
 ///
-/// When every address has failed, or all that may run hang for
-/// [`stalled_after`](crate::Builder::stalled_after), the host is looked up again, and addresses that
-/// were not dialled yet are, once. Such lookups of a host are spaced (1 s and more
-/// while the answer stays the same): for one that is due within
+/// The host is looked up again when every address has failed, or as soon as an attempt is
+/// [slow](crate::Builder::stalled_after). New addresses of the answer are then dialled, each once. If the answer has
+/// none of the addresses that are pending, the first new one is dialled at once. While all that is left is slow, the
+/// host is looked up a second time. Such lookups of a host are spaced (1 s and more while the answer stays the same):
+/// for one that is due within
 /// [`stale_after`](crate::Builder::stale_after) a race waits, so that it may fail that much later. A fault of
 /// this machine, such as no file descriptor, starts no more attempts; after a wrong certificate one more
 /// address of the answer is tried.
 ///
 /// # What is held against an address
 ///
-/// What its attempt came to, as [`ConnectLayer`](crate::ConnectLayer) does it. Who lost has not
-/// failed; but who had a head start of a whole delay, was beaten, and took longer than any connect to the
-/// host of late gets a soft strike, so that the next connect does not wait for it again.
+/// What its attempt came to, as [`ConnectLayer`](crate::ConnectLayer) does it. An attempt that lost has not failed.
+/// But an attempt that started a whole delay before the winner gets a soft strike if it was pending for four times
+/// what recent connects took, the winner included, and for 250 ms at least. If it was not, the network may be slow:
+/// the address goes behind the healthy ones for 5 s, unless a probe decides sooner.
 ///
 /// # Errors
 ///

@@ -7,6 +7,7 @@ use super::plan::{Pace, Plan};
 use crate::attempt::Note;
 use crate::connect::ConnectError;
 use crate::error::BoxError;
+use crate::host::Host;
 use crate::{Outcome, Resolver, time};
 
 pub(super) struct Track {
@@ -35,14 +36,14 @@ impl Track {
     }
 }
 
-/// The times of a race that began then.
-pub(super) fn pace(resolver: &Resolver, began: Instant) -> Pace {
-    let config = resolver.inner().config();
+/// The times of a race to a host.
+pub(super) fn pace(resolver: &Resolver, host: &Host, deadline: Option<Instant>) -> Pace {
+    let shared = resolver.inner();
     Pace {
-        delay: config.attempt_delay,
-        attempt_timeout: config.attempt_timeout,
-        stalled_after: config.stalled_after,
-        deadline: config.connect_timeout.map(|timeout| began + timeout),
+        delay: shared.attempt_delay(host),
+        attempt_timeout: shared.config().attempt_timeout,
+        slow_after: shared.slow_after_in_race(host),
+        deadline,
     }
 }
 

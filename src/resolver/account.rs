@@ -64,7 +64,8 @@ impl Shared {
     fn earlier(&self, note: &Note, addr: IpAddr, now: Instant) -> Attempt {
         let held = self.book.read(note.host.as_str(), now, |page| {
             let record = page.iter().find(|(other, _)| *other == addr);
-            let held = |record: &Record| record.rank(now) != Rank::Healthy;
+            let held =
+                |record: &Record| !matches!(record.rank(now), Rank::Healthy | Rank::Doubtful);
             let record = record.map(|(_, record)| record).filter(|it| held(it))?;
             Some((record.why(), now.saturating_duration_since(record.since())))
         });

@@ -1,25 +1,33 @@
 //! What became of a connection that was made, and what a retry may hope for.
 
 use std::error::Error as StdError;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use smallvec::SmallVec;
+
 use super::Shared;
+use crate::attempt::Made;
 #[cfg(feature = "__again")]
-use crate::cache::Origin;
+use crate::cache::{Known, Origin};
 use crate::early::EarlyClose;
-use crate::host::{self, Parsed};
+use crate::ends::Ends;
+#[cfg(feature = "__again")]
+use crate::health::Left;
+use crate::host::Host;
 #[cfg(feature = "__again")]
 use crate::order::PER_FAMILY;
 use crate::outcome::{self, Outcome};
 use crate::penalty::Failure;
+#[cfg(feature = "__again")]
+use crate::penalty::Rank;
 use crate::time;
 
 impl Shared {
     /// Takes a response that counts against the address it came from.
     pub(crate) fn unavailable(self: &Arc<Self>, host: &str, addr: IpAddr, said: &str) {
-        if let Some(host) = host::parse(host).ok().and_then(Parsed::host) {
+        if let Some(host) = self.host(host) {
             let failure = Failure {
                 error: Some(said.into()),
                 ..Failure::unseen(Outcome::Unavailable)
@@ -28,31 +36,35 @@ impl Shared {
         }
     }
 
-    /// Takes the death of a connection before the first byte of a response. Known by its local
-    /// address, or, where it died so soon that nobody names it, as what this task has made to the
-    /// host. One that has answered, or was not made a short while ago, is not blamed.
+    /// Takes the death of a connection before the first byte of a response. The local address names the
+    /// connection. If the error has none, because no request was on the connection yet, the connection is the one
+    /// that was made to the host a short while ago. A connection that has answered is not blamed. `retried` is
+    /// when the request was sent again, if it was.
     ///
     /// A proxy that requests are forwarded to answers for itself. Through a tunnel, which nobody says
     /// but its other host, it may as well be the origin that broke off.
     ///
-    /// Returns when the connection's address was dealt, if that is known.
+    /// Returns the addresses that were attempted until the connection was made, if it was made a
+    /// short while ago.
     pub(crate) fn closed_early(
         self: &Arc<Self>,
         host: &str,
         early: EarlyClose,
+        retried: Option<Instant>,
         error: &(dyn StdError + 'static),
-    ) -> Option<Instant> {
+    ) -> SmallVec<[IpAddr; 4]> {
         let now = time::now();
-        let host = host::parse(host).ok().and_then(Parsed::host);
-        let made = match (early.local, &host) {
-            (Some(local), _) => self.recent.take(local, now),
-            (None, Some(host)) => self
-                .recent
-                .take_of(host.as_str(), tokio::task::try_id(), now),
+        let host = self.host(host);
+        if let Some(addr) = early.silent {
+            return self.went_silent(host.as_ref(), addr, early, error);
+        }
+        let made = match (early.ends, &host) {
+            (Some(ends), _) => self.recent.take(ends, now),
+            (None, Some(host)) => self.recent.take_unnamed(host.as_str(), retried, now),
             (None, None) => None,
         };
         let Some(made) = made else {
-            return early.local.and_then(|local| self.recent.dealt(local));
+            return SmallVec::new();
         };
         let is_dialled = host.is_some_and(|host| host.as_str() == made.host.as_str());
         if early.forwarded || is_dialled {
@@ -63,50 +75,62 @@ impl Shared {
             let is_news = self.penalise(&made.host, made.peer, &closed, made.at);
             self.suspect(&made.host, made.generation, is_news);
         }
-        Some(made.dealt)
+        made.attempted
     }
 
-    /// The request of this task was on its way once when its connection died, and the next time is
-    /// its last: until it ends the task is dealt what is least likely to do that.
-    #[cfg(feature = "__again")]
-    pub(crate) fn begin_care(&self) {
-        self.careful.begin(tokio::task::try_id(), time::now());
+    /// Takes the silence of a connection of any age. The silence of a proxy is attributed to no address, because
+    /// the origin behind the proxy may be silent.
+    fn went_silent(
+        self: &Arc<Self>,
+        host: Option<&Host>,
+        addr: IpAddr,
+        early: EarlyClose,
+        error: &(dyn StdError + 'static),
+    ) -> SmallVec<[IpAddr; 4]> {
+        let addr = addr.to_canonical();
+        if let Some(ends) = early.ends {
+            self.recent.take(ends, time::now());
+        }
+        if let Some(host) = host {
+            let silent = Failure {
+                error: Some(outcome::text(error)),
+                ..Failure::unseen(Outcome::Silent)
+            };
+            self.report(host, addr, &silent);
+        }
+        SmallVec::from_slice(&[addr])
     }
 
-    /// The request of this task has ended.
-    #[cfg(feature = "__again")]
-    pub(crate) fn end_care(&self) {
-        self.careful.end(tokio::task::try_id());
+    /// Takes the end of a request that has waited for its response for so long that it counts, on a
+    /// connection that was made for it.
+    pub(crate) fn slow_response(self: &Arc<Self>, made: &Made) {
+        if let Some(ends) = made.ends {
+            self.recent.take(ends, time::now());
+        }
+        let slow = Failure::unseen(Outcome::Silent);
+        let is_news = self.penalise(&made.host, made.peer, &slow, made.at);
+        self.suspect(&made.host, made.generation, is_news);
     }
 
-    #[cfg(feature = "__again")]
-    pub(super) fn is_careful(&self, now: Instant) -> bool {
-        self.careful.holds(tokio::task::try_id(), now)
-    }
-
-    /// Only retries ask for care.
-    #[cfg(not(feature = "__again"))]
-    pub(super) fn is_careful(&self, _: Instant) -> bool {
-        false
-    }
-
-    /// Takes an answer on the connection from this address: it works.
-    pub(crate) fn answered_on(&self, local: SocketAddr) {
-        if !self.recent.is_empty() {
-            self.recent.take(local, time::now());
+    /// Takes an answer on the connection with these ends: it works.
+    pub(crate) fn answered_on(&self, ends: Ends) {
+        let now = time::now();
+        if !self.recent.is_empty(now) {
+            self.recent.take(ends, now);
         }
     }
 
     /// Takes an answer: what the task has made to the host works.
     pub(crate) fn answered(&self, host: &str) {
-        if !self.recent.is_empty()
-            && let Some(host) = host::parse(host).ok().and_then(Parsed::host)
+        let now = time::now();
+        if !self.recent.is_empty(now)
+            && let Some(host) = self.host(host)
         {
             // Nobody has asked for a host behind a proxy: what was made is to the proxy.
             let asked = self.store.peek(host.as_str(), |_| ()).is_some();
             let dialled = asked.then_some(host.as_str());
             let task = tokio::task::try_id();
-            self.recent.answered(dialled, task, time::now());
+            self.recent.answered(dialled, task, now);
         }
     }
 
@@ -114,31 +138,38 @@ impl Shared {
     /// behind a proxy.
     #[cfg(feature = "__again")]
     pub(crate) fn hope(&self, host: &str) -> Option<Hope> {
-        let host = host::parse(host).ok().and_then(Parsed::host)?;
+        let host = self.host(host)?;
         let now = time::now();
         let known = self.current(&host, now)?;
+        let left = self.left(&host, &known, now);
         let news = self
             .store
             .peek(host.as_str(), |slot| slot.expects_news(now));
+        let best = self.best_rank(&host, &known, now);
         Some(Hope {
-            health_left: self.health_left(&host, &known, now),
+            is_healthy: best.is_some_and(|rank| rank <= Rank::Healthy),
+            may_connect: best.is_some_and(|rank| rank <= Rank::Doubtful),
             news: known.origin != Origin::Pin && news == Some(true),
-            addrs: known.addrs.as_slice().len(),
-            rounds: known.addrs.rounds(PER_FAMILY),
+            next: known.addrs.dealt(PER_FAMILY) + left.len(),
+            left,
+            known,
         })
     }
 }
 
-/// What dialling a host again may come to.
+/// What connecting to a host again can come to.
 #[cfg(feature = "__again")]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Hope {
-    /// An address is left that nothing is held against.
-    pub(crate) health_left: bool,
-    /// A fresh answer is wanted and can be had.
+    pub(crate) known: Arc<Known>,
+    /// Addresses that left, which the next connect may try as its last resort.
+    pub(crate) left: Left,
+    /// Whether a healthy address is left.
+    pub(crate) is_healthy: bool,
+    /// Whether an address is left that is healthy or in doubt.
+    pub(crate) may_connect: bool,
+    /// Whether a fresh answer is wanted and can be had.
     pub(crate) news: bool,
-    /// How many addresses there are.
-    pub(crate) addrs: usize,
-    /// In how many connects all of them are dealt.
-    pub(crate) rounds: usize,
+    /// How many addresses the next connect is dealt.
+    pub(crate) next: usize,
 }

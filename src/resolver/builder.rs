@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::{SourceAddress, Sources};
-use super::{Resolver, Shared, route};
+use super::{Resolver, Shared};
 use crate::error::InvalidConfig;
 use crate::filter::Filter;
-use crate::lookup::{Lookup, System, Table};
+use crate::lookup::{Lookup, Table};
 use crate::observe::Observe;
 use crate::order::{Family, Order};
 
@@ -41,16 +41,18 @@ pub struct Builder {
     pub(super) serve_stale: Duration,
     pub(super) stale_after: Duration,
     pub(super) lookup_timeout: Duration,
-    pub(super) stalled_after: Duration,
+    pub(super) lookups_at_once: usize,
+    pub(super) stalled_after: Option<Duration>,
     pub(super) attempt_timeout: Option<Duration>,
-    pub(super) attempt_delay: Duration,
+    pub(super) attempt_delay: Option<Duration>,
     pub(super) connect_timeout: Option<Duration>,
     pub(super) capacity: usize,
     pub(super) lanes: bool,
     pub(super) probe: bool,
+    pub(super) last_resort: bool,
     pub(super) order: Order,
     pub(super) prefer: Option<Family>,
-    pub(super) source_address: Arc<SourceAddress>,
+    pub(super) source_address: Option<Arc<SourceAddress>>,
 }
 
 impl Builder {
@@ -66,23 +68,26 @@ impl Builder {
             serve_stale: Duration::from_secs(24 * 60 * 60),
             stale_after: Duration::from_millis(1_800),
             lookup_timeout: Duration::from_secs(5),
-            stalled_after: Duration::from_secs(1),
+            lookups_at_once: 64,
+            stalled_after: None,
             attempt_timeout: Some(Duration::from_secs(10)),
-            attempt_delay: Duration::from_millis(250),
+            attempt_delay: None,
             connect_timeout: Some(Duration::from_secs(30)),
             capacity: 10_000,
             lanes: true,
             probe: true,
+            last_resort: true,
             order: Order::Shuffle,
             prefer: None,
-            source_address: Arc::new(route::source_of),
+            source_address: None,
         }
     }
 
     /// Sets where addresses come from.
     ///
-    /// Defaults to [`Dns`](crate::lookup::Dns) with the system's configuration, and to [`System`]
-    /// when that can't be read or the feature `hickory` is off.
+    /// Defaults to [`Dns`](crate::lookup::Dns) if `Dns` implements the system's configuration in full, else
+    /// to [`System`](crate::lookup::System). The choice is logged, and made again when the configuration
+    /// changes. Without the feature `hickory` the default is [`System`](crate::lookup::System).
     pub fn lookup(mut self, lookup: impl Lookup) -> Self {
         self.lookup = Some(Arc::new(lookup));
         self
@@ -178,7 +183,8 @@ impl Builder {
     ///
     /// The host is in lower case and without the root dot, and an IPv4-mapped IPv6 address comes as
     /// IPv4. The filter is asked once for each address of an answer, when that comes in, and not
-    /// when a kept answer is served; and for each asking of an IP literal or `localhost`. Return
+    /// when a kept answer is served; for each asking of an IP literal or `localhost`; and again before an address
+    /// that left is given to a connect as its [last resort](Self::last_resort). Return
     /// quickly, and neither block nor panic. Each refusal is an
     /// [`Event::AddressRefused`](crate::Event::AddressRefused).
     ///
@@ -243,14 +249,15 @@ impl Builder {
 
     /// Sets how long a lookup may take before a stale answer is served to those who wait for it.
     ///
-    /// It counts from the sending of the lookup. While lookups fail nobody waits for the next one.
+    /// It counts from the sending of the lookup. While lookups fail nobody waits for the next one. While a healthy
+    /// address is left, no caller waits for a lookup that was sent before the answer ended, either.
     /// Defaults to 1.8 s (RFC 8767, section 5, client response timer).
     pub fn stale_after(mut self, wait: Duration) -> Self {
         self.stale_after = wait;
         self
     }
 
-    /// Sets how long one lookup may take.
+    /// Sets how long one lookup may take, counted from when it is sent.
     ///
     /// Defaults to 5 s.
     pub fn lookup_timeout(mut self, timeout: Duration) -> Self {
@@ -258,10 +265,28 @@ impl Builder {
         self
     }
 
-    /// Sets how many hosts are kept; those not asked for longest leave, and those whose addresses
-    /// have failed after the others that are idle.
+    /// Sets how many lookups run at once; the others wait for their turn.
     ///
-    /// Defaults to 10 000. A host with four addresses takes a few hundred bytes.
+    /// Defaults to 64. Each lookup has two sockets, and twelve if three name servers are silent; so all sockets fit
+    /// into the 1 024 file descriptors that many systems allow. Raise the limit if no name server answers for
+    /// many of your names.
+    ///
+    /// A lookup that gets no turn within four times [`lookup_timeout`](Self::lookup_timeout) fails.
+    pub fn lookups_at_once(mut self, lookups: usize) -> Self {
+        self.lookups_at_once = lookups;
+        self
+    }
+
+    /// Sets how many hosts the resolver keeps, with their answers and the failures of their addresses.
+    ///
+    /// Defaults to 10 000 hosts. A host with four addresses takes about 400 bytes, as much again once connects have
+    /// reached the addresses, and as much again once the addresses have failed.
+    ///
+    /// When a new host needs room, the resolver compares some thirty random hosts and removes the one that
+    /// was asked for longest ago. A host whose addresses have penalties leaves after the other idle hosts. A
+    /// host with a lookup in flight stays. Memory does not grow with the number of names that were ever asked
+    /// for, and no call takes longer because the resolver keeps many hosts: `cargo bench --bench flood`
+    /// measures both.
     pub fn capacity(mut self, hosts: usize) -> Self {
         self.capacity = hosts;
         self
@@ -277,13 +302,17 @@ impl Builder {
         self
     }
 
-    /// Sets whether a connect of our own, in the background, finds out whether an address is back
-    /// whose penalty is over.
+    /// Sets whether probes find out whether addresses connect: connects of the crate's own, in the background.
     ///
-    /// Defaults to `true`: no request pays for an edge that is still dead. It goes to the port that
-    /// the host was connected to last, straight from this machine, and is closed at once; only what
-    /// failed in TCP is tried so, and what failed in TLS or later by one request. Turn it off
-    /// where connections must leave by a bound interface or be few: then one request tries each.
+    /// Defaults to `true`: no request pays for an edge that is still dead. A probe goes to the port of the last connect
+    /// to the host, straight from this machine, and is closed at once. An address is probed when its penalty is over.
+    /// An address is also probed if another one connected first, in a race or in the other lane, while the network
+    /// may just be slow. A probe that connects clears what failed in TCP. What was slow or failed later is then tried
+    /// by one request.
+    ///
+    /// Turn probes off where connections must leave by a bound interface or a proxy, because a probe that is blocked
+    /// penalizes an address that is well, or where connections must be few. Then one request tries each address whose
+    /// penalty is over, and a doubt ends after 5 s.
     pub fn probe(mut self, on: bool) -> Self {
         self.probe = on;
         self
@@ -301,8 +330,10 @@ impl Builder {
     /// Sets which family is dialled first. `None`: the one with the better route.
     ///
     /// Defaults to `None`: by RFC 6724, that is IPv6 unless this system has no route to it, or only
-    /// from a local address. Set [`Family::V4`] where IPv6 is known to be slow. A family that was
-    /// found to have no route at all goes second for 10 s, whatever is set.
+    /// from a local address. Set [`Family::V4`] where IPv6 is known to be slow. Whatever is set, a
+    /// family goes second for 10 s after a connect found no route to it, and for 5 min after two addresses of a host
+    /// were slow while the other family connected. A connect or a [probe](Self::probe) that reaches the family ends
+    /// that.
     pub fn prefer(mut self, family: impl Into<Option<Family>>) -> Self {
         self.prefer = family.into();
         self
@@ -333,7 +364,7 @@ impl Builder {
         mut self,
         source: impl Fn(IpAddr) -> Option<IpAddr> + Send + Sync + 'static,
     ) -> Self {
-        self.source_address = Arc::new(source);
+        self.source_address = Some(Arc::new(source));
         self
     }
 
@@ -356,14 +387,9 @@ impl Builder {
 
 fn default_lookup() -> Arc<dyn Lookup> {
     #[cfg(feature = "hickory")]
-    match crate::lookup::Dns::from_system() {
-        Ok(dns) => return Arc::new(dns),
-        Err(error) => {
-            let source = std::error::Error::source(&error);
-            tracing::warn!(target: "sidestep", %error, source, "asking the system by getaddrinfo instead");
-        }
-    }
-    Arc::new(System::new())
+    return Arc::new(crate::lookup::SystemDefault::new());
+    #[cfg(not(feature = "hickory"))]
+    Arc::new(crate::lookup::System::new())
 }
 
 impl fmt::Debug for Builder {

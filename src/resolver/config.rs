@@ -29,16 +29,30 @@ pub(crate) struct Config {
     pub(crate) serve_stale: Duration,
     pub(crate) stale_after: Duration,
     pub(crate) lookup_timeout: Duration,
-    pub(crate) stalled_after: Duration,
+    pub(crate) lookups_at_once: usize,
+    /// `None`: by the recent connects to the host.
+    pub(crate) stalled_after: Option<Duration>,
     pub(crate) attempt_timeout: Option<Duration>,
-    pub(crate) attempt_delay: Duration,
+    /// `None`: by the recent connects to the host.
+    pub(crate) attempt_delay: Option<Duration>,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) capacity: usize,
     pub(crate) lanes: bool,
     pub(crate) probe: bool,
+    pub(crate) last_resort: bool,
     pub(crate) order: Order,
     pub(crate) prefer: Option<Family>,
-    pub(crate) source_address: Arc<SourceAddress>,
+    /// `None`: by the routes of the system.
+    pub(crate) source_address: Option<Arc<SourceAddress>>,
+}
+
+impl Config {
+    /// Returns from which address another one would be dialled, asked anew.
+    #[cfg(feature = "watch-network")]
+    pub(super) fn source_of(&self) -> Arc<SourceAddress> {
+        let source = self.source_address.clone();
+        source.unwrap_or_else(|| Arc::new(super::route::source_of))
+    }
 }
 
 impl Builder {
@@ -55,6 +69,7 @@ impl Builder {
             serve_stale,
             stale_after,
             lookup_timeout,
+            lookups_at_once,
             stalled_after,
             attempt_timeout,
             attempt_delay,
@@ -62,6 +77,7 @@ impl Builder {
             capacity,
             lanes,
             probe,
+            last_resort,
             order,
             prefer,
             ref source_address,
@@ -81,13 +97,15 @@ impl Builder {
                 invalid("lookup_timeout", "it must not exceed 7 days")
             }
             () if stale_after > LONGEST => invalid("stale_after", "it must not exceed 7 days"),
-            () if stalled_after.is_zero() => invalid("stalled_after", "it must not be zero"),
-            () if stalled_after > LONGEST => invalid("stalled_after", "it must not exceed 7 days"),
+            () if stalled_after.is_some_and(|t| t.is_zero() || t > LONGEST) => invalid(
+                "stalled_after",
+                "it must be over zero and at most 7 days, or None",
+            ),
             () if attempt_timeout.is_some_and(|t| t.is_zero() || t > LONGEST) => invalid(
                 "attempt_timeout",
                 "it must be over zero and at most 7 days, or None",
             ),
-            () if attempt_timeout.is_some_and(|t| t < stalled_after)
+            () if attempt_timeout.is_some_and(|t| Some(t) < stalled_after)
                 && attempt_timeout == Self::new().attempt_timeout =>
             {
                 invalid(
@@ -95,18 +113,20 @@ impl Builder {
                     "it must not exceed attempt_timeout (10 s unless set, or None)",
                 )
             }
-            () if attempt_timeout.is_some_and(|t| t < stalled_after) => invalid(
-                "attempt_timeout",
-                "it must not be under stalled_after (1 s unless set)",
-            ),
-            () if !DELAYS.contains(&attempt_delay) => invalid(
+            () if attempt_timeout.is_some_and(|t| Some(t) < stalled_after) => {
+                invalid("attempt_timeout", "it must not be under stalled_after")
+            }
+            () if attempt_delay.is_some_and(|delay| !DELAYS.contains(&delay)) => invalid(
                 "attempt_delay",
-                "it must be at least 100 ms and at most 2 s (RFC 8305, section 8)",
+                "it must be at least 100 ms and at most 2 s (RFC 8305, section 8), or None",
             ),
             () if connect_timeout.is_some_and(|t| t.is_zero() || t > LONGEST) => invalid(
                 "connect_timeout",
                 "it must be over zero and at most 7 days, or None",
             ),
+            () if lookups_at_once == 0 => {
+                invalid("lookups_at_once", "at least one lookup must be sent")
+            }
             () if capacity == 0 => invalid("capacity", "at least one host must be kept"),
             () => Ok(Config {
                 ttl: TtlBounds {
@@ -116,6 +136,7 @@ impl Builder {
                 serve_stale,
                 stale_after,
                 lookup_timeout,
+                lookups_at_once,
                 stalled_after,
                 attempt_timeout,
                 attempt_delay,
@@ -123,9 +144,10 @@ impl Builder {
                 capacity,
                 lanes,
                 probe,
+                last_resort,
                 order,
                 prefer,
-                source_address: Arc::clone(source_address),
+                source_address: source_address.clone(),
             }),
         }
     }

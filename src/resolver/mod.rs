@@ -10,9 +10,11 @@ mod builder;
 mod config;
 mod future;
 mod lanes;
+mod last_resort;
 mod lookups;
 mod network;
 mod outlook;
+mod pilot;
 mod question;
 mod race;
 mod refresh;
@@ -20,10 +22,12 @@ mod report;
 mod resolve;
 mod resolved;
 mod route;
+mod search;
 mod shared;
 mod sift;
 mod sleepers;
 mod tables;
+mod turns;
 mod view;
 #[cfg(feature = "watch-network")]
 mod watch;
@@ -48,7 +52,7 @@ use crate::host::{self, Parsed};
 use crate::lookup::{Lookup, Table};
 use crate::observe::{Event, Snapshot};
 use crate::order::Dealt;
-use crate::{Error, Outcome};
+use crate::{Error, Outcome, time};
 
 /// A DNS resolver that caches, shuffles, and learns from connects which addresses are dead.
 ///
@@ -86,9 +90,9 @@ pub struct Resolver {
 impl Resolver {
     /// Makes a resolver with all defaults.
     ///
-    /// It asks the name servers that the system is configured with. When that configuration
-    /// can't be read it asks the system by `getaddrinfo`, and logs so; never a public name
-    /// server.
+    /// It asks the name servers that the system is configured with, where
+    /// [`Dns`](crate::lookup::Dns) implements that configuration in full; else it asks the system
+    /// by `getaddrinfo`. The log tells which. It never asks a public name server.
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "a test builds the defaults")]
     pub fn new() -> Self {
@@ -141,22 +145,26 @@ impl Resolver {
 
     /// Ends what is known of a host: the next caller waits for a fresh answer, past every cache.
     ///
-    /// The old answer stays as the last resort, should the lookup fail. What is held against its
-    /// addresses stays too. A lookup that was sent before does not undo it. An unknown host or
-    /// one that is no name is left as it is.
+    /// The old answer is kept and served only if the lookup fails. The penalties of its addresses stay, too.
+    /// Addresses that have left are no [last resort](Builder::last_resort) any more. A lookup that was sent before
+    /// does not undo the call. The call changes nothing for an unknown host and for a text that is no name, and holds
+    /// for the name with the root dot and without.
     pub fn invalidate(&self, host: &str) {
         let Ok(Parsed::Name(host)) = host::parse(host) else {
             return;
         };
-        let known = self
-            .shared
-            .store
-            .edit_present(host.as_str(), |slot| slot.invalidate_by_hand());
-        if known.is_some() {
-            self.shared.tell(&Event::Invalidated {
-                host: host.as_str(),
-                cause: Cause::Invalidated,
-            });
+        for host in [host.absolute(), host] {
+            let known = self
+                .shared
+                .store
+                .edit_present(&host, |slot| slot.invalidate_by_hand());
+            if known.is_some() {
+                self.shared.connects.forget_addrs(&host, time::now());
+                self.shared.tell(&Event::Invalidated {
+                    host: host.as_str(),
+                    cause: Cause::Invalidated,
+                });
+            }
         }
     }
 
@@ -238,8 +246,11 @@ impl Resolver {
     /// ```
     pub fn report(&self, host: &str, addr: IpAddr, outcome: Outcome) {
         if let Some(host) = host::parse(host).ok().and_then(Parsed::host) {
-            self.shared
-                .report_by_hand(&host, addr.to_canonical(), outcome);
+            let absolute = Some(host.absolute()).filter(|it| self.shared.kept(it).is_some());
+            for host in absolute.into_iter().chain([host]) {
+                self.shared
+                    .report_by_hand(&host, addr.to_canonical(), outcome);
+            }
         }
     }
 

@@ -71,8 +71,10 @@ impl Shared {
                 ..State::default()
             };
         });
+        self.routes.clear();
         self.store.clear();
         self.book.clear();
+        self.connects.clear(time::now());
         self.tell(&Event::NetworkChanged);
     }
 

@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use super::Shared;
 use super::resolve::rank;
+use crate::Outcome;
 use crate::cache::{Cause, Known, Origin, Plan};
 use crate::host::Host;
-use crate::penalty::Rank;
+use crate::penalty::{Rank, Record};
 use crate::retire::Stand;
 
 /// What is known of a host at one moment. Nothing has changed as long as it is equal.
@@ -51,7 +52,7 @@ impl Shared {
                 self.store.peek(host.as_str(), good) == Some(true)
             }
         });
-        let counters = &self.observers.counters;
+        let counters = self.observers.counters();
         let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let moves = read(&counters.failed_addresses) + read(&counters.recovered_addresses);
         Outlook {
@@ -78,7 +79,8 @@ impl Shared {
                 let listed = answer.filter(|_| outlook.is_good);
                 Stand {
                     listed: listed.map(|known| known.addrs.contains(addr)),
-                    penalised: matches!(rank(page, addr, now), Rank::Penalised(_)),
+                    penalised: matches!(rank(page, addr, now), Rank::Penalised(_))
+                        || is_silent(page, addr, now),
                     others,
                 }
             })
@@ -102,4 +104,13 @@ impl Shared {
             _ => {}
         }
     }
+}
+
+/// Whether a connection to the address went silent: then the other ones are silent too, and each would
+/// cost its requests the time until that is noticed.
+fn is_silent(page: &[(IpAddr, Record)], addr: IpAddr, now: Instant) -> bool {
+    let is_silent = |record: &Record| record.why() == Outcome::Silent;
+    page.iter().any(|(other, record)| {
+        *other == addr && is_silent(record) && record.rank(now) > Rank::Healthy
+    })
 }

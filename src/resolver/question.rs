@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::Shared;
 use crate::Error;
 use crate::host::{self, Host, LOOPBACK, Parsed};
 use crate::observe::Source;
@@ -23,12 +24,39 @@ impl Question {
         Self::Answered(dealt, source)
     }
 
-    pub(super) fn read(name: &str) -> Result<Self, Error> {
-        match host::parse(name).map_err(|why| Error::invalid_name(name, why))? {
-            Parsed::Literal(addr) => Ok(Self::answered(&[addr], Source::Literal)),
-            Parsed::Loopback => Ok(Self::answered(&LOOPBACK, Source::Loopback)),
-            Parsed::NeverSent(host) => Ok(Self::Reserved(host)),
-            Parsed::Name(host) => Ok(Self::Open(host)),
+    fn of(parsed: Parsed) -> Self {
+        match parsed {
+            Parsed::Literal(addr) => Self::answered(&[addr], Source::Literal),
+            Parsed::Loopback => Self::answered(&LOOPBACK, Source::Loopback),
+            Parsed::NeverSent(host) => Self::Reserved(host),
+            Parsed::Name(host) => Self::Open(host),
         }
+    }
+}
+
+impl Shared {
+    /// Reads a host. The root dot is kept where the lookup of now may answer otherwise without it.
+    pub(super) fn parse(&self, name: &str) -> Result<Parsed, &'static str> {
+        let parsed = host::parse(name)?;
+        Ok(match parsed {
+            Parsed::Name(host)
+                if name.ends_with('.') && self.lookups.current().root_dot_matters() =>
+            {
+                Parsed::Name(host.absolute())
+            }
+            parsed => parsed,
+        })
+    }
+
+    /// Returns the host that something can be known of.
+    pub(crate) fn host(&self, name: &str) -> Option<Host> {
+        self.parse(name).ok().and_then(Parsed::host)
+    }
+
+    pub(super) fn read_question(&self, name: &str) -> Result<Question, Error> {
+        let parsed = self.parse(name);
+        parsed
+            .map(Question::of)
+            .map_err(|why| Error::invalid_name(name, why))
     }
 }

@@ -22,7 +22,7 @@ impl Shared {
         now: Instant,
         dealt: &mut Dealt,
     ) -> bool {
-        let first = slip.keep_all(|| self.all_in_order(host, known, now));
+        let first = slip.keep_all(|| self.all_for_race(host, known, now));
         if let Some(first) = first {
             dealt.push(first);
             slip.write(self.note(host, known, dealt.clone(), now));
@@ -47,6 +47,8 @@ impl Shared {
     /// known is suspect it waits for a fresh answer, at most [`stale_after`](crate::Builder::stale_after), and
     /// for one that is put off as long before that. `None` where there is no answer.
     ///
+    /// The race has its last resort from the start, so none is added here.
+    ///
     /// What is still held to be healthy, as a family without a route, is no reason not to wait here.
     pub(crate) async fn again(self: Arc<Self>, host: Host) -> Option<(Note, Vec<IpAddr>)> {
         if let Some(due) = self.put_off(&host) {
@@ -60,6 +62,18 @@ impl Shared {
         let now = time::now();
         let addrs = self.all_in_order(&host, &known, now);
         let note = self.note(&host, &known, Dealt::new(), now);
+        Some((note, addrs.into_vec()))
+    }
+
+    /// Returns the current answer of a host if it is another one than `note` is about, in dialling order.
+    pub(crate) fn newer_answer(self: &Arc<Self>, note: &Note) -> Option<(Note, Vec<IpAddr>)> {
+        let now = time::now();
+        let known = self.current(&note.host, now)?;
+        if known.generation == note.generation {
+            return None;
+        }
+        let addrs = self.all_in_order(&note.host, &known, now);
+        let note = self.note(&note.host, &known, Dealt::new(), now);
         Some((note, addrs.into_vec()))
     }
 

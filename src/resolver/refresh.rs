@@ -1,24 +1,21 @@
 //! Lookups: the one place that spawns.
 
 use std::net::IpAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt as _;
 use futures_util::future::{Either, select};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use super::Shared;
+use super::pilot::Pilot;
 use super::sleepers::Bed;
-use crate::cache::{Brought, Cause, Flight, Joined, Known, Landing, Origin, Slot};
+use crate::cache::{Cause, Flight, Known, Landing, Origin, Slot};
 use crate::host::Host;
-use crate::lookup::{Answer, Lookup};
 use crate::observe::Event;
-use crate::order::{self, Addrs, Order};
 use crate::penalty::Failure;
-use crate::{Error, Outcome, outcome, time, ttl};
+use crate::{Error, Outcome, outcome, time};
 
 impl Shared {
     /// Joins the lookup of a host that is in the air on this runtime, or sends one.
@@ -62,19 +59,13 @@ impl Shared {
             return current;
         }
         let flight = flight.sent_at(generation);
-        self.make_room();
+        self.make_room(host);
         self.tell(&Event::Asked {
             host: host.as_str(),
             cause,
         });
-        let pilot = Pilot {
-            shared: Arc::downgrade(self),
-            host: host.clone(),
-            flight: flight.clone(),
-            land: Some(land),
-        };
-        let (lookup, limit) = (self.lookups.current(), self.config.lookup_timeout);
-        runtime.spawn(pilot.fly(lookup, limit));
+        let pilot = Pilot::new(self, host, &flight, land);
+        runtime.spawn(pilot.fly(self.lookups.current()));
         flight
     }
 
@@ -83,22 +74,22 @@ impl Shared {
     ///
     /// The next caller does instead when it is due and a healthy address is left, for then nobody
     /// needs it sooner: the processes of a fleet that lose an edge together do not ask together. So
-    /// it is outside of a runtime, and where too many wait already.
-    pub(super) fn look_again(self: &Arc<Self>, host: &Host) {
+    /// it is outside of a runtime, and where too many wait already. A connect that hangs needs it at once.
+    pub(super) fn look_again(self: &Arc<Self>, host: &Host, urgency: Urgency) {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
         let now = time::now();
         let is_well_served = self.is_well_served(host, now);
-        let due = self.store.edit_present(host.as_str(), |slot| {
-            slot.health_is_left(is_well_served, now);
+        let due = self.store.edit_present(host, |slot| {
+            slot.health_is_left(is_well_served);
             slot.recheck_at(now)
         });
         match due.flatten() {
             Some(due) if due > now => {
                 self.sleep(&runtime, host, due, false);
             }
-            Some(_) if is_well_served => {}
+            Some(_) if is_well_served && urgency == Urgency::Usual => {}
             Some(_) => match self.book_from_quota(now) {
                 Some(due) if due > now => {
                     self.sleep(&runtime, host, due, true);
@@ -138,10 +129,7 @@ impl Shared {
     /// A host has one. It belongs to the runtime of the caller and holds the resolver weakly, and
     /// there are at most as many as hosts are kept.
     fn sleep(self: &Arc<Self>, runtime: &Handle, host: &Host, due: Instant, is_paid: bool) -> bool {
-        match self
-            .sleepers
-            .lie_down(host, due, time::now(), self.config.capacity)
-        {
+        match self.sleepers.lie_down(host, due, time::now()) {
             Bed::Free => {
                 let sleeper = Sleeper {
                     host: host.clone(),
@@ -150,7 +138,7 @@ impl Shared {
                     shared: Arc::downgrade(self),
                 };
                 let task = runtime.spawn(sleeper.sleep());
-                self.sleepers.is_asleep(host, due, task.abort_handle());
+                self.sleepers.is_asleep(host, due, &task.abort_handle());
                 true
             }
             // It sees at its waking that there is another answer.
@@ -162,7 +150,7 @@ impl Shared {
     /// Finds out in the background whether an address accepts connections again, so that no request
     /// pays for it. Returns false outside of a runtime.
     ///
-    /// One for each address and penalty. The task belongs to the runtime of the caller and ends within
+    /// One for each penalty or doubt of an address. The task belongs to the runtime of the caller and ends within
     /// 5 s, or with the last resolver, which it holds weakly.
     pub(super) fn probe(self: &Arc<Self>, host: &Host, addr: IpAddr, port: u16) -> bool {
         let Ok(runtime) = Handle::try_current() else {
@@ -196,13 +184,13 @@ impl Shared {
         true
     }
 
-    pub(super) fn make_room(&self) {
-        self.store.make_room(|host| self.book.holds(host));
+    pub(super) fn make_room(&self, host: &Host) {
+        self.store.make_room(host, |host| self.book.holds(host));
     }
 
     /// Keeps what a lookup brought. `None`: it failed after it had been let go, and its waiters are
     /// to ask again.
-    fn land(
+    pub(super) fn land(
         &self,
         host: &Host,
         flight: &Flight,
@@ -212,8 +200,7 @@ impl Shared {
         let landed = self
             .store
             .edit(host, |slot| slot.land(flight, landing, now));
-        self.store.landed();
-        self.make_room();
+        self.make_room(host);
         match &landing.outcome {
             Ok(brought) => {
                 self.tell(&Event::Answered {
@@ -230,8 +217,29 @@ impl Shared {
         if let Some(Ok(known)) = &landed {
             self.tell_fallback(host, known);
         }
+        let is_denied = landing
+            .outcome
+            .as_ref()
+            .is_err_and(Error::is_negative_answer);
+        let is_overtaken = |known: &Arc<Known>| known.origin == Origin::Lookup;
+        if is_denied
+            && !landed
+                .as_ref()
+                .is_some_and(|it| it.as_ref().is_ok_and(is_overtaken))
+        {
+            self.connects.forget_addrs(host, now);
+        }
         landed
     }
+}
+
+/// How soon an answer on which a connect has failed is looked up again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// By the next caller, if a healthy address is left.
+    Usual,
+    /// At once: a connect is pending that a fresh answer may help.
+    Now,
 }
 
 /// How long a connect of our own may take: a SYN sent three times, at 0, 1 and 3 s.
@@ -262,7 +270,7 @@ impl Sleeper {
             .peek(host.as_str(), |slot| slot.next_lookup(now));
         match next.flatten() {
             Some((due, Cause::ConnectFailed)) if due <= now && !is_paid => {
-                shared.look_again(&host);
+                shared.look_again(&host, Urgency::Usual);
             }
             // Whoever waits for it finds it in the air.
             Some((due, cause)) if due <= now => drop(shared.send(&Handle::current(), &host, cause)),
@@ -283,107 +291,6 @@ impl Drop for Sleeper {
         };
         if shared.sleepers.get_up(&self.host, self.due) && time::now() < self.due {
             shared.kept(&self.host).inspect(|known| known.forget_use());
-        }
-    }
-}
-
-/// Flies one lookup and sends the waiters away however it ends.
-struct Pilot {
-    shared: Weak<Shared>,
-    host: Host,
-    flight: Flight,
-    land: Option<Joined>,
-}
-
-impl Pilot {
-    async fn fly(mut self, lookup: Arc<dyn Lookup>, limit: Duration) {
-        let asked_at = time::now();
-        let host = self.host.as_str();
-        let asking = async { tokio::time::timeout(limit, lookup.lookup(host)).await };
-        let brought = match AssertUnwindSafe(asking).catch_unwind().await {
-            Ok(Ok(brought)) => brought,
-            Ok(Err(_elapsed)) => Err(Error::timed_out(host)),
-            Err(_panic) => Err(Error::panicked(host)),
-        };
-        let Some(shared) = self.shared.upgrade() else {
-            return;
-        };
-        if shared.was_elsewhere(asked_at) {
-            return;
-        }
-        let asked_at = match &brought {
-            Ok(answer) => answer.asked_at.unwrap_or(asked_at),
-            Err(_) => asked_at,
-        };
-        // A filter or a source_address of the user may panic as a lookup may.
-        let read = || brought.and_then(|answer| shared.read(host, answer));
-        let outcome = catch_unwind(AssertUnwindSafe(read));
-        let outcome = outcome.unwrap_or_else(|_panic| Err(Error::panicked(host)));
-        let fallback = outcome
-            .is_err()
-            .then(|| shared.fallback(&self.host))
-            .flatten();
-        let landing = Landing {
-            asked_at,
-            outcome,
-            share: ttl::share(&mut fastrand::Rng::new()),
-            serve_stale: shared.config.serve_stale,
-            fallback,
-        };
-        let landed = shared.land(&self.host, &self.flight, &landing);
-        // Stored before the waiters wake: one that wakes first would ask again.
-        if let Some(land) = self.land.take() {
-            land.send_replace(landed);
-        }
-    }
-}
-
-impl Drop for Pilot {
-    /// Its runtime was shut down, or the resolver is gone: the waiters find the flight ended, and
-    /// ask on their own runtime.
-    fn drop(&mut self) {
-        if self.land.is_some()
-            && let Some(shared) = self.shared.upgrade()
-        {
-            let forget = |slot: &mut Slot| slot.remove(&self.flight);
-            shared.store.edit_present(self.host.as_str(), forget);
-        }
-    }
-}
-
-impl Shared {
-    fn read(&self, host: &str, answer: Answer) -> Result<Brought, Error> {
-        let Answer {
-            addrs,
-            ttl,
-            is_partial,
-            asked_at: _,
-        } = answer;
-        if addrs.is_empty() {
-            return Err(Error::no_records(host));
-        }
-        let sifted = self.sift(host, &order::distinct(addrs));
-        let addrs = self.sorted(sifted.map_err(|error| match ttl {
-            Some(ttl) => error.with_negative_ttl(ttl),
-            None => error,
-        })?);
-        let life = self.config.ttl.positive(ttl);
-        let refresh_after = ttl::refresh_after(life, &mut fastrand::Rng::new());
-        Ok(Brought {
-            addrs,
-            is_partial,
-            origin: Origin::Lookup,
-            life,
-            refresh_after,
-        })
-    }
-
-    /// By RFC 6724, unless the given order is wanted.
-    pub(super) fn sorted(&self, addrs: Vec<IpAddr>) -> Addrs {
-        let addrs = Addrs::new(addrs);
-        match self.config.order {
-            Order::AsGiven => addrs,
-            Order::Shuffle | Order::RoundRobin => addrs.classed(&*self.config.source_address),
         }
     }
 }

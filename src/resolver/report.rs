@@ -1,31 +1,32 @@
 //! What a connect came to, and what follows for its addresses and its answer.
 
-use std::net::{IpAddr, SocketAddr};
+use std::error::Error as StdError;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::Shared;
-use crate::attempt::{Made, Note, Slip};
+use smallvec::SmallVec;
+
+use super::refresh::Urgency;
+use super::{Shared, route};
+use crate::attempt::{Fresh, Made, Note, Slip};
 use crate::blame::Reach;
 use crate::cache::{Cause, Generation, Slot};
+use crate::ends::Ends;
+use crate::health::Connect;
 use crate::host::Host;
 use crate::observe::Event;
 use crate::order::Family;
 use crate::outcome::{Blame, Outcome};
 use crate::penalty::{Failure, Transition};
-use crate::{blame, time};
+use crate::{blame, outcome, time};
 
 /// How a connect ended, as far as a connector layer sees it.
 #[derive(Clone, Debug)]
 pub(crate) enum Ending {
-    /// Connected.
-    Connected {
-        /// To this address, as the socket names it.
-        peer: SocketAddr,
-        /// From this one.
-        local: SocketAddr,
-    },
+    /// Connected, as the socket names its ends.
+    Connected(Ends),
     /// Connected, and the socket no longer names its peer: mostly the peer is gone already.
     Nameless,
     /// Failed, with what the error said.
@@ -49,7 +50,7 @@ impl Ending {
     /// As a failure, and whether that came after TCP was up.
     pub(super) fn failure(self) -> Option<(Failure, bool)> {
         let (why, error, after_tcp) = match self {
-            Self::Connected { .. } | Self::Nameless => return None,
+            Self::Connected(_) | Self::Nameless => return None,
             Self::Failed(why, error) => (why, Some(error), why.is_after_tcp()),
             Self::FailedAt(_, why, error) => (why, Some(error), false),
             Self::Stalled => (Outcome::Stalled, None, true),
@@ -73,9 +74,9 @@ impl Shared {
     /// Takes the end of a connect with what its slip says.
     pub(crate) fn ended(self: &Arc<Self>, slip: &Slip, reach: Reach, ending: &Ending) {
         match ending {
-            &Ending::Connected { peer, local } => {
+            &Ending::Connected(ends) => {
                 self.network_works();
-                self.connected(slip, reach, peer, local);
+                self.connected(slip, reach, ends);
             }
             Ending::Nameless => {
                 self.network_works();
@@ -91,51 +92,73 @@ impl Shared {
         }
     }
 
-    fn connected(self: &Arc<Self>, slip: &Slip, reach: Reach, peer: SocketAddr, local: SocketAddr) {
-        let winner = peer.ip();
+    /// Tells the two meanings of EADDRNOTAVAIL apart. Where every address that was dealt has a source
+    /// address here, the local ports to one of them are used up, and no address is to blame. IPv6 without
+    /// an address of this machine has no source address: there is no route.
+    pub(crate) fn without_ports(
+        &self,
+        slip: &Slip,
+        outcome: Outcome,
+        error: &(dyn StdError + 'static),
+    ) -> Outcome {
+        if outcome != Outcome::NoRoute || !outcome::is_addr_not_available(error) {
+            return outcome;
+        }
+        let has_source = |addr| route::source_of(addr).is_some();
+        let have_sources = |note: Note| blame::all(note.dealt.as_slice()).all(has_source);
+        match slip.only_note().is_some_and(have_sources) {
+            true => Outcome::Local,
+            false => outcome,
+        }
+    }
+
+    fn connected(self: &Arc<Self>, slip: &Slip, reach: Reach, ends: Ends) {
+        let winner = ends.remote.ip();
         let now = time::now();
         let Some(note) = slip.note_with(winner) else {
-            // Of an address in the URL: a retry has to tell it from an older one.
-            return self.recent.note_dealt(local, now);
+            return;
         };
+        if (1..BLANK_SLIPS).contains(&self.blank.load(Ordering::Relaxed)) {
+            self.blank.store(0, Ordering::Relaxed);
+        }
         let dealt = note.dealt.as_slice();
-        for loser in blame::losers(dealt, winner) {
+        let losers: SmallVec<[IpAddr; 4]> = blame::losers(dealt, winner).collect();
+        for &loser in &losers {
             self.hold_against(&note, loser, &Failure::unseen(Outcome::Failed));
         }
         let late = now >= note.at + blame::HEAD_START;
-        for (loser, why) in blame::overtaken(dealt, winner, late, reach) {
-            self.hold_against(&note, loser, &Failure::softly(why));
-        }
-        // Of the losers too: where to ask whether they are back.
-        self.book.learn_port(&note.host, peer.port());
-        let peer = winner.to_canonical();
-        self.book.has_route(Family::of(peer));
+        let overtaken: SmallVec<[_; 4]> = blame::overtaken(dealt, winner, late, reach).collect();
+        let is_second = late && !overtaken.is_empty();
+        let head_start = if is_second {
+            blame::HEAD_START
+        } else {
+            Duration::ZERO
+        };
+        let began = note.at + head_start;
+        let took = now.saturating_duration_since(began);
+        let (port, peer) = (ends.remote.port(), ends.addr());
+        let is_remembered = self.config.last_resort && note.source.is_of_lookup();
+        let connect = Connect {
+            addr: peer,
+            port,
+            began,
+            took,
+            is_remembered,
+        };
+        let is_first = self.book.holds(&note.host) && self.connects.port(&note.host).is_none();
+        self.connects.connected(&note.host, &connect);
+        self.book.connects(Family::of(peer));
         self.clear(&note.host, peer, note.at, now);
-        self.lately.note(&note.host, peer, note.at, now);
-        self.made(note, peer, Some(local));
-    }
-
-    /// Whether a pending connect hangs at the head of its list while the host's other addresses
-    /// connect.
-    pub(crate) fn is_overtaken(&self, slip: &Slip) -> bool {
-        let now = time::now();
-        pending_at(slip)
-            .is_some_and(|(note, head)| self.lately.has_overtaken(&note.host, head, note.at, now))
-    }
-
-    /// Whether a pending connect takes longer than its host's do.
-    pub(crate) fn is_unusual(&self, slip: &Slip) -> bool {
-        let pending = |note: &Note| time::now().saturating_duration_since(note.at);
-        slip.only_note()
-            .is_some_and(|note| self.lately.is_unusual(&note.host, pending(&note)))
-    }
-
-    /// Whether so do several, and there is somebody better to dial: it is no use to wait longer.
-    pub(crate) fn is_hopeless(&self, slip: &Slip) -> bool {
-        let now = time::now();
-        pending_at(slip).is_some_and(|(note, head)| {
-            self.lately.is_hanging(&note.host, head, now) && self.is_well_served(&note.host, now)
-        })
+        if is_first {
+            self.probe_doubted(&note.host, port, now);
+        }
+        for (loser, why) in overtaken {
+            match why {
+                Outcome::Stalled if late => self.beaten(&note, loser, now),
+                _ => self.hold_against(&note, loser, &Failure::softly(why)),
+            }
+        }
+        self.made(note, peer, losers, Some(ends));
     }
 
     /// Nothing is known of the connection; should it die without an answer, the head of the list
@@ -155,20 +178,26 @@ impl Shared {
             if is_alone && !reach.is_any() {
                 self.clear(&note.host, head, note.at, time::now());
             }
-            self.made(note, head, None);
+            self.made(note, head, SmallVec::new(), None);
         }
     }
 
-    fn made(&self, note: Note, peer: IpAddr, local: Option<SocketAddr>) {
-        self.recent.note(Made {
+    /// Notes a connection to `peer`, which was attempted after `losers`.
+    fn made(&self, note: Note, peer: IpAddr, losers: SmallVec<[IpAddr; 4]>, ends: Option<Ends>) {
+        let mut attempted = losers;
+        attempted.push(peer);
+        let made = Made {
             host: note.host,
             generation: note.generation,
             peer,
-            local,
+            ends,
             task: tokio::task::try_id(),
-            dealt: note.at,
+            attempted,
             at: time::now(),
-        });
+            died: None,
+        };
+        Fresh::note(&made);
+        self.recent.note(made);
     }
 
     fn failed(self: &Arc<Self>, note: &Note, reach: Reach, failure: &Failure, after_tcp: bool) {
@@ -176,6 +205,11 @@ impl Shared {
         match failure.why.blame() {
             Blame::None => {}
             Blame::Family => self.no_route(note),
+            Blame::Soft if failure.why == Outcome::Stalled => {
+                for addr in dialled(dealt, reach, failure.why, after_tcp) {
+                    self.slow(note, addr);
+                }
+            }
             Blame::Soft | Blame::Hard => {
                 for addr in dialled(dealt, reach, failure.why, after_tcp) {
                     let certain = match after_tcp {
@@ -200,6 +234,23 @@ impl Shared {
         }
         if let Some(first) = blame::all(dealt).next() {
             self.family_has_no_route(Family::of(first));
+            self.complete(note);
+        }
+    }
+
+    /// A partial answer whose only family has no route is looked up again at once: this time the
+    /// lookup waits for the other family.
+    fn complete(self: &Arc<Self>, note: &Note) {
+        let (host, now) = (&note.host, time::now());
+        let invalidate = |slot: &mut Slot| slot.invalidate_partial(note.generation, now);
+        if self.store.edit_present(host, invalidate) == Some(true) {
+            let cause = Cause::ConnectFailed;
+            self.tell(&Event::Invalidated {
+                host: host.as_str(),
+                cause,
+            });
+            // Without a lookup behind it the next caller asks.
+            let _ = self.ask(host, cause);
         }
     }
 
@@ -208,7 +259,7 @@ impl Shared {
         self.tell(&Event::NoRoute { family, penalty });
     }
 
-    fn hold_against(self: &Arc<Self>, note: &Note, addr: IpAddr, failure: &Failure) {
+    pub(super) fn hold_against(self: &Arc<Self>, note: &Note, addr: IpAddr, failure: &Failure) {
         let is_news = self.penalise(&note.host, addr, failure, note.at);
         self.suspect(&note.host, note.generation, is_news);
     }
@@ -230,7 +281,7 @@ impl Shared {
         match report.why.blame() {
             Blame::None if report.why == Outcome::Connected => {
                 self.network_works();
-                self.book.has_route(Family::of(addr));
+                self.book.connects(Family::of(addr));
                 self.clear(host, addr, now, now);
             }
             Blame::None => {}
@@ -248,7 +299,10 @@ impl Shared {
         match probed.why.blame() {
             Blame::None if probed.why == Outcome::Connected => {
                 self.network_works();
-                self.clear(host, addr, began, time::now());
+                self.book.connects(Family::of(addr));
+                let now = time::now();
+                let change = self.book.accepts(host, addr, began, now);
+                self.tell_recovered(host, addr, change);
             }
             Blame::None | Blame::Family => {}
             Blame::Soft | Blame::Hard => {
@@ -292,9 +346,7 @@ impl Shared {
 
     /// Marks the answer that was dealt and has the host looked up again; a newer one is left alone.
     pub(super) fn suspect(self: &Arc<Self>, host: &Host, seen: Generation, is_news: bool) {
-        let marked = self
-            .store
-            .edit_present(host.as_str(), |slot| slot.invalidate(seen));
+        let marked = self.store.edit_present(host, |slot| slot.invalidate(seen));
         if marked == Some(true) {
             let cause = Cause::ConnectFailed;
             self.tell(&Event::Invalidated {
@@ -304,14 +356,19 @@ impl Shared {
         }
         // Though it was marked before, this may have been its last healthy address.
         if marked == Some(true) || is_news {
-            self.look_again(host);
+            self.look_again(host, Urgency::Usual);
         }
     }
 
     fn clear(&self, host: &Host, addr: IpAddr, began: Instant, now: Instant) {
-        if self.book.succeed(host, addr, began, now) == Transition::Recovered {
-            let healthy = |slot: &mut Slot| slot.health_is_left(true, now);
-            self.store.edit_present(host.as_str(), healthy);
+        let change = self.book.succeed(host, addr, began, now);
+        self.tell_recovered(host, addr, change);
+    }
+
+    fn tell_recovered(&self, host: &Host, addr: IpAddr, change: Transition) {
+        if change == Transition::Recovered {
+            let healthy = |slot: &mut Slot| slot.health_is_left(true);
+            self.store.edit_present(host, healthy);
             self.tell(&Event::AddressRecovered {
                 host: host.as_str(),
                 addr,
@@ -325,25 +382,32 @@ impl Shared {
     pub(crate) fn check_blank_slip(&self, asked_before: u64, winner: IpAddr) {
         let winner = winner.to_canonical();
         let asked_outside = self.unslipped() != asked_before;
+        self.count_blank_slip(asked_outside, winner);
         if !asked_outside || self.warned.load(Ordering::Relaxed) {
             return;
         }
-        let is_ours = self.store.any(|slot| {
-            slot.known()
-                .is_some_and(|known| known.addrs.contains(winner))
-        });
+        let is_ours = self.was_dealt_outside(winner);
         if is_ours && !self.warned.swap(true, Ordering::Relaxed) {
             self.tell(&Event::SlipLost { addr: winner });
         }
     }
+
+    /// Warns once when so many connects in a row asked for no name. A few mean nothing: an address in the
+    /// URL needs no name.
+    fn count_blank_slip(&self, asked_outside: bool, winner: IpAddr) {
+        if asked_outside || self.blank.load(Ordering::Relaxed) >= BLANK_SLIPS {
+            return;
+        }
+        let connects = self.blank.fetch_add(1, Ordering::Relaxed) + 1;
+        if connects == BLANK_SLIPS {
+            let addr = winner;
+            self.tell(&Event::NeverAsked { addr, connects });
+        }
+    }
 }
 
-/// The address that a pending connect is at, as far as can be told.
-fn pending_at(slip: &Slip) -> Option<(Note, IpAddr)> {
-    let note = slip.only_note()?;
-    let head = note.dealt.as_slice().first()?.to_canonical();
-    Some((note, head))
-}
+/// Connects in a row without a name that the log warns of.
+const BLANK_SLIPS: u32 = 20;
 
 /// The addresses that a connect which ended so has dialled, as far as can be told.
 pub(super) fn dialled(

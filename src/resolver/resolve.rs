@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
@@ -26,18 +25,18 @@ impl Shared {
     #[inline(always)]
     pub(super) fn deal(self: &Arc<Self>, name: &str, dealt: &mut Dealt) -> Option<ResponseFuture> {
         let slip = Slip::hanging(self.id);
-        if slip.is_none() && self.layered.load(Ordering::Relaxed) {
-            self.unslipped.fetch_add(1, Ordering::Relaxed);
-        }
         if let Some(slip) = &slip
             && Self::deal_pin(slip, name, dealt)
         {
             return None;
         }
-        match self.deal_at_once(name, slip.as_ref(), dealt) {
-            true => None,
-            false => Some(self.deal_slowly(name, slip)),
+        if !self.deal_at_once(name, slip.as_ref(), dealt) {
+            return Some(self.deal_slowly(name, slip));
         }
+        if slip.is_none() {
+            self.note_asked_outside(dealt);
+        }
+        None
     }
 
     /// A name in its one spelling that is known and good is the common case: no parsing, nothing
@@ -68,13 +67,16 @@ impl Shared {
             let known = shared.known(&host).await?;
             let mut dealt = Dealt::new();
             shared.deal_from(&host, &known, slip.as_ref(), time::now(), &mut dealt);
+            if slip.is_none() {
+                shared.note_asked_outside(&dealt);
+            }
             Ok(dealt)
         })
     }
 
     /// Reads a name; what needs no lookup passes the filter here.
     fn question(&self, name: &str) -> Result<Question, Error> {
-        match Question::read(name)? {
+        match self.read_question(name)? {
             Question::Answered(dealt, source) if self.filter.is_some() => {
                 let sifted = self.sift(&host::spelling(name), dealt.as_slice())?;
                 Ok(Question::answered(&sifted, source))
@@ -120,12 +122,12 @@ impl Shared {
         }
         self.refit(host);
         let known = self.known_by_plan(host, now).await;
-        known.or_else(|error| self.last_resort(host).ok_or(error))
+        known.or_else(|error| self.after_failed_lookup(host).ok_or(error))
     }
 
     /// What may be served though the lookup that a caller waited for failed: another one may have
     /// brought an answer meanwhile, and there may be fallbacks.
-    fn last_resort(&self, host: &Host) -> Option<Arc<Known>> {
+    fn after_failed_lookup(&self, host: &Host) -> Option<Arc<Known>> {
         let now = time::now();
         let known = self
             .store
@@ -181,31 +183,48 @@ impl Shared {
     }
 
     /// Waits for a fresh answer, but not long, and serves what is known if none comes.
+    ///
+    /// A host in use is looked up again before its answer ends, so that no caller waits. If that lookup is slow, the
+    /// answer is served past its end, as long as a healthy address is left.
     pub(super) async fn ask_or_serve(
         self: &Arc<Self>,
         host: &Host,
         cause: Cause,
-        last_resort: Arc<Known>,
+        old: Arc<Known>,
     ) -> Result<Arc<Known>, Error> {
+        if cause == Cause::Expired && self.is_asked_in_time(host, &old) {
+            return Ok(self.served(host, old));
+        }
         match within(self.patience(host), self.ask_and_wait(host, cause)).await {
             Some(Ok(known)) => Ok(known),
             Some(Err(error)) if error.is_negative_answer() => Err(error),
-            Some(Err(_)) | None => Ok(self.served(host, last_resort)),
+            Some(Err(_)) | None => Ok(self.served(host, old)),
         }
     }
 
     /// How long to wait for the lookup that is in the air, or is to be sent: counted from its
     /// sending, or each caller would wait anew for one that is slow.
     fn patience(&self, host: &Host) -> Duration {
+        let waited = self.asked_at(host).map_or(Duration::ZERO, |sent| {
+            time::now().saturating_duration_since(sent)
+        });
+        self.config.stale_after.saturating_sub(waited)
+    }
+
+    /// Whether the lookup in the air was sent before the answer ended, and a healthy address of the answer is left.
+    fn is_asked_in_time(&self, host: &Host, known: &Known) -> bool {
+        let sent = self.asked_at(host);
+        sent.is_some_and(|sent| sent < known.expires_at)
+            && self.health_left(host, known, time::now())
+    }
+
+    /// When the lookup was sent that a caller may join.
+    fn asked_at(&self, host: &Host) -> Option<Instant> {
         let sent = |slot: &Slot| {
             let runtime = tokio::runtime::Handle::try_current().ok()?;
             slot.boardable(runtime.id()).map(|flight| flight.sent)
         };
-        let sent = self.store.peek(host.as_str(), sent).flatten();
-        let waited = sent.map_or(Duration::ZERO, |sent| {
-            time::now().saturating_duration_since(sent)
-        });
-        self.config.stale_after.saturating_sub(waited)
+        self.store.peek(host.as_str(), sent).flatten()
     }
 
     /// Waits for the lookup in the air. One that is lost, as when its runtime was shut down or
@@ -260,19 +279,23 @@ impl Shared {
             self.tell(&Event::ServedStale {
                 host: host.as_str(),
                 age,
+                is_first: known.is_first_stale(),
             });
         }
         known
     }
 
-    /// Whether an address is left that nothing is held against.
+    /// Whether a healthy address is left.
     pub(super) fn health_left(&self, host: &Host, known: &Known, now: Instant) -> bool {
+        let best = self.best_rank(host, known, now);
+        best.is_some_and(|rank| rank <= Rank::Healthy)
+    }
+
+    /// Returns the rank of the address that a connect goes to first. `None`: the answer has no address.
+    pub(super) fn best_rank(&self, host: &Host, known: &Known, now: Instant) -> Option<Rank> {
         self.book.read(host.as_str(), now, |page| {
-            known
-                .addrs
-                .as_slice()
-                .iter()
-                .any(|&addr| rank(page, addr, now) <= Rank::Healthy)
+            let addrs = known.addrs.as_slice().iter();
+            addrs.map(|&addr| rank(page, addr, now)).min()
         })
     }
 
@@ -292,8 +315,12 @@ impl Shared {
         }
         dealt.fill(|out| self.in_order(host, known, PER_FAMILY, now, out));
         if let Some(slip) = slip {
+            let turned = match known.addrs.replaces_others() {
+                true => self.add_last_resort(host, known, dealt, now),
+                false => dealt.as_slice().len(),
+            };
             if self.config.lanes {
-                dealt.add_lane();
+                dealt.add_lane(turned);
             }
             slip.write(self.note(host, known, dealt.clone(), now));
         }
@@ -348,22 +375,14 @@ impl Shared {
         if self.book.is_empty() {
             return order::deal(addrs, None, how, &mut rng, out);
         }
-        let careful = self.is_careful(now);
-        let trial = match careful {
-            true => None,
-            false => self.take_trial(host, known, now),
-        };
-        let rank_of = if careful {
-            Record::careful_rank
-        } else {
-            Record::rank
-        };
+        let trial = self.take_trial(host, known, now);
         self.book.read(host.as_str(), now, |page| {
             let rank = |addr| {
                 if trial == Some(addr) {
                     Rank::Trial
                 } else {
-                    rank_by(rank_of, page, addr, now)
+                    let found = page.iter().find(|(other, _)| *other == addr);
+                    found.map_or(Rank::Healthy, |(_, record)| record.rank_to_deal(now))
                 }
             };
             order::deal(addrs, Some(&rank), how, &mut rng, out)
@@ -372,8 +391,10 @@ impl Shared {
 
     /// Has an address tried whose penalty is over: by a connect of our own, or by this caller.
     fn take_trial(self: &Arc<Self>, host: &Host, known: &Known, now: Instant) -> Option<IpAddr> {
-        let Trial { addr, port } = self.book.take_trial(host, known.addrs.as_slice(), now)?;
-        let is_probed = |port| self.config.probe && self.probe(host, addr, port);
+        let port = self.config.probe.then(|| self.connects.port(host));
+        let addrs = known.addrs.as_slice();
+        let Trial { addr, port } = self.book.take_trial(host, addrs, port.flatten(), now)?;
+        let is_probed = |port| self.probe(host, addr, port);
         if port.is_some_and(is_probed) {
             return None;
         }
@@ -403,17 +424,8 @@ async fn within<T>(wait: Duration, future: impl Future<Output = T>) -> Option<T>
 }
 
 pub(super) fn rank(page: &[(IpAddr, Record)], addr: IpAddr, now: Instant) -> Rank {
-    rank_by(Record::rank, page, addr, now)
-}
-
-fn rank_by(
-    rank: fn(&Record, Instant) -> Rank,
-    page: &[(IpAddr, Record)],
-    addr: IpAddr,
-    now: Instant,
-) -> Rank {
     let found = page.iter().find(|(other, _)| *other == addr);
-    found.map_or(Rank::Healthy, |(_, record)| rank(record, now))
+    found.map_or(Rank::Healthy, |(_, record)| record.rank(now))
 }
 
 #[cfg(all(test, feature = "__again"))]

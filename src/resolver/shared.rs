@@ -1,6 +1,8 @@
 //! What all clones of a resolver share.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::cmp::Reverse;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -10,17 +12,19 @@ use super::config::{Config, Sources};
 use super::lanes;
 use super::lookups::Lookups;
 use super::network::Network;
+use super::route::Routes;
 use super::sleepers::Sleepers;
+use super::turns::Turns;
 #[cfg(feature = "watch-network")]
 use super::watch::Watch;
-#[cfg(feature = "__again")]
-use crate::attempt::Careful;
-use crate::attempt::{Lately, Recent};
+use crate::attempt::Recent;
+use crate::bounded::{Bounded, Edit};
 use crate::cache::{Cause, Slot, Store};
 use crate::filter::Filter;
-use crate::health::Book;
+use crate::health::{Book, Connects};
 use crate::lookup::{Lookup, Table};
-use crate::observe::{Counters, Event, Observe, Observers};
+use crate::observe::{Event, Observe, Observers};
+use crate::order::Dealt;
 use crate::recheck::Quota;
 use crate::time;
 
@@ -29,6 +33,8 @@ pub(crate) struct Shared {
     pub(super) id: u64,
     pub(super) config: Config,
     pub(super) lookups: Lookups,
+    pub(super) turns: Arc<Turns>,
+    pub(super) routes: Routes,
     pub(super) pins: Table,
     pub(super) fallbacks: Table,
     pub(super) filter: Option<Arc<Filter>>,
@@ -46,13 +52,18 @@ pub(crate) struct Shared {
     pub(super) life: watch::Sender<()>,
     /// Whether a connector layer was made: only then can a slip be lost.
     pub(super) layered: AtomicBool,
-    pub(super) unslipped: AtomicU64,
+    unslipped: AtomicU64,
+    /// The last addresses that were dealt outside of any slip.
+    dealt_outside: Bounded<IpAddr, ()>,
     pub(super) warned: AtomicBool,
+    /// Connects in a row that asked for no name.
+    pub(super) blank: AtomicU32,
     pub(super) recent: Recent,
-    pub(super) lately: Lately,
-    #[cfg(feature = "__again")]
-    pub(super) careful: Careful,
+    pub(super) connects: Connects,
 }
+
+/// Addresses dealt outside of a slip that are remembered: those of the connects of one moment.
+const DEALT_OUTSIDE: usize = 1024;
 
 impl Shared {
     pub(super) fn new(config: Config, sources: Sources, user: Option<Arc<dyn Observe>>) -> Self {
@@ -60,8 +71,11 @@ impl Shared {
         let now = time::now();
         Self {
             id: MADE.fetch_add(1, Ordering::Relaxed),
+            routes: Routes::new(),
+            turns: Arc::new(Turns::new(config.lookups_at_once)),
             store: Store::new(config.capacity),
             book: Book::new(config.capacity, now),
+            connects: Connects::new(config.capacity, now),
             config: Config {
                 lanes: config.lanes && lanes::are_dialled(),
                 ..config
@@ -75,19 +89,15 @@ impl Shared {
             network: Network::default(),
             #[cfg(feature = "watch-network")]
             watch: Watch::default(),
-            sleepers: Sleepers::default(),
+            sleepers: Sleepers::new(config.capacity),
             life: watch::Sender::new(()),
-            observers: Observers {
-                counters: Counters::default(),
-                user,
-            },
+            observers: Observers::new(user),
             layered: AtomicBool::new(false),
             unslipped: AtomicU64::new(0),
+            dealt_outside: Bounded::new(DEALT_OUTSIDE),
             warned: AtomicBool::new(false),
-            recent: Recent::default(),
-            lately: Lately::default(),
-            #[cfg(feature = "__again")]
-            careful: Careful::default(),
+            blank: AtomicU32::new(0),
+            recent: Recent::new(now),
         }
     }
 
@@ -123,7 +133,7 @@ impl Shared {
             }
         });
         for host in busy {
-            self.store.edit_present(host.as_str(), Slot::let_go);
+            self.store.edit_present(&host, Slot::let_go);
         }
     }
 
@@ -146,6 +156,32 @@ impl Shared {
     /// Notes that a connector layer was made: from now on slips can be lost.
     pub(crate) fn expect_slips(&self) {
         self.layered.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes what was dealt outside of any slip; see [`Event::SlipLost`].
+    #[inline]
+    pub(super) fn note_asked_outside(&self, dealt: &Dealt) {
+        if self.layered.load(Ordering::Relaxed) && !self.warned.load(Ordering::Relaxed) {
+            self.remember_asked_outside(dealt);
+        }
+    }
+
+    #[inline(never)]
+    fn remember_asked_outside(&self, dealt: &Dealt) {
+        self.unslipped.fetch_add(1, Ordering::Relaxed);
+        let addrs = dealt.as_slice().iter().map(IpAddr::to_canonical);
+        for addr in addrs {
+            if self.dealt_outside.read(&addr, |_, ()| ()).is_none() {
+                self.dealt_outside.edit(&addr, |_| (Edit::Put(()), ()));
+                let oldest_first = |_: &IpAddr, (): &(), age| Some(Reverse(age));
+                self.dealt_outside.make_room(&addr, oldest_first);
+            }
+        }
+    }
+
+    /// Whether an address was dealt outside of any slip a short while ago.
+    pub(super) fn was_dealt_outside(&self, addr: IpAddr) -> bool {
+        self.dealt_outside.contains(&addr)
     }
 
     /// How often a connector has asked outside of any slip; see [`Event::SlipLost`].

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 
 use super::Shared;
-use crate::Error;
 use crate::observe::Event;
+use crate::{Error, host};
 
 impl Shared {
-    /// Takes out what the filter refuses, and tells of it. `host` is in lower case and without the
+    /// Takes out what the filter refuses, and tells of it. The filter is told the host without the
     /// root dot.
     ///
     /// # Errors
@@ -17,6 +17,7 @@ impl Shared {
         let Some(filter) = &self.filter else {
             return Ok(addrs.to_vec());
         };
+        let host = host::bare(host);
         let may_pass = |addr: &IpAddr| filter(host, addr.to_canonical());
         let (kept, refused): (Vec<_>, Vec<_>) = addrs.iter().copied().partition(may_pass);
         for addr in refused.iter().map(IpAddr::to_canonical) {

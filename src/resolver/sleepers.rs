@@ -1,18 +1,17 @@
 //! Who sleeps until a host is looked up though nobody asks.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
 
+use crate::bounded::{Bounded, Edit};
 use crate::host::Host;
 
 /// Those that sleep, and when each wakes: one for each host.
-#[derive(Debug, Default)]
-pub(super) struct Sleepers(Mutex<HashMap<Host, Asleep>>);
-
 #[derive(Debug)]
+pub(super) struct Sleepers(Bounded<Host, Asleep>);
+
+#[derive(Clone, Debug)]
 struct Asleep {
     due: Instant,
     /// Ends it. Unknown for the moment in which it is started.
@@ -32,18 +31,22 @@ pub(super) enum Bed {
 const OVERSLEPT: Duration = Duration::from_millis(100);
 
 impl Sleepers {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self(Bounded::new(capacity))
+    }
+
     /// Makes a bed. Whoever sleeps for this host and would wake later is sent away.
     ///
     /// One who has overslept is on a runtime that stands still.
-    pub(super) fn lie_down(&self, host: &Host, due: Instant, now: Instant, most: usize) -> Bed {
-        let (bed, later) = self.edit(|sleeping| match sleeping.get(host) {
+    pub(super) fn lie_down(&self, host: &Host, due: Instant, now: Instant) -> Bed {
+        let (bed, later) = self.0.edit(host, |asleep| match asleep {
             Some(asleep) if asleep.due <= due && now <= asleep.due + OVERSLEPT => {
-                (Bed::Taken, None)
+                (Edit::Keep, (Bed::Taken, None))
             }
-            None if sleeping.len() >= most => (Bed::None, None),
+            None if self.0.is_full() => (Edit::Keep, (Bed::None, None)),
             Some(_) | None => {
-                let asleep = Asleep { due, task: None };
-                (Bed::Free, sleeping.insert(host.clone(), asleep))
+                let asleep = asleep.cloned();
+                (Edit::Put(Asleep { due, task: None }), (Bed::Free, asleep))
             }
         });
         if let Some(task) = later.and_then(|later| later.task) {
@@ -53,36 +56,32 @@ impl Sleepers {
     }
 
     /// Notes which task sleeps there, unless it has got up already.
-    pub(super) fn is_asleep(&self, host: &Host, due: Instant, task: AbortHandle) {
-        self.edit(|sleeping| {
-            if let Some(asleep) = sleeping.get_mut(host).filter(|asleep| asleep.due == due) {
-                asleep.task = Some(task);
+    pub(super) fn is_asleep(&self, host: &Host, due: Instant, task: &AbortHandle) {
+        self.0.edit(host, |asleep| match asleep {
+            Some(asleep) if asleep.due == due => {
+                let task = Some(task.clone());
+                (Edit::Put(Asleep { due, task }), ())
             }
+            Some(_) | None => (Edit::Keep, ()),
         });
     }
 
     /// Returns false when another one sleeps in this place by now.
     pub(super) fn get_up(&self, host: &Host, due: Instant) -> bool {
-        self.edit(|sleeping| {
-            let is_mine = sleeping.get(host).is_some_and(|asleep| asleep.due == due);
-            if is_mine {
-                sleeping.remove(host);
-            }
-            is_mine
+        self.0.edit(host, |asleep| match asleep {
+            Some(asleep) if asleep.due == due => (Edit::Remove, true),
+            Some(_) | None => (Edit::Keep, false),
         })
-    }
-
-    fn edit<T>(&self, change: impl FnOnce(&mut HashMap<Host, Asleep>) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Drop for Sleepers {
     /// With the last resolver nobody is left to look anything up for.
     fn drop(&mut self) {
-        self.edit(|sleeping| {
-            let tasks = sleeping.drain().filter_map(|(_, asleep)| asleep.task);
-            tasks.for_each(|task| task.abort());
+        self.0.for_each(|_, asleep| {
+            if let Some(task) = &asleep.task {
+                task.abort();
+            }
         });
     }
 }

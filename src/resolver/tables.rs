@@ -43,7 +43,7 @@ impl Shared {
         let known = self
             .store
             .edit(host, |slot| slot.fall_back(&fallback, None, now))?;
-        self.make_room();
+        self.make_room(host);
         self.tell_fallback(host, &known);
         Some(known)
     }
@@ -66,7 +66,7 @@ impl Shared {
         if outdated == Some(true) {
             let fallback = self.fallback(host);
             self.store
-                .edit_present(host.as_str(), |slot| slot.refit(fallback.as_ref()));
+                .edit_present(host, |slot| slot.refit(fallback.as_ref()));
         }
     }
 

@@ -32,7 +32,7 @@ impl Shared {
             }
         }
         hosts.sort_by(|one, other| one.host.cmp(&other.host));
-        Snapshot::of(&self.observers.counters, hosts)
+        Snapshot::of(self.observers.counters(), hosts)
     }
 
     fn view(&self, host: &str, known: Option<&Known>, suspect: bool, now: Instant) -> HostView {
@@ -63,7 +63,9 @@ fn of_address(addr: IpAddr, record: Option<&Record>, now: Instant) -> AddressVie
         addr,
         standing: match record.map(|record| record.rank(now)) {
             None | Some(Rank::Healthy) => Standing::Healthy,
-            Some(Rank::Trial | Rank::Recovering | Rank::ClosesEarly) => Standing::Recovering,
+            Some(Rank::Trial | Rank::Doubtful | Rank::Recovering | Rank::ClosesEarly) => {
+                Standing::Recovering
+            }
             Some(Rank::Penalised(_)) => Standing::Penalised(until.unwrap_or_default()),
         },
         since: record.map(|record| now.saturating_duration_since(record.stands_since())),

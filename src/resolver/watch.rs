@@ -95,7 +95,7 @@ impl Shared {
         if watch.is_none() {
             let (notice, notices) = sync_channel(1);
             let subscription = subscribe(notice)?;
-            let source_of = Arc::clone(&self.config.source_address);
+            let source_of = self.config.source_of();
             let shared = Arc::downgrade(self);
             thread::Builder::new()
                 .name("sidestep-watch".into())

@@ -84,7 +84,9 @@ fn a_setting_that_cannot_work_names_its_setter() {
     let bad: [(&str, Set); 16] = [
         ("stalled_after", |b| b.stalled_after(20 * S)),
         ("max_ttl", |b| b.max_ttl(500 * MS)),
-        ("attempt_timeout", |b| b.attempt_timeout(900 * MS)),
+        ("attempt_timeout", |b| {
+            b.stalled_after(S).attempt_timeout(900 * MS)
+        }),
         ("min_ttl", |b| b.min_ttl(61 * S)),
         ("max_ttl", |b| b.max_ttl(Duration::ZERO)),
         ("max_ttl", |b| b.max_ttl(Duration::MAX)),

@@ -47,13 +47,16 @@ fn the_answer_of_another_runtime_is_better_than_an_error() {
     let (let_good, good_waits) = mpsc::channel();
     let (let_bad, bad_waits) = mpsc::channel();
     let (good_waits, bad_waits) = (Mutex::new(good_waits), Mutex::new(bad_waits));
-    // Each looks up on its own thread, and may stop that.
+    let (good_begins, good_has_begun) = mpsc::channel();
+    // Each looks up on its own thread, and may stop that. The script lets one lookup in at a time, so the good
+    // one has to be in it before the bad one begins.
     let script = Script::new(move |_| match std::thread::current().name() {
         Some("bad") => {
             bad_waits.lock().unwrap().recv().unwrap();
             down("a.test")
         }
         _ => {
+            good_begins.send(()).unwrap();
             good_waits.lock().unwrap().recv().unwrap();
             Ok(answer(&[1], 60))
         }
@@ -70,9 +73,7 @@ fn the_answer_of_another_runtime_is_better_than_an_error() {
         thread.spawn(asking).unwrap()
     };
     let good = on("good");
-    while script.asked("a.test") < 1 {
-        std::thread::yield_now();
-    }
+    good_has_begun.recv().unwrap();
     let bad = on("bad");
     while script.asked("a.test") < 2 {
         std::thread::yield_now();

@@ -25,7 +25,7 @@ async fn unchanging() -> (Script, Resolver, Arc<Mutex<Vec<u128>>>) {
 
 /// The next lookup is sent exactly an interval after the last, however many call and fail.
 #[tokio::test(start_paused = true)]
-async fn a_stream_of_failing_callers_is_one_lookup_at_0_1_3_7_15_31_61_and_91_seconds() {
+async fn a_stream_of_failing_callers_is_one_lookup_at_0_and_1_and_then_each_2_seconds() {
     let (_script, resolver, asked) = unchanging().await;
     let callers = (0..100_u32).map(|n| {
         let resolver = resolver.clone();
@@ -42,8 +42,31 @@ async fn a_stream_of_failing_callers_is_one_lookup_at_0_1_3_7_15_31_61_and_91_se
     let stream = futures_util::future::join_all(callers);
     assert!(tokio::time::timeout(92 * S, stream).await.is_err());
     let asked = asked.lock().unwrap().clone();
-    let expected = [0, 1_000, 3_000, 7_000, 15_000, 31_000, 61_000, 91_000];
+    let expected: Vec<u128> = [0]
+        .into_iter()
+        .chain((1_000..92_000).step_by(2_000))
+        .collect();
     assert_eq!(asked, expected);
+}
+
+/// While another address is healthy, the interval doubles up to 30 s.
+#[tokio::test(start_paused = true)]
+async fn while_a_healthy_address_is_left_lookups_are_at_0_1_3_7_15_31_61_and_91_seconds() {
+    let script = Script::answer(&[1, 2], 24 * 3600);
+    let resolver = script.build(|builder| builder.max_ttl(24 * 3600 * S));
+    sorted(&resolver, "a.test").await;
+    let (begun, mut asked) = (Instant::now(), Vec::new());
+    while Instant::now() < begun + 92 * S {
+        resolver.report("a.test", ip(1), Outcome::Refused);
+        let before = script.asked("a.test");
+        sorted(&resolver, "a.test").await;
+        tokio::time::sleep(MS).await;
+        if script.asked("a.test") > before {
+            asked.push((Instant::now() - begun).as_secs());
+        }
+        tokio::time::sleep(99 * MS).await;
+    }
+    assert_eq!(asked, [0, 1, 3, 7, 15, 31, 61, 91]);
 }
 
 /// The one who failed may be the last one for a while: the next finds the fresh answer.

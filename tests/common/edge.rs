@@ -12,14 +12,23 @@
 //! ```
 #![allow(dead_code, reason = "each test crate uses a part")]
 
+#[path = "bound.rs"]
+#[allow(
+    clippy::duplicate_mod,
+    reason = "benches and examples take this file without the others"
+)]
+mod bound;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future;
 use std::io;
 use std::iter;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream as StdTcpStream};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
@@ -39,6 +48,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio_rustls::TlsAcceptor;
+
+use self::bound::within;
 
 /// What an edge does with those who dial it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +72,8 @@ pub(crate) enum Mode {
     Unavailable,
     /// Accepts and never says a word, not even in the TLS handshake.
     Hang,
+    /// Accepts, ends the TLS handshake, and never says a word in HTTP, not even to a ping of HTTP/2.
+    HangInHttp,
 }
 
 /// What an edge speaks.
@@ -130,6 +143,8 @@ type Work = Arc<AtomicU64>;
 struct Edge {
     ip: IpAddr,
     counts: Arc<watch::Sender<Counts>>,
+    /// Whether the last mode that was ordered is a silent one.
+    is_silent: AtomicBool,
     orders: mpsc::UnboundedSender<Order>,
 }
 
@@ -137,10 +152,21 @@ struct Edge {
 #[derive(Debug)]
 struct Order {
     mode: Mode,
-    /// Whether connections are closed.
-    cuts: bool,
+    /// What becomes of the connections that the edge has.
+    connected: Connected,
     /// Whom to tell when it holds.
     done: oneshot::Sender<()>,
+}
+
+/// What becomes of the connections of an edge when the edge takes on a mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Connected {
+    /// They are closed.
+    Closed,
+    /// They go on as they are.
+    Kept,
+    /// They stay open and silent, until the edge takes on another mode and closes them.
+    Silent,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -178,7 +204,7 @@ impl Edges {
     }
 
     async fn start(ips: &[IpAddr], scheme: Scheme, guest: Option<Guest>) -> Self {
-        let identity = Arc::new(Identity::new(ips));
+        let identity = Identity::of(ips);
         let work = Work::default();
         let (port, sockets) = bind_all(ips);
         let manner = |ip: IpAddr| Manner {
@@ -254,21 +280,39 @@ impl Edges {
 
     /// Lets the edge at `ip` take on `mode`, and closes its connections.
     pub(crate) async fn set(&self, ip: IpAddr, mode: Mode) {
-        self.order(ip, mode, true).await;
+        self.order(ip, mode, Connected::Closed).await;
     }
 
     /// The same for new connections only; what is connected goes on as it is.
     pub(crate) async fn set_for_new(&self, ip: IpAddr, mode: Mode) {
-        self.order(ip, mode, false).await;
+        self.order(ip, mode, Connected::Kept).await;
     }
 
-    async fn order(&self, ip: IpAddr, mode: Mode, cuts: bool) {
+    /// The same, and what is connected goes silent: the edge sends nothing more there, and closes nothing before it
+    /// takes on another mode.
+    pub(crate) async fn set_and_go_silent(&self, ip: IpAddr, mode: Mode) {
+        self.order(ip, mode, Connected::Silent).await;
+    }
+
+    async fn order(&self, ip: IpAddr, mode: Mode, connected: Connected) {
         let (done, held) = oneshot::channel();
-        self.edge(ip)
-            .orders
-            .send(Order { mode, cuts, done })
-            .expect("the edge and its runtime live");
-        held.await.expect("the edge and its runtime live");
+        let edge = self.edge(ip);
+        let sent = edge.orders.send(Order {
+            mode,
+            connected,
+            done,
+        });
+        sent.expect("the edge and its runtime live");
+        let held = within(format!("{mode:?} at {ip}"), held).await;
+        held.expect("the edge and its runtime live");
+        let is_silent = matches!(mode, Mode::BlackHole | Mode::Hang | Mode::HangInHttp);
+        edge.is_silent.store(is_silent, Ordering::SeqCst);
+    }
+
+    /// Whether a connect to the edge at `ip` ends only with time.
+    pub(crate) fn is_silent(&self, ip: IpAddr) -> bool {
+        let mut edges = self.0.edges.iter();
+        edges.any(|edge| edge.ip == ip && edge.is_silent.load(Ordering::SeqCst))
     }
 
     /// Counts the requests that the edge at `ip` has answered.
@@ -282,10 +326,13 @@ impl Edges {
     }
 
     /// Waits until the edge at `ip` has accepted at least `n` TCP connections.
-    pub(crate) async fn accepts(&self, ip: IpAddr, n: usize) {
+    #[track_caller]
+    pub(crate) fn accepts(&self, ip: IpAddr, n: usize) -> impl Future<Output = ()> {
         let mut counts = self.edge(ip).counts.subscribe();
-        let seen = counts.wait_for(|counts| counts.accepted >= n).await;
-        seen.expect("the edge lives as long as its handle");
+        within(format!("connection {n} to {ip}"), async move {
+            let seen = counts.wait_for(|counts| counts.accepted >= n).await;
+            drop(seen.expect("the edge lives as long as its handle"));
+        })
     }
 
     fn edge(&self, ip: IpAddr) -> &Edge {
@@ -303,32 +350,73 @@ fn loopback(n: u8) -> Vec<IpAddr> {
 fn start(socket: Socket, manner: Manner) -> Edge {
     let (ip, counts) = (manner.addr.ip(), manner.counts.clone());
     let (orders, inbox) = mpsc::unbounded_channel();
-    tokio::spawn(run(Door::Shut(socket), Arc::new(manner), inbox));
-    Edge { ip, counts, orders }
+    // Linux lets a second socket hold the port of one that listens, if both were bound before. So the port is
+    // nobody else's while the edge changes from one socket to the next.
+    let keeper = bind(manner.addr).ok();
+    let running = run(Door::Shut(socket), Arc::new(manner), inbox);
+    tokio::spawn(async move {
+        running.await;
+        drop(keeper);
+    });
+    let is_silent = AtomicBool::new(false);
+    Edge {
+        ip,
+        counts,
+        is_silent,
+        orders,
+    }
 }
 
 /// Lives an edge's life; ends, and closes everything, with the last handle.
 async fn run(mut door: Door, manner: Arc<Manner>, mut inbox: mpsc::UnboundedReceiver<Order>) {
     let mut mode = Mode::Refuse;
     let mut connections = JoinSet::new();
+    let mut silent = JoinSet::new();
+    let mut ice = Ice::default();
     loop {
         tokio::select! {
             order = inbox.recv() => {
                 let Some(order) = order else { return };
                 mode = order.mode;
                 door = door.change(mode, manner.addr).await;
-                if order.cuts {
-                    connections.shutdown().await;
+                silent.shutdown().await;
+                match order.connected {
+                    Connected::Closed => connections.shutdown().await,
+                    Connected::Kept => {}
+                    Connected::Silent => {
+                        std::mem::take(&mut ice).freeze();
+                        silent = std::mem::take(&mut connections);
+                    }
                 }
                 // Whoever gave the order may have gone; it is carried out all the same.
                 let _: Result<(), ()> = order.done.send(());
             }
             stream = door.accept() => {
                 manner.counts.send_modify(|counts| counts.accepted += 1);
-                connections.spawn(manner.clone().meet(mode, stream));
+                connections.spawn(ice.clone().around(manner.clone().meet(mode, stream)));
             }
             Some(_) = connections.join_next() => {}
         }
+    }
+}
+
+/// Stops connections without closing them. Cheap to clone.
+#[derive(Clone, Default)]
+struct Ice(Arc<AtomicBool>);
+
+impl Ice {
+    fn freeze(self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Runs a connection as long as it is not frozen.
+    async fn around(self, connection: impl Future<Output = ()>) {
+        let mut connection = pin!(connection);
+        let poll = |cx: &mut Context<'_>| match self.0.load(Ordering::SeqCst) {
+            true => Poll::Pending,
+            false => connection.as_mut().poll(cx),
+        };
+        future::poll_fn(poll).await;
     }
 }
 
@@ -442,7 +530,7 @@ impl Manner {
         // Nagle's algorithm would hold small answers back; a failure to set this is only slow.
         let _: io::Result<()> = stream.set_nodelay(true);
         match mode {
-            Mode::Serve | Mode::CloseAfterRequest | Mode::Unavailable => {
+            Mode::Serve | Mode::CloseAfterRequest | Mode::HangInHttp | Mode::Unavailable => {
                 let certificate = self.identity.good.clone();
                 self.secure(stream, certificate, mode).await;
             }
@@ -451,7 +539,7 @@ impl Manner {
                 self.secure(stream, certificate, mode).await;
             }
             Mode::TlsReset => reset(stream).await,
-            Mode::Hang => future::pending().await,
+            Mode::Hang => ignore(stream).await,
             Mode::AcceptAndClose | Mode::Refuse | Mode::BlackHole => {}
         }
     }
@@ -471,6 +559,9 @@ impl Manner {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        if mode == Mode::HangInHttp {
+            return ignore(stream).await;
+        }
         if let (Some(guest), Mode::Serve) = (&self.guest, mode) {
             return guest.0(self.addr.ip(), Box::new(stream)).await;
         }
@@ -522,6 +613,12 @@ fn unavailable<B>(mut answer: Response<B>) -> Response<B> {
     answer
 }
 
+/// Reads until the client leaves, and never says a word.
+async fn ignore(mut stream: impl AsyncRead + Unpin) {
+    let mut read = [0; 4096];
+    while let Ok(1..) = stream.read(&mut read).await {}
+}
+
 /// Reads what the client says first and resets the connection.
 async fn reset(mut stream: TcpStream) {
     let mut first = [0; 4096];
@@ -540,6 +637,14 @@ struct Identity {
 }
 
 impl Identity {
+    /// Keys take long to make on a busy machine, so all edges at these addresses share theirs.
+    fn of(ips: &[IpAddr]) -> Arc<Self> {
+        static MADE: Mutex<BTreeMap<Vec<IpAddr>, Arc<Identity>>> = Mutex::new(BTreeMap::new());
+        let mut made = MADE.lock().expect("no key panics");
+        let identity = made.entry(ips.to_vec());
+        identity.or_insert_with(|| Arc::new(Self::new(ips))).clone()
+    }
+
     fn new(ips: &[IpAddr]) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,12 +1,16 @@
 //! The world of a test: edges, a name server, a resolver that asks it, and what it tells.
 #![allow(dead_code, unused_imports, reason = "each test crate uses a part")]
 
+mod bound;
+mod clock;
+mod dial_log;
 mod edge;
 mod nack;
 mod name_server;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sidestep::lookup::Dns;
 use sidestep::reqwest::ClientBuilderExt as _;
@@ -15,6 +19,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+pub(crate) use self::bound::within;
+pub(crate) use self::clock::{Clock, sleep, while_pending};
+pub(crate) use self::dial_log::{DialLog, Dialled};
 pub(crate) use self::edge::{Edges, Guest, Mode, Scheme, Stream};
 pub(crate) use self::nack::{Nack, nacking};
 pub(crate) use self::name_server::{Fault, NameServer, RecordType};
@@ -22,12 +29,13 @@ pub(crate) use self::name_server::{Fault, NameServer, RecordType};
 /// The name of the edges.
 pub(crate) const HOST: &str = "edge.test";
 
-/// Edges, a name server and a resolver.
+/// Edges, a name server and a resolver; the clock is stopped, as far as the runtime can: see [`Clock`].
 pub(crate) struct World {
     pub(crate) dns: NameServer,
     pub(crate) edges: Edges,
     pub(crate) resolver: Resolver,
     pub(crate) journal: Journal,
+    clock: Option<Clock>,
 }
 
 impl World {
@@ -50,10 +58,17 @@ impl World {
         let resolver = set(builder).build().expect("the settings are valid");
         Self {
             dns,
+            clock: Clock::stop(&edges, &journal),
             edges,
             resolver,
             journal,
         }
+    }
+
+    /// Lets the clock run as the machine's does.
+    pub(crate) fn in_real_time(mut self) -> Self {
+        self.clock = None;
+        self
     }
 
     pub(crate) fn ips(&self) -> Vec<IpAddr> {
@@ -128,13 +143,11 @@ pub(crate) fn asking(dns: &NameServer) -> Dns {
 
 /// Sends a GET and reads the whole answer, which names the edge that gave it.
 pub(crate) async fn get(client: &reqwest::Client, url: &str) -> reqwest::Result<String> {
-    client
-        .get(url)
-        .send()
-        .await?
-        .error_for_status()?
-        .text()
-        .await
+    let getting = async {
+        let answer = client.get(url).send().await?.error_for_status()?;
+        answer.text().await
+    };
+    within(format!("the answer of {url}"), while_pending(getting)).await
 }
 
 /// Starts a server on 127.0.0.1 that answers one request on each connection so, and closes it at
@@ -171,18 +184,26 @@ pub(crate) enum Seen {
     Invalidated,
     ServedStale,
     NoRoute,
+    FamilyDark,
     Retired(IpAddr, Retirement),
     SlipLost,
 }
 
 /// The transcript of a resolver's events.
 #[derive(Clone, Default)]
-pub(crate) struct Journal(Arc<watch::Sender<Vec<Seen>>>);
+pub(crate) struct Journal(Arc<watch::Sender<Vec<Seen>>>, Arc<AtomicUsize>);
 
 impl Journal {
     pub(crate) fn observer(&self) -> impl Fn(&Event<'_>) + Send + Sync + 'static {
-        let journal = self.0.clone();
+        let (journal, lookups) = (self.0.clone(), self.1.clone());
         move |event| {
+            match event {
+                Event::Asked { .. } => drop(lookups.fetch_add(1, Ordering::SeqCst)),
+                Event::Answered { .. } | Event::LookupFailed { .. } => {
+                    lookups.fetch_sub(1, Ordering::SeqCst);
+                }
+                _ => {}
+            }
             if let Some(seen) = seen(event) {
                 journal.send_modify(|all| all.push(seen));
             }
@@ -191,6 +212,11 @@ impl Journal {
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.0.borrow().clone()
+    }
+
+    /// Whether a lookup is in flight.
+    pub(crate) fn is_looking_up(&self) -> bool {
+        self.1.load(Ordering::SeqCst) > 0
     }
 
     pub(crate) fn count(&self, is: impl Fn(&Seen) -> bool) -> usize {
@@ -206,10 +232,13 @@ impl Journal {
     }
 
     /// Waits until something was told.
-    pub(crate) async fn saw(&self, is: impl Fn(&Seen) -> bool) {
+    #[track_caller]
+    pub(crate) fn saw(&self, is: impl Fn(&Seen) -> bool) -> impl Future<Output = ()> {
         let mut all = self.0.subscribe();
-        let told = all.wait_for(|all| all.iter().any(&is)).await;
-        told.expect("the journal lives as long as its test");
+        within("the event", async move {
+            let told = all.wait_for(|all| all.iter().any(&is)).await;
+            drop(told.expect("the journal lives as long as its test"));
+        })
     }
 }
 
@@ -223,6 +252,7 @@ fn seen(event: &Event<'_>) -> Option<Seen> {
         Event::Invalidated { .. } => Seen::Invalidated,
         Event::ServedStale { .. } => Seen::ServedStale,
         Event::NoRoute { .. } => Seen::NoRoute,
+        Event::FamilyDark { .. } => Seen::FamilyDark,
         Event::Retired { addr, why, .. } => Seen::Retired(addr, why),
         Event::SlipLost { .. } => Seen::SlipLost,
         _ => return None,

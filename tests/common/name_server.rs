@@ -14,6 +14,13 @@
 //! ```
 #![allow(dead_code, reason = "each test crate uses a part")]
 
+#[path = "bound.rs"]
+#[allow(
+    clippy::duplicate_mod,
+    reason = "benches and examples take this file without the others"
+)]
+mod bound;
+
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -25,13 +32,15 @@ use hickory_server::net::runtime::Time;
 use hickory_server::net::xfer::Protocol;
 use hickory_server::proto::op::{Edns, Header, HeaderCounts, LowerQuery, Metadata, ResponseCode};
 pub(crate) use hickory_server::proto::rr::RecordType;
-use hickory_server::proto::rr::rdata::SOA;
+use hickory_server::proto::rr::rdata::{CNAME, NS, SOA};
 use hickory_server::proto::rr::{LowerName, Name, RData, Record};
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::MessageResponseBuilder;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::runtime::Builder;
 use tokio::sync::{oneshot, watch};
+
+use self::bound::within;
 
 /// What the server does instead of answering.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +56,22 @@ pub(crate) enum Fault {
     Silent,
     /// Says over UDP that the answer is cut off and brings no record; TCP answers in full.
     Truncated,
+    /// Answers NOTIMP.
+    NotImp,
+    /// Answers FORMERR to a query with EDNS, and others as usual.
+    RefusesEdns,
+    /// Answers NXDOMAIN to everything, as one that is authoritative.
+    KnowsNothing,
+    /// Answers NODATA to everything, as one that is authoritative.
+    Empty,
+    /// Answers nothing, neither recursive nor authoritative.
+    Lame,
+    /// Refers to the servers of the root.
+    Referral,
+    /// Answers with an alias of the name that is the name itself.
+    AliasLoop,
+    /// Answers with an address of another name.
+    OtherName,
 }
 
 /// A running name server; cheap to clone, and it stops with its last clone.
@@ -105,11 +130,41 @@ impl NameServer {
 
     /// Replaces all addresses of `name`; a family without addresses is NODATA.
     pub(crate) fn set(&self, name: &str, ips: &[IpAddr], ttl_secs: u32) {
+        self.insert(name, ips, ttl_secs, false);
+    }
+
+    /// Sets the addresses of `name`; each answer names one of them, at random.
+    pub(crate) fn set_one_of(&self, name: &str, ips: &[IpAddr], ttl_secs: u32) {
+        self.insert(name, ips, ttl_secs, true);
+    }
+
+    fn insert(&self, name: &str, ips: &[IpAddr], ttl: u32, names_one: bool) {
+        let ips = ips.to_vec();
         let entry = Entry {
-            ips: ips.to_vec(),
-            ttl: ttl_secs,
+            ips,
+            ttl,
+            names_one,
         };
         self.zone.edit(|rules| rules.names.insert(key(name), entry));
+    }
+
+    /// Makes `name` an alias. What that stands for is in the answer too if it is known here and is
+    /// no alias again.
+    pub(crate) fn alias(&self, name: &str, target: &str, ttl_secs: u32) {
+        let alias = (Name::from(key(target)), ttl_secs);
+        self.zone
+            .edit(|rules| rules.aliases.insert(key(name), alias));
+    }
+
+    /// Sets what is wrong with the answers for one name; it goes before all others.
+    pub(crate) fn fault_of(&self, name: &str, fault: Fault) {
+        self.zone
+            .edit(|rules| rules.faults_of.insert(key(name), fault));
+    }
+
+    /// Delays each answer of one record type; it goes before `delay`.
+    pub(crate) fn delay_for(&self, rtype: RecordType, delay: Duration) {
+        self.zone.edit(|rules| rules.delays.insert(rtype, delay));
     }
 
     /// Forgets `name`: NXDOMAIN from now on.
@@ -168,12 +223,21 @@ impl NameServer {
     }
 
     /// Waits until at least `n` queries for `name` and `rtype` have come in.
-    pub(crate) async fn asked(&self, name: &str, rtype: RecordType, n: usize) {
+    #[track_caller]
+    pub(crate) fn asked(
+        &self,
+        name: &str,
+        rtype: RecordType,
+        n: usize,
+    ) -> impl Future<Output = ()> + use<> {
+        let what = format!("query {n} for {name} {rtype}");
         let name = key(name);
         let mut asked = self.zone.asked.subscribe();
-        let enough = |asked: &Asked| count(asked, &name, rtype) >= n;
-        let seen = asked.wait_for(enough).await;
-        seen.expect("the zone lives as long as its server");
+        within(what, async move {
+            let enough = |asked: &Asked| count(asked, &name, rtype) >= n;
+            let seen = asked.wait_for(enough).await;
+            drop(seen.expect("the zone lives as long as its server"));
+        })
     }
 }
 
@@ -193,10 +257,17 @@ struct Zone {
 
 impl Zone {
     /// Counts the query and settles its answer, and how long that is to be delayed.
-    fn settle(&self, query: &LowerQuery, protocol: Protocol) -> (Option<Settled>, Duration) {
+    fn settle(
+        &self,
+        query: &LowerQuery,
+        protocol: Protocol,
+        edns: bool,
+    ) -> (Option<Settled>, Duration) {
         self.edit(|rules| {
             let turn = self.count(query);
-            (rules.settle(query, protocol, turn), rules.delay)
+            let delay = rules.delays.get(&query.query_type());
+            let delay = delay.copied().unwrap_or(rules.delay);
+            (rules.settle(query, protocol, edns, turn), delay)
         })
     }
 
@@ -230,7 +301,10 @@ impl Zone {
 #[derive(Debug)]
 struct Rules {
     names: HashMap<LowerName, Entry>,
+    aliases: HashMap<LowerName, (Name, u32)>,
     faults: HashMap<RecordType, Fault>,
+    faults_of: HashMap<LowerName, Fault>,
+    delays: HashMap<RecordType, Duration>,
     fault: Fault,
     delay: Duration,
     negative_ttl: u32,
@@ -242,7 +316,10 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             names: HashMap::new(),
+            aliases: HashMap::new(),
             faults: HashMap::new(),
+            faults_of: HashMap::new(),
+            delays: HashMap::new(),
             fault: Fault::None,
             delay: Duration::ZERO,
             negative_ttl: 30,
@@ -254,22 +331,68 @@ impl Default for Rules {
 
 impl Rules {
     /// Returns what the query gets, or nothing where the server keeps silent.
-    fn settle(&self, query: &LowerQuery, protocol: Protocol, turn: usize) -> Option<Settled> {
-        match *self.faults.get(&query.query_type()).unwrap_or(&self.fault) {
-            Fault::Silent => None,
-            Fault::ServFail => Some(Settled::empty(ResponseCode::ServFail)),
-            Fault::Refused => Some(Settled::empty(ResponseCode::Refused)),
-            Fault::Truncated if protocol == Protocol::Udp => Some(Settled::cut_off()),
-            Fault::None | Fault::Truncated => Some(self.answer(query, turn)),
-        }
+    fn settle(
+        &self,
+        query: &LowerQuery,
+        protocol: Protocol,
+        edns: bool,
+        turn: usize,
+    ) -> Option<Settled> {
+        let of_type = self.faults.get(&query.query_type());
+        let fault = self.faults_of.get(query.name()).or(of_type);
+        let name = || Name::from(query.name());
+        Some(match *fault.unwrap_or(&self.fault) {
+            Fault::Silent => return None,
+            Fault::ServFail => Settled::empty(ResponseCode::ServFail),
+            Fault::Refused => Settled::empty(ResponseCode::Refused),
+            Fault::NotImp => Settled::empty(ResponseCode::NotImp),
+            Fault::RefusesEdns if edns => Settled::empty(ResponseCode::FormErr),
+            Fault::Truncated if protocol == Protocol::Udp => Settled::cut_off(),
+            Fault::KnowsNothing => self.negative(query, ResponseCode::NXDomain),
+            Fault::Empty => self.negative(query, ResponseCode::NoError),
+            Fault::Lame => Settled::lame(),
+            Fault::Referral => {
+                let root = NS(Name::from_ascii("a.root.test.").expect("it is a name"));
+                let root = Record::from_rdata(Name::root(), 60, RData::NS(root));
+                Settled {
+                    authority: Some(root),
+                    ..Settled::lame()
+                }
+            }
+            Fault::AliasLoop => Settled {
+                records: vec![Record::from_rdata(name(), 60, RData::CNAME(CNAME(name())))],
+                ..Settled::lame()
+            },
+            Fault::OtherName => {
+                let other = Name::from_ascii("other.test.").expect("it is a name");
+                let addr = RData::from(IpAddr::from([203, 0, 113, 66]));
+                Settled {
+                    records: vec![Record::from_rdata(other, 60, addr)],
+                    ..Settled::lame()
+                }
+            }
+            Fault::None | Fault::Truncated | Fault::RefusesEdns => self.answer(query, turn),
+        })
     }
 
     fn answer(&self, query: &LowerQuery, turn: usize) -> Settled {
+        if let Some((target, ttl)) = self.aliases.get(query.name()) {
+            let mut answer = Settled::empty(ResponseCode::NoError);
+            let alias = RData::CNAME(CNAME(target.clone()));
+            let name = Name::from(query.name());
+            answer.records = vec![Record::from_rdata(name, *ttl, alias)];
+            if let Some(entry) = self.names.get(&LowerName::new(target)) {
+                answer
+                    .records
+                    .extend(entry.records(target, query.query_type()));
+            }
+            return answer;
+        }
         let Some(entry) = self.names.get(query.name()) else {
             return self.negative(query, ResponseCode::NXDomain);
         };
         let mut answer = Settled::empty(ResponseCode::NoError);
-        answer.records = entry.records(query);
+        answer.records = entry.records(&query.name().into(), query.query_type());
         if answer.records.is_empty() {
             return self.negative(query, ResponseCode::NoError);
         }
@@ -285,7 +408,7 @@ impl Rules {
         let soa = SOA::new(zone.clone(), zone.clone(), 1, 60, 60, 60, self.negative_ttl);
         let soa = Record::from_rdata(zone, self.negative_ttl, RData::SOA(soa));
         let mut answer = Settled::empty(code);
-        answer.soa = self.soa.then_some(soa);
+        answer.authority = self.soa.then_some(soa);
         answer
     }
 }
@@ -294,14 +417,19 @@ impl Rules {
 struct Entry {
     ips: Vec<IpAddr>,
     ttl: u32,
+    /// Whether an answer names one address, at random.
+    names_one: bool,
 }
 
 impl Entry {
-    fn records(&self, query: &LowerQuery) -> Vec<Record> {
-        let name = Name::from(query.name());
+    fn records(&self, name: &Name, rtype: RecordType) -> Vec<Record> {
         let record = |&ip| Record::from_rdata(name.clone(), self.ttl, RData::from(ip));
-        let of_type = |record: &Record| record.record_type() == query.query_type();
-        self.ips.iter().map(record).filter(of_type).collect()
+        let of_type = |record: &Record| record.record_type() == rtype;
+        let mut records: Vec<_> = self.ips.iter().map(record).filter(of_type).collect();
+        if self.names_one && !records.is_empty() {
+            records = vec![records.swap_remove(fastrand::usize(..records.len()))];
+        }
+        records
     }
 }
 
@@ -310,14 +438,22 @@ impl Entry {
 struct Settled {
     code: ResponseCode,
     truncated: bool,
+    /// Whether the server is not authoritative.
+    is_lame: bool,
     records: Vec<Record>,
-    soa: Option<Record>,
+    authority: Option<Record>,
 }
 
 impl Settled {
     fn empty(code: ResponseCode) -> Self {
         let nothing = Self::default();
         Self { code, ..nothing }
+    }
+
+    fn lame() -> Self {
+        let nothing = Self::default();
+        let is_lame = true;
+        Self { is_lame, ..nothing }
     }
 
     fn cut_off() -> Self {
@@ -331,7 +467,7 @@ impl Settled {
 
     async fn send(self, request: &Request, mut to: impl ResponseHandler) -> ResponseInfo {
         let mut metadata = Metadata::response_from_request(&request.metadata);
-        metadata.authoritative = true;
+        metadata.authoritative = !self.is_lame;
         metadata.truncation = self.truncated;
         metadata.response_code = self.code;
         let edns = request.edns.as_ref().map(reply_edns);
@@ -339,7 +475,7 @@ impl Settled {
         if let Some(edns) = &edns {
             response.edns(edns);
         }
-        let response = response.build(metadata, &self.records, [], &self.soa, []);
+        let response = response.build(metadata, &self.records, [], &self.authority, []);
         let sent = to.send_response(response).await;
         // The client may have gone; then nobody is left to tell.
         sent.unwrap_or_else(|_| unsent(metadata))
@@ -365,7 +501,9 @@ impl Answers {
             let bad = Settled::empty(ResponseCode::FormErr);
             return bad.send(request, to).await;
         };
-        let (settled, delay) = self.0.settle(info.query, info.protocol);
+        let (settled, delay) = self
+            .0
+            .settle(info.query, info.protocol, request.edns.is_some());
         let Some(settled) = settled else {
             return unsent(*info.metadata);
         };
@@ -408,7 +546,7 @@ async fn bind(zone: Arc<Zone>) -> (SocketAddr, Server<Answers>) {
 }
 
 fn key(name: &str) -> LowerName {
-    let mut name = Name::from_ascii(name).expect("a test asks for names that DNS can carry");
-    name.set_fqdn(true);
-    LowerName::new(&name)
+    let labels = name.split('.').filter(|label| !label.is_empty());
+    let name = Name::from_labels(labels.map(str::as_bytes));
+    LowerName::new(&name.expect("a test asks for names that DNS can carry"))
 }

@@ -25,7 +25,7 @@ struct Mouth {
 
 /// The resolver gives up after this.
 const LIMIT: Duration = Duration::from_millis(40);
-/// Less than the 2 s that one try of hickory takes.
+/// A lookup that has not ended by then hangs.
 const HANG: Duration = Duration::from_millis(1_500);
 
 pub(crate) struct Lab {

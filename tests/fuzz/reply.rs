@@ -20,6 +20,8 @@ pub(crate) struct Reply {
     records: [Option<Record>; 6],
     /// So often, each time with other addresses: more than are kept, or than fit.
     times: Option<u8>,
+    /// So many times a hundred aliases: of one name, or each of the one before.
+    aliases: Option<(u8, bool)>,
     lies: [Option<Lie>; 3],
 }
 
@@ -148,7 +150,7 @@ impl Reply {
         let times = self.times.map_or(1, |times| times % 100);
         let all =
             (0..times).flat_map(|n| self.records.iter().flatten().map(move |one| one.draft(n)));
-        let records: Vec<_> = all.collect();
+        let records: Vec<_> = self.aliases().chain(all).collect();
         let mut draft = Draft {
             flags: 0x8180,
             counts: [1, records.len() as u16, 0, 0],
@@ -162,6 +164,24 @@ impl Reply {
             .flatten()
             .for_each(|lie| lie.tell(&mut draft));
         draft.write(asked)
+    }
+}
+
+impl Reply {
+    fn aliases(&self) -> impl Iterator<Item = DraftRecord> {
+        let (hundreds, chained) = self.aliases.unwrap_or_default();
+        let name = |n: u16| match n {
+            0 => vec![0xc0, 12],
+            n => [&[2][..], &n.to_be_bytes(), b"\x04evil\x04test\0"].concat(),
+        };
+        (0..u16::from(hundreds % 29) * 100).map(move |n| DraftRecord {
+            owner: name(if chained { n } else { 0 }),
+            kind: RecordType::CNAME.into(),
+            class: 1,
+            ttl: 60,
+            len: None,
+            data: name(n + 1),
+        })
     }
 }
 

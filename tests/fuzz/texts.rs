@@ -78,20 +78,27 @@ impl Piece {
     }
 }
 
-/// Every name has one address; notes who was asked for.
+/// A lookup in which every name has one address, and which notes the names. The root dot matters or not.
 #[derive(Clone, Default)]
-struct Notes(Arc<Mutex<Vec<String>>>);
+struct Notes {
+    asked: Arc<Mutex<Vec<String>>>,
+    root_dot_matters: bool,
+}
 
 impl Notes {
     fn asked(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
+        self.asked.lock().unwrap().clone()
     }
 }
 
 impl Lookup for Notes {
     fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
-        self.0.lock().unwrap().push(host.to_owned());
+        self.asked.lock().unwrap().push(host.to_owned());
         Box::pin(async { Ok(Answer::new([ADDR])) })
+    }
+
+    fn root_dot_matters(&self) -> bool {
+        self.root_dot_matters
     }
 }
 
@@ -105,6 +112,7 @@ impl Lab {
     pub(crate) fn check(&self, text: &Text) {
         let text = text.text();
         self.0.block_on(check(&text));
+        self.0.block_on(check_absolute(&text));
     }
 }
 
@@ -137,6 +145,34 @@ async fn check(text: &str) {
     asked.iter().for_each(|host| assert_is_name(host));
     if answered.is_err_and(|error| error.is_invalid_name()) {
         assert_eq!(asked, [""; 0]);
+    }
+}
+
+/// Where the root dot matters, names with and without are asked for and kept on their own.
+async fn check_absolute(text: &str) {
+    let notes = Notes {
+        root_dot_matters: true,
+        ..Notes::default()
+    };
+    let resolver = Resolver::builder().lookup(notes.clone()).build().unwrap();
+    for spelling in [text.to_owned()].into_iter().chain(spellings(text)) {
+        let answered = ask(&resolver, &spelling).await;
+        resolver.report(&spelling, ADDR, Outcome::Connected);
+        let is_asked = |name: &String| *name == spelling.to_ascii_lowercase();
+        let is_name = answered.is_ok_and(|addrs| addrs == [ADDR]);
+        assert!(
+            !is_name || notes.asked().iter().any(is_asked),
+            "{spelling:?}"
+        );
+    }
+    let asked = notes.asked();
+    assert!(asked.len() <= 2, "{asked:?}");
+    let hosts = resolver.snapshot().hosts;
+    let mut kept: Vec<_> = hosts.iter().map(|view| view.host.clone()).collect();
+    kept.sort_by_key(|host| asked.iter().position(|name| name == host));
+    assert_eq!(kept, asked);
+    for name in asked {
+        assert_is_name(name.strip_suffix('.').unwrap_or(&name));
     }
 }
 

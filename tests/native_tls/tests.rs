@@ -18,7 +18,7 @@ use guests::http_proxy;
 use reqwest::{Certificate, ClientBuilder};
 use sidestep::reqwest::ClientBuilderExt as _;
 use sidestep::{Order, Outcome};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Edges that are always dealt in the same order.
 async fn world(edges: Edges) -> World {
@@ -90,12 +90,40 @@ async fn an_edge_that_closes_in_the_handshake_is_broken_in_tls() {
     );
 }
 
+/// An alert about the client's certificate, and a server that speaks no TLS: OpenSSL has a number for either.
+#[tokio::test]
+async fn an_edge_that_says_something_else_is_broken_in_tls() {
+    const BAD_CERTIFICATE: &[u8] = &[21, 3, 3, 0, 2, 2, 42];
+    for said in [BAD_CERTIFICATE, b"HTTP/1.1 400 Bad Request\r\n\r\n"] {
+        let guest = Guest::new(move |mut stream| async move {
+            let mut hello = [0; 16_384];
+            assert!(stream.read(&mut hello).await.unwrap() > 0);
+            stream.write_all(said).await.unwrap();
+            // It is the client that closes.
+            while stream.read(&mut hello).await.is_ok_and(|read| read > 0) {}
+        });
+        let world = world(Edges::hosting(1, Scheme::Http, guest).await).await;
+        let client = builder(&world.edges).no_proxy().sidestep(&world.resolver);
+        let client = client.build().unwrap();
+        let url = world.url().replace("http:", "https:");
+        let error = get(&client, &url).await.unwrap_err();
+        let failures = world.journal.failures();
+        let only = (world.ips()[0], Outcome::Tls);
+        assert!(
+            !failures.is_empty() && failures.iter().all(|seen| *seen == only),
+            "{failures:?}: {error:?}"
+        );
+    }
+}
+
 /// An authority that the client does not trust is a wrong certificate too.
 #[tokio::test]
 async fn an_unknown_issuer_is_a_wrong_certificate() {
     let world = world(Edges::https(1).await).await;
-    let stranger = Edges::https(1).await;
-    let client = builder(&stranger).no_proxy().sidestep(&world.resolver);
+    // The system's authorities did not sign the edge's certificate.
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .sidestep(&world.resolver);
     let client = client.build().unwrap();
     get(&client, &world.url()).await.unwrap_err();
     let failures = world.journal.failures();

@@ -1,6 +1,5 @@
 //! One edge of several dies, under every stock client: HTTP/1.1 and HTTP/2, plain and rustls.
 
-use futures_util::future::join_all;
 use sidestep::Outcome;
 
 use crate::common::Mode;
@@ -30,7 +29,7 @@ pub(crate) async fn refuses(stock: Stock) {
 /// The first address swallows packets: the second lane wins, and the first is seen to be stuck.
 #[tokio::test]
 async fn a_black_hole_costs_one_race() {
-    join_all(Stock::all().map(|stock| async move {
+    for stock in Stock::all() {
         let world = stock.world(3).await;
         let (client, dead) = (stock.client(&world), world.ips()[0]);
         world.edges.set(dead, Mode::BlackHole).await;
@@ -38,8 +37,7 @@ async fn a_black_hole_costs_one_race() {
             client.get(&world.url()).await.unwrap();
         }
         only_these_failed(&world, &format!("{stock:?}"), &[(dead, Outcome::Stalled)]).await;
-    }))
-    .await;
+    }
 }
 
 /// TCP is up and TLS fails. `.sidestep()` sends the request elsewhere; without it one is lost.

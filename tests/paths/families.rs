@@ -1,9 +1,7 @@
 //! How many addresses a host has, and of which family: under every stock client.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
 use sidestep::{Family, Outcome, Standing};
 
 use crate::common::{Edges, Mode, Seen, World};
@@ -155,7 +153,7 @@ async fn a_black_holed_family_costs_one_race() {
     if !has_v6() {
         return;
     }
-    join_all(Stock::all().map(|stock| async move {
+    for stock in Stock::all() {
         let world = dual(stock, Family::V6).await;
         let client = stock.client(&world);
         world.edges.set(V6, Mode::BlackHole).await;
@@ -164,8 +162,7 @@ async fn a_black_holed_family_costs_one_race() {
         }
         assert_eq!(accepted(&world)[1..], [5, 0], "{stock:?}");
         only_these_failed(&world, &format!("{stock:?}"), &[(V6, Outcome::Stalled)]).await;
-    }))
-    .await;
+    }
 }
 
 /// Of two IPv4 addresses the first refuses, and IPv6 has not been dialled.
@@ -188,8 +185,7 @@ async fn in_the_preferred_family_the_dead_one_is_told_from_the_rest() {
 }
 
 /// IPv6 refuses at once and IPv4 serves: no request is lost. Nobody is blamed, because a connector
-/// that is bound to an IPv4 address looks just so, and has never dialled IPv6; but for a connect
-/// that was as slow as one that waited for IPv6.
+/// that is bound to an IPv4 address looks just so, and has never dialled IPv6.
 #[tokio::test]
 async fn a_family_that_refuses_at_once_costs_no_request() {
     if !has_v6() {
@@ -199,21 +195,12 @@ async fn a_family_that_refuses_at_once_costs_no_request() {
         let world = dual(stock, Family::V6).await;
         let client = stock.client(&world);
         world.edges.set(V6, Mode::Refuse).await;
-        let mut slow = Vec::new();
         for _ in 0..5 {
-            let begun = Instant::now();
             client.get(&world.url()).await.unwrap();
-            slow.extend((begun.elapsed() >= HEAD_START).then_some((V6, Outcome::Stalled)));
         }
-        match slow.is_empty() {
-            true => nobody_was_blamed(&world, &format!("{stock:?}")),
-            false => assert!(world.journal.failures().iter().all(|seen| *seen == slow[0])),
-        }
+        nobody_was_blamed(&world, &format!("{stock:?}"));
     }
 }
-
-/// After so long hyper-util dials the other family.
-const HEAD_START: Duration = Duration::from_millis(300);
 
 /// The first family fails in TLS: whose head it was can't be told, so both are struck softly, and
 /// the next request finds the live one.

@@ -1,7 +1,7 @@
 //! Servers that edges host: proxies, and one that redirects.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,11 +17,40 @@ use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::common::{Guest, Stream};
 
 type Answer = Response<Full<Bytes>>;
+
+/// An HTTP/2 server that takes one request at a time. The edge at `silent` answers the first request only, and tells when
+/// it has the second.
+pub(crate) fn one_at_a_time(silent: IpAddr) -> (Guest, Arc<Notify>) {
+    let has_second = Arc::new(Notify::new());
+    let tell = Arc::clone(&has_second);
+    let guest = Guest::knowing_where(move |ip, stream| {
+        let tell = Arc::clone(&tell);
+        async move {
+            let mut http2 = h2::server::Builder::new();
+            let http2 = http2.max_concurrent_streams(1).handshake(stream);
+            let handshaken: Result<h2::server::Connection<_, Bytes>, _> = http2.await;
+            // A client makes several connections at once, and keeps one.
+            let Ok(mut http2) = handshaken else { return };
+            let mut held = Vec::new();
+            let mut requests = 0;
+            while let Some(Ok((_, mut respond))) = http2.accept().await {
+                requests += 1;
+                if ip == silent && requests > 1 {
+                    held.push(respond);
+                    tell.notify_one();
+                } else {
+                    respond.send_response(Response::new(()), true).unwrap();
+                }
+            }
+        }
+    });
+    (guest, has_second)
+}
 
 /// What was asked of a proxy: the targets, as the client spelled them.
 #[derive(Clone, Default)]

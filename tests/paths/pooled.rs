@@ -1,13 +1,18 @@
-//! Connections that are kept: one dies, and one is free again before another is made.
+//! Connections that are kept: one dies, one goes silent, and one is free again before another is made.
+
+use std::net::IpAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use sidestep::Outcome;
 use sidestep::reqwest::ClientBuilderExt as _;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
-use crate::common::{Edges, HOST, Mode, RecordType, Scheme, Seen, World, get};
-use crate::guests::closes_at_the_second;
-use crate::stock::{LONG, Stock};
+use crate::common::{Edges, HOST, Mode, RecordType, Scheme, Seen, World, get, sleep, within};
+use crate::guests::{closes_at_the_second, one_at_a_time};
+use crate::stock::{Http, Stock};
 use crate::{in_order, nobody_was_blamed, only_these_failed};
 
 /// Stock reqwest that keeps its connections.
@@ -37,6 +42,77 @@ async fn when_a_kept_connection_dies_the_next_request_goes_elsewhere() {
         // No connect was made since, so nobody has asked again yet.
         world.resolver.resolve(HOST).await.unwrap();
         only_these_failed(&world, &case, &[(ips[0], Outcome::Failed)]).await;
+    }
+}
+
+/// Of an edge that loses power neither data nor FIN nor RST arrives: only a ping tells, by default after 15 s.
+#[tokio::test]
+async fn a_get_on_a_kept_connection_that_goes_silent_is_answered_elsewhere_after_a_ping() {
+    const MS: Duration = Duration::from_millis(1);
+    const S: Duration = Duration::from_secs(1);
+    let is_pinged = |stock: &Stock| stock.sends_again() && stock.http == Http::Two;
+    for (stock, ping) in Stock::all()
+        .filter(is_pinged)
+        .flat_map(|stock| [None, Some(2 * S)].map(|ping| (stock, ping)))
+    {
+        let case = format!("{stock:?}, {ping:?}");
+        let (world, kept) = (stock.world(4).await, usize::MAX);
+        let builder = stock.reqwest(&world).pool_max_idle_per_host(kept);
+        let builder = builder.sidestep(&world.resolver);
+        let (builder, expected) = match ping {
+            None => (builder, 15 * S),
+            Some(ping) => {
+                let builder = builder.http2_keep_alive_interval(ping);
+                (builder.http2_keep_alive_timeout(ping), 2 * ping)
+            }
+        };
+        let (client, ips) = (builder.build().unwrap(), world.ips());
+        get(&client, &world.url()).await.unwrap();
+        world.edges.set_and_go_silent(ips[0], Mode::BlackHole).await;
+        let (began, getting) = (Instant::now(), client.get(world.url()).send());
+        // The clock runs while the request waits for the ping, and not while it connects again.
+        let running = async {
+            while world.journal.failures().is_empty() {
+                sleep(10 * MS).await;
+            }
+            std::future::pending().await
+        };
+        let answer = within(&case, async {
+            tokio::select! {
+                biased;
+                answer = getting => answer.unwrap().text().await.unwrap(),
+                () = running => unreachable!("it never ends"),
+            }
+        });
+        let answer = answer.await;
+        let took = Instant::now() - began;
+        assert!(answer.contains("127.0.0.3"), "{case}: {answer}");
+        assert!(took <= expected + S / 2, "{case}: {took:?}");
+        let silent = (ips[0], Outcome::Silent);
+        assert_eq!(world.journal.failures(), [silent], "{case}");
+    }
+}
+
+/// The server takes one request at a time, so the others wait for a free stream when the connection dies.
+#[tokio::test]
+async fn when_a_kept_connection_dies_the_requests_that_wait_for_a_stream_are_answered_elsewhere() {
+    let is_http2 = |stock: &Stock| stock.sends_again() && stock.http == Http::Two;
+    for stock in Stock::all().filter(is_http2) {
+        let first = IpAddr::from([127, 0, 0, 2]);
+        let (guest, has_second) = one_at_a_time(first);
+        let world = in_order(Edges::hosting(2, stock.scheme, guest).await).await;
+        let client = keeping(stock, &world);
+        get(&client, &world.url()).await.unwrap();
+        let all = join_all((0..5).map(|_| client.get(world.url()).send()));
+        let kill = async {
+            has_second.notified().await;
+            world.edges.set(first, Mode::Refuse).await;
+        };
+        let (answers, ()) = within("five answers", async { tokio::join!(all, kill) }).await;
+        for answer in answers {
+            answer.unwrap_or_else(|error| panic!("{stock:?}: {error:?}"));
+        }
+        assert!(world.edges.accepted(world.ips()[1]) > 0, "{stock:?}");
     }
 }
 
@@ -73,7 +149,7 @@ async fn a_connect_that_lost_to_a_kept_connection_is_learned_from() {
     let learned = world
         .journal
         .saw(|seen| *seen == Seen::Failed(failed.0, failed.1));
-    tokio::time::timeout(LONG, learned).await.unwrap();
+    learned.await;
     assert_eq!(world.journal.failures(), [failed]);
     assert!(world.is_penalised(ips[1]) && !world.is_penalised(ips[2]));
 }

@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
@@ -14,7 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use sidestep::reqwest::ClientBuilderExt as _;
 use tower::Layer as _;
 
-use crate::common::{Edges, Scheme, World, get};
+use crate::common::{Edges, Scheme, World, get, while_pending, within};
 
 /// How sidestep is put into which library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,9 +47,6 @@ pub(crate) struct Client(Arc<dyn Fn(&str) -> Answering + Send + Sync>);
 type Answering = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Longer than anything takes that does not hang.
-pub(crate) const LONG: Duration = Duration::from_secs(20);
-
 impl Client {
     fn new<F>(get: impl Fn(String) -> F + Send + Sync + 'static) -> Self
     where
@@ -59,9 +55,9 @@ impl Client {
         Self(Arc::new(move |url| Box::pin(get(url.to_owned()))))
     }
 
-    /// Sends a GET and reads the whole answer. One that a black hole holds for long is an error.
+    /// Sends a GET and reads the whole answer.
     pub(crate) async fn get(&self, url: &str) -> Result<String, BoxError> {
-        tokio::time::timeout(LONG, self.0(url)).await?
+        within(format!("the answer of {url}"), while_pending(self.0(url))).await
     }
 }
 

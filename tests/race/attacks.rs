@@ -13,14 +13,14 @@ use hyper_util::client::legacy::Client as Legacy;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::rt::TokioExecutor;
-use sidestep::{Outcome, Standing};
+use sidestep::Outcome;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::retry::RetryLayer;
 use tower::{Layer as _, Service, ServiceExt as _};
 
-use crate::clients::{Client, Kind, boxed, http, in_order};
-use crate::common::{Edges, Mode, Scheme, Seen};
+use crate::clients::{Client, Kind, boxed, http};
+use crate::common::{Edges, Mode, Scheme, World};
 use crate::faults::{self, BoxError};
 use crate::guests::http_proxy;
 use crate::stage::{MS, Stage, connects, fails, hangs, refuses, v4, v6};
@@ -54,31 +54,40 @@ async fn one_error_that_cannot_be_read_does_not_cost_the_second_chance() {
 /// A slow network (TCP and TLS in 500 to 900 ms, a satellite or a train): every edge is well.
 #[tokio::test(start_paused = true)]
 async fn on_a_slow_network_nobody_is_held_to_have_failed() {
+    // The resolver shuffles by a seed of its own, and the first races are those that know the least.
+    for seed in 0..100 {
+        slow_network(fastrand::Rng::with_seed(seed), 12).await;
+    }
+    slow_network(fastrand::Rng::with_seed(7), 300).await;
+}
+
+async fn slow_network(mut rng: fastrand::Rng, races: usize) {
     let all = [v4(2), v4(3), v4(4), v4(5)];
     let stage = Stage::with(all.map(|addr| (addr, connects(600))), |b| {
         b.order(sidestep::Order::Shuffle)
     });
-    let mut rng = fastrand::Rng::with_seed(7);
-    let mut worst = 0;
-    for _ in 0..300 {
+    for _ in 0..races {
         for addr in all {
             stage.turns(addr, connects(rng.u64(500..900)));
         }
         stage.again();
         stage.connected().await;
-        let bad = all
-            .iter()
-            .filter(|&&addr| matches!(stage.standing(addr), Standing::Penalised(_)));
-        worst = worst.max(bad.count());
         tokio::time::sleep(200 * MS).await;
     }
-    println!(
-        "penalised at once: {worst}, strikes: {}, asked: {}, trials: {}",
-        stage.journal.failures().len(),
-        stage.asked(),
-        stage.journal.count(|seen| matches!(seen, Seen::Trial(_)))
-    );
-    assert_eq!(worst, 0, "{} strikes", stage.journal.failures().len());
+    assert_eq!(stage.journal.failures(), []);
+}
+
+/// On a link that takes 400 ms to connect, the first race puts a black hole last. No address is penalized, because
+/// an address that connects may be as late.
+#[tokio::test(start_paused = true)]
+async fn on_a_link_of_400_ms_the_first_race_puts_a_black_hole_last() {
+    let stage = Stage::new([(v4(2), hangs()), (v4(3), connects(400))]);
+    for (first, at) in [(v4(2), 650), (v4(3), 400), (v4(3), 400)] {
+        stage.again();
+        assert_eq!(stage.connected().await, (v4(3), at));
+        assert_eq!(stage.starts()[0], (first, 0));
+    }
+    assert_eq!(stage.journal.failures(), []);
 }
 
 /// 1 000 tasks race again and again, for a minute, on a host whose every address swallows packets.
@@ -90,14 +99,16 @@ async fn a_thousand_tasks_on_black_holes_ask_the_name_server_a_few_times() {
         let stage = stage.clone();
         async move {
             tokio::time::sleep(n * MS).await;
-            for _ in 0..5 {
+            for _ in 0..2 {
                 let _ = stage.connect().await;
             }
         }
     });
     join_all(tasks).await;
     println!("{} queries in {} ms", stage.asked(), stage.now());
-    assert!(stage.asked() <= 12, "{}", stage.asked());
+    // While no address is healthy the host is looked up every other second.
+    let most = 4 + stage.now() / 2_000;
+    assert!(stage.asked() as u64 <= most, "{}", stage.asked());
 }
 
 /// Lets one connect through at a time, as a limit on a connector does.
@@ -208,10 +219,12 @@ async fn an_origin_that_hangs_behind_a_tunnel_is_held_against_no_proxy() {
     let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (guest, _) = http_proxy(origin.local_addr().unwrap());
     let proxies = Edges::hosting(3, Scheme::Http, guest).await;
-    let world = in_order(proxies, |b| {
+    // In real time, for the origin's silence is nothing that a stopped clock would notice.
+    let world = World::of(proxies, |b| {
         b.stalled_after(400 * MS).attempt_timeout(800 * MS)
     })
-    .await;
+    .await
+    .in_real_time();
     let tcp = world.resolver.tcp_layer().layer(http(&world.resolver));
     let https = HttpsConnectorBuilder::new()
         .with_tls_config(Edges::https(1).await.client_config())
@@ -224,23 +237,22 @@ async fn an_origin_that_hangs_behind_a_tunnel_is_held_against_no_proxy() {
     assert_eq!(hard.count(), 0, "{:?}", world.journal.failures());
 }
 
-/// F8 where more hang than may run: what is new is dialled as soon as one of them is given up, before
-/// those that still wait.
+/// F8 where many hang: what is new is dialled as soon as the first of them is slow.
 #[tokio::test(start_paused = true)]
-async fn the_second_chance_of_six_or_eight_black_holes_is_when_one_is_given_up() {
-    for (n, soonest) in [(5, 2_010), (6, 10_010), (8, 10_010)] {
+async fn the_second_chance_of_many_black_holes_is_when_the_first_is_slow() {
+    for n in [5, 6, 8] {
         let old: Vec<_> = (2..2 + n).map(|last| (v4(last), hangs())).collect();
         let stage = Stage::of(&old, |builder| builder);
         stage.resolver.resolve(crate::common::HOST).await.unwrap();
         stage.turns(v4(17), connects(10));
         stage.says(&[v4(17)]);
         stage.again();
-        assert_eq!(stage.connected().await, (v4(17), soonest), "{n} addresses");
+        assert_eq!(stage.connected().await, (v4(17), 310), "{n} addresses");
     }
 }
 
 /// Whatever the addresses do and whenever the caller goes away: nothing is left in the air, no
-/// address is dialled twice by one race, at most six at once, and who was cancelled soon has not failed.
+/// address is dialled twice by one race, and who was cancelled soon has not failed.
 #[tokio::test(start_paused = true)]
 async fn a_race_that_is_dropped_anywhere_leaves_nothing() {
     let mut rng = fastrand::Rng::with_seed(5);
@@ -272,7 +284,6 @@ async fn a_race_that_is_dropped_anywhere_leaves_nothing() {
         dialled.sort();
         dialled.dedup();
         assert_eq!(dialled.len(), stage.starts().len(), "{round}");
-        assert!(stage.most() <= 6, "{round}");
         drop(ended);
         assert_eq!(stage.open(), 0, "{round}");
     }

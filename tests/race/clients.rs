@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _};
 
-use crate::common::{Edges, World};
+use crate::common::{Edges, World, while_pending, within};
 use crate::faults::BoxError;
 
 /// What is spoken, and whether the race is told that TCP is up.
@@ -111,13 +111,10 @@ where
     BoxCloneSyncService::new(connector.map_err(Into::into))
 }
 
-/// A world whose name server and resolver keep the order, and whose healthy edges are up within the
-/// delay, however busy the machine is.
+/// A world whose name server and resolver keep the order, and whose clock is stopped: a healthy edge is up within
+/// the delay, however busy the machine is.
 pub(crate) async fn in_order(edges: Edges, set: impl FnOnce(Builder) -> Builder) -> World {
-    let builder = |b: Builder| {
-        let b = b.order(Order::AsGiven).probe(false);
-        set(b.attempt_delay(std::time::Duration::from_millis(800)))
-    };
+    let builder = |b: Builder| set(b.order(Order::AsGiven).probe(false));
     let world = World::of(edges, builder).await;
     world.dns.rotate(false);
     world
@@ -146,7 +143,7 @@ impl Client {
             let body = answer.into_body().collect().await?.to_bytes();
             Ok((version, String::from_utf8(body.into())?))
         };
-        tokio::time::timeout(LONG, asking).await?
+        within(format!("the answer of {url}"), while_pending(asking)).await
     }
 
     /// The same as [`get`](Self::get), of a request that is not to fail.
@@ -155,6 +152,3 @@ impl Client {
         answer.unwrap_or_else(|error| panic!("{case}: {error:?}; {:?}", world.journal.seen()))
     }
 }
-
-/// Longer than anything takes that does not hang.
-pub(crate) const LONG: std::time::Duration = std::time::Duration::from_secs(40);

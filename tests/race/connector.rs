@@ -43,7 +43,8 @@ pub(crate) struct Plot {
     pub(crate) dials: Vec<Dial>,
     /// Connections that are held.
     pub(crate) open: usize,
-    /// Most dials in the air at one time.
+    /// Dials in the air, and most of them at one time.
+    pub(crate) pending: usize,
     pub(crate) most: usize,
 }
 
@@ -59,6 +60,7 @@ impl Shared {
             fates: cast.iter().copied().collect(),
             dials: Vec::new(),
             open: 0,
+            pending: 0,
             most: 0,
         })))
     }
@@ -81,8 +83,8 @@ impl Shared {
                 tcp_up: None,
                 ended: None,
             });
-            let pending = plot.dials.iter().filter(|dial| dial.ended.is_none());
-            plot.most = plot.most.max(pending.count());
+            plot.pending += 1;
+            plot.most = plot.most.max(plot.pending);
             plot.dials.len() - 1
         });
         Dialling {
@@ -121,6 +123,7 @@ impl Dialling {
             let ended = &mut plot.dials[self.place].ended;
             if ended.is_none() {
                 *ended = Some((now, end));
+                plot.pending -= 1;
                 plot.open += usize::from(end == End::Connected);
             }
         });
@@ -159,10 +162,15 @@ impl Drop for Link {
 
 impl Connection for Link {
     fn connected(&self) -> Connected {
-        match INFOS.get(&self.addr()) {
-            Some(info) => Connected::new().extra(info.clone()),
-            None => Connected::new(),
-        }
+        connected_to(self.addr())
+    }
+}
+
+/// What hyper-util tells of a connection to this address.
+pub(crate) fn connected_to(addr: IpAddr) -> Connected {
+    match INFOS.get(&addr) {
+        Some(info) => Connected::new().extra(info.clone()),
+        None => Connected::new(),
     }
 }
 

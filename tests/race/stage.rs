@@ -99,6 +99,7 @@ impl Stage {
         self.plot.edit(|plot| {
             plot.begun = Instant::now();
             plot.dials.clear();
+            plot.pending = 0;
             plot.most = 0;
         });
     }
@@ -179,8 +180,7 @@ impl Stage {
 
     /// Dials that have not ended.
     pub(crate) fn pending(&self) -> usize {
-        let dials = self.dials();
-        dials.iter().filter(|dial| dial.ended.is_none()).count()
+        self.plot.edit(|plot| plot.pending)
     }
 
     pub(crate) fn most(&self) -> usize {

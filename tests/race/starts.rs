@@ -186,6 +186,20 @@ async fn the_delay_counts_from_the_last_start() {
     assert_eq!(stage.starts(), [(v4(A), 0), (v4(B), 50), (v4(C), 300)]);
 }
 
+/// RFC 8305, section 5, allows a delay that follows the history of connects.
+#[tokio::test(start_paused = true)]
+async fn the_delay_is_twice_what_recent_connects_took() {
+    let stage = Stage::new(cast([(A, connects(240)), (B, connects(240))]));
+    for _ in 0..2 {
+        stage.again();
+        assert_eq!(stage.connected().await, (v4(A), 240));
+    }
+    stage.turns(v4(A), hangs());
+    stage.again();
+    assert_eq!(stage.connected().await, (v4(B), 720));
+    assert_eq!(stage.starts(), [(v4(A), 0), (v4(B), 480)]);
+}
+
 /// A slow lookup is no fault of the first address, and gives the second none of its time.
 #[tokio::test(start_paused = true)]
 async fn the_delay_counts_from_when_addresses_were_dealt() {

@@ -4,7 +4,7 @@ use sidestep::Outcome;
 
 use crate::faults;
 use crate::script::S;
-use crate::stage::{Stage, Step, connects, hangs, in_tls, refuses, v4};
+use crate::stage::{End, Stage, Step, connects, hangs, in_tls, v4};
 
 /// A healthy edge that is far away: 200 ms for TCP, and 200 ms for TLS.
 #[tokio::test(start_paused = true)]
@@ -56,11 +56,12 @@ async fn the_second_one_gets_its_time_too() {
     assert_eq!(stage.starts(), [(v4(2), 0), (v4(3), 250)]);
 }
 
-/// What one attempt may take is with TLS.
+/// What one attempt may take is with TLS, while there is another one to make.
 #[tokio::test(start_paused = true)]
 async fn the_bounds_of_an_attempt_hold_over_tls_too() {
-    let cast = [(v4(2), in_tls(200, Step::Hangs)), (v4(3), refuses(1))];
-    let stage = Stage::with(cast, |b| b.attempt_timeout(2 * S)).telling_of_tcp();
-    let (_, at) = stage.failed().await;
-    assert_eq!(at, 2_000);
+    let hangs = (2..=7).map(|last| (v4(last), in_tls(200, Step::Hangs)));
+    let cast: Vec<_> = hangs.chain([(v4(8), connects(1))]).collect();
+    let stage = Stage::of(&cast, |b| b.attempt_timeout(S)).telling_of_tcp();
+    assert_eq!(stage.connected().await, (v4(8), 2_001));
+    assert_eq!(stage.end(v4(2)), Some((1_000, End::Cancelled)));
 }

@@ -24,10 +24,10 @@ async fn meanwhile<T>(stage: &Stage, race: impl Future<Output = T>, change: impl
 /// list. Here it goes on, for who answers is who serves.
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_has_nothing_of_the_old_does_not_end_a_race() {
-    let stage = Stage::new([(v4(2), connects(400)), (v4(3), hangs())]);
+    let stage = Stage::new([(v4(2), connects(290)), (v4(3), hangs())]);
     let race = stage.connected();
     let won = meanwhile(&stage, race, || stage.says(&[v4(4)])).await;
-    assert_eq!(won, (v4(2), 400));
+    assert_eq!(won, (v4(2), 290));
     assert_eq!(stage.starts(), [(v4(2), 0), (v4(3), 250)]);
     assert_eq!(stage.asked(), 2);
 }
@@ -95,21 +95,22 @@ async fn what_dns_says_of_a_name_closes_no_connection() {
     assert_eq!((stage.open(), link.addr()), (1, v4(2)));
 }
 
-/// An address that left DNS while it was dialled and then failed is held against nobody new.
+/// The failure of an address that left DNS during the attempt harms no new address. A new address is tried at once
+/// when an old one is slow.
 #[tokio::test(start_paused = true)]
 async fn a_failure_of_one_that_has_left_leaves_the_new_ones_healthy() {
-    let stage = Stage::new([(v4(2), refuses(300)), (v4(3), connects(500))]);
-    stage.turns(v4(4), connects(1));
+    let stage = Stage::new([(v4(2), refuses(310)), (v4(3), connects(500))]);
+    stage.turns(v4(4), connects(20));
     let race = stage.connected();
     let won = meanwhile(&stage, race, || stage.says(&[v4(4)])).await;
-    assert_eq!(won, (v4(3), 750));
+    assert_eq!(won, (v4(4), 320));
     assert_eq!(stage.standing(v4(4)), Standing::Healthy);
-    assert_eq!(stage.end(v4(2)), Some((300, End::Failed)));
+    assert_eq!(stage.end(v4(2)), Some((310, End::Failed)));
     let failed = stage.journal.failures();
     let old = [(v4(2), Outcome::Refused)];
     assert!(failed.is_empty() || failed == old, "{failed:?}");
     stage.again();
     tokio::time::sleep(S).await;
     stage.again();
-    assert_eq!(stage.connected().await, (v4(4), 1));
+    assert_eq!(stage.connected().await, (v4(4), 20));
 }

@@ -200,7 +200,7 @@ impl World {
         self.note(|seen, tick| {
             seen.invalidated = tick;
             seen.by_hand = Some(tick);
-            // That there is no such name is forgotten; an answer is the last resort.
+            // That there is no such name is forgotten; an answer is kept in case the lookup fails.
             seen.newest = None;
         });
     }

@@ -42,10 +42,20 @@ impl World {
     }
 
     fn land(&mut self, flight: &Flight, asked_at: Instant, outcome: Result<Addrs, Error>) {
+        self.land_half(flight, asked_at, outcome, false);
+    }
+
+    fn land_half(
+        &mut self,
+        flight: &Flight,
+        asked_at: Instant,
+        outcome: Result<Addrs, Error>,
+        is_partial: bool,
+    ) {
         let (life, refresh_after) = (60 * S, 50 * S);
         let outcome = outcome.map(|addrs| Brought {
             origin: Origin::Lookup,
-            is_partial: false,
+            is_partial,
             addrs,
             life,
             refresh_after,
@@ -286,4 +296,47 @@ fn a_lookup_that_was_lost_is_not_joined() {
     drop(land);
     assert!(world.slot.boardable(world.id).is_none());
     assert!(!world.slot.is_in_use());
+}
+
+/// The late half lands on the same flight, and counts its life from the same sending.
+#[test]
+fn a_late_half_replaces_the_partial_answer() {
+    let mut world = World::new();
+    let (_land, flight) = world.send(Cause::Unknown);
+    let asked_at = world.now;
+    world.land_half(&flight, asked_at, Ok(addrs(&[1])), true);
+    assert!(world.slot.known().unwrap().is_partial);
+    world.now += S;
+    world.land(&flight, asked_at, Ok(addrs(&[1, 2])));
+    let known = world.slot.known().unwrap();
+    assert_eq!(known.addrs, addrs(&[1, 2]));
+    assert_eq!((known.is_partial, known.asked_at), (false, asked_at));
+    assert_eq!(known.refresh_at, asked_at + 50 * S, "in its own turn");
+}
+
+/// A partial answer whose only family has no route is looked up again once; a whole one is not.
+#[test]
+fn a_partial_answer_without_a_route_is_waited_for_again() {
+    let mut world = World::new();
+    let (_land, flight) = world.send(Cause::Unknown);
+    world.land_half(&flight, world.now, Ok(addrs(&[1])), true);
+    let seen = world.seen();
+    assert!(world.slot.invalidate_partial(seen, world.now));
+    assert!(matches!(world.plan(true), Plan::Ask(Cause::Invalidated)));
+    assert!(!world.slot.invalidate_partial(seen, world.now), "no news");
+    let mut world = World::new();
+    world.answer(&[1]);
+    let seen = world.seen();
+    assert!(!world.slot.invalidate_partial(seen, world.now));
+}
+
+/// What this machine could not ask is asked again by the next caller.
+#[test]
+#[cfg(feature = "hickory")]
+fn an_error_of_this_machine_is_not_kept() {
+    let mut world = World::new();
+    let (_land, flight) = world.send(Cause::Unknown);
+    let error = Error::of_this_machine("a.test", "too many open files");
+    world.land(&flight, world.now, Err(error));
+    assert!(matches!(world.plan(false), Plan::Ask(Cause::Unknown)));
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::host::{self, Parsed};
+use crate::order::v6;
 use crate::outcome::Outcome;
 use crate::time;
 
@@ -69,12 +70,81 @@ fn exactly_one_of_many_callers_gets_the_trial() {
     world.now += Duration::from_secs(7);
     let host = host("a.test");
     let trials = || {
-        let trial = world.book.take_trial(&host, &[addr(1), addr(2)], world.now);
+        let trial = world
+            .book
+            .take_trial(&host, &[addr(1), addr(2)], None, world.now);
         trial.map(|trial| trial.addr)
     };
     assert_eq!(
         (0..50).filter_map(|_| trials()).collect::<Vec<_>>(),
         [addr(1)]
+    );
+}
+
+/// A probe comes first; only what it cannot decide is tried by a request, and never by a retry.
+#[test]
+fn a_request_tries_an_address_only_after_a_probe_has_connected() {
+    let mut world = World::new(10);
+    let edge = host("a.test");
+    let tls = Failure::unseen(Outcome::Tls);
+    let _ = world
+        .book
+        .fail(&edge, addr(1), &tls, world.now, world.now, &world.rng);
+    world.now += Duration::from_secs(7);
+    let (rng, book) = (&world.rng, &world.book);
+    let take = |now| book.take_trial(&edge, &[addr(1), addr(2)], Some(443), now);
+    let by_probe = Trial {
+        addr: addr(1),
+        port: Some(443),
+    };
+    assert_eq!(take(world.now), Some(by_probe));
+    assert_eq!(take(world.now), None);
+    assert_eq!(
+        book.accepts(&edge, addr(1), world.now, world.now),
+        Transition::None,
+        "TCP says nothing about TLS"
+    );
+    assert_eq!(world.rank("a.test", 1), Rank::Recovering);
+    let _ = book.fail(&edge, addr(2), &tls, world.now, world.now, rng);
+    assert_eq!(take(world.now), None, "a request may be sent again now");
+    world.now += Duration::from_millis(500);
+    let by_request = Trial {
+        addr: addr(1),
+        port: None,
+    };
+    assert_eq!(take(world.now), Some(by_request));
+    let failed = book.fail(&edge, addr(1), &tls, world.now, world.now, rng);
+    assert!(matches!(failed, Transition::Penalised(_)));
+    assert_eq!(take(world.now + Duration::from_secs(15)), Some(by_probe));
+}
+
+#[test]
+fn a_probe_clears_a_fault_in_tcp_and_a_doubt() {
+    let mut world = World::new(10);
+    let edge = host("a.test");
+    let _ = world.refuse("a.test", 1);
+    world.now += Duration::from_secs(7);
+    let taken = world
+        .book
+        .take_trial(&edge, &[addr(1)], Some(80), world.now);
+    assert!(taken.is_some());
+    let accepts = |addr| world.book.accepts(&edge, addr, world.now, world.now);
+    assert_eq!(accepts(addr(1)), Transition::Recovered);
+    assert!(world.book.doubt(&edge, addr(2), true, world.now));
+    assert!(!world.book.doubt(&edge, addr(2), true, world.now), "once");
+    assert_eq!(world.rank("a.test", 2), Rank::Doubtful);
+    assert_eq!(
+        accepts(addr(2)),
+        Transition::None,
+        "no failure was recorded"
+    );
+    assert_eq!(world.rank("a.test", 2), Rank::Healthy);
+    assert!(world.book.doubt(&edge, addr(2), true, world.now));
+    world.now += Duration::from_secs(5);
+    assert_eq!(
+        world.rank("a.test", 2),
+        Rank::Healthy,
+        "a doubt ends by itself"
     );
 }
 
@@ -86,7 +156,7 @@ fn an_address_that_left_dns_gets_no_trial() {
     assert_eq!(
         world
             .book
-            .take_trial(&host("a.test"), &[addr(2)], world.now),
+            .take_trial(&host("a.test"), &[addr(2)], None, world.now),
         None
     );
 }
@@ -102,10 +172,6 @@ fn memory_stays_bounded_whatever_fails() {
         let _ = world.refuse("one.test", n);
     }
     assert!(world.book.read("one.test", world.now, <[_]>::len) <= MAX_ADDRS);
-    assert_eq!(
-        world.book.hosts.load(Ordering::Relaxed),
-        world.book.pages.len()
-    );
 }
 
 #[test]
@@ -117,11 +183,66 @@ fn a_family_without_a_route_goes_second_for_a_while() {
     assert_eq!(leads(&world), Family::V4);
     world.book.no_route(Family::V4, world.now);
     assert_eq!(leads(&world), Family::V6, "with neither, as if both");
-    world.book.has_route(Family::V4);
+    world.book.connects(Family::V4);
     assert_eq!(leads(&world), Family::V4);
     world.now += NO_ROUTE;
     assert_eq!(leads(&world), Family::V6, "it ends by itself");
     world.book.no_route(Family::V6, world.now);
-    world.book.has_route(Family::V6);
+    world.book.connects(Family::V6);
     assert_eq!(leads(&world), Family::V6, "and with a connection");
+}
+
+#[test]
+fn a_family_with_two_slow_addresses_goes_second_until_it_connects() {
+    let mut world = World::new(10);
+    let (host, now) = (host("a.test"), world.now);
+    let becomes_dark = |world: &World| {
+        world
+            .book
+            .deprioritize_if_dark(&host, Family::V6, world.now)
+    };
+    let leads = |world: &World| world.book.leads(Family::V6, world.now);
+    let slow = |world: &World, addr| {
+        let (failure, now) = (Failure::unseen(Outcome::Stalled), world.now);
+        let _ = world.book.fail(&host, addr, &failure, now, now, &world.rng);
+    };
+    slow(&world, v6(1));
+    slow(&world, addr(1));
+    let _ = world
+        .book
+        .fail(&host, v6(3), &REFUSED, now, now, &world.rng);
+    assert_eq!(becomes_dark(&world), None, "one is slow, and one refuses");
+    assert!(world.book.doubt(&host, v6(2), true, now));
+    assert_eq!(becomes_dark(&world), Some(DARK));
+    assert_eq!(becomes_dark(&world), None, "it is no news");
+    assert_eq!(leads(&world), Family::V4);
+    world.book.no_route(Family::V6, world.now);
+    world.now += NO_ROUTE;
+    assert_eq!(leads(&world), Family::V4, "a shorter time does not end it");
+    world.book.connects(Family::V6);
+    assert_eq!(leads(&world), Family::V6);
+    slow(&world, v6(2));
+    slow(&world, v6(1));
+    assert_eq!(becomes_dark(&world), Some(DARK), "the next time is news");
+    world.now += DARK;
+    assert_eq!(leads(&world), Family::V6, "it ends by itself");
+}
+
+/// What failed while the network was down is forgotten, and nothing that failed before or after.
+#[test]
+fn failures_of_an_outage_are_forgotten_and_no_others() {
+    let mut world = World::new(10);
+    let _ = world.refuse("before.test", 1);
+    world.now += Duration::from_secs(1);
+    let since = world.now;
+    let _ = world.refuse("during.test", 1);
+    let _ = world.refuse("before.test", 2);
+    world.book.forgive(since);
+    // At the same time by the clock, and after it all the same.
+    let _ = world.refuse("after.test", 1);
+    assert_eq!(world.rank("during.test", 1), Rank::Healthy);
+    assert_eq!(world.rank("before.test", 2), Rank::Healthy);
+    assert!(matches!(world.rank("before.test", 1), Rank::Penalised(_)));
+    assert!(matches!(world.rank("after.test", 1), Rank::Penalised(_)));
+    assert!(!world.book.holds(&host("during.test")), "its page is gone");
 }

@@ -1,0 +1,198 @@
+//! The clients that are soaked.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Incoming;
+use hyper::{Request, Response, Uri};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
+use sidestep::Resolver;
+use tower::retry::RetryLayer;
+use tower::util::BoxCloneSyncService;
+use tower::{Layer as _, Service, ServiceBuilder, ServiceExt as _, service_fn};
+
+use crate::clients::{Client, Connections};
+use crate::ledger::{Met, note};
+use crate::schedule::Connects;
+
+pub(crate) type Failure = Box<dyn Error + Send + Sync>;
+
+/// Sends one GET and reads the whole answer.
+pub(crate) type Get = BoxCloneSyncService<(), (), Failure>;
+
+/// A client, of whatever library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// reqwest, with a new connection for each request.
+    Reqwest(Client),
+    /// hyper-util's client over a race, with HTTP/2 and pooled connections.
+    RaceHttp2,
+}
+
+/// Clients of one process that share a resolver, each with a pool of its own.
+const POOLS: usize = 10;
+/// How old a pooled connection gets: minutes in a service. Here that is seconds, as all times are: so that connections
+/// are made all the time, and not only when an edge has died.
+const AGE: Duration = Duration::from_secs(2);
+/// How long a connection with requests in flight may be silent until it is pinged.
+const PING_INTERVAL: Duration = Duration::from_secs(2);
+/// How long the ping may go unanswered.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// After this time a silent connection has ended.
+pub(crate) const PING: Duration = Duration::from_secs(4);
+
+impl Caller {
+    /// Those of sidestep first.
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Reqwest(Client::Sidestep),
+        Self::RaceHttp2,
+        Self::Reqwest(Client::Plain),
+        Self::Reqwest(Client::Hickory),
+    ];
+
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Reqwest(client) => client.title(),
+            Self::RaceHttp2 => "hyper + race, HTTP/2",
+        }
+    }
+
+    /// Returns the name that only this client asks for, so that its queries can be told apart.
+    pub(crate) fn host(self) -> &'static str {
+        match self {
+            Self::Reqwest(client) => client.host(),
+            Self::RaceHttp2 => "race-http2.edge.test",
+        }
+    }
+
+    /// Whether the client is one of sidestep, and promises something.
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Self::Reqwest(Client::Sidestep) | Self::RaceHttp2)
+    }
+
+    pub(crate) fn connects(self) -> Connects {
+        match self {
+            Self::Reqwest(_) => Connects::ForEachRequest,
+            Self::RaceHttp2 => Connects::Pooled,
+        }
+    }
+
+    /// Builds the client on the lab's name server and authority.
+    pub(crate) fn build(
+        self,
+        dns: SocketAddr,
+        tls: ClientConfig,
+        url: &str,
+    ) -> Result<Built, Failure> {
+        match self {
+            Self::Reqwest(client) => {
+                let built = client.build(dns, tls, Connections::New)?;
+                Ok(Built {
+                    clients: vec![through_reqwest(built.http, url)],
+                    resolver: built.resolver,
+                })
+            }
+            Self::RaceHttp2 => race_http2(dns, &tls, url),
+        }
+    }
+}
+
+/// Clients, and their resolver if that is ours.
+#[derive(Clone, Debug)]
+pub(crate) struct Built {
+    pub(crate) clients: Vec<Get>,
+    pub(crate) resolver: Option<Resolver>,
+}
+
+fn through_reqwest(http: reqwest::Client, url: &str) -> Get {
+    let url = url.to_owned();
+    let send = move |()| {
+        let request = http.get(&url);
+        async move {
+            let answered = async {
+                let answer = request.send().await?.error_for_status()?;
+                answer.bytes().await.map(drop)
+            };
+            Ok(answered.await.map_err(reqwest::Error::without_url)?)
+        }
+    };
+    BoxCloneSyncService::new(service_fn(send))
+}
+
+/// All layers around hyper-util's client, as the README puts them.
+fn race_http2(dns: SocketAddr, tls: &ClientConfig, url: &str) -> Result<Built, Failure> {
+    let lookup = sidestep::lookup::Dns::with_servers([dns])?;
+    let resolver = Resolver::builder().lookup(lookup).build()?;
+    let client = || {
+        let mut http = HttpConnector::new_with_resolver(resolver.clone());
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls.clone())
+            .https_or_http()
+            .enable_all_versions() // by ALPN
+            .wrap_connector(resolver.tcp_layer().layer(http));
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .build(resolver.race_layer().layer(https));
+        let service = ServiceBuilder::new()
+            .layer(RetryLayer::new(resolver.retry_policy()))
+            .map_result(note_silence)
+            .layer(resolver.pool_layer().max_connection_age(AGE))
+            .service(client);
+        through_hyper(service, url)
+    };
+    Ok(Built {
+        clients: (0..POOLS).map(|_| client()).collect::<Result<_, _>>()?,
+        resolver: Some(resolver.clone()),
+    })
+}
+
+/// Notes that a ping has ended the connection of a request, each time that the request is sent.
+fn note_silence<T>(sent: Result<T, legacy::Error>) -> Result<T, legacy::Error> {
+    if let Err(error) = &sent {
+        let first: &(dyn Error + 'static) = error;
+        let mut causes = std::iter::successors(Some(first), |&cause| cause.source());
+        let of_hyper = causes.find_map(|cause| cause.downcast_ref::<hyper::Error>());
+        if of_hyper.is_some_and(hyper::Error::is_timeout) {
+            note(Met::Silence);
+        }
+    }
+    sent
+}
+
+fn through_hyper<S>(http: S, url: &str) -> Result<Get, Failure>
+where
+    S: Service<Request<Empty<Bytes>>, Response = Response<Incoming>>,
+    S: Clone + Send + Sync + 'static,
+    S::Error: Into<Failure>,
+    S::Future: Send,
+{
+    let uri: Uri = url.parse()?;
+    let send = move |()| {
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = uri.clone();
+        let sending = http.clone().oneshot(request);
+        async move {
+            let answer = sending.await.map_err(Into::into)?;
+            if !answer.status().is_success() {
+                return Err(answer.status().to_string().into());
+            }
+            if answer.version() != hyper::Version::HTTP_2 {
+                return Err(format!("the answer came by {:?}", answer.version()).into());
+            }
+            Ok(answer.into_body().collect().await.map(drop)?)
+        }
+    };
+    Ok(BoxCloneSyncService::new(service_fn(send)))
+}

@@ -1,0 +1,280 @@
+//! The system's files for name resolution: resolv.conf, hosts and nsswitch.conf.
+//!
+//! [`SystemFiles`] reads the files and notices changes. The rules are in pure files:
+//!
+//! | file | rule |
+//! |---|---|
+//! | `resolv` | resolv.conf → settings of the stub resolver, or an obstacle |
+//! | `nsswitch` | nsswitch.conf → the sources of `hosts:` |
+//! | `hosts` | hosts → names and addresses |
+//! | `decide`, `exceptions` | all of them → stub resolver or system, and the names that are exceptions |
+//! | `file` | one watched file |
+//! | `snapshot` | all files as they were read at one time |
+//! | `machine` | C library, hostname, environment |
+
+mod decide;
+mod exceptions;
+mod file;
+mod hosts;
+mod machine;
+mod nsswitch;
+mod resolv;
+mod snapshot;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
+
+pub(super) use self::decide::Decision;
+use self::exceptions::Exceptions;
+pub(super) use self::hosts::HostsFile;
+use self::machine::{Libc, Machine};
+use self::snapshot::Snapshot;
+use super::config::StubConfig;
+
+/// The system's files as they were read last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SystemConfig {
+    pub(super) stub: StubConfig,
+    pub(super) hosts: HostsFile,
+    pub(super) decision: Decision,
+    exceptions: Exceptions,
+}
+
+impl SystemConfig {
+    /// Returns whether this very name, with or without its root dot, goes to the system.
+    pub(super) fn is_for_system(&self, name: &str) -> bool {
+        match self.decision {
+            Decision::System { .. } => true,
+            Decision::Dns { .. } => self.exceptions.cover(name),
+        }
+    }
+}
+
+/// Where the files are.
+#[derive(Clone, Debug)]
+pub(super) struct Paths {
+    resolv: PathBuf,
+    nsswitch: PathBuf,
+    hosts: PathBuf,
+    /// host.conf is read together with hosts and not watched. glibc reads host.conf once in a process.
+    host_conf: PathBuf,
+    /// mdns.allow is looked for when another file changes.
+    mdns_allow: PathBuf,
+}
+
+impl Paths {
+    /// The files of one folder under their usual names.
+    pub(super) fn in_folder(folder: &Path) -> Self {
+        Self {
+            resolv: folder.join("resolv.conf"),
+            nsswitch: folder.join("nsswitch.conf"),
+            hosts: folder.join("hosts"),
+            host_conf: folder.join("host.conf"),
+            mdns_allow: folder.join("mdns.allow"),
+        }
+    }
+}
+
+/// Reads the system's files, and reads them again if they change. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct SystemFiles {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    paths: Paths,
+    libc: Libc,
+    machine: fn() -> Machine,
+    /// Whether the decision is used. Only then is the decision logged.
+    decides: bool,
+    state: Mutex<State>,
+    /// The first reading. Lookups that come meanwhile wait for its end.
+    first: OnceCell<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    looked_at: Option<Instant>,
+    is_reading: bool,
+    read: Option<(Snapshot, Arc<SystemConfig>)>,
+}
+
+/// The time between two looks at the files.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+impl Default for SystemFiles {
+    /// The files in /etc, read as the C library of this build reads them.
+    fn default() -> Self {
+        Self::of_etc(true)
+    }
+}
+
+impl SystemFiles {
+    /// Reads the same files for the hosts file alone, because the caller gave the name servers.
+    pub(super) fn for_hosts() -> Self {
+        Self::of_etc(false)
+    }
+
+    fn of_etc(decides: bool) -> Self {
+        Self::with(
+            Paths::in_folder(Path::new("/etc")),
+            Libc::of_this_build(),
+            Machine::read,
+            decides,
+        )
+    }
+
+    /// Reads these files, as the C library of this build reads them.
+    #[cfg(test)]
+    pub(super) fn at(paths: Paths) -> Self {
+        Self::with(paths, Libc::of_this_build(), Machine::read, true)
+    }
+
+    fn with(paths: Paths, libc: Libc, machine: fn() -> Machine, decides: bool) -> Self {
+        let shared = Shared {
+            paths,
+            libc,
+            machine,
+            decides,
+            state: Mutex::default(),
+            first: OnceCell::new(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Returns the configuration that was read last. The first call reads the files on this thread.
+    pub(super) fn current(&self) -> Arc<SystemConfig> {
+        let read = self.shared.edit(|state| state.config());
+        read.unwrap_or_else(|| self.shared.read())
+    }
+
+    /// Looks at the files by one `stat` each, at most once a second, and reads those that changed.
+    ///
+    /// The files are read off the async threads. The caller that notices a change waits for the
+    /// reading. Other callers continue with the configuration before.
+    ///
+    /// # Cancel safety
+    ///
+    /// A reading that began goes on without its caller, and is kept.
+    pub(super) async fn refreshed(&self) -> Arc<SystemConfig> {
+        self.refreshed_at(crate::time::now()).await
+    }
+
+    async fn refreshed_at(&self, now: Instant) -> Arc<SystemConfig> {
+        let first = || async {
+            let is_read = self.shared.edit(|state| state.read.is_some());
+            if !is_read {
+                self.shared.edit(|state| state.looked_at = Some(now));
+                self.shared.read_elsewhere().await;
+            }
+        };
+        self.shared.first.get_or_init(first).await;
+        if self.shared.is_due(now) && self.shared.has_changed() {
+            self.shared.read_again().await;
+        }
+        self.current()
+    }
+}
+
+impl Shared {
+    /// Returns whether this caller is the one to look at the files now.
+    fn is_due(&self, now: Instant) -> bool {
+        self.edit(|state| {
+            let is_due = state
+                .looked_at
+                .is_none_or(|at| now.saturating_duration_since(at) >= LOOK_EVERY);
+            if is_due {
+                state.looked_at = Some(now);
+            }
+            is_due
+        })
+    }
+
+    fn has_changed(&self) -> bool {
+        let before = self.edit(|state| state.read.as_ref().map(|(read, _)| read.clone()));
+        before.is_none_or(|before| before.is_outdated(self, SystemTime::now()))
+    }
+
+    /// Reads the files, unless a reading is under way. A reading that hangs occupies only one thread.
+    async fn read_again(self: &Arc<Self>) {
+        if self.edit(|state| std::mem::replace(&mut state.is_reading, true)) {
+            return;
+        }
+        let turn = Turn(Arc::clone(self));
+        elsewhere(move || {
+            turn.0.read();
+        })
+        .await;
+    }
+
+    async fn read_elsewhere(self: &Arc<Self>) {
+        let shared = Arc::clone(self);
+        elsewhere(move || {
+            shared.read();
+        })
+        .await;
+    }
+
+    /// Reads the files that changed, on this thread, and keeps the result.
+    fn read(&self) -> Arc<SystemConfig> {
+        let before = self.edit(|state| state.read.clone());
+        let last = before.as_ref().map(|(read, _)| read);
+        let snapshot = Snapshot::read(last, self, SystemTime::now());
+        let config = Arc::new(snapshot.config(self.libc));
+        let is_new = before.is_none_or(|(_, before)| before.decision != config.decision);
+        if self.decides && is_new {
+            log(&config.decision);
+        }
+        self.edit(|state| state.read = Some((snapshot, Arc::clone(&config))));
+        config
+    }
+
+    fn edit<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl State {
+    fn config(&self) -> Option<Arc<SystemConfig>> {
+        self.read.as_ref().map(|(_, config)| Arc::clone(config))
+    }
+}
+
+/// The one reading under way. After its end, or its loss with a runtime, the next one may begin.
+struct Turn(Arc<Shared>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.edit(|state| state.is_reading = false);
+    }
+}
+
+/// Runs a reading on a thread that may block, or on this thread outside of a runtime.
+async fn elsewhere(reading: impl FnOnce() + Send + 'static) {
+    match Handle::try_current() {
+        // A runtime that shuts down does not run the reading. What was read before stays.
+        Ok(runtime) => drop(runtime.spawn_blocking(reading).await),
+        Err(_) => reading(),
+    }
+}
+
+fn log(decision: &Decision) {
+    match decision {
+        Decision::Dns { also_system } => {
+            tracing::info!(target: "sidestep", also_system, "the stub resolver resolves names, as the system's files say");
+        }
+        Decision::System { reason } => {
+            tracing::info!(target: "sidestep", %reason, "the system resolves names (getaddrinfo)");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

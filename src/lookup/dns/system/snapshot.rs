@@ -1,0 +1,129 @@
+//! All files as they were read at one time, and the configuration that they make.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::decide::{Facts, decide};
+use super::file::{Content, Seen, Stamp};
+use super::hosts::{HostsFile, Lines};
+use super::machine::{self, Libc, Machine};
+use super::{Shared, SystemConfig, nsswitch, resolv};
+
+/// The files, and the facts that are in none of them. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Snapshot {
+    resolv: Seen<Arc<[u8]>>,
+    nsswitch: Seen<Arc<[u8]>>,
+    hosts: Seen<HostsFile>,
+    machine: Machine,
+    has_mdns_allow: bool,
+}
+
+/// resolv.conf, nsswitch.conf and host.conf have a few lines.
+const MAX_TEXT: u64 = 1 << 20;
+/// A hosts file of 200 000 lines has about 6 MB.
+const MAX_HOSTS: u64 = 16 << 20;
+
+impl Snapshot {
+    /// Reads the files that changed. Blocks.
+    pub(super) fn read(before: Option<&Self>, shared: &Shared, now: SystemTime) -> Self {
+        let machine = (shared.machine)();
+        if let Libc::Other(_) = shared.libc {
+            return Self::without_files(machine);
+        }
+        let paths = &shared.paths;
+        let text = |before, path| Seen::again(before, path, MAX_TEXT, now, |text| Arc::from(text));
+        let hosts = |text: &[u8]| HostsFile::parse(text, lines(shared, now));
+        let hosts_before = before.map(|before| &before.hosts);
+        Self {
+            resolv: text(before.map(|before| &before.resolv), &paths.resolv),
+            nsswitch: text(before.map(|before| &before.nsswitch), &paths.nsswitch),
+            hosts: Seen::again(hosts_before, &paths.hosts, MAX_HOSTS, now, hosts),
+            machine,
+            has_mdns_allow: machine::exists(&paths.mdns_allow),
+        }
+    }
+
+    fn without_files(machine: Machine) -> Self {
+        Self {
+            resolv: Seen::absent(),
+            nsswitch: Seen::absent(),
+            hosts: Seen::absent(),
+            machine,
+            has_mdns_allow: false,
+        }
+    }
+
+    /// Returns whether a file, the hostname or the environment changed, by one `stat` for each file.
+    pub(super) fn is_outdated(&self, shared: &Shared, now: SystemTime) -> bool {
+        if let Libc::Other(_) = shared.libc {
+            return false;
+        }
+        let files = [
+            (&self.resolv.stamp, &shared.paths.resolv),
+            (&self.nsswitch.stamp, &shared.paths.nsswitch),
+            (&self.hosts.stamp, &shared.paths.hosts),
+        ];
+        files
+            .into_iter()
+            .any(|(read, path)| !Stamp::of(path, now).is_current(read))
+            || (shared.machine)() != self.machine
+    }
+
+    /// Returns the configuration that the files make. Pure except for the indices of interfaces.
+    pub(super) fn config(&self, libc: Libc) -> SystemConfig {
+        let (resolv, nsswitch) = (text(&self.resolv), text(&self.nsswitch));
+        let read = resolv::parse(resolv, libc, &self.machine, &machine::interface_index);
+        let verdict = decide(Facts {
+            libc,
+            machine: &self.machine,
+            stub: &read.stub,
+            obstacle: self.unreadable().or(read.obstacle),
+            sources: nsswitch::hosts(nsswitch),
+            has_mdns_allow: self.has_mdns_allow,
+        });
+        let mut stub = read.stub;
+        if !verdict.searches {
+            stub.search.clear();
+        }
+        let hosts = match &self.hosts.content {
+            Content::Read(hosts) if verdict.reads_hosts => hosts.clone(),
+            Content::Read(_) | Content::Absent | Content::Unreadable(_) => HostsFile::default(),
+        };
+        SystemConfig {
+            stub,
+            hosts,
+            decision: verdict.decision,
+            exceptions: verdict.exceptions,
+        }
+    }
+
+    /// Returns why a file has never been read. The file may say anything, so the system must answer.
+    fn unreadable(&self) -> Option<Cow<'static, str>> {
+        let reason = self.resolv.reason();
+        let reason = reason.or_else(|| self.nsswitch.reason());
+        let reason = reason.or_else(|| self.hosts.reason());
+        reason.map(|reason| reason.to_owned().into())
+    }
+}
+
+fn text(seen: &Seen<Arc<[u8]>>) -> &[u8] {
+    match &seen.content {
+        Content::Read(text) => text,
+        Content::Absent | Content::Unreadable(_) => b"",
+    }
+}
+
+/// Returns which lines of the hosts file count, which host.conf(5) decides for glibc.
+fn lines(shared: &Shared, now: SystemTime) -> Lines {
+    if shared.libc != Libc::Glibc {
+        return Lines::All;
+    }
+    let path = &shared.paths.host_conf;
+    let seen = Seen::again(None, path, MAX_TEXT, now, Lines::of_host_conf);
+    match seen.content {
+        Content::Read(lines) => lines,
+        Content::Absent | Content::Unreadable(_) => Lines::First,
+    }
+}

@@ -1,0 +1,119 @@
+//! Where addresses that have left go in a connect: behind the current ones.
+
+use std::net::IpAddr;
+
+use super::{Dealt, Family, PER_FAMILY};
+
+/// Adds addresses that have left to the addresses of a whole answer.
+///
+/// | in this order | which |
+/// |---|---|
+/// | current | those that have not just failed |
+/// | left | those that the connector tries after all of the above |
+/// | current | those that have just failed, so that their request may be on its way again |
+///
+/// hyper-util starts the lane of the first family at once and the other lane 300 ms later. So an address that left
+/// goes into the only lane, or into the second lane if the first one has a single current address.
+///
+/// Returns how many addresses the second lane of IPv4 turns; see [`Dealt::add_lane`].
+pub(crate) fn add_last_resort(
+    dealt: &mut Dealt,
+    left: &[IpAddr],
+    has_just_failed: impl Fn(IpAddr) -> bool,
+) -> usize {
+    let all = std::mem::replace(dealt, Dealt::new());
+    let (failed, current): (Vec<IpAddr>, Vec<IpAddr>) = all
+        .as_slice()
+        .iter()
+        .partition(|addr| has_just_failed(**addr));
+    current.iter().for_each(|&addr| dealt.push(addr));
+    for &addr in left {
+        let is_like = |other: &&IpAddr| Family::of(**other) == Family::of(addr);
+        let used = dealt.as_slice().iter().chain(&failed).filter(is_like);
+        if used.count() < PER_FAMILY && comes_last(addr, &current) {
+            dealt.push(addr);
+        }
+    }
+    failed.iter().for_each(|&addr| dealt.push(addr));
+    match current.len() {
+        0 => dealt.as_slice().len(),
+        leading => leading,
+    }
+}
+
+/// Whether a connector tries an address behind these only after it has tried all of them.
+fn comes_last(addr: IpAddr, current: &[IpAddr]) -> bool {
+    let Some(first) = current.first().map(|&first| Family::of(first)) else {
+        return true;
+    };
+    let in_first = current.iter().filter(|addr| Family::of(**addr) == first);
+    match in_first.count() {
+        all if all == current.len() => Family::of(addr) == first,
+        1 => Family::of(addr) != first,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::order::{v4, v6};
+
+    fn dealt(current: &[IpAddr], left: &[IpAddr], failed: &[IpAddr]) -> (Vec<IpAddr>, usize) {
+        let mut dealt = Dealt::new();
+        current.iter().for_each(|&addr| dealt.push(addr));
+        let turned = add_last_resort(&mut dealt, left, |addr| failed.contains(&addr));
+        (dealt.collect(), turned)
+    }
+
+    #[test]
+    fn an_address_that_left_goes_behind_the_current_ones_in_both_lanes() {
+        let (addrs, turned) = dealt(&[v4(1), v4(2)], &[v4(9)], &[]);
+        assert_eq!((&*addrs, turned), (&[v4(1), v4(2), v4(9)][..], 2));
+        let mut lanes = Dealt::new();
+        addrs.iter().for_each(|&addr| lanes.push(addr));
+        lanes.add_lane(turned);
+        let second: Vec<_> = lanes.as_slice()[3..]
+            .iter()
+            .map(IpAddr::to_canonical)
+            .collect();
+        assert_eq!(second, [v4(2), v4(1), v4(9)]);
+        let (addrs, turned) = dealt(&[v4(1)], &[v4(9)], &[]);
+        assert_eq!(
+            (&*addrs, turned),
+            (&[v4(1), v4(9)][..], 1),
+            "no second lane"
+        );
+    }
+
+    #[test]
+    fn current_addresses_that_have_just_failed_go_last() {
+        let current = [v4(1), v4(2)];
+        assert_eq!(dealt(&current, &[v4(9)], &[v4(1)]).0, [v4(2), v4(9), v4(1)]);
+        let (addrs, turned) = dealt(&current, &[v4(9)], &current);
+        assert_eq!((&*addrs, turned), (&[v4(9), v4(1), v4(2)][..], 3));
+    }
+
+    /// A family's lane may come to its end before the other one has begun.
+    #[test]
+    fn of_two_families_only_the_second_may_end_in_an_address_that_left() {
+        let left = [v4(9), v6(9)];
+        assert_eq!(dealt(&[v6(1), v4(1)], &left, &[]).0, [v6(1), v4(1), v4(9)]);
+        let many = [v6(1), v4(1), v6(2)];
+        assert_eq!(dealt(&many, &left, &[]).0, many);
+        assert_eq!(dealt(&[v6(1)], &left, &[]).0, [v6(1), v6(9)]);
+        let all = [v6(1), v4(1)];
+        assert_eq!(dealt(&all, &left, &all).0, [v4(9), v6(9), v6(1), v4(1)]);
+    }
+
+    #[test]
+    fn a_connect_is_given_four_addresses_of_a_family_at_most() {
+        let current = [v4(1), v4(2), v4(3)];
+        let (addrs, _) = dealt(&current, &[v4(8), v4(9)], &[]);
+        assert_eq!(addrs, [v4(1), v4(2), v4(3), v4(8)]);
+        assert_eq!(
+            dealt(&current, &[v4(8), v4(9)], &current).0[..2],
+            [v4(8), v4(1)]
+        );
+    }
+}

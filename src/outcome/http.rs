@@ -1,0 +1,113 @@
+//! Rule: how a connection that was up ended, read from the types of hyper and h2.
+
+use std::error::Error as StdError;
+use std::io;
+
+use super::{Outcome, causes, foreign};
+
+/// Returns whether hyper or h2 made it, so that the connection was up.
+pub(super) fn is_of_http(error: &(dyn StdError + 'static)) -> bool {
+    error.is::<hyper::Error>() || error.is::<h2::Error>()
+}
+
+/// Reads whether the connection died or went silent where a response was due, as hyper says it.
+pub(crate) fn end(error: &(dyn StdError + 'static)) -> Option<Outcome> {
+    match () {
+        () if causes(error).any(is_silence) => Some(Outcome::Silent),
+        () if causes(error).any(is_death) => Some(Outcome::ClosedEarly),
+        () => None,
+    }
+}
+
+fn is_death(cause: &(dyn StdError + 'static)) -> bool {
+    let of_hyper = |error: &hyper::Error| {
+        error.is_canceled()
+            || error.is_closed()
+            || error.is_incomplete_message()
+            || foreign::is_dropped_with_its_connection(error)
+    };
+    cause.downcast_ref::<hyper::Error>().is_some_and(of_hyper) || is_cut(cause)
+}
+
+fn is_cut(cause: &(dyn StdError + 'static)) -> bool {
+    use io::ErrorKind as K;
+    let of_io = |error: &io::Error| {
+        matches!(
+            error.kind(),
+            K::ConnectionReset | K::ConnectionAborted | K::BrokenPipe | K::UnexpectedEof
+        )
+    };
+    let io = cause.downcast_ref().or_else(|| io_of_h2(cause));
+    io.is_some_and(of_io)
+}
+
+/// `TCP_USER_TIMEOUT` and TCP keep-alive end in ETIMEDOUT, or in what ICMP said meanwhile; the pings of
+/// HTTP/2 in hyper's own timeout. A timeout without a code is one that the user has set on the connection.
+fn is_silence(cause: &(dyn StdError + 'static)) -> bool {
+    use io::ErrorKind as K;
+    let of_io = |error: &io::Error, has_code| match error.kind() {
+        K::TimedOut => has_code,
+        K::HostUnreachable | K::NetworkUnreachable => true,
+        _ => false,
+    };
+    let io = cause.downcast_ref::<io::Error>();
+    let is_ping = cause
+        .downcast_ref::<hyper::Error>()
+        .is_some_and(hyper::Error::is_timeout);
+    is_ping
+        || io.is_some_and(|error| of_io(error, error.raw_os_error().is_some()))
+        // h2 keeps the kind of an error and not the code.
+        || io_of_h2(cause).is_some_and(|error| of_io(error, true))
+}
+
+/// h2 hands out its I/O error by a method and not as its source.
+fn io_of_h2<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
+    cause.downcast_ref::<h2::Error>()?.get_io()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::Empty;
+    use hyper::Request;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// What hyper says of a server that reads the request and goes away.
+    async fn cut(with_reset: bool) -> hyper::Error {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+            if with_reset {
+                stream.set_zero_linger().unwrap();
+            }
+        });
+        let stream = TokioIo::new(TcpStream::connect(addr).await.unwrap());
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::new(Empty::<Bytes>::new());
+        let error = sender.send_request(request).await.unwrap_err();
+        server.await.unwrap();
+        error
+    }
+
+    /// The connection was up: no handshake has failed.
+    #[tokio::test]
+    async fn what_hyper_says_is_about_a_connection_that_was_up() {
+        for with_reset in [false, true] {
+            let error = cut(with_reset).await;
+            assert_eq!(Outcome::of(&error), Outcome::ClosedEarly, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_reset_stream_says_nothing_of_the_connection() {
+        let error = h2::Error::from(h2::Reason::INTERNAL_ERROR);
+        assert_eq!(Outcome::of(&io::Error::other(error)), Outcome::Unknown);
+    }
+}

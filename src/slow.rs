@@ -1,0 +1,196 @@
+//! Rule: when a connect is slow, and when a race starts its next attempt.
+//!
+//! | recent connects to the host | a connect is slow after | a race starts the next attempt after |
+//! |---|---|---|
+//! | none | 350 ms; an attempt of a race 300 ms | 250 ms |
+//! | took `t` | 4 × `t`, at least 300 ms, at most 10 s | 2 × `t`, at least 250 ms, at most 2 s |
+//!
+//! Attempts that start because of time, and not because of a failure, have a budget per host: see
+//! [`Budget`].
+
+use std::time::Duration;
+
+/// A connect to a host without recent connects is slow after this time. It leaves hyper-util's second lane,
+/// which starts 300 ms after the first, the time to connect.
+const UNKNOWN: Duration = Duration::from_millis(350);
+/// No connect is slow sooner. Half of all connects cross the world in less.
+pub(crate) const FLOOR: Duration = Duration::from_millis(300);
+/// A connect that is slow takes so many times as long as the recent ones.
+const TIMES: u32 = 4;
+/// A second lane gets at least this time: a busy runtime is late by a few milliseconds.
+const LANE: Duration = Duration::from_millis(20);
+/// Every connect is slow after this time: the fourth SYN is sent after 7 s.
+const CAP: Duration = Duration::from_secs(10);
+
+/// The Connection Attempt Delay of RFC 8305, section 8, and its upper bound.
+const DELAY: Duration = Duration::from_millis(250);
+const LONGEST_DELAY: Duration = Duration::from_secs(2);
+/// "A more nuanced algorithm" may use the history of connects (RFC 8305, section 5).
+const DELAY_TIMES: u32 = 2;
+
+/// Returns after what time a connect is slow, if the recent ones to its host took `recent`.
+pub(crate) fn after(recent: Option<Duration>) -> Duration {
+    recent.map_or(UNKNOWN, |recent| (recent * TIMES).clamp(FLOOR, CAP))
+}
+
+/// The same for an attempt of a race, which has no lanes of its own.
+pub(crate) fn after_in_race(recent: Option<Duration>) -> Duration {
+    recent.map_or(FLOOR, |recent| after(Some(recent)))
+}
+
+/// Returns whether an attempt is slow that was pending for `pending` when another one connected which had started a
+/// whole delay later. The recent connects took `recent`, that of the winner included.
+pub(crate) fn is_beaten(pending: Duration, recent: Option<Duration>) -> bool {
+    pending >= recent.map_or(DELAY, |recent| (recent * TIMES).max(DELAY))
+}
+
+/// Returns how long the second lane of a connect is waited for whose first address is known to connect.
+pub(crate) fn lane(recent: Option<Duration>) -> Duration {
+    recent.map_or(FLOOR, |recent| (recent * TIMES).clamp(LANE, FLOOR))
+}
+
+/// Returns how long a race waits for an attempt before it starts the next one.
+pub(crate) fn attempt_delay(recent: Option<Duration>) -> Duration {
+    recent.map_or(DELAY, |recent| {
+        (recent * DELAY_TIMES).clamp(DELAY, LONGEST_DELAY)
+    })
+}
+
+/// No connect is given up for another address later than this after the first give-up of a round: the network may be
+/// slow, and a request is sent again only so often. Seven black holes before the only address that connects take less.
+const ROUND: Duration = Duration::from_millis(2_800);
+/// This long after the first give-up of a round, the next give-up begins a new round.
+const ROUND_OVER: Duration = Duration::from_secs(10);
+
+/// Returns the start of the round to which a give-up at `now` belongs; the last round began at `began`. `None`: the
+/// give-up is not allowed. Times are in milliseconds. If `began` is 0, the host has connected since the last round.
+pub(crate) fn round(began: u64, now: u64) -> Option<u64> {
+    let (round, over) = (ROUND.as_millis() as u64, ROUND_OVER.as_millis() as u64);
+    match now.saturating_sub(began) {
+        _ if began == 0 => Some(now),
+        since if since > over => Some(now),
+        since => (since <= round).then_some(began),
+    }
+}
+
+/// Returns the state after one more give-up because DNS has moved. `None`: the give-up is not allowed. Two are
+/// allowed until the host connects, or until [`ROUND_OVER`] has passed since the first. The state holds the time of
+/// the first one in milliseconds, and in its two lowest bits the number of give-ups; 0 stands for none.
+pub(crate) fn moved(state: u64, now: u64) -> Option<u64> {
+    let (began, gone) = (state >> 2, state & 3);
+    let is_over = now.saturating_sub(began) > ROUND_OVER.as_millis() as u64;
+    match gone {
+        _ if state == 0 || is_over => Some(now << 2 | 1),
+        1 => Some(state + 1),
+        _ => None,
+    }
+}
+
+/// Attempts of one host that may start because of time: 20 at once, then one a second and one for every ten
+/// connects.
+///
+/// The first races of a quiet process run in full, and an overload is not made worse: the extra attempts stay
+/// near 10 % of the connects. An attempt at a healthy address beside attempts at addresses that have failed before
+/// takes nothing from the budget. The state is one number, the time in milliseconds until which the budget is
+/// spent (the generic cell rate algorithm).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Budget(pub(crate) u64);
+
+impl Budget {
+    const BURST: u64 = 20;
+    const MILLIS_EACH: u64 = 1_000;
+    /// One connect in ten earns an attempt.
+    const EARNED: u64 = Self::MILLIS_EACH / 10;
+
+    /// Takes one attempt at `now`, in milliseconds. `None`: the budget is spent.
+    #[must_use]
+    pub(crate) fn take(self, now: u64) -> Option<Self> {
+        let spent = self.0.max(now) + Self::MILLIS_EACH;
+        (spent <= now + Self::BURST * Self::MILLIS_EACH).then_some(Self(spent))
+    }
+
+    /// Earns a part of an attempt by a connect.
+    #[must_use]
+    pub(crate) fn earn(self) -> Self {
+        Self(self.0.saturating_sub(Self::EARNED))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_connect_is_slow_after_four_times_the_recent_ones_and_never_before_300_ms() {
+        assert_eq!(after(None), 350 * MS);
+        assert_eq!(after_in_race(None), 300 * MS);
+        for (recent, expected) in [
+            (1, 300),
+            (75, 300),
+            (76, 304),
+            (700, 2_800),
+            (5_000, 10_000),
+        ] {
+            assert_eq!(after(Some(recent * MS)), expected * MS);
+            assert_eq!(after_in_race(Some(recent * MS)), expected * MS);
+        }
+    }
+
+    #[test]
+    fn the_attempt_delay_follows_the_recent_connects() {
+        let expected = [
+            (None, 250),
+            (Some(20), 250),
+            (Some(400), 800),
+            (Some(1_400), 2_000),
+        ];
+        for (recent, delay) in expected {
+            assert_eq!(attempt_delay(recent.map(|ms| ms * MS)), delay * MS);
+        }
+    }
+
+    #[test]
+    fn a_second_lane_gets_four_times_the_recent_connects() {
+        assert_eq!(lane(None), 300 * MS);
+        for (recent, expected) in [(1, 20), (10, 40), (700, 300)] {
+            assert_eq!(lane(Some(recent * MS)), expected * MS);
+        }
+    }
+
+    #[test]
+    fn a_beaten_attempt_is_slow_by_the_winner() {
+        assert!(is_beaten(255 * MS, Some(5 * MS)));
+        assert!(!is_beaten(249 * MS, Some(5 * MS)), "less than one delay");
+        assert!(!is_beaten(650 * MS, Some(400 * MS)), "the link is slow");
+    }
+
+    #[test]
+    fn a_round_of_give_ups_ends_with_a_connect_or_after_a_while() {
+        assert_eq!(round(0, 5_000), Some(5_000));
+        assert_eq!(round(5_000, 7_800), Some(5_000));
+        assert_eq!(round(5_000, 7_801), None);
+        assert_eq!(round(5_000, 15_000), None);
+        assert_eq!(round(5_000, 15_001), Some(15_001));
+    }
+
+    #[test]
+    fn the_budget_holds_a_burst_then_a_rate_and_a_tenth_of_the_connects() {
+        let mut budget = Budget::default();
+        let taken = |budget: &mut Budget, now| {
+            let most = (0..100).map_while(|_| budget.take(now).inspect(|it| *budget = *it));
+            most.count()
+        };
+        assert_eq!(taken(&mut budget, 1_000_000), 20);
+        assert_eq!(taken(&mut budget, 1_003_000), 3);
+        for _ in 0..50 {
+            budget = budget.earn();
+        }
+        assert_eq!(taken(&mut budget, 1_003_000), 5);
+        for _ in 0..10_000 {
+            budget = budget.earn();
+        }
+        assert_eq!(taken(&mut budget, 1_003_000), 20, "nothing is saved up");
+    }
+}

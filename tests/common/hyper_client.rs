@@ -1,0 +1,53 @@
+//! hyper-util's client, for the tests that compare it with stock reqwest.
+#![allow(dead_code, reason = "each test crate uses a part")]
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::Uri;
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::connect::{Connect, HttpConnector};
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::TokioExecutor;
+use tower::Layer as _;
+
+use crate::common::{self, World};
+
+pub(crate) type Body = Empty<Bytes>;
+
+/// Returns a client over this connector; each request makes a new connection.
+pub(crate) fn build<C>(connector: C) -> Client<C, Body>
+where
+    C: Connect + Clone,
+{
+    Client::builder(TokioExecutor::new())
+        .pool_max_idle_per_host(0)
+        .build(connector)
+}
+
+/// Returns a client that trusts the edges and races their addresses.
+pub(crate) fn raced(
+    world: &World,
+) -> Client<impl Connect + Clone + Send + Sync + 'static + use<>, Body> {
+    let mut http = HttpConnector::new_with_resolver(world.resolver.clone());
+    http.enforce_http(false);
+    let https = HttpsConnectorBuilder::new()
+        .with_tls_config(world.edges.client_config())
+        .https_or_http()
+        .enable_http1()
+        .enable_http2()
+        .wrap_connector(world.resolver.tcp_layer().layer(http));
+    build(world.resolver.race_layer().layer(https))
+}
+
+/// Sends a GET and reads the whole answer, which names the edge that gave it.
+pub(crate) async fn get<C>(client: &Client<C, Body>, url: &str) -> Result<String, Error>
+where
+    C: Connect + Clone + Send + Sync + 'static,
+{
+    let getting = async {
+        let answer = client.get(url.parse::<Uri>().unwrap()).await?;
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        Ok(String::from_utf8(body.into()).unwrap())
+    };
+    common::within("the answer", common::while_pending(getting)).await
+}

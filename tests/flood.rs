@@ -1,0 +1,87 @@
+//! Memory stays bounded however many names are asked for, whether they resolve or fail.
+//!
+//! `cargo bench --bench flood` does the same with a million names, and measures the slowest call.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and times itself"
+)]
+
+use std::future::ready;
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::time::Duration;
+
+use sidestep::lookup::{Answer, Answering, Lookup};
+use sidestep::reqwest::ClientBuilderExt as _;
+use sidestep::{Outcome, Resolver};
+
+const REFUSES: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// A lookup that gives every name one address, which refuses connects.
+struct Refusing;
+
+impl Lookup for Refusing {
+    fn lookup<'a>(&'a self, _: &'a str) -> Answering<'a> {
+        let answer = Answer::new([REFUSES]).with_ttl(Duration::from_secs(60));
+        Box::pin(ready(Ok(answer)))
+    }
+}
+
+fn resolver(capacity: usize) -> Resolver {
+    let builder = Resolver::builder().lookup(Refusing).capacity(capacity);
+    builder.build().unwrap()
+}
+
+/// The fault that this test guards against appeared with fifty thousand names; a million would take too long
+/// here.
+#[cfg(unix)]
+#[test]
+fn a_flood_of_failing_names_takes_no_more_memory_than_the_capacity() {
+    const CHILD: &str = "SIDESTEP_FLOOD_IN_A_CHILD";
+    const NAME: &str = "a_flood_of_failing_names_takes_no_more_memory_than_the_capacity";
+    if std::env::var_os(CHILD).is_some() {
+        rlimit::Resource::AS.set(256 << 20, 256 << 20).unwrap();
+        return report_a_flood(5_000, 60_000);
+    }
+    let this = std::env::current_exe().unwrap();
+    let status = std::process::Command::new(this)
+        .args([NAME, "--exact", "--test-threads", "1"])
+        .env(CHILD, "1")
+        .env("MALLOC_ARENA_MAX", "1")
+        .status();
+    assert!(status.unwrap().success(), "the flood ended the process");
+}
+
+fn report_a_flood(capacity: usize, names: u32) {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    runtime.block_on(async {
+        let resolver = resolver(capacity);
+        for n in 0..names {
+            let host = format!("h{n}.example.test");
+            resolver.resolve(&host).await.unwrap();
+            resolver.report(&host, REFUSES, Outcome::Refused);
+        }
+        assert!(resolver.snapshot().hosts.len() <= capacity);
+    });
+}
+
+#[tokio::test]
+async fn a_client_that_asks_for_names_that_fail_keeps_no_more_hosts_than_the_capacity() {
+    const CAPACITY: usize = 100;
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let port = TcpListener::bind((REFUSES, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let resolver = resolver(CAPACITY);
+    let builder = reqwest::Client::builder().no_proxy();
+    let client = builder.sidestep(&resolver).build().unwrap();
+    for n in 0..1_000 {
+        let url = format!("http://h{n}.example.test:{}/", port.port());
+        let error = client.get(url).send().await.unwrap_err();
+        assert!(error.is_connect(), "{error:?}");
+        assert!(resolver.snapshot().hosts.len() <= CAPACITY);
+    }
+}

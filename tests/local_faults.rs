@@ -1,0 +1,83 @@
+//! Faults of this machine under hyper-util's client: no address is to blame.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod common;
+
+use std::io;
+
+use bytes::Bytes;
+use common::{HOST, World};
+use http_body_util::Empty;
+use hyper::Uri;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use sidestep::{Family, Outcome, Standing};
+use tokio::net::TcpStream;
+use tower::{Layer as _, ServiceExt as _, service_fn};
+
+const EADDRNOTAVAIL: i32 = 99;
+const ENETDOWN: i32 = 100;
+const EHOSTDOWN: i32 = 112;
+
+/// Sends a request over a connector that asks the resolver and fails so.
+async fn fail(world: &World, code: i32) {
+    let resolver = world.resolver.clone();
+    let connector = service_fn(move |_: Uri| {
+        let resolver = resolver.clone();
+        async move {
+            let name: Name = HOST.parse().unwrap();
+            resolver.oneshot(name).await.unwrap();
+            Err::<TokioIo<TcpStream>, _>(io::Error::from_raw_os_error(code))
+        }
+    });
+    let connector = world.resolver.connect_layer().layer(connector);
+    let client = Client::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(connector);
+    client.get(world.url().parse().unwrap()).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_connect_without_a_local_port_blames_no_address_and_no_family() {
+    for code in [EADDRNOTAVAIL, ENETDOWN] {
+        let world = World::http(2).await;
+        fail(&world, code).await;
+        assert_eq!(world.journal.failures(), [], "{code}");
+        assert_eq!(
+            world.journal.count(|seen| *seen == common::Seen::NoRoute),
+            0,
+            "{code}"
+        );
+        assert!(
+            world
+                .ips()
+                .iter()
+                .all(|&ip| world.standing(ip) == Standing::Healthy)
+        );
+    }
+}
+
+/// No route leads to a broadcast address, and so there is no source address either.
+#[tokio::test]
+async fn a_family_without_an_address_here_has_no_route() {
+    let edges = common::Edges::http(1).await;
+    let world = World::of(edges, |builder| builder.prefer(Family::V4)).await;
+    world
+        .dns
+        .set(HOST, &["255.255.255.255".parse().unwrap()], 60);
+    fail(&world, EADDRNOTAVAIL).await;
+    assert_eq!(
+        world.journal.count(|seen| *seen == common::Seen::NoRoute),
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_host_that_is_down_is_held_against_its_address() {
+    let world = World::http(1).await;
+    fail(&world, EHOSTDOWN).await;
+    assert_eq!(
+        world.journal.failures(),
+        [(world.ips()[0], Outcome::Unreachable)]
+    );
+}

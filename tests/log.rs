@@ -1,0 +1,147 @@
+//! What the log says, and how often.
+#![allow(clippy::unwrap_used, reason = "a test may fail")]
+
+mod common;
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use common::{Edges, HOST, World, get};
+use sidestep::lookup::{Answer, Answering, Lookup};
+use sidestep::reqwest::ClientBuilderExt as _;
+use sidestep::{Builder, Event, Order};
+use tracing_subscriber::fmt::MakeWriter;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// The log of one thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Writes from now on what is logged on this thread.
+    fn start(&self) -> tracing::subscriber::DefaultGuard {
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::INFO)
+            .with_ansi(false)
+            .with_writer(self.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    fn count(&self, words: &str) -> usize {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().filter(|line| line.contains(words)).count()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_an_observer_fails_no_request_and_is_logged_once() {
+    let log = Log::default();
+    let _guard = log.start();
+    let edges = Edges::http(2).await;
+    let world = World::of(edges, |builder| {
+        let builder = builder.order(Order::AsGiven);
+        builder.observe(|_: &Event<'_>| panic!("an observer of the user"))
+    })
+    .await;
+    let (client, dead) = (world.client(), world.ips()[0]);
+    world.edges.set(dead, common::Mode::Refuse).await;
+    for _ in 0..10 {
+        get(&client, &world.url()).await.unwrap();
+    }
+    assert_eq!(
+        log.count("observer that Builder::observe set has panicked"),
+        1
+    );
+    assert_eq!(world.resolver.snapshot().failed_addresses, 1);
+}
+
+/// Answers the first lookup and fails the others.
+struct Once(Vec<IpAddr>, AtomicUsize);
+
+impl Lookup for Once {
+    fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
+        let is_first = self.1.fetch_add(1, Ordering::Relaxed) == 0;
+        let answer = Answer::new(self.0.clone()).with_ttl(MS);
+        Box::pin(async move {
+            match is_first {
+                true => Ok(answer),
+                false => Err(sidestep::Error::failed(host, "the name server is down")),
+            }
+        })
+    }
+}
+
+/// While DNS is down each request is served a stale answer; the log says so once.
+#[tokio::test]
+async fn an_episode_of_stale_answers_is_logged_once() {
+    let log = Log::default();
+    let _guard = log.start();
+    let edges = Edges::http(2).await;
+    let lookup = Once(edges.ips(), AtomicUsize::new(0));
+    let set = |builder: Builder| builder.lookup(lookup).min_ttl(MS).max_ttl(MS);
+    let world = World::of(edges, set).await.in_real_time();
+    let client = world.client();
+    let stale = |world: &World| world.resolver.snapshot().served_stale;
+    world.get_until(&client, |world| stale(world) >= 10).await;
+    assert_eq!(log.count("served a stale answer"), 1);
+}
+
+/// Another resolver was set later: the layer is there, and learns nothing.
+#[tokio::test]
+async fn a_client_that_asks_another_resolver_is_warned_of_once() {
+    let log = Log::default();
+    let _guard = log.start();
+    let world = World::http(1).await;
+    let other = sidestep::Resolver::builder().lookup(common::asking(&world.dns));
+    let client = world
+        .builder()
+        .sidestep(&world.resolver)
+        .dns_resolver(Arc::new(other.build().unwrap()))
+        .build()
+        .unwrap();
+    for n in 0..50 {
+        assert_eq!(
+            log.count("do not ask sidestep's resolver"),
+            usize::from(n >= 20),
+            "{n}"
+        );
+        get(&client, &world.url()).await.unwrap();
+    }
+}
+
+/// Now and then a URL names an address: nothing is wrong.
+#[tokio::test]
+async fn connects_to_addresses_between_those_to_names_are_no_reason_to_warn() {
+    let log = Log::default();
+    let _guard = log.start();
+    let world = World::http(1).await;
+    let client = world.client();
+    for n in 0..60 {
+        let host = if n % 15 == 0 { HOST } else { "127.0.0.2" };
+        get(&client, &world.edges.url(host)).await.unwrap();
+    }
+    assert_eq!(log.count("do not ask sidestep's resolver"), 0);
+}

@@ -1,0 +1,310 @@
+//! Real nginx under a pool: paused, killed and restarted, no GET fails.
+//!
+//! Without nginx in `PATH` each test says so and ends. Debian: `apt-get install nginx-light`.
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test may fail, and times itself"
+)]
+
+mod common;
+
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use common::{Edges, HOST, Journal, NameServer, Seen, asking, get};
+use sidestep::reqwest::ClientBuilderExt as _;
+use sidestep::{Outcome, Resolver};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Http {
+    One,
+    Two,
+}
+
+/// An nginx on one address, in a process group of its own.
+struct Nginx {
+    ip: IpAddr,
+    master: Child,
+    home: PathBuf,
+}
+
+impl Nginx {
+    /// `None`: it does not run, as where another process has the port.
+    fn start(ip: IpAddr, port: u16, http: Http) -> Option<Self> {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let name = format!(
+            "sidestep-nginx-{}-{}",
+            std::process::id(),
+            MADE.fetch_add(1, Ordering::Relaxed)
+        );
+        let home = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&home).unwrap();
+        let http2 = if http == Http::Two { " http2" } else { "" };
+        let config = format!(
+            "daemon off; worker_processes 1; pid {home}/pid; error_log {home}/error.log;\n\
+             events {{ worker_connections 256; }}\n\
+             http {{ access_log off; keepalive_timeout 75s; client_max_body_size 0;\n\
+             client_body_temp_path {home}/1; proxy_temp_path {home}/2; fastcgi_temp_path {home}/3;\n\
+             uwsgi_temp_path {home}/4; scgi_temp_path {home}/5;\n\
+             server {{ listen {ip}:{port}{http2}; location / {{ return 200 \"{ip}\"; }} }} }}\n",
+            home = home.display(),
+        );
+        std::fs::write(home.join("conf"), config).unwrap();
+        let mut command = Command::new("nginx");
+        command
+            .arg("-p")
+            .arg(&home)
+            .arg("-c")
+            .arg(home.join("conf"));
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let master = command.process_group(0).spawn().unwrap();
+        let mut nginx = Self { ip, master, home };
+        let until = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < until && nginx.master.try_wait().unwrap().is_none() {
+            if TcpStream::connect((ip, port)).is_ok() {
+                return Some(nginx);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        None
+    }
+
+    /// Signals the master and all workers.
+    fn signal_all(&self, signal: &str) {
+        kill(signal, &format!("-{}", self.master.id()));
+    }
+
+    fn signal_master(&self, signal: &str) {
+        kill(signal, &self.master.id().to_string());
+    }
+}
+
+fn kill(signal: &str, pid: &str) {
+    let mut command = Command::new("kill");
+    let ended = command.args(["-s", signal, "--", pid]).status().unwrap();
+    assert!(ended.success(), "kill -s {signal} {pid}");
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let group = format!("-{}", self.master.id());
+        let mut command = Command::new("kill");
+        let _ = command
+            .args(["-s", "KILL", "--", &group])
+            .stderr(Stdio::null())
+            .status();
+        let _ = self.master.wait();
+        let _ = std::fs::remove_dir_all(&self.home);
+    }
+}
+
+/// Some nginx behind one name, and a resolver that looks the name up.
+struct Fleet {
+    all: Vec<Nginx>,
+    port: u16,
+    resolver: Resolver,
+    journal: Journal,
+    edges: Edges,
+    _dns: NameServer,
+}
+
+impl Fleet {
+    /// `None`: nginx is not installed.
+    async fn of(n: u8, http: Http) -> Option<Self> {
+        if Command::new("nginx")
+            .arg("-v")
+            .stderr(Stdio::null())
+            .status()
+            .is_err()
+        {
+            println!("SKIPPED: nginx is not installed");
+            return None;
+        }
+        let ips: Vec<_> = (2..2 + n)
+            .map(|last| IpAddr::from([127, 0, 0, last]))
+            .collect();
+        let (all, port) = loop {
+            let free = TcpListener::bind((Ipv4Addr::new(127, 0, 0, 2), 0)).unwrap();
+            let port = free.local_addr().unwrap().port();
+            drop(free);
+            let all: Option<Vec<_>> = ips.iter().map(|&ip| Nginx::start(ip, port, http)).collect();
+            if let Some(all) = all {
+                break (all, port);
+            }
+        };
+        let dns = NameServer::start().await;
+        dns.set(HOST, &ips, 1800);
+        let journal = Journal::default();
+        let builder = Resolver::builder().lookup(asking(&dns));
+        let resolver = builder.observe(journal.observer()).build().unwrap();
+        let edges = Edges::http(1).await;
+        Some(Self {
+            all,
+            port,
+            resolver,
+            journal,
+            edges,
+            _dns: dns,
+        })
+    }
+
+    /// A stock client with a pool.
+    fn client(&self, http: Http) -> reqwest::ClientBuilder {
+        let builder = reqwest::Client::builder()
+            .no_proxy()
+            .tls_backend_preconfigured(self.edges.client_config());
+        match http {
+            Http::One => builder.sidestep(&self.resolver),
+            Http::Two => builder.http2_prior_knowledge().sidestep(&self.resolver),
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{HOST}:{}/", self.port)
+    }
+
+    /// Sends batches of ten GETs at once, so that the pool has several connections.
+    async fn batches(&self, client: &reqwest::Client, batches: usize) -> Vec<String> {
+        let (mut answers, url) = (Vec::new(), self.url());
+        for batch in 0..batches {
+            let gets = (0..10).map(|_| get(client, &url));
+            for answer in futures_util::future::join_all(gets).await {
+                let seen = || self.journal.seen();
+                answers
+                    .push(answer.unwrap_or_else(|error| panic!("{batch}: {error:?} {:?}", seen())));
+            }
+        }
+        answers
+    }
+
+    fn of_ip(&self, ip: &str) -> &Nginx {
+        let ip: IpAddr = ip.parse().unwrap();
+        self.all.iter().find(|nginx| nginx.ip == ip).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_get_fails_when_an_nginx_is_killed_under_a_pool() {
+    for http in [Http::One, Http::Two] {
+        let Some(fleet) = Fleet::of(3, http).await else {
+            return;
+        };
+        let client = fleet.client(http).build().unwrap();
+        let answers = fleet.batches(&client, 10).await;
+        let dead = fleet.of_ip(answers.last().unwrap());
+        let (killed, answers) = tokio::join!(
+            async { dead.signal_all("KILL") },
+            fleet.batches(&client, 40)
+        );
+        let () = killed;
+        let last = &answers[answers.len() - 10..];
+        assert!(
+            last.iter().all(|answer| *answer != dead.ip.to_string()),
+            "{http:?}"
+        );
+    }
+}
+
+/// A reload closes each kept connection when that is idle, HTTP/2 ones with GOAWAY.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_get_fails_while_nginx_restarts_gracefully_under_a_pool() {
+    for http in [Http::One, Http::Two] {
+        let Some(fleet) = Fleet::of(2, http).await else {
+            return;
+        };
+        let client = fleet.client(http).build().unwrap();
+        fleet.batches(&client, 10).await;
+        for _ in 0..5 {
+            for nginx in &fleet.all {
+                nginx.signal_master("HUP");
+                fleet.batches(&client, 5).await;
+            }
+        }
+    }
+}
+
+/// One that leaves for good finishes what it has, and refuses from then on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_get_fails_when_nginx_shuts_down_gracefully_under_a_pool() {
+    for http in [Http::One, Http::Two] {
+        let Some(fleet) = Fleet::of(2, http).await else {
+            return;
+        };
+        let client = fleet.client(http).build().unwrap();
+        fleet.batches(&client, 10).await;
+        fleet.all[0].signal_master("QUIT");
+        fleet.batches(&client, 40).await;
+    }
+}
+
+/// The kernel of a paused nginx still accepts and acknowledges; only a ping tells.
+async fn paused_under_http2(
+    set: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    worst: Duration,
+) {
+    let Some(fleet) = Fleet::of(3, Http::Two).await else {
+        return;
+    };
+    let client = set(fleet.client(Http::Two)).build().unwrap();
+    let answers = fleet.batches(&client, 3).await;
+    let dead = fleet.of_ip(answers.last().unwrap());
+    dead.signal_all("STOP");
+    let began = Instant::now();
+    let answers = fleet.batches(&client, 1).await;
+    let took = began.elapsed();
+    assert!(took <= worst, "{took:?}");
+    assert!(answers.iter().all(|answer| *answer != dead.ip.to_string()));
+    assert_eq!(fleet.journal.failures(), [(dead.ip, Outcome::Silent)]);
+    let began = Instant::now();
+    fleet.batches(&client, 10).await;
+    assert!(began.elapsed() < Duration::from_secs(1), "learned");
+    dead.signal_all("CONT");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_get_fails_when_an_nginx_is_paused_under_http2() {
+    paused_under_http2(|builder| builder, Duration::from_secs(16)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pings_that_the_user_sets_replace_those_of_sidestep() {
+    let set = |builder: reqwest::ClientBuilder| {
+        builder
+            .http2_keep_alive_interval(Duration::from_millis(500))
+            .http2_keep_alive_timeout(Duration::from_millis(500))
+    };
+    paused_under_http2(set, Duration::from_millis(2_500)).await;
+}
+
+/// A window that stays closed ends in ETIMEDOUT, as lost packets do (`TCP_USER_TIMEOUT`).
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_put_is_sent_again_when_the_kernel_gives_a_silent_connection_up() {
+    let Some(fleet) = Fleet::of(2, Http::One).await else {
+        return;
+    };
+    let client = fleet.client(Http::One);
+    let client = client
+        .tcp_user_timeout(Duration::from_millis(500))
+        .build()
+        .unwrap();
+    let paused = get(&client, &fleet.url()).await.unwrap();
+    let paused = fleet.of_ip(&paused);
+    paused.signal_all("STOP");
+    let put = client.put(fleet.url()).body(vec![b'x'; 64 << 20]).send();
+    let answer = put.await.unwrap().text().await.unwrap();
+    assert_ne!(answer, paused.ip.to_string());
+    assert_eq!(fleet.journal.failures(), [(paused.ip, Outcome::Silent)]);
+    assert_eq!(
+        fleet.journal.count(|seen| matches!(seen, Seen::Trial(_))),
+        0
+    );
+    paused.signal_all("CONT");
+}

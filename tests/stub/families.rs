@@ -1,0 +1,146 @@
+//! A and AAAA: how long one family waits for the other, and how the late half joins.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use sidestep::{Event, Family, Resolver};
+use tokio::sync::mpsc;
+
+use super::common::{Fault, RecordType};
+use super::{MS, Stage, V6, addrs};
+
+const HOST: &str = "edge.test";
+
+/// Gives source addresses to one family alone, as on a machine without the other.
+fn only(family: Family) -> impl Fn(IpAddr) -> Option<IpAddr> + Send + Sync + 'static {
+    move |to| (to.is_ipv4() == (family == Family::V4)).then_some(to)
+}
+
+/// Gives source addresses to both families.
+fn routed(to: IpAddr) -> Option<IpAddr> {
+    Some(to)
+}
+
+/// Makes a resolver that reports how many addresses each answer has.
+fn reporting(
+    stage: &Stage,
+    source: impl Fn(IpAddr) -> Option<IpAddr> + Send + Sync + 'static,
+) -> (Resolver, mpsc::UnboundedReceiver<usize>) {
+    let (tell, answers) = mpsc::unbounded_channel();
+    let observe = move |event: &Event<'_>| {
+        if let Event::Answered { addrs, .. } = event {
+            let _ = tell.send(addrs.len());
+        }
+    };
+    let set = |builder: sidestep::Builder| builder.source_address(source).observe(observe);
+    (stage.resolver(|dns| dns, set), answers)
+}
+
+/// The first half is served after 50 ms (RFC 8305, section 3). The late half joins the answer, and needs no
+/// further query.
+#[tokio::test]
+async fn the_late_half_joins_the_answer() {
+    for late in [RecordType::A, RecordType::AAAA] {
+        let stage = Stage::new(1).await;
+        stage.dns().set(HOST, &[stage.right(), V6], 60);
+        stage.dns().delay_for(late, 200 * MS);
+        let (resolver, mut answers) = reporting(&stage, routed);
+        let began = Instant::now();
+        assert_eq!(addrs(&resolver, HOST).await.len(), 1);
+        assert!(began.elapsed() < 200 * MS, "{:?}", began.elapsed());
+        assert_eq!(answers.recv().await, Some(1));
+        let left = resolver.snapshot().host(HOST).unwrap().life_left.unwrap();
+        assert!(left <= Duration::from_secs(30), "it is short-lived");
+        assert_eq!(answers.recv().await, Some(2));
+        assert_eq!(addrs(&resolver, HOST).await.len(), 2);
+        let left = resolver.snapshot().host(HOST).unwrap().life_left.unwrap();
+        assert!(left > Duration::from_secs(50), "{left:?}");
+        assert_eq!(stage.total(), 2);
+    }
+}
+
+/// Both families answer at almost the same time and make one answer.
+#[tokio::test]
+async fn a_half_within_the_resolution_delay_is_waited_for() {
+    let stage = Stage::new(1).await;
+    stage.dns().set(HOST, &[stage.right(), V6], 60);
+    let (resolver, mut answers) = reporting(&stage, routed);
+    assert_eq!(addrs(&resolver, HOST).await.len(), 2);
+    assert_eq!(answers.recv().await, Some(2));
+    assert!(answers.try_recv().is_err());
+}
+
+/// AAAA comes at once and A late, and this machine has no route for IPv6; then the reverse. The first request
+/// waits, and the others are served.
+#[tokio::test]
+async fn a_half_without_a_route_is_not_served_alone() {
+    let stage = Stage::new(1).await;
+    stage.dns().set(HOST, &[stage.right(), V6], 60);
+    stage.dns().delay_for(RecordType::A, 400 * MS);
+    let set = |builder: sidestep::Builder| builder.source_address(only(Family::V4));
+    let resolver = stage.resolver(|dns| dns, set);
+    let began = Instant::now();
+    assert_eq!(stage.get(&resolver, HOST).await, stage.right());
+    assert!(began.elapsed() >= 400 * MS);
+    for _ in 0..99 {
+        assert_eq!(stage.get(&resolver, HOST).await, stage.right());
+    }
+    assert_eq!(stage.total(), 2);
+
+    let stage = Stage::new(1).await;
+    stage.dns().set(HOST, &[[192, 0, 2, 1].into(), V6], 60);
+    stage.dns().delay_for(RecordType::AAAA, 400 * MS);
+    let set = |builder: sidestep::Builder| builder.source_address(only(Family::V6));
+    let resolver = stage.resolver(|dns| dns, set);
+    assert_eq!(addrs(&resolver, HOST).await.len(), 2);
+}
+
+/// An answer does not wait for AAAA if the resolver would not use an IPv6 address.
+#[tokio::test]
+async fn ipv4_does_not_wait_where_ipv6_is_not_wanted() {
+    for prefers in [true, false] {
+        let stage = Stage::new(1).await;
+        stage.dns().set(HOST, &[stage.right(), V6], 60);
+        stage.dns().hold();
+        let set = |builder: sidestep::Builder| match prefers {
+            true => builder.prefer(Family::V4).source_address(routed),
+            false => builder.source_address(only(Family::V4)),
+        };
+        let resolver = stage.resolver(|dns| dns, set);
+        stage.dns().fault_for(RecordType::AAAA, Fault::Silent);
+        stage.dns().release();
+        assert_eq!(addrs(&resolver, HOST).await, [stage.right()]);
+    }
+}
+
+/// If the only family of an answer has no route, the host is looked up again at once, and the answer then
+/// waits for the other family.
+#[tokio::test]
+async fn a_partial_answer_without_a_route_is_looked_up_again() {
+    let stage = Stage::new(1).await;
+    stage.dns().set(HOST, &[stage.right(), V6], 60);
+    stage.dns().fault_for(RecordType::A, Fault::ServFail);
+    let set = |builder: sidestep::Builder| builder.source_address(routed);
+    let resolver = stage.resolver(|dns| dns, set);
+    assert_eq!(addrs(&resolver, HOST).await, [V6]);
+    stage.dns().fault_for(RecordType::A, Fault::None);
+    let before = stage.dns().queries(HOST, RecordType::A);
+    // The machine has no IPv6 route to a documentation address, whatever `source_address` says.
+    let client = stage.client(&resolver);
+    let url = stage.edges.url(HOST);
+    let _ = super::get(&client, &url).await;
+    assert_eq!(stage.get(&resolver, HOST).await, stage.right());
+    assert!(stage.dns().queries(HOST, RecordType::A) > before);
+}
+
+/// A family whose lookup fails leaves the answer partial, and short-lived.
+#[tokio::test]
+async fn a_failed_half_leaves_a_short_lived_answer() {
+    let stage = Stage::new(1).await;
+    stage.dns().set(HOST, &[stage.right(), V6], 60);
+    stage.dns().fault_for(RecordType::AAAA, Fault::Refused);
+    let resolver = stage.resolver(|dns| dns, |builder| builder);
+    assert_eq!(stage.get(&resolver, HOST).await, stage.right());
+    let left = resolver.snapshot().host(HOST).unwrap().life_left.unwrap();
+    assert!(left <= Duration::from_secs(30), "{left:?}");
+}
