@@ -54,6 +54,8 @@ enum Dns {
     Silent,
     /// Each answer has other addresses.
     New,
+    /// Each answer has other addresses, and comes after a connect has ceased to wait for it.
+    Late,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +81,9 @@ struct Cost {
 const MOST_ATTEMPTS: usize = 16;
 /// Two that the request waits for; the failure on the last answer starts one more for others.
 const MOST_LOOKUPS: usize = 1 + 2 + 1;
+
+/// For how long a connect waits for a fresh answer.
+const STALE_AFTER: Duration = Duration::from_millis(50);
 
 /// The method matters where the request is sent.
 const CASES: [(Fault, Method); 9] = [
@@ -153,7 +158,7 @@ fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     for (fault, method) in CASES {
         for size in [1, 4, 64] {
-            for dns in [Dns::Well, Dns::Silent, Dns::New] {
+            for dns in [Dns::Well, Dns::Silent, Dns::New, Dns::Late] {
                 let row = |&by| Row {
                     fault,
                     method: method.clone(),
@@ -183,7 +188,7 @@ async fn request(edges: &Edges, row: &Row) -> Cost {
             dns,
             asked: Arc::clone(&cost.lookups),
         })
-        .stale_after(Duration::from_millis(50))
+        .stale_after(STALE_AFTER)
         .stalled_after(Duration::from_millis(50))
         .attempt_timeout(Duration::from_millis(150))
         .build()
@@ -292,12 +297,16 @@ impl Lookup for Fake {
         let first = match self.dns {
             Dns::Silent if asked > 0 => return std::future::pending().boxed(),
             Dns::Well | Dns::Silent => 0,
-            Dns::New => asked * self.size,
+            Dns::New | Dns::Late => asked * self.size,
         };
         let addr = |n: usize| Ipv4Addr::new(127, 1, (n / 250) as u8, 2 + (n % 250) as u8);
         let addrs = (first..first + self.size).map(|n| IpAddr::V4(addr(n)));
         let answer = Answer::new(addrs).with_ttl(Duration::from_secs(60));
-        Box::pin(async { Ok(answer) })
+        let delay = match self.dns {
+            Dns::Late if asked > 0 => STALE_AFTER + STALE_AFTER / 2,
+            _ => Duration::ZERO,
+        };
+        Box::pin(tokio::time::sleep(delay).map(|()| Ok(answer)))
     }
 }
 

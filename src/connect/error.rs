@@ -39,6 +39,12 @@ use crate::resolver::Account;
 pub struct ConnectError {
     account: Account,
     given_up_after: Option<Duration>,
+    /// Whether the connect was a race, which takes a fresh answer into account by itself.
+    #[cfg_attr(
+        not(feature = "__again"),
+        expect(dead_code, reason = "read by the judge")
+    )]
+    is_race: bool,
     source: BoxError,
 }
 
@@ -51,7 +57,16 @@ impl ConnectError {
         Self {
             account,
             given_up_after,
+            is_race: false,
             source,
+        }
+    }
+
+    /// Says that the connect was a race.
+    pub(crate) fn of_race(self) -> Self {
+        Self {
+            is_race: true,
+            ..self
         }
     }
 
@@ -99,6 +114,12 @@ impl ConnectError {
     #[cfg(feature = "__again")]
     pub(crate) fn given_up_after(&self) -> Option<Duration> {
         self.given_up_after
+    }
+
+    /// Whether the connect was a race.
+    #[cfg(feature = "__again")]
+    pub(crate) fn is_race(&self) -> bool {
+        self.is_race
     }
 }
 

@@ -194,6 +194,8 @@ struct Attempted {
     /// How many addresses the connect was dealt; `None` where that is not known.
     dealt: Option<usize>,
     wrong_certificates: usize,
+    /// Whether the connect was a race.
+    is_race: bool,
     /// Whether the connect was given up after it had hung for long.
     has_hung: bool,
     /// How many attempts there were, known or not.
@@ -207,6 +209,7 @@ impl Default for Attempted {
             addrs: SmallVec::new(),
             dealt: None,
             wrong_certificates: 0,
+            is_race: false,
             has_hung: false,
             at_least: 0,
         }
@@ -232,6 +235,7 @@ impl Attempted {
             addrs,
             dealt: account.map(|_| attempts.len()),
             wrong_certificates,
+            is_race: account.is_some_and(ConnectError::is_race),
             has_hung: account.and_then(ConnectError::given_up_after) >= Some(HANGS),
             // A connect that was given up has attempted an address in each of its lanes.
             at_least: match is_given_up(error) {
@@ -256,12 +260,17 @@ impl Attempted {
     }
 
     fn failed(self, kind: Kind, most: usize, hope: Option<Hope>) -> Failed {
-        let of_hope = hope.as_ref().map_or(1, |hope| hope.next);
-        let has_left = |hope: &Hope| {
-            let mut addrs = self.addrs.iter();
-            !self.addrs.is_empty() && addrs.all(|addr| !hope.known.addrs.contains(*addr))
+        // An address that has left and was attempted already is no target; see `History::note_answer`.
+        let is_over = |addr: &&IpAddr| self.addrs.contains(*addr);
+        let given = |hope: &Hope| hope.next - hope.left.iter().filter(is_over).count();
+        let of_hope = hope.as_ref().map_or(1, given);
+        let next = match kind {
+            // After a connect that hung for long the next one may hang in its lanes, too. After one that was only
+            // slow, the next one may fail at each of its addresses.
+            Kind::ConnectTimeout if self.has_hung => self.at_least.min(of_hope),
+            Kind::ConnectTimeout => of_hope,
+            _ => self.dealt.unwrap_or(of_hope),
         };
-        let has_moved = hope.as_ref().is_some_and(has_left);
         Failed {
             kind,
             attempts: self.addrs.len().max(self.at_least),
@@ -271,13 +280,8 @@ impl Attempted {
                 Kind::ConnectTimeout => self.dealt.unwrap_or_default(),
                 _ => 0,
             },
-            next: match kind {
-                // After a connect that hung for long, or at addresses that have left, the next one may hang in its
-                // lanes, too. After one that was only slow, the next one may fail at each of its addresses.
-                Kind::ConnectTimeout if has_moved || self.has_hung => self.at_least.min(of_hope),
-                Kind::ConnectTimeout => of_hope,
-                _ => self.dealt.unwrap_or(of_hope),
-            },
+            // A race may attempt as many addresses of a fresh answer.
+            next: if self.is_race { 2 * next } else { next },
             most,
             hope,
         }

@@ -146,8 +146,8 @@ impl History {
     fn note_answer(&mut self, hope: &Hope, failed: &Failed) {
         let known = &hope.known;
         // The name may have moved since the first connect was given its addresses.
-        let has_left = |addr: &IpAddr| !known.addrs.contains(*addr);
-        let has_moved = failed.kind == Kind::ConnectTimeout && failed.addrs.iter().all(has_left);
+        let first_attempt = failed.addrs.first();
+        let has_moved = first_attempt.is_some_and(|addr| !known.addrs.contains(*addr));
         // An address that has left and was attempted already is no target.
         let is_target = |addr: &&IpAddr| !self.addrs.contains(*addr);
         let left = hope.left.iter().filter(is_target).count();
@@ -173,17 +173,17 @@ impl History {
         let Some(hope) = &failed.hope else {
             return true;
         };
+        // If the answer is suspect, the next connect would wait for one more fresh answer.
+        let has_renewals = self.renewals + usize::from(hope.news) <= MOST_RENEWALS;
         match failed.kind {
             Kind::Connect => {}
-            Kind::ConnectTimeout => return self.renewals <= MOST_RENEWALS,
+            Kind::ConnectTimeout => return has_renewals,
             Kind::EarlyClose | Kind::ProtocolNack => return true,
         }
         let is_left = |addr: &IpAddr| !self.addrs.contains(addr);
         let mut targets = hope.known.addrs.as_slice().iter().chain(&hope.left);
         if targets.any(is_left) {
-            // If the answer is suspect, the next connect would wait for one more fresh answer.
-            let needed = usize::from(hope.news);
-            return self.renewals + needed <= MOST_RENEWALS;
+            return has_renewals;
         }
         self.awaits = hope.news && self.renewals < MOST_RENEWALS;
         self.renewals += usize::from(self.awaits);

@@ -32,7 +32,8 @@ impl Track {
         }
         let shared = resolver.inner();
         let account = shared.account_of(&self.note, self.plan.ends(now));
-        ConnectError::new(account, given_up_after, first).into()
+        let error = ConnectError::new(account, given_up_after, first);
+        error.of_race().into()
     }
 }
 
