@@ -104,28 +104,40 @@ impl Book {
     }
 
     /// Doubts a healthy address, and returns whether the address was healthy before.
-    pub(crate) fn doubt(&self, host: &Host, addr: IpAddr, is_probed: bool, now: Instant) -> bool {
+    pub(crate) fn doubt(
+        &self,
+        host: &Host,
+        addr: IpAddr,
+        awaits_probe: bool,
+        now: Instant,
+    ) -> bool {
         let mut is_news = false;
         let _ = self.edit(host, |page| {
             let record = record_of(page, addr, now)?;
-            is_news = record.doubt(is_probed, now);
+            is_news = record.doubt(awaits_probe, now);
             is_news.then_some(Transition::None)
         });
         self.make_room(host, now);
         is_news
     }
 
-    /// Prolongs all doubts of a host, because probes begin, and returns the addresses.
-    pub(crate) fn doubt_again(&self, host: &Host, now: Instant) -> Vec<IpAddr> {
-        let mut doubted = Vec::new();
-        let _ = self.edit(host, |page| {
-            let in_doubt = page
-                .iter_mut()
-                .filter_map(|(addr, record)| record.doubt_again(now).then_some(*addr));
-            doubted = in_doubt.collect();
-            (!doubted.is_empty()).then_some(Transition::None)
+    /// Returns the addresses of a host that are in doubt and wait for a probe. Only one caller gets each.
+    pub(crate) fn take_probes(&self, host: &Host, now: Instant) -> Vec<IpAddr> {
+        let awaits_probe = |(_, record): &(_, Record)| record.awaits_probe(now);
+        let found = self.pages.peek(host, |found| {
+            found.is_some_and(|(_, page)| page.iter().any(awaits_probe))
         });
-        doubted
+        let mut taken = Vec::new();
+        if found {
+            let _ = self.edit(host, |page| {
+                let records = page.iter_mut();
+                let probes = records
+                    .filter_map(|(addr, record)| record.try_take_probe(now).then_some(*addr));
+                taken = probes.collect();
+                (!taken.is_empty()).then_some(Transition::None)
+            });
+        }
+        taken
     }
 
     /// Returns the trial of an address whose penalty is over, if one is due. A probe to `port` comes first. A request
@@ -366,11 +378,23 @@ impl Book {
 fn record_of(page: &mut Vec<(IpAddr, Record)>, addr: IpAddr, now: Instant) -> Option<&mut Record> {
     if !page.iter().any(|(other, _)| *other == addr) {
         page.retain(|(_, record)| !record.is_spent(now));
-        page.truncate(MAX_ADDRS - 1);
+        if page.len() >= MAX_ADDRS {
+            drop_oldest(page, now);
+        }
         page.push((addr, Record::new(now)));
     }
     let found = page.iter_mut().find(|(other, _)| *other == addr);
     found.map(|(_, record)| record)
+}
+
+/// Makes room for a record. A healthy address leaves first, and then the one that changed longest ago.
+fn drop_oldest(page: &mut Vec<(IpAddr, Record)>, now: Instant) {
+    let is_bad = |record: &Record| record.rank(now) != Rank::Healthy;
+    let age = |(_, (_, record)): &(usize, &(IpAddr, Record))| (is_bad(record), record.since());
+    let oldest = page.iter().enumerate().min_by_key(age);
+    if let Some((place, _)) = oldest {
+        page.remove(place);
+    }
 }
 
 fn is_spent(page: &[(IpAddr, Record)], now: Instant) -> bool {

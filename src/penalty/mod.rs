@@ -17,9 +17,9 @@ const TRIAL: Duration = Duration::from_secs(10);
 /// is known to be old news. No dial that is not cut off lasts longer.
 const MEMORY: Duration = Duration::from_secs(60);
 
-/// How long an address is doubted after a probe has begun, unless the probe decides sooner.
+/// How long an address is doubted at which no probe is to come, or has begun, unless the probe decides sooner.
 const DOUBT: Duration = Duration::from_secs(5);
-/// How long an address is doubted that can't be probed, because no connect has told the port yet.
+/// How long an address is doubted that waits for a probe, because no connect has told the port yet.
 const UNPROBED_DOUBT: Duration = Duration::from_secs(60);
 
 /// Soft strikes so close together are one: a connection that dies takes all its requests with it.
@@ -105,6 +105,8 @@ enum Standing {
     /// It lost a race by more than a whole delay, on a network that may just be slow.
     Doubtful {
         until: Instant,
+        /// Whether a probe is to come.
+        awaits_probe: bool,
     },
 }
 
@@ -235,7 +237,7 @@ impl Record {
     pub(crate) fn rank(&self, now: Instant) -> Rank {
         match self.standing {
             Standing::Healthy => Rank::Healthy,
-            Standing::Doubtful { until } if now >= until => Rank::Healthy,
+            Standing::Doubtful { until, .. } if now >= until => Rank::Healthy,
             Standing::Penalised { until, turn } if now < until => Rank::Penalised(turn),
             Standing::Doubtful { .. } => Rank::Doubtful,
             Standing::Suspect { .. } | Standing::Penalised { .. } | Standing::Trial { .. } => {
@@ -279,24 +281,43 @@ impl Record {
     /// Doubts a healthy address: it goes behind the healthy ones until a probe has decided, or for a while.
     /// Returns whether that is news.
     #[must_use]
-    pub(crate) fn doubt(&mut self, is_probed: bool, now: Instant) -> bool {
+    pub(crate) fn doubt(&mut self, awaits_probe: bool, now: Instant) -> bool {
         let is_news = self.rank(now) == Rank::Healthy;
         if is_news {
-            let doubt = if is_probed { DOUBT } else { UNPROBED_DOUBT };
-            let until = now + doubt;
-            self.standing = Standing::Doubtful { until };
+            let doubt = if awaits_probe { UNPROBED_DOUBT } else { DOUBT };
+            self.standing = Standing::Doubtful {
+                until: now + doubt,
+                awaits_probe,
+            };
         }
         is_news
     }
 
-    /// Prolongs a doubt, because a probe begins. Returns whether the address is in doubt.
+    /// Whether the address is in doubt and waits for a probe.
+    pub(crate) fn awaits_probe(&self, now: Instant) -> bool {
+        let awaits = |standing| {
+            matches!(
+                standing,
+                Standing::Doubtful {
+                    awaits_probe: true,
+                    ..
+                }
+            )
+        };
+        awaits(self.standing) && self.rank(now) == Rank::Doubtful
+    }
+
+    /// Takes the one probe of a doubt, which ends soon after it. Returns whether this caller has it.
     #[must_use]
-    pub(crate) fn doubt_again(&mut self, now: Instant) -> bool {
-        let is_doubtful = self.rank(now) == Rank::Doubtful;
-        if is_doubtful {
-            self.standing = Standing::Doubtful { until: now + DOUBT };
+    pub(crate) fn try_take_probe(&mut self, now: Instant) -> bool {
+        let awaits_probe = self.awaits_probe(now);
+        if awaits_probe {
+            self.standing = Standing::Doubtful {
+                until: now + DOUBT,
+                awaits_probe: false,
+            };
         }
-        is_doubtful
+        awaits_probe
     }
 
     /// Whether the last failure was so short a while ago that its request may be on its way again.
@@ -335,8 +356,7 @@ impl Record {
     /// recovery.
     pub(crate) fn stands_since(&self) -> Instant {
         match self.standing {
-            Standing::Healthy => self.since,
-            Standing::Doubtful { .. } => self.since,
+            Standing::Healthy | Standing::Doubtful { .. } => self.since,
             Standing::Suspect { .. } | Standing::Penalised { .. } | Standing::Trial { .. } => {
                 self.bad_since
             }
@@ -349,7 +369,7 @@ impl Record {
             Standing::Healthy | Standing::Trial { .. } => None,
             Standing::Suspect { until }
             | Standing::Penalised { until, .. }
-            | Standing::Doubtful { until } => Some(until),
+            | Standing::Doubtful { until, .. } => Some(until),
         }
     }
 
@@ -386,8 +406,10 @@ impl Record {
     /// fail at once are one strike.
     fn is_old_news(&self, failure: &Failure, began: Instant) -> bool {
         match self.standing {
-            Standing::Healthy => self.why != Outcome::Connected && began < self.since,
-            Standing::Doubtful { .. } => false,
+            // A doubt changes nothing of what was cleared.
+            Standing::Healthy | Standing::Doubtful { .. } => {
+                self.why != Outcome::Connected && began < self.since
+            }
             Standing::Suspect { .. } => failure.soft && began <= self.since + ONE_EVENT,
             Standing::Penalised { .. } | Standing::Trial { .. } => began <= self.since,
         }

@@ -229,10 +229,74 @@ fn a_success_that_began_before_the_failure_is_old_news() {
     assert_eq!(closer.rank(began + S), Rank::Recovering);
 }
 
+/// A doubt waits for a probe as long as no port is known, and for the probe's end.
+#[test]
+fn a_doubt_ends_by_itself() {
+    for (awaits_probe, lasts) in [(false, DOUBT), (true, UNPROBED_DOUBT)] {
+        let now = time::now();
+        let mut record = Record::new(now);
+        assert!(record.doubt(awaits_probe, now));
+        assert!(!record.doubt(awaits_probe, now + S), "it is no news");
+        assert_eq!(record.awaits_probe(now), awaits_probe);
+        let last = (now + lasts).checked_sub(Duration::from_millis(1)).unwrap();
+        assert_eq!(record.rank(last), Rank::Doubtful);
+        assert_eq!(record.rank(now + lasts), Rank::Healthy);
+        assert!(!record.try_take_probe(now + lasts), "none is needed");
+        assert!(record.doubt(awaits_probe, now + lasts), "it is news again");
+    }
+    let now = time::now();
+    let mut record = Record::new(now);
+    assert!(record.doubt(true, now));
+    let probed = now + 40 * S;
+    assert!(record.try_take_probe(probed));
+    assert!(!record.try_take_probe(probed), "only one at a time");
+    assert_eq!(record.rank(probed + 4 * S), Rank::Doubtful);
+    assert_eq!(record.rank(probed + DOUBT), Rank::Healthy);
+}
+
+/// Only a healthy address can be doubted, and a doubt ends with a connect or a probe, or becomes a penalty.
+#[test]
+fn a_doubt_is_no_penalty() {
+    let (mut bad, now) = failed(Outcome::Refused);
+    assert!(!bad.doubt(true, now));
+    assert!(matches!(bad.rank(now), Rank::Penalised(_)));
+    let doubted = || {
+        let mut record = Record::new(now);
+        assert!(record.doubt(true, now));
+        record
+    };
+    for ends in [Record::succeed, Record::accept] {
+        let mut record = doubted();
+        assert_eq!(ends(&mut record, now, now), Transition::None, "no failure");
+        assert_eq!(record.rank(now), Rank::Healthy);
+    }
+    let mut record = doubted();
+    assert!(!record.try_take_trial(now + 10 * S), "no request tries it");
+    let change = record.fail(&of(Outcome::TimedOut), now, now, now, &mut rng());
+    assert!(matches!(change, Transition::Penalised(_)));
+    assert_eq!((record.strikes, record.stands_since()), (1, now));
+    assert!(!record.awaits_probe(now));
+}
+
+/// A doubt brings nothing back that a connect has cleared.
+#[test]
+fn a_failure_that_began_before_the_address_recovered_is_old_news_in_doubt_too() {
+    let (mut record, began) = failed(Outcome::TimedOut);
+    let cleared = began + 2 * S;
+    let _ = record.succeed(cleared, cleared);
+    assert!(record.doubt(true, cleared + S));
+    let mut fail = |began| {
+        let now = cleared + 2 * S;
+        record.fail(&of(Outcome::TimedOut), began, now, now, &mut rng())
+    };
+    assert_eq!(fail(began), Transition::None);
+    assert!(matches!(fail(cleared + S), Transition::Penalised(_)));
+}
+
 proptest! {
     /// Whatever happens to an address, its penalty ends by itself and is never over the cap.
     #[test]
-    fn every_penalty_ends(steps in prop::collection::vec((0_u8..4, 0_u64..400_000), 0..60), seed: u64) {
+    fn every_penalty_ends(steps in prop::collection::vec((0_u8..7, 0_u64..400_000), 0..60), seed: u64) {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut now = time::now();
         let mut record = Record::new(now);
@@ -241,7 +305,10 @@ proptest! {
             match step {
                 0 => { let _ = record.succeed(now, now); }
                 1 => { let _ = record.try_take_trial(now); }
-                2 => { let _ = record.fail(&of(Outcome::Stalled), now, now, now, &mut rng); }
+                2 => { let _ = record.doubt(ms % 2 == 0, now); }
+                3 => { let _ = record.try_take_probe(now); }
+                4 => { let _ = record.accept(now, now); }
+                5 => { let _ = record.fail(&of(Outcome::Stalled), now, now, now, &mut rng); }
                 _ => { let _ = record.fail(&of(Outcome::Refused), now, now, now, &mut rng); }
             }
             let over = now + PENALTY.most.mul_f64(1.21);

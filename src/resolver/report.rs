@@ -145,12 +145,11 @@ impl Shared {
             took,
             is_remembered,
         };
-        let is_first = self.book.holds(&note.host) && self.connects.port(&note.host).is_none();
         self.connects.connected(&note.host, &connect);
         self.book.connects(Family::of(peer));
         self.clear(&note.host, peer, note.at, now);
-        if is_first {
-            self.probe_doubted(&note.host, port, now);
+        if self.book.holds(&note.host) {
+            self.probe_doubted(&note.host, now);
         }
         for (loser, why) in overtaken {
             match why {

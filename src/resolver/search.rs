@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
+
 use super::Shared;
 use super::refresh::Urgency;
 use super::resolve::rank;
@@ -153,18 +155,18 @@ impl Shared {
 
     /// Doubts an address until a probe has decided.
     fn doubt(self: &Arc<Self>, host: &Host, addr: IpAddr, now: Instant) {
-        let port = self.connects.port(host).filter(|_| self.config.probe);
-        if self.book.doubt(host, addr, port.is_some(), now)
-            && let Some(port) = port
-        {
-            self.probe(host, addr, port);
+        if self.book.doubt(host, addr, self.config.probe, now) {
+            self.probe_doubted(host, now);
         }
     }
 
-    /// Probes the addresses that were doubted before any connect to the host had told a port.
-    pub(super) fn probe_doubted(self: &Arc<Self>, host: &Host, port: u16, now: Instant) {
-        if self.config.probe {
-            for addr in self.book.doubt_again(host, now) {
+    /// Probes the addresses in doubt that wait for that. If no connect to the host has told a port yet, the next
+    /// connect calls this again; it does so after the port is known, so that no doubt is missed.
+    pub(super) fn probe_doubted(self: &Arc<Self>, host: &Host, now: Instant) {
+        if let Some(port) = self.connects.port(host)
+            && Handle::try_current().is_ok()
+        {
+            for addr in self.book.take_probes(host, now) {
                 self.probe(host, addr, port);
             }
         }

@@ -38,6 +38,31 @@ async fn a_black_hole_costs_the_first_connect_and_not_the_second() {
     }
 }
 
+/// One that was beaten on what may be a slow network is probed, and is in doubt until then. Without probes the doubt
+/// lasts 5 s.
+#[tokio::test(start_paused = true)]
+async fn who_may_only_have_lost_is_probed() {
+    let cast = [(v4(2), hangs()), (v4(3), connects(100))];
+    for probe in [false, true] {
+        let stage = Stage::with(cast.clone(), |builder| builder.probe(probe));
+        assert_eq!(stage.connected().await, (v4(3), 350));
+        assert_eq!(stage.journal.failures(), []);
+        let probes = stage.journal.count(|seen| *seen == Seen::Probe(v4(2)));
+        assert_eq!(probes, usize::from(probe));
+        stage.again();
+        assert_eq!(
+            stage.connected().await,
+            (v4(3), 100),
+            "behind the healthy one"
+        );
+        if !probe {
+            tokio::time::sleep(5 * S).await;
+            stage.again();
+            assert_eq!(stage.connected().await, (v4(3), 350), "no longer in doubt");
+        }
+    }
+}
+
 /// OkHttp `singleRouteReturnsFailedRoute`; behaviour F9.
 #[tokio::test(start_paused = true)]
 async fn a_penalty_delays_nobody_where_there_is_nothing_else() {

@@ -139,13 +139,42 @@ fn a_probe_clears_a_fault_in_tcp_and_a_doubt() {
         "no failure was recorded"
     );
     assert_eq!(world.rank("a.test", 2), Rank::Healthy);
-    assert!(world.book.doubt(&edge, addr(2), true, world.now));
-    world.now += Duration::from_secs(5);
-    assert_eq!(
-        world.rank("a.test", 2),
-        Rank::Healthy,
-        "a doubt ends by itself"
-    );
+}
+
+/// A connect may tell the port at any moment, so whoever comes first takes the probes.
+#[test]
+fn each_doubt_has_one_probe() {
+    let world = World::new(10);
+    let (host, now) = (host("a.test"), world.now);
+    let take = || world.book.take_probes(&host, now);
+    assert!(take().is_empty());
+    for (n, awaits_probe) in [(1, true), (2, true), (3, false)] {
+        assert!(world.book.doubt(&host, addr(n), awaits_probe, now));
+    }
+    assert_eq!(take(), [addr(1), addr(2)]);
+    assert!(take().is_empty());
+}
+
+/// An answer has at most 64 addresses, and the next one may name as many others.
+#[test]
+fn the_record_that_leaves_for_another_is_a_healthy_or_the_oldest_one() {
+    let mut world = World::new(10);
+    let count = u8::try_from(MAX_ADDRS).unwrap();
+    for n in 0..count {
+        let _ = world.refuse("a.test", n);
+        world.now += Duration::from_millis(1);
+    }
+    let host = host("a.test");
+    let (back, now) = (addr(9), world.now);
+    let _ = world.book.succeed(&host, back, now, now);
+    let _ = world.refuse("a.test", count);
+    let kept = |world: &World, addr| {
+        let holds = |page: &[(IpAddr, Record)]| page.iter().any(|(other, _)| *other == addr);
+        world.book.read("a.test", world.now, holds)
+    };
+    assert!(kept(&world, addr(count)) && kept(&world, addr(0)) && !kept(&world, back));
+    let _ = world.refuse("a.test", count + 1);
+    assert!(kept(&world, addr(count + 1)) && kept(&world, addr(count)) && !kept(&world, addr(0)));
 }
 
 #[test]
