@@ -193,6 +193,8 @@ impl Shared {
         old: Arc<Known>,
     ) -> Result<Arc<Known>, Error> {
         if cause == Cause::Expired && self.is_asked_in_time(host, &old) {
+            // The lookup may have been sent before a connect failed. Then the host is looked up once more.
+            let _ = self.ask(host, cause);
             return Ok(self.served(host, old));
         }
         match within(self.patience(host), self.ask_and_wait(host, cause)).await {
@@ -211,10 +213,13 @@ impl Shared {
         self.config.stale_after.saturating_sub(waited)
     }
 
-    /// Whether the lookup in the air was sent before the answer ended, and a healthy address of the answer is left.
+    /// Whether a lookup in the air was sent before the answer ended, and a healthy address of the answer is left.
     fn is_asked_in_time(&self, host: &Host, known: &Known) -> bool {
-        let sent = self.asked_at(host);
-        sent.is_some_and(|sent| sent < known.expires_at)
+        let asked = |slot: &Slot| {
+            let runtime = tokio::runtime::Handle::try_current().ok()?;
+            Some(slot.was_asked_before(known.expires_at, runtime.id()))
+        };
+        self.store.peek(host.as_str(), asked).flatten() == Some(true)
             && self.health_left(host, known, time::now())
     }
 

@@ -280,6 +280,27 @@ async fn nobody_waits_for_a_silent_name_server() {
     }
 }
 
+/// A connect that fails while the lookup is pending changes nothing of that: a healthy address is left.
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_silent_name_server_after_a_failed_connect() {
+    let script = Script::answer(&[1, 2], 5);
+    let resolver = script.resolver();
+    sorted(&resolver, "a.test").await;
+    sorted(&resolver, "a.test").await;
+    script.hold();
+    tokio::time::sleep(4_900 * MS).await;
+    assert_eq!(script.asked("a.test"), 2, "ahead of the end");
+    resolver.report("a.test", ip(1), Outcome::Refused);
+    for tenth in 0..300 {
+        tokio::time::sleep(100 * MS).await;
+        let begun = Instant::now();
+        assert_eq!(sorted(&resolver, "a.test").await, [ip(1), ip(2)]);
+        assert_eq!(Instant::now(), begun, "after {tenth} tenths of a second");
+    }
+    let asked = script.asked("a.test");
+    assert!((3..=20).contains(&asked), "asked {asked} times in 35 s");
+}
+
 /// The lookup that was sent in time may bring an address that works, where none of the answer does.
 #[tokio::test(start_paused = true)]
 async fn with_no_healthy_address_left_a_caller_waits_for_the_lookup_that_was_sent_in_time() {
