@@ -354,9 +354,8 @@ impl Slot {
     /// Whether a lookup in the air on a runtime was sent before `time`.
     pub(crate) fn was_asked_before(&self, time: Instant, runtime: Id) -> bool {
         let mut flights = self.flights.iter();
-        flights.any(|flight| {
-            flight.runtime == runtime && flight.is_in_the_air() && flight.sent < time
-        })
+        flights
+            .any(|flight| flight.runtime == runtime && flight.is_in_the_air() && flight.sent < time)
     }
 
     pub(crate) fn generation(&self) -> Generation {

@@ -267,7 +267,11 @@ impl Plan {
         };
         self.is_held = chosen.is_none();
         let Some(addr) = chosen else {
-            self.next_start = now + self.pace.delay;
+            // An attempt that is slow may leave one more address to choose from.
+            let slow_at = oldest.map(|since| since + self.pace.slow_after);
+            let later = now + self.pace.delay;
+            let sooner = slow_at.filter(|at| now < *at && *at < later);
+            self.next_start = sooner.unwrap_or(later);
             return None;
         };
         self.starts_free = false;
