@@ -44,7 +44,7 @@ async fn a_black_hole_costs_the_first_connect_and_not_the_second() {
 async fn who_may_only_have_lost_is_probed() {
     let cast = [(v4(2), hangs()), (v4(3), connects(100))];
     for probe in [false, true] {
-        let stage = Stage::with(cast.clone(), |builder| builder.probe(probe));
+        let stage = Stage::with(cast, |builder| builder.probe(probe));
         assert_eq!(stage.connected().await, (v4(3), 350));
         assert_eq!(stage.journal.failures(), []);
         let probes = stage.journal.count(|seen| *seen == Seen::Probe(v4(2)));
