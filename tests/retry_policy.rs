@@ -24,7 +24,7 @@ use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use sidestep::Resolver;
+use sidestep::{Order, Resolver};
 use tokio::net::{TcpSocket, TcpStream};
 use tower::retry::RetryLayer;
 use tower::{Layer as _, Service, ServiceExt as _};
@@ -155,6 +155,23 @@ async fn each_request_dials_each_dead_edge_once() {
         let dials: Vec<_> = dials(&world).collect();
         assert_eq!(dials, [n; 4]);
     }
+}
+
+/// DNS has named one address, and now names four others of which the first is dead, too. The race may make two attempts,
+/// and the request is sent again to an address that is healthy.
+#[tokio::test]
+async fn a_request_goes_on_after_a_race_that_has_used_its_attempts() {
+    let edges = Edges::http(5).await;
+    let world = World::of(edges, |builder| builder.order(Order::AsGiven)).await;
+    let ips = world.ips();
+    for &dead in &ips[..2] {
+        world.edges.set(dead, Mode::Refuse).await;
+    }
+    world.dns.set(HOST, &ips[..1], 1800);
+    world.resolver.resolve(HOST).await.unwrap();
+    world.dns.set(HOST, &ips[1..], 1800);
+    let raced = client(&world, world.resolver.race_layer(), 0);
+    send(&raced, Method::POST, &world.url()).await.unwrap();
 }
 
 /// A race has dialled all edges in its one connect; the policy does not do it all over.

@@ -39,7 +39,7 @@ use crate::resolver::Account;
 pub struct ConnectError {
     account: Account,
     given_up_after: Option<Duration>,
-    /// Whether the connect was a race, which takes a fresh answer into account by itself.
+    /// Whether the connect was a race, which looks the host up again within one connect.
     #[cfg_attr(
         not(feature = "__again"),
         expect(dead_code, reason = "read by the judge")

@@ -260,28 +260,36 @@ impl Attempted {
     }
 
     fn failed(self, kind: Kind, most: usize, hope: Option<Hope>) -> Failed {
-        // An address that has left and was attempted already is no target; see `History::note_answer`.
+        // The address that has just failed and has left comes last, and leaves the room to the others.
         let is_over = |addr: &&IpAddr| self.addrs.contains(*addr);
         let given = |hope: &Hope| hope.next - hope.left.iter().filter(is_over).count();
         let of_hope = hope.as_ref().map_or(1, given);
+        let has_left = |hope: &Hope| {
+            let mut addrs = self.addrs.iter();
+            !self.addrs.is_empty() && addrs.all(|addr| !hope.known.addrs.contains(*addr))
+        };
+        let has_moved = hope.as_ref().is_some_and(has_left);
+        let is_healthy = hope.as_ref().is_some_and(|hope| hope.is_healthy);
         let next = match kind {
-            // After a connect that hung for long the next one may hang in its lanes, too. After one that was only
-            // slow, the next one may fail at each of its addresses.
-            Kind::ConnectTimeout if self.has_hung => self.at_least.min(of_hope),
+            // A race makes its second chance of a fresh answer, and has as many attempts again.
+            _ if self.is_race && !is_healthy => 2 * of_hope,
             Kind::ConnectTimeout => of_hope,
+            _ if self.is_race => of_hope,
             _ => self.dealt.unwrap_or(of_hope),
         };
+        // After a connect that hung for long, or at addresses that have left, the next one may hang in its lanes, too.
+        let hangs = kind == Kind::ConnectTimeout && (has_moved || self.has_hung);
         Failed {
             kind,
             attempts: self.addrs.len().max(self.at_least),
             addrs: self.addrs,
             // A race that failed has met the addresses of other answers, too.
             given: match kind {
-                Kind::ConnectTimeout => self.dealt.unwrap_or_default(),
+                Kind::ConnectTimeout if !self.is_race => self.dealt.unwrap_or_default(),
                 _ => 0,
             },
-            // A race may attempt as many addresses of a fresh answer.
-            next: if self.is_race { 2 * next } else { next },
+            next,
+            next_if_it_hangs: if hangs { self.at_least.min(next) } else { next },
             most,
             hope,
         }

@@ -43,6 +43,8 @@ pub(super) struct Failed {
     pub(super) given: usize,
     /// How many attempts the next connect may make.
     pub(super) next: usize,
+    /// How many attempts the next connect may make if it hangs as all before it did.
+    pub(super) next_if_it_hangs: usize,
     /// How often the request may be sent again for this kind of failure.
     pub(super) most: usize,
     /// What the resolver knows of the host; `None` for an unknown one, as behind a proxy.
@@ -58,6 +60,7 @@ impl Failed {
             attempts: 0,
             given: 0,
             next: 0,
+            next_if_it_hangs: 0,
             most,
             hope: None,
         }
@@ -165,7 +168,11 @@ impl History {
 
     fn has_room(&self, failed: &Failed) -> bool {
         let most = self.most_attempts.unwrap_or(MOST_ATTEMPTS);
-        self.attempts + failed.next <= most
+        let next = match self.retries[Kind::Connect as usize] {
+            0 => failed.next_if_it_hangs,
+            _ => failed.next,
+        };
+        self.attempts + next <= most
     }
 
     /// Whether an address of the answer or its last resort was not attempted yet, or a fresh answer can be had.

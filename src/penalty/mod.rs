@@ -17,9 +17,9 @@ const TRIAL: Duration = Duration::from_secs(10);
 /// is known to be old news. No dial that is not cut off lasts longer.
 const MEMORY: Duration = Duration::from_secs(60);
 
-/// How long an address is doubted at which no probe is to come, or has begun, unless the probe decides sooner.
+/// How long a doubt lasts if no probe will come, and from the start of its probe, unless that decides sooner.
 const DOUBT: Duration = Duration::from_secs(5);
-/// How long an address is doubted that waits for a probe, because no connect has told the port yet.
+/// How long a doubt lasts that waits for its probe, because no connect has told the port yet.
 const UNPROBED_DOUBT: Duration = Duration::from_secs(60);
 
 /// Soft strikes so close together are one: a connection that dies takes all its requests with it.

@@ -267,7 +267,7 @@ impl Plan {
         };
         self.is_held = chosen.is_none();
         let Some(addr) = chosen else {
-            // An attempt that is slow may leave one more address to choose from.
+            // Once the oldest attempt is slow, `choose` may return an address that connects for others.
             let slow_at = oldest.map(|since| since + self.pace.slow_after);
             let later = now + self.pace.delay;
             let sooner = slow_at.filter(|at| now < *at && *at < later);

@@ -160,8 +160,8 @@ impl Shared {
         }
     }
 
-    /// Probes the addresses in doubt that wait for that. If no connect to the host has told a port yet, the next
-    /// connect calls this again; it does so after the port is known, so that no doubt is missed.
+    /// Starts the probes of a host's addresses in doubt. Without a known port nothing starts: a connect notes the port
+    /// first and calls this method then, so that no doubt is missed.
     pub(super) fn probe_doubted(self: &Arc<Self>, host: &Host, now: Instant) {
         if let Some(port) = self.connects.port(host)
             && Handle::try_current().is_ok()

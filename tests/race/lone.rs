@@ -142,6 +142,37 @@ async fn connects_to_one_of_many() -> usize {
     connects.load(Ordering::SeqCst)
 }
 
+/// Each answer names three other addresses, and each connect takes 500 ms: no connect is given up whose request could not
+/// be sent again.
+#[tokio::test]
+async fn a_request_over_a_slow_link_outlasts_answers_that_change() {
+    let ips: Vec<IpAddr> = (1..=12).map(|n| [127, 0, 2, n].into()).collect();
+    for size in [3, 4] {
+        let world = World::of(Edges::on(&ips, Scheme::Http).await, |builder| builder);
+        let world = Arc::new(world.await.in_real_time());
+        let answers: Vec<_> = ips.chunks(size).map(<[IpAddr]>::to_vec).collect();
+        world.dns.set(HOST, &answers[0], 1800);
+        let connects = Arc::new(AtomicUsize::new(0));
+        let (named, counted) = (Arc::clone(&world), Arc::clone(&connects));
+        let late = MapFutureLayer::new(move |connecting| {
+            let connect = counted.fetch_add(1, Ordering::SeqCst) + 1;
+            let answer = answers[connect % answers.len()].clone();
+            let named = Arc::clone(&named);
+            async move {
+                let connected = connecting.await;
+                named.dns.set(HOST, &answer, 1800);
+                tokio::time::sleep(500 * MS).await;
+                connected
+            }
+        });
+        let client = world.builder().connector_layer(late);
+        let client = client.sidestep(&world.resolver).build().unwrap();
+        let answer = get(&client, &world.url()).await;
+        answer.unwrap_or_else(|error| panic!("{size} addresses: {error:?}"));
+        assert!(connects.load(Ordering::SeqCst) > 1, "{size} addresses");
+    }
+}
+
 /// The start of a connect is kept in milliseconds, which pass 32 bits after 49.7 days.
 #[tokio::test(start_paused = true)]
 async fn a_black_hole_is_learned_after_fifty_days() {

@@ -20,6 +20,7 @@ fn failed(attempted: &[u8], answer: &Arc<Known>, news: bool) -> Failed {
         attempts: attempted.len(),
         given: 0,
         next: hope.next,
+        next_if_it_hangs: hope.next,
         hope: Some(hope),
         ..Failed::of(Kind::Connect, usize::MAX)
     }
@@ -129,6 +130,7 @@ fn a_request_waits_twice_for_an_answer_that_stays_the_same() {
         let failed = Failed {
             given: 0,
             next: 1,
+            next_if_it_hangs: 1,
             attempts: 1,
             ..failed(&all, &known, true)
         };
