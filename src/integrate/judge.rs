@@ -196,6 +196,8 @@ struct Attempted {
     wrong_certificates: usize,
     /// Whether the connect was a race.
     is_race: bool,
+    /// Whether the connect knew addresses that it did not attempt.
+    has_more: bool,
     /// Whether the connect was given up after it had hung for long.
     has_hung: bool,
     /// How many attempts there were, known or not.
@@ -210,6 +212,7 @@ impl Default for Attempted {
             dealt: None,
             wrong_certificates: 0,
             is_race: false,
+            has_more: false,
             has_hung: false,
             at_least: 0,
         }
@@ -236,6 +239,7 @@ impl Attempted {
             dealt: account.map(|_| attempts.len()),
             wrong_certificates,
             is_race: account.is_some_and(ConnectError::is_race),
+            has_more: attempts.iter().any(|attempt| attempt.outcome.is_none()),
             has_hung: account.and_then(ConnectError::given_up_after) >= Some(HANGS),
             // A connect that was given up has attempted an address in each of its lanes.
             at_least: match is_given_up(error) {
@@ -269,10 +273,9 @@ impl Attempted {
             !self.addrs.is_empty() && addrs.all(|addr| !hope.known.addrs.contains(*addr))
         };
         let has_moved = hope.as_ref().is_some_and(has_left);
-        let is_healthy = hope.as_ref().is_some_and(|hope| hope.is_healthy);
         let next = match kind {
-            // A race makes its second chance of a fresh answer, and has as many attempts again.
-            _ if self.is_race && !is_healthy => 2 * of_hope,
+            // A race that has attempted all that it knew may do so once more, and then with a fresh answer.
+            _ if self.is_race && !self.has_more => 2 * of_hope,
             Kind::ConnectTimeout => of_hope,
             _ if self.is_race => of_hope,
             _ => self.dealt.unwrap_or(of_hope),
