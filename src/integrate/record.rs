@@ -9,6 +9,10 @@
 //!
 //! A failed automatic retry must not be retried (RFC 9110, section 9.2.2), so the limit counts sends
 //! and not reasons. An attempt of both IPv4 lanes of one connect is one attempt.
+//!
+//! The bound of attempts is kept by not sending the request again: no connect can be told how many attempts are left.
+//! The addresses of one connect may exceed it in two cases: a fresh answer names more addresses than the first one, or a
+//! connect fails at each address after those before it only hung.
 
 use std::net::IpAddr;
 use std::time::Instant;
