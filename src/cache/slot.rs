@@ -351,7 +351,7 @@ impl Slot {
         flights.find(|flight| flight.runtime == runtime && flight.is_in_the_air())
     }
 
-    /// Whether a lookup in the air on a runtime was sent before `time`.
+    /// Returns whether a lookup that is pending on a runtime was sent before `time`.
     pub(crate) fn was_asked_before(&self, time: Instant, runtime: Id) -> bool {
         let mut flights = self.flights.iter();
         flights

@@ -231,7 +231,7 @@ fn a_success_that_began_before_the_failure_is_old_news() {
 
 /// A doubt waits for a probe as long as no port is known, and for the probe's end.
 #[test]
-fn a_doubt_ends_by_itself() {
+fn a_doubt_ends_after_its_time() {
     for (awaits_probe, lasts) in [(false, DOUBT), (true, UNPROBED_DOUBT)] {
         let now = time::now();
         let mut record = Record::new(now);

@@ -249,8 +249,8 @@ impl Builder {
 
     /// Sets how long a lookup may take before a stale answer is served to those who wait for it.
     ///
-    /// It counts from the sending of the lookup. While lookups fail nobody waits for the next one. While a healthy
-    /// address is left, no caller waits for a lookup that was sent before the answer ended, either.
+    /// The time counts from the sending of the lookup. While lookups fail, no caller waits for the next one. While a
+    /// healthy address is left, no caller waits for a lookup that was sent before the answer ended, either.
     /// Defaults to 1.8 s (RFC 8767, section 5, client response timer).
     pub fn stale_after(mut self, wait: Duration) -> Self {
         self.stale_after = wait;

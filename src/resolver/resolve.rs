@@ -213,7 +213,7 @@ impl Shared {
         self.config.stale_after.saturating_sub(waited)
     }
 
-    /// Whether a lookup in the air was sent before the answer ended, and a healthy address of the answer is left.
+    /// Returns whether a pending lookup was sent before the answer ended, and a healthy address of the answer is left.
     fn is_asked_in_time(&self, host: &Host, known: &Known) -> bool {
         let asked = |slot: &Slot| {
             let runtime = tokio::runtime::Handle::try_current().ok()?;

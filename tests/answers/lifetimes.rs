@@ -282,7 +282,7 @@ async fn nobody_waits_for_a_silent_name_server() {
 
 /// A connect that fails while the lookup is pending changes nothing of that: a healthy address is left.
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_for_a_silent_name_server_after_a_failed_connect() {
+async fn no_caller_waits_for_a_silent_name_server_after_a_failed_connect() {
     let script = Script::answer(&[1, 2], 5);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;

@@ -351,7 +351,7 @@ fn start(socket: Socket, manner: Manner) -> Edge {
     let (ip, counts) = (manner.addr.ip(), manner.counts.clone());
     let (orders, inbox) = mpsc::unbounded_channel();
     // Linux lets a second socket hold the port of one that listens, if both were bound before. So the port is
-    // nobody else's while the edge changes from one socket to the next.
+    // no other process's while the edge changes from one socket to the next.
     let keeper = bind(manner.addr).ok();
     let running = run(Door::Shut(socket), Arc::new(manner), inbox);
     tokio::spawn(async move {

@@ -252,7 +252,7 @@ async fn the_second_chance_of_many_black_holes_is_when_the_first_is_slow() {
 }
 
 /// Whatever the addresses do and whenever the caller goes away: nothing is left in the air, no
-/// address is dialled twice by one race, and who was cancelled soon has not failed.
+/// address is dialled twice by one race, and an address that was cancelled soon has not failed.
 #[tokio::test(start_paused = true)]
 async fn a_race_that_is_dropped_anywhere_leaves_nothing() {
     let mut rng = fastrand::Rng::with_seed(5);

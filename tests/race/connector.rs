@@ -43,7 +43,7 @@ pub(crate) struct Plot {
     pub(crate) dials: Vec<Dial>,
     /// Connections that are held.
     pub(crate) open: usize,
-    /// Dials in the air, and most of them at one time.
+    /// Pending dials, and the most of them at one time.
     pub(crate) pending: usize,
     pub(crate) most: usize,
 }

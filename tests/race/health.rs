@@ -38,10 +38,10 @@ async fn a_black_hole_costs_the_first_connect_and_not_the_second() {
     }
 }
 
-/// One that was beaten on what may be a slow network is probed, and is in doubt until then. Without probes the doubt
-/// lasts 5 s.
+/// An address that lost a race on what may be a slow network is probed, and is in doubt until then. Without probes the
+/// doubt lasts 5 s.
 #[tokio::test(start_paused = true)]
-async fn who_may_only_have_lost_is_probed() {
+async fn an_address_that_may_only_have_lost_is_probed() {
     let cast = [(v4(2), hangs()), (v4(3), connects(100))];
     for probe in [false, true] {
         let stage = Stage::with(cast, |builder| builder.probe(probe));

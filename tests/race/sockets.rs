@@ -226,7 +226,7 @@ async fn a_request_that_is_dropped_leaves_no_dial_behind() {
             tokio::time::advance(Duration::from_millis(100)).await;
         }
         let after = log.to_port(world.edges.port()).len();
-        assert_eq!(after, before, "{kind:?}: nobody is dialled later");
+        assert_eq!(after, before, "{kind:?}: no address is dialled later");
     }
 }
 

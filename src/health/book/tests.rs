@@ -141,7 +141,7 @@ fn a_probe_clears_a_fault_in_tcp_and_a_doubt() {
     assert_eq!(world.rank("a.test", 2), Rank::Healthy);
 }
 
-/// A connect may tell the port at any moment, so whoever comes first takes the probes.
+/// A connect may tell the port at any moment, so the first caller takes the probes and the next one gets none.
 #[test]
 fn each_doubt_has_one_probe() {
     let world = World::new(10);
@@ -215,7 +215,7 @@ fn a_family_without_a_route_goes_second_for_a_while() {
     world.book.connects(Family::V4);
     assert_eq!(leads(&world), Family::V4);
     world.now += NO_ROUTE;
-    assert_eq!(leads(&world), Family::V6, "it ends by itself");
+    assert_eq!(leads(&world), Family::V6, "the time ends");
     world.book.no_route(Family::V6, world.now);
     world.book.connects(Family::V6);
     assert_eq!(leads(&world), Family::V6, "and with a connection");
@@ -254,7 +254,7 @@ fn a_family_with_two_slow_addresses_goes_second_until_it_connects() {
     slow(&world, v6(1));
     assert_eq!(becomes_dark(&world), Some(DARK), "the next time is news");
     world.now += DARK;
-    assert_eq!(leads(&world), Family::V6, "it ends by itself");
+    assert_eq!(leads(&world), Family::V6, "the time ends");
 }
 
 /// What failed while the network was down is forgotten, and nothing that failed before or after.
