@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod common;
+#[path = "common/hyper_client.rs"]
+mod hyper_client;
 
 use std::fmt;
 use std::io;
@@ -18,9 +20,8 @@ use common::{Edges, HOST};
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http_body_util::Full;
 use hyper::{Method, Request};
-use hyper_rustls::HttpsConnectorBuilder;
+use hyper_client::{tcp, tls};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use sidestep::lookup::{Answer, Answering, Lookup};
 use sidestep::reqwest::ClientBuilderExt as _;
@@ -254,13 +255,8 @@ async fn by_middleware(
 }
 
 async fn by_race(edges: &Edges, resolver: &Resolver, cost: &Cost, method: &Method, url: &str) {
-    let mut http = HttpConnector::new_with_resolver(resolver.clone());
-    http.enforce_http(false);
-    let https = HttpsConnectorBuilder::new()
-        .with_tls_config(edges.client_config())
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(resolver.tcp_layer().layer(http));
+    let https = tls(edges).enable_http1();
+    let https = https.wrap_connector(resolver.tcp_layer().layer(tcp(resolver)));
     let race = resolver.race_layer().layer(https);
     let told = Arc::clone(&cost.told);
     let counted = MapErrLayer::new(move |error| count(error, &told)).layer(race);

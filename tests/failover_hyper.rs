@@ -17,8 +17,7 @@ use common::{HOST, Mode, Seen, World};
 use http_body_util::{BodyExt as _, Empty, StreamBody};
 use hyper::body::Frame;
 use hyper::{Request, Uri};
-use hyper_client::{Body, build, get};
-use hyper_rustls::HttpsConnectorBuilder;
+use hyper_client::{Body, build, get, tcp, tls};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -28,13 +27,8 @@ use tower::{Layer as _, Service, ServiceExt as _, util::BoxCloneSyncService};
 
 /// TLS inside of our layer, so that a failed handshake is seen.
 fn client(world: &World) -> Client<impl Connect + Clone + Send + Sync + 'static, Body> {
-    let mut http = HttpConnector::new_with_resolver(world.resolver.clone());
-    http.enforce_http(false);
-    let https = HttpsConnectorBuilder::new()
-        .with_tls_config(world.edges.client_config())
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(http);
+    let https = tls(&world.edges).enable_http1();
+    let https = https.wrap_connector(tcp(&world.resolver));
     build(world.resolver.connect_layer().layer(https))
 }
 

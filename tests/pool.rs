@@ -7,6 +7,8 @@
 )]
 
 mod common;
+#[path = "common/hyper_client.rs"]
+mod hyper_client;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -19,7 +21,7 @@ use http_body_util::{BodyExt as _, Empty, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, Uri};
-use hyper_rustls::HttpsConnectorBuilder;
+use hyper_client::{tcp, tls};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -67,13 +69,8 @@ impl Wire {
 
     /// hyper-util's client, which keeps its connections.
     fn client(self, world: &World) -> Stock {
-        let mut http = HttpConnector::new_with_resolver(world.resolver.clone());
-        http.enforce_http(false);
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(world.edges.client_config())
-            .https_or_http()
-            .enable_all_versions()
-            .wrap_connector(http);
+        let https = tls(&world.edges).enable_all_versions();
+        let https = https.wrap_connector(tcp(&world.resolver));
         let connector = world.resolver.connect_layer().layer(https);
         let client = Client::builder(TokioExecutor::new())
             .http2_only(self == Self::Http2)

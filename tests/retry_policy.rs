@@ -6,6 +6,8 @@
 )]
 
 mod common;
+#[path = "common/hyper_client.rs"]
+mod hyper_client;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -19,7 +21,8 @@ use common::{Edges, HOST, Mode, Nack, NameServer, World, asking, nacking};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_client::{tcp, tls};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::client::legacy::{Client, Error};
@@ -37,13 +40,8 @@ where
     L: tower::Layer<HttpsConnector<HttpConnector<Resolver>>>,
     L::Service: Connect + Clone + Send + Sync + 'static,
 {
-    let mut http = HttpConnector::new_with_resolver(world.resolver.clone());
-    http.enforce_http(false);
-    let https = HttpsConnectorBuilder::new()
-        .with_tls_config(world.edges.client_config())
-        .https_or_http()
-        .enable_http1()
-        .wrap_connector(http);
+    let https = tls(&world.edges).enable_http1();
+    let https = https.wrap_connector(tcp(&world.resolver));
     let client = Client::builder(TokioExecutor::new())
         .pool_max_idle_per_host(kept)
         .build::<_, Body>(layer.layer(https));

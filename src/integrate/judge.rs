@@ -276,8 +276,7 @@ impl Attempted {
         let next = match kind {
             // A race that has attempted all that it knew may do so once more, and then with a fresh answer.
             _ if self.is_race && !self.has_more => 2 * of_hope,
-            Kind::ConnectTimeout => of_hope,
-            _ if self.is_race => of_hope,
+            _ if self.is_race || kind == Kind::ConnectTimeout => of_hope,
             _ => self.dealt.unwrap_or(of_hope),
         };
         // After a connect that hung for long, or at addresses that have left, the next one may hang in its lanes, too.

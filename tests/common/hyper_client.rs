@@ -5,12 +5,14 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::Uri;
 use hyper_rustls::HttpsConnectorBuilder;
+use hyper_rustls::builderstates::WantsProtocols1;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::TokioExecutor;
+use sidestep::Resolver;
 use tower::Layer as _;
 
-use crate::common::{self, World};
+use crate::common::{self, Edges, World};
 
 pub(crate) type Body = Empty<Bytes>;
 
@@ -24,18 +26,27 @@ where
         .build(connector)
 }
 
+/// Returns the connector of TCP that asks this resolver, for TLS around it.
+pub(crate) fn tcp(resolver: &Resolver) -> HttpConnector<Resolver> {
+    let mut http = HttpConnector::new_with_resolver(resolver.clone());
+    http.enforce_http(false);
+    http
+}
+
+/// Returns a builder of TLS that trusts the edges.
+pub(crate) fn tls(edges: &Edges) -> HttpsConnectorBuilder<WantsProtocols1> {
+    HttpsConnectorBuilder::new()
+        .with_tls_config(edges.client_config())
+        .https_or_http()
+}
+
 /// Returns a client that trusts the edges and races their addresses.
 pub(crate) fn raced(
     world: &World,
 ) -> Client<impl Connect + Clone + Send + Sync + 'static + use<>, Body> {
-    let mut http = HttpConnector::new_with_resolver(world.resolver.clone());
-    http.enforce_http(false);
-    let https = HttpsConnectorBuilder::new()
-        .with_tls_config(world.edges.client_config())
-        .https_or_http()
-        .enable_http1()
-        .enable_http2()
-        .wrap_connector(world.resolver.tcp_layer().layer(http));
+    let tcp = world.resolver.tcp_layer().layer(tcp(&world.resolver));
+    let https = tls(&world.edges).enable_http1().enable_http2();
+    let https = https.wrap_connector(tcp);
     build(world.resolver.race_layer().layer(https))
 }
 
