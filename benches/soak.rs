@@ -46,6 +46,8 @@ mod director;
 mod edge;
 #[path = "soak/figures.rs"]
 mod figures;
+#[path = "../examples/failover/get.rs"]
+mod get;
 #[path = "soak/law.rs"]
 mod law;
 #[path = "soak/ledger.rs"]
@@ -72,8 +74,9 @@ use std::time::Duration;
 use clap::Parser as _;
 
 use crate::args::Args;
-use crate::callers::{Caller, Failure};
+use crate::callers::Caller;
 use crate::figures::{Figures, Run};
+use crate::get::Failure;
 use crate::ledger::Ledger;
 use crate::load::{Load, Plan};
 use crate::schedule::Schedule;

@@ -53,6 +53,8 @@ mod dial_log;
 mod dials;
 #[path = "../tests/common/edge.rs"]
 mod edge;
+#[path = "failover/get.rs"]
+mod get;
 #[path = "failover/hyper_clients.rs"]
 mod hyper_clients;
 #[path = "failover/load.rs"]

@@ -4,10 +4,8 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
-use hyper::{Request, Response, Uri};
+use hyper::{Response, Version};
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -16,16 +14,12 @@ use rustls::ClientConfig;
 use sidestep::Resolver;
 use tower::retry::RetryLayer;
 use tower::util::BoxCloneSyncService;
-use tower::{Layer as _, Service, ServiceBuilder, ServiceExt as _, service_fn};
+use tower::{Layer as _, ServiceBuilder, service_fn};
 
 use crate::clients::{Client, Connections};
+use crate::get::{Failure, Get, through_hyper};
 use crate::ledger::{Met, note};
 use crate::schedule::Connects;
-
-pub(crate) type Failure = Box<dyn Error + Send + Sync>;
-
-/// Sends one GET and reads the whole answer.
-pub(crate) type Get = BoxCloneSyncService<(), (), Failure>;
 
 /// A client, of whatever library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,6 +140,7 @@ fn race_http2(dns: SocketAddr, tls: &ClientConfig, url: &str) -> Result<Built, F
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .build(resolver.race_layer().layer(https));
         let service = ServiceBuilder::new()
+            .map_result(only_http2)
             .layer(RetryLayer::new(resolver.retry_policy()))
             .map_result(note_silence)
             .layer(resolver.pool_layer().max_connection_age(AGE))
@@ -171,28 +166,13 @@ fn note_silence<T>(sent: Result<T, legacy::Error>) -> Result<T, legacy::Error> {
     sent
 }
 
-fn through_hyper<S>(http: S, url: &str) -> Result<Get, Failure>
-where
-    S: Service<Request<Empty<Bytes>>, Response = Response<Incoming>>,
-    S: Clone + Send + Sync + 'static,
-    S::Error: Into<Failure>,
-    S::Future: Send,
-{
-    let uri: Uri = url.parse()?;
-    let send = move |()| {
-        let mut request = Request::new(Empty::new());
-        *request.uri_mut() = uri.clone();
-        let sending = http.clone().oneshot(request);
-        async move {
-            let answer = sending.await.map_err(Into::into)?;
-            if !answer.status().is_success() {
-                return Err(answer.status().to_string().into());
-            }
-            if answer.version() != hyper::Version::HTTP_2 {
-                return Err(format!("the answer came by {:?}", answer.version()).into());
-            }
-            Ok(answer.into_body().collect().await.map(drop)?)
-        }
-    };
-    Ok(BoxCloneSyncService::new(service_fn(send)))
+/// Fails an answer of another version: pooled connections are shared by requests in HTTP/2 alone.
+fn only_http2(
+    sent: Result<Response<Incoming>, legacy::Error>,
+) -> Result<Response<Incoming>, Failure> {
+    let answer = sent?;
+    match answer.version() {
+        Version::HTTP_2 => Ok(answer),
+        version => Err(format!("the answer came by {version:?}").into()),
+    }
 }

@@ -10,8 +10,8 @@ use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 use tower::{Service as _, ServiceExt as _};
 
-use crate::callers::{Failure, Get};
 use crate::clock;
+use crate::get::{Failure, Get};
 use crate::ledger::{Met, trailed};
 use crate::scenes::{Kind, Scene};
 use crate::schedule::At;

@@ -1,6 +1,5 @@
 //! The hyper clients that are compared.
 
-use std::error::Error;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -14,10 +13,9 @@ use sidestep::Resolver;
 use tower::retry::Retry;
 use tower::{Layer as _, service_fn};
 
-use crate::callers::{Get, through_hyper};
 use crate::clients::{Connections, Hickory, PING};
+use crate::get::{Failure, Get, through_hyper};
 
-type Failure = Box<dyn Error + Send + Sync>;
 type Body = Empty<Bytes>;
 
 /// One way to build hyper-util's client.

@@ -7,8 +7,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant as TokioInstant, MissedTickBehavior, interval_at, timeout_at};
 use tower::ServiceExt as _;
 
-use crate::callers::Get;
 use crate::clock;
+use crate::get::Get;
 use crate::scenario::Plan;
 
 /// How long after the last start a request may still end without counting as hung.

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tower::ServiceExt as _;
 
-use crate::callers::{Caller, Get};
+use crate::callers::Caller;
 use crate::clients::Connections;
 use crate::dials::Dials;
 use crate::edge::{Edges, Mode};
+use crate::get::Get;
 use crate::load::{self, Request};
 use crate::name_server::{NameServer, RecordType};
 use crate::scenario::{Plan, Scenario};
