@@ -55,8 +55,6 @@ struct Record {
     server: Server,
     /// The usual time of an answer: an average that moves by an eighth.
     usual: Option<Duration>,
-    /// Errors since the last answer.
-    in_a_row: u32,
     /// Answers since SERVFAIL was repeated last. `None`: it was never repeated.
     answers_since_repeat: Option<u32>,
     /// When the last reply came, of whatever kind.
@@ -155,7 +153,6 @@ impl Memory {
             (Some(usual), Some(took)) => Some((usual * 7 + took) / 8),
             (usual, took) => usual.or(took),
         };
-        record.in_a_row = 0;
         record.answers_since_repeat = record.answers_since_repeat.map(|n| n.saturating_add(1));
         record.replied(now);
     }
@@ -166,7 +163,6 @@ impl Memory {
             if record.may_be_repeated() {
                 record.answers_since_repeat = Some(0);
             }
-            record.in_a_row = record.in_a_row.saturating_add(1);
             record.replied(now);
         }
     }
@@ -272,7 +268,6 @@ impl Memory {
             self.records.push(Record {
                 server,
                 usual: None,
-                in_a_row: 0,
                 answers_since_repeat: None,
                 replied_at: None,
                 silent_since: None,
@@ -289,8 +284,8 @@ impl Memory {
 impl Record {
     /// Whether SERVFAIL of the server, if it is the only one, is worth a second query.
     fn may_be_repeated(&self) -> bool {
-        let has_earned = |answers| answers >= ANSWERS_PER_REPEAT;
-        self.in_a_row == 0 && self.answers_since_repeat.is_none_or(has_earned)
+        self.answers_since_repeat
+            .is_none_or(|answers| answers >= ANSWERS_PER_REPEAT)
     }
 
     fn replied(&mut self, now: Instant) {

@@ -224,6 +224,16 @@ fn a_server_that_was_set_back_is_tried_beside_a_working_one() {
     );
     let (sent, ..) = course.ask(&config(2, 2), &[Silent, Answers(SOON)]);
     assert_eq!(asked_servers(&sent), [2], "one trial at a time");
+    course.now += SET_BACK;
+    let (sent, ..) = course.ask(&config(2, 2), &[Silent, Answers(SOON)]);
+    assert_eq!(
+        asked_servers(&sent),
+        [2],
+        "twice the time after a failed trial"
+    );
+    course.now += SET_BACK;
+    let (sent, ..) = course.ask(&config(2, 2), &[Silent, Answers(SOON)]);
+    assert_eq!(asked_servers(&sent), [2, 1], "it is still dead");
     course.now += SET_BACK_MOST;
     let (sent, ..) = course.ask(&config(2, 2), &[Answers(MS), Answers(SOON)]);
     assert_eq!(asked_servers(&sent), [2, 1]);
@@ -308,6 +318,13 @@ fn a_lone_servers_servfail_is_repeated_once_and_then_no_more() {
         let (sent, ..) = course.ask(&config(1, 5), &[Fails(MS, ServFail)]);
         assert_eq!(asked_servers(&sent), [1], "it has failed before");
     }
+    for _ in 0..ANSWERS_PER_REPEAT {
+        course.ask(&config(1, 5), &[Answers(MS)]);
+    }
+    let (sent, ..) = course.ask(&config(1, 5), &[Fails(MS, ServFail)]);
+    assert_eq!(asked_servers(&sent), [1, 1], "it has answered enough since");
+    let (sent, ..) = course.ask(&config(1, 5), &[Fails(MS, ServFail)]);
+    assert_eq!(asked_servers(&sent), [1], "it has failed again");
     let (sent, ..) = Course::new().ask(&config(2, 5), &[Fails(MS, ServFail), Fails(MS, ServFail)]);
     assert_eq!(asked_servers(&sent), [1, 2], "two servers agree");
 }
