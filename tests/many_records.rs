@@ -7,7 +7,7 @@
 
 mod common;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -16,8 +16,8 @@ use common::{Edges, HOST, Journal, Seen, get};
 use sidestep::Resolver;
 use sidestep::lookup::{Answer, Answering, Lookup};
 use sidestep::reqwest::ClientBuilderExt as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 
 const ALL: usize = 300;
 
@@ -42,10 +42,12 @@ fn addr(place: usize) -> IpAddr {
     Ipv4Addr::new(127, 1, (place / 250) as u8, 2 + (place % 250) as u8).into()
 }
 
-/// A server on all addresses: those for which `lives` is false accept and close.
-async fn serve(lives: fn(usize) -> bool) -> u16 {
+/// All addresses, with one port: those for which `lives` is false accept and close, so that a connect fails
+/// in TLS; the others are the edge.
+async fn serve(edges: &Edges, lives: fn(usize) -> bool) -> String {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
+    let edge = SocketAddr::new(edges.ips()[0], edges.port());
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
@@ -54,17 +56,16 @@ async fn serve(lives: fn(usize) -> bool) -> u16 {
                 continue;
             }
             tokio::spawn(async move {
-                let read = stream.read(&mut [0; 4096]).await?;
-                assert!(read > 0);
-                let answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-                stream.write_all(answer).await
+                let mut edge = TcpStream::connect(edge).await?;
+                copy_bidirectional(&mut stream, &mut edge).await
             });
         }
     });
-    port
+    format!("https://{HOST}:{port}/")
 }
 
-async fn client(
+fn client(
+    edges: &Edges,
     journal: &Journal,
     (named, of, step): (usize, usize, usize),
 ) -> (reqwest::Client, Arc<AtomicUsize>) {
@@ -76,9 +77,9 @@ async fn client(
         asked: Arc::clone(&lookups),
     });
     let resolver = builder.observe(journal.observer()).build().unwrap();
-    let edges = Edges::https(1).await;
     let client = reqwest::Client::builder()
         .no_proxy()
+        .pool_max_idle_per_host(0)
         .tls_backend_preconfigured(edges.client_config())
         .sidestep(&resolver);
     (client.build().unwrap(), lookups)
@@ -88,13 +89,12 @@ async fn client(
 /// ones at random has odds below 1 in 10^8.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_succeed_though_the_first_64_addresses_are_dead() {
-    let port = serve(|place| place >= 64).await;
+    let edges = Edges::https(1).await;
+    let url = serve(&edges, |place| place >= 64).await;
     for _ in 0..10 {
-        let (client, _) = client(&Journal::default(), (ALL, ALL, 1)).await;
+        let (client, _) = client(&edges, &Journal::default(), (ALL, ALL, 1));
         for _ in 0..10 {
-            get(&client, &format!("http://{HOST}:{port}/"))
-                .await
-                .unwrap();
+            get(&client, &url).await.unwrap();
         }
     }
 }
@@ -103,12 +103,12 @@ async fn requests_succeed_though_the_first_64_addresses_are_dead() {
 /// backoff.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_part_of_the_same_addresses_is_no_news() {
-    let port = serve(|_| false).await;
+    let edges = Edges::https(1).await;
+    let url = serve(&edges, |_| false).await;
     for names in [(ALL, ALL, 1), (8, 16, 8)] {
         let (journal, began) = (Journal::default(), Instant::now());
-        let (client, lookups) = client(&journal, names).await;
+        let (client, lookups) = client(&edges, &journal, names);
         for _ in 0..30 {
-            let url = format!("http://{HOST}:{port}/");
             get(&client, &url).await.unwrap_err();
         }
         let secs = began.elapsed().as_secs() as usize;
