@@ -132,19 +132,66 @@ async fn an_address_that_connected_61_s_ago_is_not_used() {
     }
 }
 
-/// The attempt beside the dead address takes nothing from the budget of the host, which 20 attempts would spend.
 #[tokio::test]
-async fn a_dead_address_that_dns_names_alone_costs_each_race_one_delay() {
+async fn a_dead_address_that_dns_names_alone_costs_one_race_one_delay() {
     let world = left(2, |builder| builder).await;
     let client = hyper_client::raced(&world);
     world.edges.set(world.ips()[1], Mode::BlackHole).await;
+    let mut delayed = 0;
     for n in 0..60 {
         let began = Instant::now();
         let answer = hyper_client::get(&client, &world.url()).await.unwrap();
         let took = Instant::now() - began;
         assert!(answer.contains("127.0.0.2"), "{answer}");
         assert!(took < 300 * MS, "request {n}: {took:?}");
+        delayed += usize::from(took > 200 * MS);
     }
+    assert_eq!(delayed, 1, "until its penalty ends");
+}
+
+/// DNS names the last edge alone, which hangs, and of those that left only the last but one serves, while so many
+/// requests come at once. No request fails.
+///
+/// Returns the connects to the edge that is named, and those to dead ones that left.
+async fn burst(edges: u8, requests: usize) -> (usize, usize) {
+    let world = World::https(edges).await.in_real_time();
+    let (client, ips) = (world.client(), world.ips());
+    for &ip in &ips {
+        world.dns.set(HOST, &[ip], 1);
+        get(&client, &world.url()).await.unwrap();
+        sleep(1_500 * MS).await;
+    }
+    let [dead @ .., _, named] = &ips[..] else {
+        panic!("two edges at least")
+    };
+    for ip in dead.iter().chain([named]) {
+        world.edges.set(*ip, Mode::Hang).await;
+    }
+    let send = |_| {
+        let (client, url) = (client.clone(), world.url());
+        tokio::spawn(async move { get(&client, &url).await })
+    };
+    let all: Vec<_> = (0..requests).map(send).collect();
+    for request in all {
+        request.await.unwrap().unwrap();
+    }
+    let connects = |ip: &IpAddr| world.edges.accepted(*ip) - 1;
+    (connects(named), dead.iter().map(connects).sum())
+}
+
+/// A request that meets several dead addresses of the last resort does not go back to the one that is named.
+#[tokio::test]
+async fn an_address_that_hangs_goes_behind_the_last_resort() {
+    let (named, dead) = burst(5, 50).await;
+    assert_eq!(named, 50, "each request meets it once");
+    assert!(dead <= 50, "{dead}");
+}
+
+/// Requests that come at once try different addresses of the last resort; by chance they do not, once in 10^5 times.
+#[tokio::test]
+async fn the_last_resort_is_tried_in_random_order() {
+    let (_, dead) = burst(3, 18).await;
+    assert!((1..18).contains(&dead), "{dead}");
 }
 
 /// While all current addresses are dead, the last resort serves for 60 s and no longer.

@@ -122,7 +122,7 @@ impl Connects {
     }
 
     /// Returns the addresses of a host that connected within the last 60 s and are not in the answer that a
-    /// connect is given, latest first.
+    /// connect is given.
     pub(crate) fn left(
         &self,
         host: &Host,

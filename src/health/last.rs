@@ -11,9 +11,9 @@ use super::times::AddrTimes;
 /// How long after its last connect an address that left may be connected to.
 const LAST_RESORT: Duration = Duration::from_secs(60);
 /// Addresses that are remembered of one host.
-const REMEMBERED: usize = 4;
+const REMEMBERED: usize = 8;
 
-/// Addresses that have left, in the order in which to connect to them.
+/// Addresses that have left.
 pub(crate) type Left = SmallVec<[IpAddr; REMEMBERED]>;
 
 /// The last addresses of one host that connected.
@@ -34,7 +34,7 @@ impl LastAddrs {
         }
     }
 
-    /// Returns the addresses that connected within the last 60 s and are not in the answer, latest first.
+    /// Returns the addresses that connected within the last 60 s and are not in the answer.
     pub(super) fn left(&self, is_listed: impl Fn(IpAddr) -> bool, now: Instant) -> Left {
         self.edit(|last| last.left(is_listed, now))
     }
@@ -94,8 +94,6 @@ impl Last {
         for entry in &mut self.0 {
             entry.has_left = !is_listed(entry.addr);
         }
-        self.0
-            .sort_by_key(|entry| std::cmp::Reverse(entry.connected_at));
         let left = self.0.iter().filter(|entry| entry.has_left);
         left.filter(|entry| entry.is_recent(now))
             .map(|entry| entry.addr)
@@ -112,7 +110,9 @@ mod tests {
     const S: Duration = Duration::from_secs(1);
 
     fn left(last: &mut Last, listed: u8, now: Instant) -> Vec<IpAddr> {
-        last.left(|addr| addr == v4(listed), now).to_vec()
+        let mut left = last.left(|addr| addr == v4(listed), now).to_vec();
+        left.sort();
+        left
     }
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
         let (mut last, now) = (Last::default(), time::now());
         last.connected(v4(1), now);
         last.connected(v4(2), now + S);
-        assert_eq!(left(&mut last, 3, now + 59 * S), [v4(2), v4(1)]);
+        assert_eq!(left(&mut last, 3, now + 59 * S), [v4(1), v4(2)]);
         assert_eq!(left(&mut last, 3, now + 60 * S), [v4(2)]);
         assert!(left(&mut last, 2, now + 60 * S).is_empty());
     }
@@ -137,13 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn the_last_four_addresses_are_remembered() {
+    fn the_last_eight_addresses_are_remembered() {
         let (mut last, now) = (Last::default(), time::now());
-        for n in 1..=6 {
+        for n in 1..=10 {
             last.connected(v4(n), now + u32::from(n) * S);
         }
-        let expected = [v4(6), v4(5), v4(4), v4(3)];
-        assert_eq!(left(&mut last, 9, now + 7 * S), expected);
+        let expected: Vec<_> = (3..=10).map(v4).collect();
+        assert_eq!(left(&mut last, 99, now + 11 * S), expected);
     }
 
     #[test]

@@ -8,9 +8,9 @@ use super::{Dealt, Family, PER_FAMILY};
 ///
 /// | in this order | which |
 /// |---|---|
-/// | current | those that have not just failed |
+/// | current | those that do not go last |
 /// | left | those that the connector tries after all of the above |
-/// | current | those that have just failed, so that their request may be on its way again |
+/// | current | those that go last: they have just failed, so that their request may be on its way again, or they hang |
 ///
 /// hyper-util starts the lane of the first family at once and the other lane 300 ms later. So an address that left
 /// goes into the only lane, or into the second lane if the first one has a single current address.
@@ -19,13 +19,11 @@ use super::{Dealt, Family, PER_FAMILY};
 pub(crate) fn add_last_resort(
     dealt: &mut Dealt,
     left: &[IpAddr],
-    has_just_failed: impl Fn(IpAddr) -> bool,
+    goes_last: impl Fn(IpAddr) -> bool,
 ) -> usize {
     let all = std::mem::replace(dealt, Dealt::new());
-    let (failed, current): (Vec<IpAddr>, Vec<IpAddr>) = all
-        .as_slice()
-        .iter()
-        .partition(|addr| has_just_failed(**addr));
+    let (failed, current): (Vec<IpAddr>, Vec<IpAddr>) =
+        all.as_slice().iter().partition(|addr| goes_last(**addr));
     current.iter().for_each(|&addr| dealt.push(addr));
     for &addr in left {
         let is_like = |other: &&IpAddr| Family::of(**other) == Family::of(addr);
@@ -87,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn current_addresses_that_have_just_failed_go_last() {
+    fn current_addresses_that_have_just_failed_or_hang_go_last() {
         let current = [v4(1), v4(2)];
         assert_eq!(dealt(&current, &[v4(9)], &[v4(1)]).0, [v4(2), v4(9), v4(1)]);
         let (addrs, turned) = dealt(&current, &[v4(9)], &current);

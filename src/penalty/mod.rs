@@ -329,6 +329,17 @@ impl Record {
         is_bad && !self.accepts && now < self.since + ONE_EVENT
     }
 
+    /// Whether the address goes behind the last resort: it has just failed, or it hung and its penalty is running. An
+    /// address that hangs would cost each connect the time after which it is slow.
+    pub(crate) fn goes_behind_last_resort(&self, now: Instant) -> bool {
+        let runs = match self.standing {
+            Standing::Suspect { until } | Standing::Penalised { until, .. } => now < until,
+            _ => false,
+        };
+        let hung = matches!(self.why, Outcome::Stalled | Outcome::TimedOut);
+        self.has_just_failed(now) || (hung && runs)
+    }
+
     /// Whether connects to the address were slow, or may have been.
     pub(crate) fn is_slow(&self, now: Instant) -> bool {
         match self.rank(now) {

@@ -14,7 +14,7 @@ use tower_service::Service;
 use super::dial::Dial;
 use super::plan::{Plan, Step};
 use super::track::{OutOfTime, Track, pace};
-use crate::attempt::{AllAddrs, Note, Slip};
+use crate::attempt::{Note, Slip};
 use crate::connect::{HANGS, Observer, Patience, Unmade, Watched};
 use crate::error::BoxError;
 use crate::{Resolver, time};
@@ -182,10 +182,8 @@ where
         match &mut self.track {
             Some(Track { plan, note }) => {
                 let shared = self.by.resolver.inner();
-                let pending = self.attempts.iter().filter_map(|attempt| attempt.addr);
                 plan.next(now, |waiting, since| {
-                    let pending: AllAddrs = pending.collect();
-                    shared.start_in_time(&note.host, &pending, waiting, since, now)
+                    shared.start_in_time(&note.host, waiting, since, now)
                 })
             }
             None if self.attempts.is_empty() => Step::GiveUp,

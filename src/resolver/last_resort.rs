@@ -11,10 +11,11 @@ use crate::cache::{Known, Origin};
 use crate::health::Left;
 use crate::host::{self, Host};
 use crate::order::{self, Dealt};
-use crate::penalty::Rank;
+use crate::penalty::{Rank, Record};
 
 impl Shared {
-    /// Returns the addresses that a connect may try after all addresses of an answer, best first.
+    /// Returns the addresses that a connect may try after all addresses of an answer, best first, and those that are
+    /// as good as others in random order: callers that come at once try several, so that few wait for the dead ones.
     ///
     /// They connected within the last 60 s and left with this answer or one before. They have no penalty, and they
     /// pass the filter as it is now.
@@ -31,6 +32,7 @@ impl Shared {
         self.book.read(host.as_str(), now, |page| {
             let rank = |addr: &IpAddr| rank(page, *addr, now);
             left.retain(|addr| rank(addr) <= Rank::Recovering);
+            fastrand::shuffle(&mut left);
             left.sort_by_key(|addr| rank(addr));
         });
         left
@@ -54,16 +56,23 @@ impl Shared {
         if left.is_empty() {
             return count;
         }
+        let goes_last = self.those_behind_last_resort(host, now);
+        order::add_last_resort(dealt, &left, |addr| goes_last.contains(&addr))
+    }
+
+    /// Returns the addresses of a host that go behind its last resort.
+    fn those_behind_last_resort(&self, host: &Host, now: Instant) -> AllAddrs {
         self.book.read(host.as_str(), now, |page| {
-            let has_just_failed = |addr| {
-                let mut records = page.iter().filter(|(other, _)| *other == addr);
-                records.any(|(_, record)| record.has_just_failed(now))
-            };
-            order::add_last_resort(dealt, &left, has_just_failed)
+            let all = page.iter();
+            let goes_last = |record: &Record| record.goes_behind_last_resort(now);
+            all.filter(|(_, record)| goes_last(record))
+                .map(|(addr, _)| *addr)
+                .collect()
         })
     }
 
-    /// Returns the addresses that a race begins with, in their order: all of the answer, then the last resort.
+    /// Returns the addresses that a race begins with, in their order: those of the answer, and the last resort where
+    /// a connect would have it.
     pub(super) fn all_for_race(
         self: &Arc<Self>,
         host: &Host,
@@ -71,7 +80,15 @@ impl Shared {
         now: Instant,
     ) -> AllAddrs {
         let mut addrs = self.all_in_order(host, known, now);
-        addrs.extend(self.left(host, known, now));
+        let left = self.left(host, known, now);
+        if !left.is_empty() {
+            let goes_last = self.those_behind_last_resort(host, now);
+            let (last, first): (AllAddrs, _) =
+                addrs.drain(..).partition(|addr| goes_last.contains(addr));
+            addrs = first;
+            addrs.extend(left);
+            addrs.extend(last);
+        }
         addrs
     }
 }

@@ -37,18 +37,16 @@ impl Shared {
         self.config.attempt_delay.unwrap_or_else(recent)
     }
 
-    /// Returns which of the waiting addresses of a race may be connected to because of time, while its attempts to
-    /// `pending` are pending since `since`.
+    /// Returns which of the waiting addresses of a race may be connected to because of time, while its attempts are
+    /// pending since `since`.
     ///
     /// | which | if |
     /// |---|---|
     /// | one that has connected meanwhile | the attempts are slow |
-    /// | one that is healthy | all pending addresses have failed before |
     /// | the first by rank | the budget of the host allows |
     pub(crate) fn start_in_time(
         &self,
         host: &Host,
-        pending: &[IpAddr],
         waiting: &[IpAddr],
         since: Instant,
         now: Instant,
@@ -56,22 +54,13 @@ impl Shared {
         let is_slow = now >= since + self.slow_after_in_race(host);
         let connects = |addr: &&IpAddr| self.connects.has_connected_to(**addr, host, since);
         let known = waiting.iter().find(connects).filter(|_| is_slow);
-        // The last resort waits behind a dead address that DNS still names, in each race.
-        let healthy = || {
-            self.book.read(host.as_str(), now, |page| {
-                let rank = |addr: &IpAddr| rank(page, *addr, now);
-                let have_failed = pending.iter().all(|addr| rank(addr) > Rank::Doubtful);
-                let mut healthy = waiting.iter().filter(|addr| rank(addr) <= Rank::Healthy);
-                healthy.next().filter(|_| have_failed)
-            })
-        };
         let by_budget = || {
             let first = self.book.read(host.as_str(), now, |page| {
                 waiting.iter().min_by_key(|addr| rank(page, **addr, now))
             })?;
             self.connects.take_from_budget(host, now).then_some(first)
         };
-        known.or_else(healthy).or_else(by_budget).copied()
+        known.or_else(by_budget).copied()
     }
 
     /// Takes a connect that is slow at an address: the address is suspect, and the host is looked up again at
