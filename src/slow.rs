@@ -90,8 +90,7 @@ pub(crate) fn moved(state: u64, now: u64) -> Option<u64> {
 /// connects.
 ///
 /// The first races of a quiet process run in full, and an overload is not made worse: the extra attempts stay
-/// near 10 % of the connects. An attempt at a healthy address beside attempts at addresses that have failed before
-/// takes nothing from the budget. The state is one number, the time in milliseconds until which the budget is
+/// near 10 % of the connects. The state is one number, the time in milliseconds until which the budget is
 /// spent (the generic cell rate algorithm).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Budget(pub(crate) u64);

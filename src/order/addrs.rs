@@ -135,7 +135,6 @@ impl Addrs {
     }
 
     /// Returns how many addresses one connect is dealt, at most so many of each family.
-    #[cfg(feature = "__again")]
     pub(crate) fn dealt(&self, per_family: usize) -> usize {
         let dealt = |family| self.family(family).0.len().min(per_family);
         dealt(Family::V6) + dealt(Family::V4)

@@ -6,14 +6,17 @@ use super::{Dealt, Family, PER_FAMILY};
 
 /// Adds addresses that have left to the addresses of a whole answer.
 ///
-/// | in this order | which |
+/// | if | in this order |
 /// |---|---|
-/// | current | those that do not go last |
-/// | left | those that the connector tries after all of the above |
-/// | current | those that go last: they have just failed, so that their request may be on its way again, or they hang |
+/// | a current address does not go last | the current ones that do not go last, those that left, the other current ones |
+/// | all current ones go last, and one that left does not | that one, the current ones, the others that left |
+/// | all go last | the current ones, those that left |
+///
+/// Addresses go last that have just failed, so that their request may be on its way again, and those that hang.
 ///
 /// hyper-util starts the lane of the first family at once and the other lane 300 ms later. So an address that left
-/// goes into the only lane, or into the second lane if the first one has a single current address.
+/// goes into the only lane, or into the second lane if the first one has a single current address. An address that
+/// left and leads has a current one beside it in the second lane.
 ///
 /// Returns how many addresses the second lane of IPv4 turns; see [`Dealt::add_lane`].
 pub(crate) fn add_last_resort(
@@ -22,20 +25,36 @@ pub(crate) fn add_last_resort(
     goes_last: impl Fn(IpAddr) -> bool,
 ) -> usize {
     let all = std::mem::replace(dealt, Dealt::new());
-    let (failed, current): (Vec<IpAddr>, Vec<IpAddr>) =
+    let (last, current): (Vec<IpAddr>, Vec<IpAddr>) =
         all.as_slice().iter().partition(|addr| goes_last(**addr));
-    current.iter().for_each(|&addr| dealt.push(addr));
-    for &addr in left {
+    let none_leads = current.is_empty();
+    let leads = left
+        .iter()
+        .take(1)
+        .filter(|addr| none_leads && !goes_last(**addr));
+    let (before, after) = if none_leads {
+        (last, current)
+    } else {
+        (current, last)
+    };
+    let mut push = |addr: IpAddr, kept_free: &[IpAddr]| {
         let is_like = |other: &&IpAddr| Family::of(**other) == Family::of(addr);
-        let used = dealt.as_slice().iter().chain(&failed).filter(is_like);
-        if used.count() < PER_FAMILY && comes_last(addr, &current) {
+        let used = dealt.as_slice().iter().chain(kept_free).filter(is_like);
+        if used.count() < PER_FAMILY {
             dealt.push(addr);
         }
+    };
+    let leading = leads.clone().count();
+    leads.chain(&before).for_each(|&addr| push(addr, &[]));
+    for &addr in &left[leading..] {
+        if leading > 0 || comes_last(addr, &before) {
+            push(addr, &after);
+        }
     }
-    failed.iter().for_each(|&addr| dealt.push(addr));
-    match current.len() {
-        0 => dealt.as_slice().len(),
-        leading => leading,
+    after.iter().for_each(|&addr| push(addr, &[]));
+    match leading {
+        0 => before.len(),
+        _ => 2,
     }
 }
 
@@ -89,7 +108,25 @@ mod tests {
         let current = [v4(1), v4(2)];
         assert_eq!(dealt(&current, &[v4(9)], &[v4(1)]).0, [v4(2), v4(9), v4(1)]);
         let (addrs, turned) = dealt(&current, &[v4(9)], &current);
-        assert_eq!((&*addrs, turned), (&[v4(9), v4(1), v4(2)][..], 3));
+        assert_eq!((&*addrs, turned), (&[v4(9), v4(1), v4(2)][..], 2));
+    }
+
+    /// A current address that is slow and not dead is reached after one that left, and not after all.
+    #[test]
+    fn the_second_lane_begins_with_a_current_address_behind_one_that_left() {
+        let left = [v4(7), v4(8), v4(9)];
+        let (addrs, turned) = dealt(&[v4(1)], &left, &[v4(1)]);
+        assert_eq!(addrs, [v4(7), v4(1), v4(8), v4(9)]);
+        let mut lanes = Dealt::new();
+        addrs.iter().for_each(|&addr| lanes.push(addr));
+        lanes.add_lane(turned);
+        assert_eq!(lanes.as_slice()[4].to_canonical(), v4(1));
+    }
+
+    #[test]
+    fn an_address_that_left_and_hangs_goes_behind_the_current_ones() {
+        let (addrs, _) = dealt(&[v4(1)], &[v4(9)], &[v4(1), v4(9)]);
+        assert_eq!(addrs, [v4(1), v4(9)]);
     }
 
     /// A family's lane may come to its end before the other one has begun.
@@ -101,7 +138,7 @@ mod tests {
         assert_eq!(dealt(&many, &left, &[]).0, many);
         assert_eq!(dealt(&[v6(1)], &left, &[]).0, [v6(1), v6(9)]);
         let all = [v6(1), v4(1)];
-        assert_eq!(dealt(&all, &left, &all).0, [v4(9), v6(9), v6(1), v4(1)]);
+        assert_eq!(dealt(&all, &left, &all).0, [v4(9), v6(1), v4(1), v6(9)]);
     }
 
     #[test]
@@ -109,9 +146,18 @@ mod tests {
         let current = [v4(1), v4(2), v4(3)];
         let (addrs, _) = dealt(&current, &[v4(8), v4(9)], &[]);
         assert_eq!(addrs, [v4(1), v4(2), v4(3), v4(8)]);
+        let left = [v4(8), v4(9)];
         assert_eq!(
-            dealt(&current, &[v4(8), v4(9)], &current).0[..2],
-            [v4(8), v4(1)]
+            dealt(&current, &left, &current).0,
+            [v4(8), v4(1), v4(2), v4(3)]
+        );
+        let full = [v4(1), v4(2), v4(3), v4(4)];
+        assert_eq!(dealt(&full, &left, &[]).0, full);
+        let all_failed = dealt(&full, &left, &full).0;
+        assert_eq!(
+            all_failed,
+            [v4(8), v4(1), v4(2), v4(3)],
+            "one takes a place"
         );
     }
 }

@@ -209,6 +209,11 @@ impl Outcome {
         )
     }
 
+    /// Whether the connect was pending for too long.
+    pub(crate) fn is_slow(self) -> bool {
+        matches!(self, Self::Stalled | Self::TimedOut)
+    }
+
     /// Whether it came after TCP was up. Until then the connector dials the next address by itself,
     /// so that a failure is every address's; afterwards it has settled on one.
     pub(crate) fn is_after_tcp(self) -> bool {

@@ -159,6 +159,10 @@ impl Record {
             *until = now + PENALTY.jittered(self.strikes, rng);
             *turn = last_turn.max(*until) + Duration::from_nanos(1);
             self.since = now;
+            // A process died, and its host then: connects that were refused hang now.
+            if self.why.is_in_tcp() && failure.why.is_slow() {
+                self.why = failure.why;
+            }
             return Transition::None;
         }
         self.strike(failure, began, now);
@@ -329,15 +333,18 @@ impl Record {
         is_bad && !self.accepts && now < self.since + ONE_EVENT
     }
 
-    /// Whether the address goes behind the last resort: it has just failed, or it hung and its penalty is running. An
-    /// address that hangs would cost each connect the time after which it is slow.
+    /// Whether the address goes behind the last resort.
     pub(crate) fn goes_behind_last_resort(&self, now: Instant) -> bool {
+        self.has_just_failed(now) || self.hangs(now)
+    }
+
+    /// Whether the address hung and its penalty is running. It would cost each connect the time after which one is slow.
+    pub(crate) fn hangs(&self, now: Instant) -> bool {
         let runs = match self.standing {
             Standing::Suspect { until } | Standing::Penalised { until, .. } => now < until,
             _ => false,
         };
-        let hung = matches!(self.why, Outcome::Stalled | Outcome::TimedOut);
-        self.has_just_failed(now) || (hung && runs)
+        runs && self.why.is_slow()
     }
 
     /// Whether connects to the address were slow, or may have been.
@@ -345,7 +352,7 @@ impl Record {
         match self.rank(now) {
             Rank::Healthy => false,
             Rank::Doubtful => true,
-            _ => matches!(self.why, Outcome::Stalled | Outcome::TimedOut),
+            _ => self.why.is_slow(),
         }
     }
 

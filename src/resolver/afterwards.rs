@@ -141,7 +141,7 @@ impl Shared {
         let host = self.host(host)?;
         let now = time::now();
         let known = self.current(&host, now)?;
-        let left = self.left(&host, &known, now);
+        let left = self.dealt_left(&host, &known, now);
         let news = self
             .store
             .peek(host.as_str(), |slot| slot.expects_news(now));

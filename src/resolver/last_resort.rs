@@ -10,7 +10,7 @@ use crate::attempt::AllAddrs;
 use crate::cache::{Known, Origin};
 use crate::health::Left;
 use crate::host::{self, Host};
-use crate::order::{self, Dealt};
+use crate::order::{self, Dealt, Family, PER_FAMILY};
 use crate::penalty::{Rank, Record};
 
 impl Shared {
@@ -56,23 +56,40 @@ impl Shared {
         if left.is_empty() {
             return count;
         }
-        let goes_last = self.those_behind_last_resort(host, now);
+        let goes_last = self.those(host, |record| record.goes_behind_last_resort(now), now);
         order::add_last_resort(dealt, &left, |addr| goes_last.contains(&addr))
     }
 
-    /// Returns the addresses of a host that go behind its last resort.
-    fn those_behind_last_resort(&self, host: &Host, now: Instant) -> AllAddrs {
+    /// Returns those that a connect is dealt, at most.
+    pub(super) fn dealt_left(&self, host: &Host, known: &Known, now: Instant) -> Left {
+        let leads = self.config.prefer.unwrap_or_else(|| known.addrs.leads());
+        let (first, second): (Vec<IpAddr>, Vec<IpAddr>) = known
+            .addrs
+            .as_slice()
+            .iter()
+            .partition(|addr| Family::of(**addr) == leads);
+        let mut dealt = Dealt::new();
+        if known.addrs.dealt(PER_FAMILY) == first.len() + second.len() {
+            first
+                .into_iter()
+                .chain(second)
+                .for_each(|addr| dealt.push(addr));
+            self.add_last_resort(host, known, &mut dealt, now);
+        }
+        let dealt = dealt.as_slice().iter().copied();
+        dealt.filter(|addr| !known.addrs.contains(*addr)).collect()
+    }
+
+    /// Returns the addresses of a host whose record is such.
+    fn those(&self, host: &Host, is_such: impl Fn(&Record) -> bool, now: Instant) -> AllAddrs {
         self.book.read(host.as_str(), now, |page| {
-            let all = page.iter();
-            let goes_last = |record: &Record| record.goes_behind_last_resort(now);
-            all.filter(|(_, record)| goes_last(record))
-                .map(|(addr, _)| *addr)
-                .collect()
+            let such = page.iter().filter(|(_, record)| is_such(record));
+            such.map(|(addr, _)| *addr).collect()
         })
     }
 
-    /// Returns the addresses that a race begins with, in their order: those of the answer, and the last resort where
-    /// a connect would have it.
+    /// Returns the addresses that a race begins with, in their order: those of the answer, then the last resort. If all
+    /// addresses of the answer hang, the first one follows one that left.
     pub(super) fn all_for_race(
         self: &Arc<Self>,
         host: &Host,
@@ -81,13 +98,13 @@ impl Shared {
     ) -> AllAddrs {
         let mut addrs = self.all_in_order(host, known, now);
         let left = self.left(host, known, now);
-        if !left.is_empty() {
-            let goes_last = self.those_behind_last_resort(host, now);
-            let (last, first): (AllAddrs, _) =
-                addrs.drain(..).partition(|addr| goes_last.contains(addr));
-            addrs = first;
-            addrs.extend(left);
-            addrs.extend(last);
+        if let Some(first) = left.first() {
+            let hanging = self.those(host, |record| record.hangs(now), now);
+            let leads = !hanging.contains(first) && addrs.iter().all(|addr| hanging.contains(addr));
+            if leads {
+                addrs.insert(0, *first);
+            }
+            addrs.extend_from_slice(&left[usize::from(leads)..]);
         }
         addrs
     }

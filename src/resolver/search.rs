@@ -229,10 +229,11 @@ impl Shared {
         })
     }
 
-    /// Returns the addresses that a connect to a host can go to: those of the answer, then the last resort.
+    /// Returns the addresses that a connect to a host can go to: those of the answer, and what it is dealt of the last
+    /// resort.
     fn targets(&self, note: &Note, known: &Known, now: Instant) -> AllAddrs {
         let mut targets = AllAddrs::from_slice(known.addrs.as_slice());
-        targets.extend(self.left(&note.host, known, now));
+        targets.extend(self.dealt_left(&note.host, known, now));
         targets
     }
 
@@ -252,10 +253,12 @@ impl Shared {
     }
 }
 
-/// Whether DNS has other addresses now. An answer with so many addresses that some are left out does not tell.
+/// Whether DNS has other addresses now than when the connect began. An answer with so many addresses that some are left
+/// out does not tell.
 fn has_moved(known: &Known, note: &Note) -> bool {
     let mut pending = head(note).into_iter().chain(second_head(note));
-    matches!(known.origin, Origin::Lookup | Origin::Pin)
+    known.generation != note.generation
+        && matches!(known.origin, Origin::Lookup | Origin::Pin)
         && (1..MAX_ADDRS).contains(&known.addrs.as_slice().len())
         && !pending.any(|addr| known.addrs.contains(addr))
 }

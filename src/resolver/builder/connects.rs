@@ -77,8 +77,8 @@ impl Builder {
     /// that connected within the last 60 s, and that a newer answer no longer names.
     ///
     /// - Such an address is tried after all addresses of the current answer, in the same connect or in its retry.
-    ///   A current address that hung goes behind it while its penalty runs, or each request would wait for that
-    ///   address.
+    ///   If every current address hung and their penalties run, one address that left goes before them, or each request
+    ///   would wait for a current one first.
     /// - The last eight addresses of a host that connected are remembered. Those of them that left are tried in random
     ///   order. One that has a penalty is not tried, nor is one that the [`filter`](Self::filter) refuses.
     /// - A connect to such an address does not prolong the 60 s. Its failures count against that address alone.
