@@ -15,7 +15,7 @@ mod hyper_client;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use common::{Edges, Mode, Scheme, Seen, World, get, sleep};
+use common::{Edges, HOST, Mode, Scheme, Seen, World, get, sleep};
 use sidestep::Family;
 use tokio::time::Instant;
 
@@ -75,6 +75,25 @@ async fn a_family_that_is_dark_from_the_start_costs_two_requests() {
     };
     set_v4(&world, Mode::BlackHole).await;
     costs_two_requests(&world, 300 * MS, stock).await;
+}
+
+/// A host with one address of each family tells as much as one with several.
+#[tokio::test]
+async fn a_family_that_is_dark_costs_two_requests_over_all_hosts() {
+    let Some(world) = two_families().await else {
+        return;
+    };
+    set_v4(&world, Mode::BlackHole).await;
+    let (ips, client, mut slow) = (world.ips(), world.client(), 0);
+    for n in 0..4 {
+        let host = format!("host{n}.test");
+        world.dns.set(&host, &[ips[n], ips[4]], 60);
+        let began = Instant::now();
+        let answer = get(&client, &world.url().replace(HOST, &host)).await;
+        assert!(answer.unwrap().contains("::1"));
+        slow += usize::from(began.elapsed() >= 300 * MS);
+    }
+    assert_eq!(slow, 2, "{:?}", world.journal.seen());
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use common::{Edges, HOST, Mode, Seen, World, get};
 use sidestep::reqwest::ClientBuilderExt as _;
-use sidestep::{Order, Outcome};
+use sidestep::{Builder, Order, Outcome};
 use tokio::time::Instant;
 
 const MS: Duration = Duration::from_millis(1);
@@ -43,7 +43,16 @@ async fn rest(time: Duration) {
 
 /// A world of `n` edges of which the ones at `dead` behave like `mode`.
 async fn world(edges: Edges, order: Order, dead: &[usize], mode: Mode) -> World {
-    let world = World::of(edges, |builder| builder.order(order)).await;
+    world_by(edges, |builder| builder.order(order), dead, mode).await
+}
+
+async fn world_by(
+    edges: Edges,
+    set: impl FnOnce(Builder) -> Builder,
+    dead: &[usize],
+    mode: Mode,
+) -> World {
+    let world = World::of(edges, set).await;
     for &place in dead {
         world.edges.set(world.ips()[place], mode).await;
     }
@@ -53,6 +62,16 @@ async fn world(edges: Edges, order: Order, dead: &[usize], mode: Mode) -> World 
 /// Up to seven addresses may swallow packets, wherever they stand in the answer, and however seldom requests come.
 #[tokio::test]
 async fn addresses_that_swallow_packets_cost_their_time_once() {
+    costs_their_time_once(|builder| builder, &[100, 1_000, 5_000, 30_000]).await;
+}
+
+/// As for an answer of IPv6 alone: the addresses are attempted one after the other.
+#[tokio::test]
+async fn addresses_of_one_lane_that_swallow_packets_cost_their_time_once() {
+    costs_their_time_once(|builder| builder.lanes(false), &[100, 5_000]).await;
+}
+
+async fn costs_their_time_once(set: fn(Builder) -> Builder, pauses: &[u32]) {
     let cases: [(u8, &[usize]); 7] = [
         (2, &[0]),
         (3, &[0, 1]),
@@ -64,9 +83,11 @@ async fn addresses_that_swallow_packets_cost_their_time_once() {
     ];
     for (n, dead) in cases {
         for order in [Order::AsGiven, Order::Shuffle] {
-            for pause in [100, 1_000, 5_000, 30_000] {
+            for &pause in pauses {
                 let case = format!("{n} addresses, {dead:?} dead, {order:?}, each {pause} ms");
-                let world = world(Edges::http(n).await, order, dead, Mode::BlackHole).await;
+                let edges = Edges::http(n).await;
+                let set = |builder: Builder| set(builder.order(order));
+                let world = world_by(edges, set, dead, Mode::BlackHole).await;
                 let client = world.client();
                 let k = u32::try_from(dead.len()).unwrap();
                 let first = timed(&client, &world).await;
@@ -195,7 +216,7 @@ async fn with_nothing_better_a_connect_stays_pending() {
         let world = world(Edges::http(n).await, Order::AsGiven, &dead, Mode::BlackHole).await;
         let client = world
             .builder()
-            .timeout(5_000 * MS)
+            .timeout(20_000 * MS)
             .sidestep(&world.resolver)
             .build()
             .unwrap();

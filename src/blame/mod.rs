@@ -112,6 +112,17 @@ pub(crate) fn head(dealt: &[IpAddr], reach: Reach) -> Option<IpAddr> {
     head.map(IpAddr::to_canonical)
 }
 
+/// Returns in how many lanes a connector attempts these addresses: one for each family.
+pub(crate) fn lanes(dealt: &[IpAddr]) -> usize {
+    second_head(dealt).map_or(1, |_| 2)
+}
+
+/// Returns the first address of the second lane, which a connector attempts beside the first one.
+pub(crate) fn second_head(dealt: &[IpAddr]) -> Option<IpAddr> {
+    let first = *dealt.first()?;
+    dealt.iter().find(|addr| !is_in_lane(**addr, first)).copied()
+}
+
 /// Whether addresses of both families were dealt. The lanes of IPv4 are one.
 pub(crate) fn has_two_families(dealt: &[IpAddr]) -> bool {
     let mut families = dealt.iter().map(|addr| Family::of(addr.to_canonical()));

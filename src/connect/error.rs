@@ -116,6 +116,12 @@ impl ConnectError {
         self.given_up_after
     }
 
+    /// Returns in how many lanes the connector attempted the addresses.
+    #[cfg(feature = "__again")]
+    pub(crate) fn lanes(&self) -> usize {
+        self.account.lanes
+    }
+
     /// Whether the connect was a race.
     #[cfg(feature = "__again")]
     pub(crate) fn is_race(&self) -> bool {
@@ -130,6 +136,7 @@ impl fmt::Display for ConnectError {
             attempts,
             source,
             age,
+            lanes: _,
         } = &self.account;
         match self.given_up_after {
             None => write!(f, "connecting to {host} failed: ")?,

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::bounded::{Bounded, Edit};
@@ -21,19 +22,19 @@ pub(crate) struct Trial {
 
 /// How long a family counts as without a route after a connect found none.
 const NO_ROUTE: Duration = Duration::from_secs(10);
-/// How long a family goes second after [`DARK_ADDRS`] of its addresses of one host were slow while the other family
-/// connected.
+/// How long a family goes second after two of its addresses were slow while the other family connected.
 const DARK: Duration = Duration::from_secs(300);
-/// Slow addresses of one host that make their family dark.
-const DARK_ADDRS: usize = 2;
 
 /// The health records of all hosts, in a bounded map whose reads take no lock.
 #[derive(Debug)]
 pub(crate) struct Book {
     pages: Bounded<Host, Vec<(IpAddr, Record)>>,
     epoch: Instant,
-    /// Until when each family (IPv4, IPv6) goes second, in milliseconds since `epoch`.
+    /// Until when each family (IPv4, IPv6) goes second, in milliseconds since `epoch`; 0 if nothing is known against the
+    /// family.
     second_until: [AtomicU64; 2],
+    /// The last address of each family that was slow while the other family connected, and when that was.
+    slow: [Mutex<Option<(IpAddr, Instant)>>; 2],
     /// Number of outages of the local network so far.
     outages: AtomicU32,
     /// Start of the last outage, in milliseconds since `epoch`: failures from then to its end are void.
@@ -46,6 +47,7 @@ impl Book {
             pages: Bounded::new(capacity),
             epoch: now,
             second_until: [AtomicU64::new(0), AtomicU64::new(0)],
+            slow: Default::default(),
             outages: AtomicU32::new(0),
             void_since: AtomicU64::new(0),
         }
@@ -181,20 +183,23 @@ impl Book {
         NO_ROUTE
     }
 
-    /// Puts a family second if it is dark: at least two of its addresses of this host are slow, while the other
-    /// family connects. Returns for how long, if that is news.
-    pub(crate) fn deprioritize_if_dark(
-        &self,
-        host: &Host,
-        family: Family,
-        now: Instant,
-    ) -> Option<Duration> {
-        let slow = self.read(host.as_str(), now, |page| {
-            let of_family = page.iter().filter(|(addr, _)| Family::of(*addr) == family);
-            of_family.filter(|(_, record)| record.is_slow(now)).count()
-        });
-        let is_news = slow >= DARK_ADDRS && self.goes_second(family, DARK, now);
-        is_news.then_some(DARK)
+    /// Takes an address that was slow while the other family connected, and puts its family second if the family is
+    /// dark. Returns for how long, if that is news.
+    ///
+    /// A family is dark if two of its addresses were slow, whichever their hosts, and the family has not connected
+    /// between them.
+    pub(crate) fn deprioritize_if_dark(&self, addr: IpAddr, now: Instant) -> Option<Duration> {
+        let family = Family::of(addr);
+        let before = self.slow(family).replace((addr, now));
+        self.second_until[family as usize].fetch_max(1, Ordering::Relaxed);
+        let (other, at) = before?;
+        let is_dark = other != addr && now.saturating_duration_since(at) < DARK;
+        (is_dark && self.goes_second(family, DARK, now)).then_some(DARK)
+    }
+
+    fn slow(&self, family: Family) -> MutexGuard<'_, Option<(IpAddr, Instant)>> {
+        let slow = &self.slow[family as usize];
+        slow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns whether the family went first before.
@@ -206,11 +211,12 @@ impl Book {
 
     /// Records that a family connects: this machine has a route, and the family is not dark.
     ///
-    /// The call costs next to nothing unless the family went second.
+    /// The call costs next to nothing unless something is known against the family.
     pub(crate) fn connects(&self, family: Family) {
-        let flag = &self.second_until[family as usize];
-        if flag.load(Ordering::Relaxed) != 0 {
-            flag.store(0, Ordering::Relaxed);
+        let until = &self.second_until[family as usize];
+        if until.load(Ordering::Relaxed) != 0 {
+            *self.slow(family) = None;
+            until.store(0, Ordering::Relaxed);
         }
     }
 
@@ -344,8 +350,8 @@ impl Book {
     /// Removes all records, and the knowledge of which families go second.
     pub(crate) fn clear(&self) {
         self.pages.clear();
-        for flag in &self.second_until {
-            flag.store(0, Ordering::Relaxed);
+        for family in [Family::V4, Family::V6] {
+            self.connects(family);
         }
     }
 

@@ -242,10 +242,9 @@ impl Attempted {
             has_more: attempts.iter().any(|attempt| attempt.outcome.is_none()),
             has_hung: account.and_then(ConnectError::given_up_after) >= Some(HANGS),
             // A connect that was given up has attempted an address in each of its lanes.
-            at_least: match is_given_up(error) {
-                true => 2.min(attempts.len()).max(1),
-                false => 1,
-            },
+            at_least: account
+                .filter(|error| error.is_given_up())
+                .map_or(1, ConnectError::lanes),
         }
     }
 

@@ -347,15 +347,6 @@ impl Record {
         runs && self.why.is_slow()
     }
 
-    /// Whether connects to the address were slow, or may have been.
-    pub(crate) fn is_slow(&self, now: Instant) -> bool {
-        match self.rank(now) {
-            Rank::Healthy => false,
-            Rank::Doubtful => true,
-            _ => self.why.is_slow(),
-        }
-    }
-
     /// Notes that the last failure came after so many outages of the network here.
     pub(crate) fn failed_after(&mut self, outages: u32) {
         self.outages_before = outages;

@@ -19,6 +19,8 @@ pub(crate) struct Account {
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) source: Source,
     pub(crate) age: Duration,
+    /// In how many lanes the connector attempts the addresses, one beside the other.
+    pub(crate) lanes: usize,
 }
 
 impl Shared {
@@ -56,6 +58,7 @@ impl Shared {
             attempts: ends.map(attempt).collect(),
             source: note.source,
             age: note.age,
+            lanes: blame::lanes(note.dealt.as_slice()),
             host: note.host.clone(),
         }
     }

@@ -123,16 +123,16 @@ impl Shared {
             true => self.hold_against(note, addr, &Failure::unseen(Outcome::Stalled)),
             false => self.doubt(&note.host, addr, now),
         }
-        self.deprioritize_if_dark(note, Family::of(addr), now);
+        self.deprioritize_if_dark(note, addr, now);
     }
 
-    /// Puts a family second as a whole if it is dark while the other one has connected.
-    fn deprioritize_if_dark(&self, note: &Note, family: Family, now: Instant) {
-        let host = &note.host;
+    /// Puts the family of an address that was slow second as a whole, if it is dark while the other family connects.
+    fn deprioritize_if_dark(&self, note: &Note, addr: IpAddr, now: Instant) {
+        let (host, family) = (&note.host, Family::of(addr));
         let other_connects = self
             .connects
             .has_connected_in(family.other(), host, note.at);
-        let penalty = other_connects.then(|| self.book.deprioritize_if_dark(host, family, now));
+        let penalty = other_connects.then(|| self.book.deprioritize_if_dark(addr, now));
         if let Some(penalty) = penalty.flatten() {
             self.tell(&Event::FamilyDark {
                 host: host.as_str(),
@@ -197,7 +197,7 @@ impl Shared {
         let is_alive = head(note).is_some_and(|head| self.connects_for_others(note, head));
         !is_alive
             && now >= self.all_slow_at(note, is_up)
-            && self.has_other(note, &known, |rank| rank <= Rank::Healthy, now)
+            && self.has_other(note, &known, |_, rank| rank <= Rank::Healthy, now)
             && (self.connects.has_connected_since(&note.host, note.at)
                 || self.connects.take_give_up(&note.host, now))
     }
@@ -221,10 +221,16 @@ impl Shared {
         self.connects.has_connected_to(addr, &note.host, note.at)
     }
 
-    /// Returns whether there is another address to connect to than the one that a connect hangs at.
+    /// Returns whether there is another address to connect to than those that a connect hangs at. The connect may not
+    /// have tried the first address of its second lane, if it hangs after TCP.
     pub(crate) fn may_connect_elsewhere(&self, note: &Note, now: Instant) -> bool {
+        let second = second_head(note);
         self.current(&note.host, now).is_some_and(|known| {
-            let is_open = |rank| !matches!(rank, Rank::Penalised(_));
+            let is_open = |addr, rank| match rank {
+                Rank::Penalised(_) => false,
+                _ if Some(addr) == second => rank <= Rank::Healthy,
+                _ => true,
+            };
             self.has_other(note, &known, is_open, now)
         })
     }
@@ -241,14 +247,14 @@ impl Shared {
         &self,
         note: &Note,
         known: &Known,
-        is_such: impl Fn(Rank) -> bool,
+        is_such: impl Fn(IpAddr, Rank) -> bool,
         now: Instant,
     ) -> bool {
         let head = head(note);
         let targets = self.targets(note, known, now);
         self.book.read(note.host.as_str(), now, |page| {
             let mut others = targets.iter();
-            others.any(|addr| Some(*addr) != head && is_such(rank(page, *addr, now)))
+            others.any(|addr| Some(*addr) != head && is_such(*addr, rank(page, *addr, now)))
         })
     }
 }
@@ -270,8 +276,5 @@ fn head(note: &Note) -> Option<IpAddr> {
 
 /// The first address of the second lane, which the connector tries beside the first.
 fn second_head(note: &Note) -> Option<IpAddr> {
-    let dealt = note.dealt.as_slice();
-    let first = Family::of(*dealt.first()?);
-    let second = dealt.iter().find(|addr| Family::of(**addr) != first);
-    second.map(IpAddr::to_canonical)
+    blame::second_head(note.dealt.as_slice()).map(|addr| addr.to_canonical())
 }

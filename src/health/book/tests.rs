@@ -224,35 +224,26 @@ fn a_family_without_a_route_goes_second_for_a_while() {
 #[test]
 fn a_family_with_two_slow_addresses_goes_second_until_it_connects() {
     let mut world = World::new(10);
-    let (host, now) = (host("a.test"), world.now);
-    let becomes_dark = |world: &World| {
-        world
-            .book
-            .deprioritize_if_dark(&host, Family::V6, world.now)
-    };
+    let slow = |world: &World, addr| world.book.deprioritize_if_dark(addr, world.now);
     let leads = |world: &World| world.book.leads(Family::V6, world.now);
-    let slow = |world: &World, addr| {
-        let (failure, now) = (Failure::unseen(Outcome::Stalled), world.now);
-        let _ = world.book.fail(&host, addr, &failure, now, now, &world.rng);
-    };
-    slow(&world, v6(1));
-    slow(&world, addr(1));
-    let _ = world
-        .book
-        .fail(&host, v6(3), &REFUSED, now, now, &world.rng);
-    assert_eq!(becomes_dark(&world), None, "one is slow, and one refuses");
-    assert!(world.book.doubt(&host, v6(2), true, now));
-    assert_eq!(becomes_dark(&world), Some(DARK));
-    assert_eq!(becomes_dark(&world), None, "it is no news");
+    assert_eq!(slow(&world, v6(1)), None);
+    assert_eq!(slow(&world, v6(1)), None, "one address is slow");
+    assert_eq!(slow(&world, addr(1)), None, "the other family has its own");
+    assert_eq!(leads(&world), Family::V6);
+    world.book.connects(Family::V6);
+    assert_eq!(slow(&world, v6(2)), None, "the family has connected since");
+    assert_eq!(slow(&world, v6(1)), Some(DARK));
+    assert_eq!(slow(&world, v6(2)), None, "it is no news");
     assert_eq!(leads(&world), Family::V4);
     world.book.no_route(Family::V6, world.now);
     world.now += NO_ROUTE;
     assert_eq!(leads(&world), Family::V4, "a shorter time does not end it");
     world.book.connects(Family::V6);
     assert_eq!(leads(&world), Family::V6);
-    slow(&world, v6(2));
-    slow(&world, v6(1));
-    assert_eq!(becomes_dark(&world), Some(DARK), "the next time is news");
+    assert_eq!(slow(&world, v6(2)), None);
+    world.now += DARK;
+    assert_eq!(slow(&world, v6(1)), None, "the other one was long ago");
+    assert_eq!(slow(&world, v6(2)), Some(DARK), "the next time is news");
     world.now += DARK;
     assert_eq!(leads(&world), Family::V6, "the time ends");
 }
