@@ -36,10 +36,13 @@ impl Recheck {
 
     fn spacing(&self) -> Duration {
         let spacing = SPACING.delay(self.unchanged);
-        match self.is_alone {
-            true => spacing.min(SPACING_ALONE),
-            false => spacing,
-        }
+        self.spacing_alone()
+            .map_or(spacing, |alone| alone.min(spacing))
+    }
+
+    /// Returns the longest time between two lookups if no healthy address is left.
+    pub(crate) fn spacing_alone(&self) -> Option<Duration> {
+        self.is_alone.then_some(SPACING_ALONE)
     }
 
     /// Notes that a lookup starts. A quiet time as long as the longest spacing starts afresh.

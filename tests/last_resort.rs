@@ -149,6 +149,44 @@ async fn a_dead_address_that_dns_names_alone_costs_one_race_one_delay() {
     assert_eq!(delayed, 1, "until its penalty ends");
 }
 
+/// A probe tries the address at the end of each penalty. Until the probe has connected, no request goes there first.
+#[tokio::test]
+async fn a_dead_address_that_dns_names_alone_costs_one_request_over_all_its_penalties() {
+    for is_race in [false, true] {
+        let world = left(2, |builder| builder).await;
+        let (client, raced) = (world.client(), hyper_client::raced(&world));
+        world.edges.set(world.ips()[1], Mode::BlackHole).await;
+        let mut late = 0;
+        for _ in 0..500 {
+            let began = Instant::now();
+            let is_ok = match is_race {
+                true => hyper_client::get(&raced, &world.url()).await.is_ok(),
+                false => get(&client, &world.url()).await.is_ok(),
+            };
+            assert!(is_ok);
+            late += usize::from(Instant::now() - began > 200 * MS);
+            sleep(100 * MS).await;
+        }
+        let probes = world.journal.count(|seen| matches!(seen, Seen::Probe(_)));
+        assert!(probes > 1, "{:?}", world.journal.seen());
+        assert_eq!(late, 1, "as a race: {is_race}");
+    }
+}
+
+/// Without probes one request tries a current address at the end of its penalty, though one that left serves.
+#[tokio::test]
+async fn a_request_tries_a_current_address_before_one_that_left() {
+    let world = left(2, |builder| builder.probe(false)).await;
+    let client = world.client();
+    world.edges.set(world.ips()[1], Mode::BlackHole).await;
+    let answer = get(&client, &world.url()).await.unwrap();
+    assert!(answer.contains("127.0.0.2"), "{answer}");
+    world.edges.set(world.ips()[1], Mode::Serve).await;
+    sleep(13 * S).await;
+    let answer = get(&client, &world.url()).await.unwrap();
+    assert!(answer.contains("127.0.0.3"), "{answer}");
+}
+
 /// DNS names the last edge alone, which hangs, and of those that left only the last but one serves, while so many
 /// requests come at once. No request fails.
 ///

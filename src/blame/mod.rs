@@ -120,7 +120,10 @@ pub(crate) fn lanes(dealt: &[IpAddr]) -> usize {
 /// Returns the first address of the second lane, which a connector attempts beside the first one.
 pub(crate) fn second_head(dealt: &[IpAddr]) -> Option<IpAddr> {
     let first = *dealt.first()?;
-    dealt.iter().find(|addr| !is_in_lane(**addr, first)).copied()
+    dealt
+        .iter()
+        .find(|addr| !is_in_lane(**addr, first))
+        .copied()
 }
 
 /// Whether addresses of both families were dealt. The lanes of IPv4 are one.

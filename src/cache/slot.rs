@@ -65,6 +65,7 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 struct Failure {
     error: Error,
+    failed_at: Instant,
     until: Instant,
     /// While a healthy address of an answer is left, it is not repeated before this.
     at_leisure: Instant,
@@ -303,6 +304,7 @@ impl Slot {
         });
         self.failure = Some(Arc::new(Failure {
             error,
+            failed_at: now,
             until,
             at_leisure,
             in_a_row,
@@ -326,7 +328,21 @@ impl Slot {
 
     fn failure_in_force(&self, now: Instant) -> Option<&Failure> {
         let failure = self.failure.as_deref();
-        failure.filter(|failure| now < failure.until)
+        failure.filter(|failure| now < self.end_of(failure))
+    }
+
+    /// Returns when a failed lookup may be repeated.
+    fn end_of(&self, failure: &Failure) -> Instant {
+        let alone = self.spacing_alone();
+        alone.map_or(failure.until, |spacing| {
+            failure.until.min(failure.failed_at + spacing)
+        })
+    }
+
+    /// Returns the longest time between two lookups if the answer is suspect and no healthy address of it is left.
+    fn spacing_alone(&self) -> Option<Duration> {
+        let spacing = self.recheck.spacing_alone();
+        spacing.filter(|_| self.is_suspect())
     }
 
     /// Returns the answer while it may be served at all.
@@ -369,9 +385,8 @@ impl Slot {
     /// Whether a fresh answer is wanted and one may be had now, or is on its way.
     #[cfg(feature = "__again")]
     pub(crate) fn expects_news(&self, now: Instant) -> bool {
-        let waited_out = self.failure_in_force(now).is_none();
-        let can_be_had = self.by_hand || (self.recheck.is_due(now) && waited_out);
-        self.is_suspect() && (can_be_had || !self.flights.is_empty())
+        let is_due = self.recheck_at(now).is_some_and(|due| due <= now);
+        self.is_suspect() && (self.by_hand || is_due || !self.flights.is_empty())
     }
 
     /// Whether a connect failed on the answer, or it was invalidated by hand.

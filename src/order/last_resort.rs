@@ -27,15 +27,11 @@ pub(crate) fn add_last_resort(
     let all = std::mem::replace(dealt, Dealt::new());
     let (last, current): (Vec<IpAddr>, Vec<IpAddr>) =
         all.as_slice().iter().partition(|addr| goes_last(**addr));
-    let none_leads = current.is_empty();
-    let leads = left
-        .iter()
-        .take(1)
-        .filter(|addr| none_leads && !goes_last(**addr));
-    let (before, after) = if none_leads {
-        (last, current)
-    } else {
-        (current, last)
+    let first_left = left.first().copied();
+    let leader = first_left.filter(|addr| current.is_empty() && !goes_last(*addr));
+    let (before, after) = match current.is_empty() {
+        true => (last, Vec::new()),
+        false => (current, last),
     };
     let mut push = |addr: IpAddr, kept_free: &[IpAddr]| {
         let is_like = |other: &&IpAddr| Family::of(**other) == Family::of(addr);
@@ -44,18 +40,15 @@ pub(crate) fn add_last_resort(
             dealt.push(addr);
         }
     };
-    let leading = leads.clone().count();
-    leads.chain(&before).for_each(|&addr| push(addr, &[]));
-    for &addr in &left[leading..] {
-        if leading > 0 || comes_last(addr, &before) {
+    let first = leader.iter().chain(&before);
+    first.for_each(|&addr| push(addr, &[]));
+    for &addr in &left[usize::from(leader.is_some())..] {
+        if leader.is_some() || comes_last(addr, &before) {
             push(addr, &after);
         }
     }
     after.iter().for_each(|&addr| push(addr, &[]));
-    match leading {
-        0 => before.len(),
-        _ => 2,
-    }
+    leader.map_or(before.len(), |_| 2)
 }
 
 /// Whether a connector tries an address behind these only after it has tried all of them.

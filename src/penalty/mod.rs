@@ -338,13 +338,10 @@ impl Record {
         self.has_just_failed(now) || self.hangs(now)
     }
 
-    /// Whether the address hung and its penalty is running. It would cost each connect the time after which one is slow.
+    /// Whether the address hung, and no probe has connected since. It would cost each connect the time after which one
+    /// is slow.
     pub(crate) fn hangs(&self, now: Instant) -> bool {
-        let runs = match self.standing {
-            Standing::Suspect { until } | Standing::Penalised { until, .. } => now < until,
-            _ => false,
-        };
-        runs && self.why.is_slow()
+        self.rank(now) >= Rank::Recovering && self.why.is_slow() && !self.accepts
     }
 
     /// Notes that the last failure came after so many outages of the network here.

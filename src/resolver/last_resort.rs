@@ -38,14 +38,15 @@ impl Shared {
         left
     }
 
-    /// Adds them to what a connect is dealt, if that is the whole answer. Returns how many addresses the second
-    /// lane turns.
+    /// Adds them to what a connect is dealt, if that is the whole answer. An address whose trial the connect has goes
+    /// first all the same. Returns how many addresses the second lane turns.
     #[inline(never)]
     pub(super) fn add_last_resort(
         &self,
         host: &Host,
         known: &Known,
         dealt: &mut Dealt,
+        trial: Option<IpAddr>,
         now: Instant,
     ) -> usize {
         let count = dealt.as_slice().len();
@@ -57,12 +58,14 @@ impl Shared {
             return count;
         }
         let goes_last = self.those(host, |record| record.goes_behind_last_resort(now), now);
-        order::add_last_resort(dealt, &left, |addr| goes_last.contains(&addr))
+        order::add_last_resort(dealt, &left, |addr| {
+            goes_last.contains(&addr) && trial != Some(addr)
+        })
     }
 
     /// Returns those that a connect is dealt, at most.
     pub(super) fn dealt_left(&self, host: &Host, known: &Known, now: Instant) -> Left {
-        let leads = self.config.prefer.unwrap_or_else(|| known.addrs.leads());
+        let leads = self.leads(known, now);
         let (first, second): (Vec<IpAddr>, Vec<IpAddr>) = known
             .addrs
             .as_slice()
@@ -74,7 +77,7 @@ impl Shared {
                 .into_iter()
                 .chain(second)
                 .for_each(|addr| dealt.push(addr));
-            self.add_last_resort(host, known, &mut dealt, now);
+            self.add_last_resort(host, known, &mut dealt, None, now);
         }
         let dealt = dealt.as_slice().iter().copied();
         dealt.filter(|addr| !known.addrs.contains(*addr)).collect()
@@ -96,11 +99,13 @@ impl Shared {
         known: &Known,
         now: Instant,
     ) -> AllAddrs {
-        let mut addrs = self.all_in_order(host, known, now);
+        let trial = self.take_trial(host, known, now);
+        let mut addrs = self.all_with_trial(host, known, trial, now);
         let left = self.left(host, known, now);
         if let Some(first) = left.first() {
             let hanging = self.those(host, |record| record.hangs(now), now);
-            let leads = !hanging.contains(first) && addrs.iter().all(|addr| hanging.contains(addr));
+            let hangs = |addr: &IpAddr| hanging.contains(addr) && trial != Some(*addr);
+            let leads = !hangs(first) && addrs.iter().all(hangs);
             if leads {
                 addrs.insert(0, *first);
             }

@@ -15,7 +15,7 @@ use crate::cache::{Cause, Known, Origin, Plan, Slot};
 use crate::health::Trial;
 use crate::host::{self, Host};
 use crate::observe::{Event, Source};
-use crate::order::{self, Dealt, How, MAX_ADDRS, Order, PER_FAMILY};
+use crate::order::{self, Dealt, Family, How, MAX_ADDRS, Order, PER_FAMILY};
 use crate::penalty::{Rank, Record};
 use crate::{Error, time};
 
@@ -318,10 +318,11 @@ impl Shared {
         {
             return;
         }
-        dealt.fill(|out| self.in_order(host, known, PER_FAMILY, now, out));
+        let trial = self.take_trial(host, known, now);
+        dealt.fill(|out| self.in_order(host, known, PER_FAMILY, trial, now, out));
         if let Some(slip) = slip {
             let turned = match known.addrs.replaces_others() {
-                true => self.add_last_resort(host, known, dealt, now),
+                true => self.add_last_resort(host, known, dealt, trial, now),
                 false => dealt.as_slice().len(),
             };
             if self.config.lanes {
@@ -349,25 +350,44 @@ impl Shared {
         known: &Known,
         now: Instant,
     ) -> AllAddrs {
+        let trial = self.take_trial(host, known, now);
+        self.all_with_trial(host, known, trial, now)
+    }
+
+    /// Returns the same for a caller that has the trial of an address.
+    pub(super) fn all_with_trial(
+        &self,
+        host: &Host,
+        known: &Known,
+        trial: Option<IpAddr>,
+        now: Instant,
+    ) -> AllAddrs {
         let mut addrs = AllAddrs::from_slice(known.addrs.as_slice());
-        self.in_order(host, known, MAX_ADDRS, now, &mut addrs);
+        self.in_order(host, known, MAX_ADDRS, trial, now, &mut addrs);
         addrs
+    }
+
+    /// Returns the family that a connect begins with.
+    #[inline]
+    pub(super) fn leads(&self, known: &Known, now: Instant) -> Family {
+        let wanted = self.config.prefer.unwrap_or_else(|| known.addrs.leads());
+        self.book.leads(wanted, now)
     }
 
     #[inline(always)]
     fn in_order(
-        self: &Arc<Self>,
+        &self,
         host: &Host,
         known: &Known,
         per_family: usize,
+        trial: Option<IpAddr>,
         now: Instant,
         out: &mut [IpAddr],
     ) -> usize {
         let (addrs, order) = (&known.addrs, self.config.order);
-        let wanted = self.config.prefer.unwrap_or_else(|| addrs.leads());
         let how = How {
             order,
-            prefer: self.book.leads(wanted, now),
+            prefer: self.leads(known, now),
             per_family,
             turn: if order == Order::RoundRobin {
                 known.turn()
@@ -380,7 +400,6 @@ impl Shared {
         if self.book.is_empty() {
             return order::deal(addrs, None, how, &mut rng, out);
         }
-        let trial = self.take_trial(host, known, now);
         self.book.read(host.as_str(), now, |page| {
             let rank = |addr| {
                 if trial == Some(addr) {
@@ -394,8 +413,27 @@ impl Shared {
         })
     }
 
-    /// Has an address tried whose penalty is over: by a connect of our own, or by this caller.
-    fn take_trial(self: &Arc<Self>, host: &Host, known: &Known, now: Instant) -> Option<IpAddr> {
+    /// Has an address tried whose penalty is over: by a connect of our own, or by this caller, which is told the
+    /// address.
+    #[inline]
+    pub(super) fn take_trial(
+        self: &Arc<Self>,
+        host: &Host,
+        known: &Known,
+        now: Instant,
+    ) -> Option<IpAddr> {
+        match self.book.is_empty() {
+            true => None,
+            false => self.take_due_trial(host, known, now),
+        }
+    }
+
+    fn take_due_trial(
+        self: &Arc<Self>,
+        host: &Host,
+        known: &Known,
+        now: Instant,
+    ) -> Option<IpAddr> {
         let port = self.config.probe.then(|| self.connects.port(host));
         let addrs = known.addrs.as_slice();
         let Trial { addr, port } = self.book.take_trial(host, addrs, port.flatten(), now)?;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Cause, FAILED_LOOKUP, Known, Origin, Plan, Slot};
+use super::{Cause, FAILED_LOOKUP, Failure, Known, Origin, Plan, Slot};
 
 impl Slot {
     /// Whether the last lookup failed, and not so long ago that the next is likely to do better. A
@@ -87,8 +87,11 @@ impl Slot {
 
     /// That time, but not while a failed lookup is waited out.
     pub(super) fn waited_out(&self, at: Instant) -> Instant {
-        let failure = self.failure.as_ref();
-        failure.map_or(at, |failure| at.max(failure.at_leisure))
+        let end = |failure: &Failure| match self.spacing_alone() {
+            Some(_) => self.end_of(failure),
+            None => failure.at_leisure,
+        };
+        self.failure.as_deref().map_or(at, |it| at.max(end(it)))
     }
 
     /// Whether a lookup is in the air that was sent after the answer had become suspect.
