@@ -173,6 +173,24 @@ async fn a_dead_address_that_dns_names_alone_costs_one_request_over_all_its_pena
     }
 }
 
+/// The process of an edge dies, and its machine later. The penalty of the first fault still runs.
+#[tokio::test]
+async fn an_address_that_refused_and_hangs_now_goes_behind_the_last_resort() {
+    let world = left(2, |builder| builder).await;
+    let client = world.client();
+    world.edges.set(world.ips()[1], Mode::Refuse).await;
+    get(&client, &world.url()).await.unwrap();
+    world.edges.set(world.ips()[1], Mode::BlackHole).await;
+    let mut late = 0;
+    for _ in 0..10 {
+        sleep(600 * MS).await;
+        let began = Instant::now();
+        get(&client, &world.url()).await.unwrap();
+        late += usize::from(Instant::now() - began > 200 * MS);
+    }
+    assert_eq!(late, 1, "{:?}", world.journal.seen());
+}
+
 /// Without probes one request tries a current address at the end of its penalty, though one that left serves.
 #[tokio::test]
 async fn a_request_tries_a_current_address_before_one_that_left() {

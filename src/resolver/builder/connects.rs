@@ -77,8 +77,10 @@ impl Builder {
     /// that connected within the last 60 s, and that a newer answer no longer names.
     ///
     /// - Such an address is tried after all addresses of the current answer, in the same connect or in its retry.
-    ///   If every current address hung and their penalties run, one address that left goes before them, or each request
-    ///   would wait for a current one first.
+    ///   If every current address hung and no probe has connected to one since, one address that left goes before them,
+    ///   or each request would wait for a current one first.
+    /// - Except in a race, a connect is given four addresses of a family. So an answer with more of them has no last
+    ///   resort.
     /// - The last eight addresses of a host that connected are remembered. Those of them that left are tried in random
     ///   order. One that has a penalty is not tried, nor is one that the [`filter`](Self::filter) refuses.
     /// - A connect to such an address does not prolong the 60 s. Its failures count against that address alone.
