@@ -497,13 +497,22 @@ fn bind(addr: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// Binds to a port that no other socket is bound to, not even the shut door of another test's edge.
+fn bind_alone(addr: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.bind(&addr.into())?;
+    // From now on other sockets of the same edge may share the port.
+    socket.set_reuse_address(true)?;
+    Ok(socket)
+}
+
 /// Binds every address to one port; tries another port where one of them is taken.
 fn bind_all(ips: &[IpAddr]) -> (u16, Vec<Socket>) {
     loop {
-        let first = bind((ips[0], 0).into()).expect("the address is on loopback");
+        let first = bind_alone((ips[0], 0).into()).expect("the address is on loopback");
         let addr = first.local_addr().ok().and_then(|addr| addr.as_socket());
         let port = addr.expect("a bound socket has an address").port();
-        let others = ips[1..].iter().map(|&ip| bind((ip, port).into()));
+        let others = ips[1..].iter().map(|&ip| bind_alone((ip, port).into()));
         match others.collect::<io::Result<Vec<_>>>() {
             Ok(mut sockets) => {
                 sockets.insert(0, first);
