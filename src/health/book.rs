@@ -22,6 +22,8 @@ pub(crate) struct Trial {
 
 /// How long a family counts as without a route after a connect found none.
 const NO_ROUTE: Duration = Duration::from_secs(10);
+/// Stands for a family of which one address was slow, and which goes first all the same.
+const SLOW_ONCE: u64 = 1;
 /// How long a family goes second after two of its addresses were slow while the other family connected.
 const DARK: Duration = Duration::from_secs(300);
 
@@ -191,7 +193,7 @@ impl Book {
     pub(crate) fn deprioritize_if_dark(&self, addr: IpAddr, now: Instant) -> Option<Duration> {
         let family = Family::of(addr);
         let before = self.slow(family).replace((addr, now));
-        self.second_until[family as usize].fetch_max(1, Ordering::Relaxed);
+        self.second_until[family as usize].fetch_max(SLOW_ONCE, Ordering::Relaxed);
         let (other, at) = before?;
         let is_dark = other != addr && now.saturating_duration_since(at) < DARK;
         (is_dark && self.goes_second(family, DARK, now)).then_some(DARK)
@@ -372,11 +374,10 @@ impl Book {
         });
     }
 
+    /// In milliseconds since the epoch; 1 at the epoch, so that 0 is no time.
     fn millis(&self, at: Instant) -> u64 {
-        at.saturating_duration_since(self.epoch)
-            .as_millis()
-            .try_into()
-            .unwrap_or(u64::MAX)
+        let since = at.saturating_duration_since(self.epoch);
+        u64::try_from(since.as_millis()).map_or(u64::MAX, |millis| millis.saturating_add(1))
     }
 }
 

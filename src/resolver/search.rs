@@ -15,7 +15,7 @@ use crate::host::Host;
 use crate::observe::Event;
 use crate::order::{Family, MAX_ADDRS};
 use crate::outcome::Outcome;
-use crate::penalty::{Failure, Rank};
+use crate::penalty::{Failure, Rank, Record};
 use crate::{blame, slow, time};
 
 impl Shared {
@@ -197,7 +197,12 @@ impl Shared {
         let is_alive = head(note).is_some_and(|head| self.connects_for_others(note, head));
         !is_alive
             && now >= self.all_slow_at(note, is_up)
-            && self.has_other(note, &known, |_, rank| rank <= Rank::Healthy, now)
+            && self.has_other(
+                note,
+                &known,
+                |record| record.rank(now) <= Rank::Healthy,
+                now,
+            )
             && (self.connects.has_connected_since(&note.host, note.at)
                 || self.connects.take_give_up(&note.host, now))
     }
@@ -221,15 +226,12 @@ impl Shared {
         self.connects.has_connected_to(addr, &note.host, note.at)
     }
 
-    /// Returns whether there is another address to connect to than those that a connect hangs at. The connect may not
-    /// have tried the first address of its second lane, if it hangs after TCP.
+    /// Returns whether there is another address to connect to than the one that a connect hangs at: one that has no
+    /// penalty and does not hang itself.
     pub(crate) fn may_connect_elsewhere(&self, note: &Note, now: Instant) -> bool {
-        let second = second_head(note);
         self.current(&note.host, now).is_some_and(|known| {
-            let is_open = |addr, rank| match rank {
-                Rank::Penalised(_) => false,
-                _ if Some(addr) == second => rank <= Rank::Healthy,
-                _ => true,
+            let is_open = |record: &Record| {
+                !matches!(record.rank(now), Rank::Penalised(_)) && !record.hangs(now)
             };
             self.has_other(note, &known, is_open, now)
         })
@@ -243,18 +245,21 @@ impl Shared {
         targets
     }
 
+    /// Returns whether another address than the one that a connect hangs at has no record or such a one.
     fn has_other(
         &self,
         note: &Note,
         known: &Known,
-        is_such: impl Fn(IpAddr, Rank) -> bool,
+        is_such: impl Fn(&Record) -> bool,
         now: Instant,
     ) -> bool {
         let head = head(note);
         let targets = self.targets(note, known, now);
         self.book.read(note.host.as_str(), now, |page| {
             let mut others = targets.iter();
-            others.any(|addr| Some(*addr) != head && is_such(*addr, rank(page, *addr, now)))
+            let record = |addr| page.iter().find(|(other, _)| *other == addr);
+            let is_such = |addr| record(addr).is_none_or(|(_, record)| is_such(record));
+            others.any(|addr| Some(*addr) != head && is_such(*addr))
         })
     }
 }
