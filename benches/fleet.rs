@@ -49,13 +49,13 @@ macro_rules! rules {
 
 rules! {
     "../src/backoff.rs" backoff
-    "../src/blame/mod.rs" blame
+    "../src/attribution/mod.rs" attribution
     "../src/bounded/mod.rs" bounded
     "../src/cache/mod.rs" cache
     "../src/error.rs" error
     "../src/health/mod.rs" health
     "../src/host.rs" host
-    "../src/order/mod.rs" order
+    "../src/addrs/mod.rs" addrs
     "../src/outcome/mod.rs" outcome
     "../src/penalty/mod.rs" penalty
     "../src/recheck.rs" recheck
@@ -94,7 +94,7 @@ use std::error::Error as StdError;
 use clap::Parser as _;
 
 use crate::args::Args;
-use crate::error::Error;
+use crate::error::ResolveError;
 use crate::run::Run;
 
 fn main() -> Result<(), Box<dyn StdError + Send + Sync>> {

@@ -9,7 +9,7 @@
 //! connections under requests, and leave DNS. It ends by itself, and with an error when a request has failed.
 //!
 //! The proxy itself is in `reverse_proxy/proxy.rs`. Two of its lines are sidestep's: the client,
-//! `sidestep::hyper::client_with(&resolver)`, and `resolver.exchange_layer()` around it.
+//! `sidestep::hyper::client_with(&resolver)`, and `resolver.passive_health_layer()` around it.
 
 #[path = "failover/clock.rs"]
 mod clock;

@@ -11,7 +11,7 @@
 //! # Which one to take
 //!
 //! **The raced channel**, in nearly all programs: `Endpoint::connect_with_connector_lazy` over
-//! `resolver.race_layer()`. It is one line, sees TLS fail too, is fed by nobody, and after a death
+//! `resolver.happy_eyeballs_layer()`. It is one line, sees TLS fail too, is fed by nobody, and after a death
 //! costs what was in flight, which has to be sent again. All calls of a process go to one server; the
 //! resolver's shuffle spreads the processes.
 //!

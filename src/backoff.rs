@@ -10,13 +10,13 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    /// Returns the delay after so many strikes in a row; the first strike is 1.
+    /// Returns the delay after this number of strikes in a row; the first strike is 1.
     pub(crate) fn delay(&self, strikes: u32) -> Duration {
         let doublings = strikes.saturating_sub(1).min(31);
         self.least.saturating_mul(1 << doublings).min(self.most)
     }
 
-    /// Returns the delay, at most 20 % more or less, so that a fleet does not move as one.
+    /// Returns the delay, up to 20 % more or less, so that processes do not act in lockstep.
     pub(crate) fn jittered(&self, strikes: u32, rng: &mut fastrand::Rng) -> Duration {
         self.delay(strikes).mul_f64(0.8 + 0.4 * rng.f64())
     }

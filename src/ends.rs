@@ -4,15 +4,17 @@ use std::net::{IpAddr, SocketAddr};
 
 use hyper_util::client::legacy::connect::HttpInfo;
 
-/// Both ends of a TCP connection: no two open ones have the same. Connections to different addresses may share their
-/// local end, because the system gives a port to one of them again.
+/// Both ends of a TCP connection, which together identify an open connection.
+///
+/// Connections to different addresses may have the same local end, because the system uses a local port for several
+/// remote ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Ends {
+pub(crate) struct ConnectionId {
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
 }
 
-impl Ends {
+impl ConnectionId {
     pub(crate) fn of(info: &HttpInfo) -> Self {
         Self {
             local: info.local_addr(),

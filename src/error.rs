@@ -1,4 +1,4 @@
-//! The errors a user meets.
+//! The errors of lookups and of settings.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -6,23 +6,23 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Any error, as tower and hyper pass it around.
+/// A boxed error of any type, as in tower and hyper.
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// Why a host has no addresses for the caller. Cheap to clone; ask it with the `is_` methods.
+/// The error for a host that has no addresses for the caller.
 ///
-/// A [`Lookup`](crate::Lookup) of your own makes one with [`not_found`](Self::not_found),
-/// [`no_records`](Self::no_records) or [`failed`](Self::failed).
+/// The `is_` methods classify the error. A clone is cheap. A [`Lookup`](crate::Lookup) of your own makes the error with
+/// [`not_found`](Self::not_found), [`no_records`](Self::no_records) or [`failed`](Self::failed).
 ///
 /// # Examples
 ///
 /// ```
-/// let error = sidestep::Error::not_found("no.example");
+/// let error = sidestep::ResolveError::not_found("no.example");
 /// assert!(error.is_not_found() && !error.is_timeout());
 /// assert_eq!(error.to_string(), "no.example: the name does not exist (NXDOMAIN)");
 /// ```
 #[derive(Clone)]
-pub struct Error(Arc<Inner>);
+pub struct ResolveError(Arc<Inner>);
 
 struct Inner {
     host: Box<str>,
@@ -34,10 +34,10 @@ struct Inner {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
     Failed,
-    /// The first of the addresses that were refused, and how many there were.
+    /// The first refused addresses, and the number of all refused addresses.
     Filtered(Box<[IpAddr]>, usize),
     InvalidName(&'static str),
-    /// This machine could not ask.
+    /// This machine could not query a name server.
     Machine,
     NeverSent,
     NoRecords,
@@ -47,28 +47,35 @@ enum Kind {
     TimedOut,
 }
 
-impl Error {
-    /// The name does not exist (NXDOMAIN). It ends an answer known before.
+impl ResolveError {
+    /// Makes the error for a name that does not exist (NXDOMAIN).
+    ///
+    /// The resolver then drops an earlier answer.
     #[must_use]
     pub fn not_found(host: &str) -> Self {
         Self::new(host, Kind::NotFound)
     }
 
-    /// The name exists and has no addresses (NODATA). It ends an answer known before.
+    /// Makes the error for a name that exists but has no addresses (NODATA).
+    ///
+    /// The resolver then drops an earlier answer.
     #[must_use]
     pub fn no_records(host: &str) -> Self {
         Self::new(host, Kind::NoRecords)
     }
 
-    /// The lookup failed and says nothing about the name. An answer known before stays.
+    /// Makes the error for a lookup that failed and says nothing about the name.
+    ///
+    /// The resolver then keeps an earlier answer.
     #[must_use]
     pub fn failed(host: &str, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::caused(host, Kind::Failed, source.into())
     }
 
-    /// Sets for how long a negative answer may be kept: the lesser of the SOA record's own TTL
-    /// and its MINIMUM field (RFC 2308, section 5). It is kept within 1 s and 60 s; without it 5 s
-    /// are taken.
+    /// Sets how long the resolver may keep the negative answer.
+    ///
+    /// The value is the lesser of the SOA record's own TTL and its MINIMUM field (RFC 2308, section 5). The resolver
+    /// keeps the answer for at least 1 s and at most 60 s. Defaults to 5 s.
     #[must_use]
     pub fn with_negative_ttl(self, ttl: Duration) -> Self {
         let inner = Arc::try_unwrap(self.0).unwrap_or_else(|shared| Inner {
@@ -83,7 +90,9 @@ impl Error {
         }))
     }
 
-    /// The filter refused every address of an answer. It ends an answer known before.
+    /// Makes the error for an answer whose addresses the filter all refused.
+    ///
+    /// The resolver then drops an earlier answer.
     pub(crate) fn filtered(host: &str, refused: &[IpAddr]) -> Self {
         let named = refused.iter().copied().take(NAMED).collect();
         Self::new(host, Kind::Filtered(named, refused.len()))
@@ -93,13 +102,13 @@ impl Error {
         Self::new(host, Kind::TimedOut)
     }
 
-    /// The same, with the name server that did not answer.
+    /// Makes the error for a lookup that timed out; `source` names the server that did not answer.
     #[cfg(feature = "hickory")]
     pub(crate) fn timed_out_at(host: &str, source: impl Into<BoxError>) -> Self {
         Self::caused(host, Kind::TimedOut, source.into())
     }
 
-    /// This machine could not ask, as when it has no file descriptor left.
+    /// Makes the error for a query that this machine could not send, as without a free file descriptor.
     #[cfg(feature = "hickory")]
     pub(crate) fn of_this_machine(host: &str, source: impl Into<BoxError>) -> Self {
         Self::caused(host, Kind::Machine, source.into())
@@ -157,44 +166,44 @@ impl Error {
         }))
     }
 
-    /// Returns the host that was asked for.
+    /// Returns the host that was looked up.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.0.host
     }
 
-    /// Returns true when the name does not exist, or is one that never leaves this machine.
+    /// Returns true if the name does not exist, or is reserved and never leaves this machine.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(self.0.kind, Kind::NotFound | Kind::NeverSent)
     }
 
-    /// Returns true when the name server answered that there are no addresses.
+    /// Returns true if the name server answered that the name has no addresses.
     #[must_use]
     pub fn is_no_records(&self) -> bool {
         self.0.kind == Kind::NoRecords
     }
 
-    /// Returns true when there are addresses and the filter refused them all; see
-    /// [`Builder::filter`](crate::Builder::filter).
+    /// Returns true if the host has addresses and the filter refused them all; see
+    /// [`ResolverBuilder::filter`](crate::ResolverBuilder::filter).
     #[must_use]
     pub fn is_filtered(&self) -> bool {
         matches!(self.0.kind, Kind::Filtered(..))
     }
 
-    /// Returns true when no answer came in time.
+    /// Returns true if no answer came in time.
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         self.0.kind == Kind::TimedOut
     }
 
-    /// Returns true when the text is no domain name; nothing was asked.
+    /// Returns true if the text is no domain name, so that no lookup was sent.
     #[must_use]
     pub fn is_invalid_name(&self) -> bool {
         matches!(self.0.kind, Kind::InvalidName(_))
     }
 
-    /// Returns true when the answer is about the name and not about how the lookup went.
+    /// Returns true if the error is an answer about the name, and not a failure of the lookup.
     pub(crate) fn is_negative_answer(&self) -> bool {
         matches!(
             self.0.kind,
@@ -202,7 +211,7 @@ impl Error {
         )
     }
 
-    /// Returns true when this machine could not ask: the next lookup may be sent at once.
+    /// Returns true if this machine could not send the query, so that the next lookup may be sent at once.
     pub(crate) fn is_of_this_machine(&self) -> bool {
         self.0.kind == Kind::Machine
     }
@@ -212,7 +221,7 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
+impl fmt::Display for ResolveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = &self.0.host;
         let why = match &self.0.kind {
@@ -236,7 +245,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// Most refused addresses that an error names.
+/// Maximum number of refused addresses that an error names.
 const NAMED: usize = 3;
 
 fn write_filtered(
@@ -259,7 +268,7 @@ fn write_filtered(
     f.write_str(if count > named.len() { ", …)" } else { ")" })
 }
 
-impl fmt::Debug for Error {
+impl fmt::Debug for ResolveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner {
             host,
@@ -267,7 +276,7 @@ impl fmt::Debug for Error {
             negative_ttl: _,
             source,
         } = &*self.0;
-        f.debug_struct("Error")
+        f.debug_struct("ResolveError")
             .field("host", host)
             .field("kind", kind)
             .field("source", source)
@@ -275,26 +284,26 @@ impl fmt::Debug for Error {
     }
 }
 
-impl StdError for Error {
+impl StdError for ResolveError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_ref().map(|source| &**source as _)
     }
 }
 
-/// A value that a [`Builder`](crate::Builder) cannot work with. It names the setter.
+/// The error for an invalid value of a setter, such as one of [`ResolverBuilder`](crate::ResolverBuilder).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid {setter}: {problem}")]
-pub struct InvalidConfig {
+pub struct ConfigError {
     setter: &'static str,
     problem: &'static str,
 }
 
-impl InvalidConfig {
+impl ConfigError {
     pub(crate) fn new(setter: &'static str, problem: &'static str) -> Self {
         Self { setter, problem }
     }
 
-    /// Returns the name of the setter whose value is to be changed.
+    /// Returns the name of the setter whose value must change.
     #[must_use]
     pub fn setter(&self) -> &'static str {
         self.setter

@@ -1,43 +1,42 @@
-//! Which addresses may be dialled: ready-made filters for [`Builder::filter`].
+//! Ready-made filters for [`ResolverBuilder::filter`], which refuse addresses that must not be connected to.
 //!
-//! A program that fetches URLs which others give it can be made to reach into its own network:
-//! `http://evil.example/` whose address is 10.0.0.7 or 169.254.169.254 (server-side request
-//! forgery), or one whose address is public when it is checked and private when it is dialled (DNS
-//! rebinding). A check of the name, or of an earlier lookup, can't prevent that; the resolver
-//! that the connector asks can, because what it refuses is never handed out.
+//! A program that fetches URLs from others can be made to connect into its own network. In a server-side request
+//! forgery, the host of `http://evil.example/` has the address 10.0.0.7 or 169.254.169.254. In a DNS rebinding, the
+//! address is public when the program checks the host and private when the program connects. A check of the host or of
+//! an earlier lookup cannot prevent that. The resolver of the connector can, because no connect gets a refused address.
 //!
 //! # What a filter can't see
 //!
-//! **It judges the addresses that pass through the resolver, and only those.**
+//! **A filter checks only the addresses that pass through the resolver.**
 //!
-//! - **An IP literal in a URL** (`http://10.0.0.7/`, also as the target of a redirect): reqwest
-//!   and hyper dial it without asking any resolver. Check the URL and each redirect, as below.
-//! - **Overrides** such as reqwest's `resolve` and `resolve_to_addrs`: they go past the resolver.
-//! - **Proxies**: the proxy looks the target up, and the filter sees the proxy's own name. reqwest
-//!   takes proxies from the environment unless `no_proxy()` is called.
-//! - **Pins**: an address in [`Resolver::pins`](crate::Resolver::pins) is meant, and passes no
-//!   filter. A pinned suffix holds for every name below it, whoever chooses that. Fallbacks are
-//!   filtered as answers are.
-//! - **HTTP clients beside yours**, and connections that were made before.
+//! - **An IP literal in a URL** (`http://10.0.0.7/`, also as the target of a redirect): reqwest and hyper connect to
+//!   the literal without a resolver. Check the URL and each redirect, as below.
+//! - **Overrides of the client**, such as reqwest's `resolve` and `resolve_to_addrs`: they bypass the resolver.
+//! - **Proxies**: the proxy looks up the target, and the filter sees the proxy's own name. reqwest takes proxies from
+//!   the environment unless `no_proxy()` is called.
+//! - **[Overrides of the resolver](crate::Resolver::overrides)**: they pass no filter, because the program itself
+//!   configures them. The override of a suffix applies to every name below the suffix, also to a name that others
+//!   choose. Fallbacks pass the filter as answers do.
+//! - **Other HTTP clients**, and connections that were made before.
 //!
 //! # Examples
 //!
 //! ```
 //! use std::net::IpAddr;
-//! use sidestep::{Resolver, filter, lookup::{Answer, Answering, Lookup}};
+//! use sidestep::{Resolver, filter, lookup::{Answer, LookupFuture, Lookup}};
 //!
 //! /// The name server of an attacker.
 //! struct Evil;
 //!
 //! impl Lookup for Evil {
-//!     fn lookup<'a>(&'a self, _host: &'a str) -> Answering<'a> {
+//!     fn lookup<'a>(&'a self, _host: &'a str) -> LookupFuture<'a> {
 //!         let addrs = [[10, 0, 0, 7], [127, 0, 0, 1]].map(IpAddr::from);
 //!         Box::pin(async move { Ok(Answer::new(addrs)) })
 //!     }
 //! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), sidestep::InvalidConfig> {
+//! # async fn main() -> Result<(), sidestep::ConfigError> {
 //! let resolver = Resolver::builder().lookup(Evil).filter(filter::public_only()).build()?;
 //! let error = resolver.resolve("evil.test").await.unwrap_err();
 //! assert!(error.is_filtered());
@@ -49,7 +48,7 @@
 //! # }
 //! ```
 //!
-//! The IP literals of a URL and of redirects, with the same filter:
+//! The same filter checks the IP literals of a URL and of its redirects:
 //!
 //! ```
 //! # #[cfg(feature = "reqwest")] {
@@ -57,7 +56,7 @@
 //! use reqwest::{Url, redirect::Policy};
 //! use sidestep::filter;
 //!
-//! /// Whether a URL's host is a name, which the resolver filters, or a public address.
+//! /// Returns whether the host of a URL is a name, which the resolver filters, or a public address.
 //! fn may_be_asked(url: &Url) -> bool {
 //!     let host = url.host_str().unwrap_or_default();
 //!     let literal: Result<IpAddr, _> = host.trim_matches(['[', ']']).parse();
@@ -77,29 +76,28 @@
 //! # }
 //! ```
 //!
-//! [`Builder::filter`]: crate::Builder::filter
+//! [`ResolverBuilder::filter`]: crate::ResolverBuilder::filter
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Tells of an address of a host whether it may be handed out.
+/// A function that returns whether callers may get an address of a host.
 pub(crate) type Filter = dyn Fn(&str, IpAddr) -> bool + Send + Sync;
 
-/// Returns a filter that keeps only addresses which hosts of the public internet can have.
+/// Returns a filter that keeps only addresses that hosts of the public internet can have.
 ///
-/// It refuses, in whatever spelling:
+/// The filter refuses these addresses, in any spelling:
 ///
-/// - what the IANA [IPv4] and [IPv6] Special-Purpose Address Registries do not mark as globally
-///   reachable: private, loopback, link-local (also the metadata services of clouds), shared
-///   (100.64.0.0/10), unique local, unspecified, documentation, benchmarking, reserved;
-/// - multicast and broadcast;
-/// - IPv6 that is not given out to anybody: all outside of 2000::/3, such as fec0::/10;
-/// - IPv6 that carries an IPv4 address which it would refuse: IPv4-mapped and NAT64 (64:ff9b::/96).
-///   IPv4-compatible (::/96), 6to4 (2002::/16), Teredo (2001::/32) and NAT64 for local use
-///   (64:ff9b:1::/48) are refused whatever they carry.
+/// - addresses that the IANA [IPv4] and [IPv6] Special-Purpose Address Registries do not mark as globally reachable:
+///   private, loopback, link-local (also the metadata services of clouds), shared (100.64.0.0/10), unique local,
+///   unspecified, documentation, benchmarking, reserved;
+/// - multicast and broadcast addresses;
+/// - IPv6 addresses that IANA does not allocate as global unicast: all outside of 2000::/3, such as fec0::/10;
+/// - IPv4-mapped and NAT64 (64:ff9b::/96) addresses that carry a refused IPv4 address;
+/// - IPv4-compatible (::/96), 6to4 (2002::/16), Teredo (2001::/32) and local-use NAT64 (64:ff9b:1::/48) addresses,
+///   whatever they carry.
 ///
-/// It can't know a NAT64 prefix of your own network, nor that a public address is yours: refuse
-/// those in a filter of your own that asks this one too. See the [module](self) for what no filter
-/// can see.
+/// The filter cannot know the NAT64 prefix of your network, or which public addresses are yours. Refuse those addresses
+/// in your own filter, which also calls this one. The [module](self) lists what no filter can see.
 ///
 /// # Examples
 ///
@@ -132,8 +130,7 @@ fn is_public(addr: IpAddr) -> bool {
     }
 }
 
-/// Returns the IPv4 address that packets to this IPv6 address may end at: NAT64 (RFC 6052, section
-/// 2.1).
+/// Returns the IPv4 address that packets to a NAT64 address may reach (RFC 6052, section 2.1).
 fn carried(addr: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(addr) = addr else {
         return None;
@@ -147,7 +144,7 @@ fn carried(addr: IpAddr) -> Option<Ipv4Addr> {
     }
 }
 
-/// One number for both families: IPv4 as IPv4-mapped IPv6, so that both spellings are one.
+/// Returns an address as a number, which is the same for IPv4 and for IPv4-mapped IPv6.
 const fn bits(addr: IpAddr) -> u128 {
     match addr {
         IpAddr::V4(addr) => addr.to_ipv6_mapped().to_bits(),
@@ -155,7 +152,7 @@ const fn bits(addr: IpAddr) -> u128 {
     }
 }
 
-/// Addresses that begin with the same bits.
+/// The addresses that begin with the same `len` bits.
 struct Block {
     first: u128,
     len: u32,
@@ -182,20 +179,23 @@ const fn v4(a: u8, b: u8, c: u8, d: u8, len: u32) -> (u128, u32) {
     (bits(IpAddr::V4(Ipv4Addr::new(a, b, c, d))), 96 + len)
 }
 
-/// Three segments begin every block; a single address has a last one too.
+/// Returns the first address and the length of a block.
+///
+/// Three segments begin every block. A block of a single address also has a `last` segment.
 const fn v6(a: u16, b: u16, c: u16, last: u16, len: u32) -> (u128, u32) {
     let addr = Ipv6Addr::new(a, b, c, 0, 0, 0, 0, last);
     (addr.to_bits(), len)
 }
 
-/// The smallest block that holds an address decides; what is in none is refused.
+/// The blocks of kept and refused addresses. The smallest block that holds an address decides.
 ///
-/// From the IANA IPv4 and IPv6 Special-Purpose Address Registries; N/A in their column "Globally
-/// Reachable" is not "True". A block inside another of the same lot is left out, and so is all of
-/// IPv6 outside of 2000::/3, the one block that IANA gives global unicast addresses out of
-/// (RFC 4291, section 2.4; IANA Internet Protocol Version 6 Address Space): 64:ff9b:1::/48
-/// (RFC 8215), 100::/64 (RFC 6666), 100:0:0:1::/64 (RFC 9780), 5f00::/16 (RFC 9602), fc00::/7
-/// (RFC 4193), fe80::/10 (RFC 4291), fec0::/10 (RFC 3879), ff00::/8 (RFC 4291).
+/// The filter refuses an address that is in no block. The blocks come from the IANA IPv4 and IPv6 Special-Purpose
+/// Address Registries; N/A in their column "Globally Reachable" is not "True".
+///
+/// The list omits a block inside another block with the same decision. The list also omits all blocks of IPv6 outside
+/// of 2000::/3, from which IANA allocates all global unicast addresses (RFC 4291, section 2.4; IANA Internet Protocol
+/// Version 6 Address Space). These are 64:ff9b:1::/48 (RFC 8215), 100::/64 (RFC 6666), 100:0:0:1::/64 (RFC 9780),
+/// 5f00::/16 (RFC 9602), fc00::/7 (RFC 4193), fe80::/10 (RFC 4291), fec0::/10 (RFC 3879), ff00::/8 (RFC 4291).
 const BLOCKS: &[Block] = &[
     // All of IPv4, as ::ffff:0:0/96.
     keep(v4(0, 0, 0, 0, 0)),
@@ -211,7 +211,7 @@ const BLOCKS: &[Block] = &[
     refuse(v4(127, 0, 0, 0, 8)),
     // Link-local (RFC 3927).
     refuse(v4(169, 254, 0, 0, 16)),
-    // IETF protocol assignments (RFC 6890, section 2.1), but for two anycast addresses: Port
+    // IETF protocol assignments (RFC 6890, section 2.1), except two anycast addresses: Port
     // Control Protocol (RFC 7723) and TURN (RFC 8155).
     refuse(v4(192, 0, 0, 0, 24)),
     keep(v4(192, 0, 0, 9, 32)),

@@ -1,13 +1,13 @@
-//! A host: a name that was read once, checked and brought to one spelling.
+//! Parses host names, checks them, and brings them to one spelling.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
-/// A domain name in lower case. Cheap to clone.
+/// A domain name in lower case. A clone is cheap.
 ///
-/// It has no root dot, unless the caller wrote one and that makes another name; see
+/// The name has no root dot, unless the caller wrote one and the name with the dot is another name; see
 /// [`Lookup::root_dot_matters`](crate::Lookup::root_dot_matters).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Host(Arc<str>);
@@ -17,12 +17,12 @@ impl Host {
         &self.0
     }
 
-    /// Whether a name is this one, in whatever spelling.
-    pub(crate) fn is(&self, name: &str) -> bool {
+    /// Returns whether `name` is a spelling of this name.
+    pub(crate) fn eq_name(&self, name: &str) -> bool {
         bare(name).eq_ignore_ascii_case(bare(self.as_str()))
     }
 
-    /// The same name with the root dot: no search list applies to it.
+    /// Returns the same name with the root dot, to which no search list applies.
     pub(crate) fn absolute(&self) -> Self {
         Self(format!("{}.", bare(&self.0)).into())
     }
@@ -46,39 +46,39 @@ impl fmt::Display for Host {
     }
 }
 
-/// What the text of a host turned out to be.
+/// The parsed text of a host.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Parsed {
-    /// An address; nothing to look up.
+    /// An IP address, which needs no lookup.
     Literal(IpAddr),
-    /// `localhost` or a name below it: always loopback (RFC 6761, section 6.3).
+    /// `localhost` or a name below `localhost`, which is always loopback (RFC 6761, section 6.3).
     Loopback,
     /// A name that must not reach a name server (RFC 7686 `.onion`, RFC 6761 `.invalid`).
-    NeverSent(Host),
+    Reserved(Host),
     /// A name to look up.
     Name(Host),
 }
 
 impl Parsed {
-    /// Returns the host that something can be known of.
+    /// Returns the name, or `None` for an IP address and for loopback.
     pub(crate) fn host(self) -> Option<Host> {
         match self {
-            Self::Name(host) | Self::NeverSent(host) => Some(host),
+            Self::Name(host) | Self::Reserved(host) => Some(host),
             Self::Literal(_) | Self::Loopback => None,
         }
     }
 }
 
-/// The loopback addresses that `localhost` stands for.
+/// The addresses of `localhost`.
 pub(crate) const LOOPBACK: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::LOCALHOST),
     IpAddr::V4(Ipv4Addr::LOCALHOST),
 ];
 
-/// Reads a host as it stands in a URL's authority, without a port.
+/// Parses a host as in the authority of a URL, without a port.
 pub(crate) fn parse(text: &str) -> Result<Parsed, &'static str> {
     let name = bare(text);
-    // With a root dot it is no name either: WHATWG URL, section 3.5, reads `192.0.2.1.` so too.
+    // An IPv4 address with a root dot is no name either: WHATWG URL, section 3.5, parses `192.0.2.1.` as an address.
     let dotted = || name.parse().ok().map(IpAddr::V4);
     if let Some(ip) = literal(text).or_else(dotted) {
         return Ok(Parsed::Literal(ip));
@@ -87,19 +87,18 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, &'static str> {
     let host = Host(name.to_ascii_lowercase().into());
     Ok(match host.as_str().rsplit('.').next() {
         Some("localhost") => Parsed::Loopback,
-        Some("onion" | "invalid") => Parsed::NeverSent(host),
+        Some("onion" | "invalid") => Parsed::Reserved(host),
         _ => Parsed::Name(host),
     })
 }
 
-/// A name without the root dot.
+/// Returns a name without the root dot.
 pub(crate) fn bare(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-/// Returns a host that can be read in the one spelling that is shown to others: in lower case,
-/// without the root dot and without the brackets of an address.
-pub(crate) fn spelling(text: &str) -> String {
+/// Returns a valid host in lower case, without the root dot and without the brackets of an address.
+pub(crate) fn normalized(text: &str) -> String {
     let inner = text.strip_prefix('[').unwrap_or(text);
     inner.trim_end_matches([']', '.']).to_ascii_lowercase()
 }
@@ -112,9 +111,9 @@ fn literal(text: &str) -> Option<IpAddr> {
     bare.parse().ok()
 }
 
-/// Longest name without its root dot, in octets (RFC 1035, section 2.3.4: 255 on the wire).
+/// Maximum length of a name without its root dot, in octets (RFC 1035, section 2.3.4: 255 on the wire).
 const MAX_NAME: usize = 253;
-/// Longest label, in octets (RFC 1035, section 2.3.4).
+/// Maximum length of a label, in octets (RFC 1035, section 2.3.4).
 const MAX_LABEL: usize = 63;
 
 fn check(name: &str) -> Result<(), &'static str> {
@@ -153,7 +152,7 @@ mod tests {
         Parsed::Name(Host(text.into()))
     }
 
-    /// Case and the root dot do not make another name.
+    /// Names that differ only in case and in the root dot are one host.
     #[test]
     fn spellings_of_one_name_are_one_host() {
         for text in [
@@ -186,11 +185,11 @@ mod tests {
             assert_eq!(parse(text), Ok(Parsed::Loopback), "{text}");
         }
         for text in ["duck.onion", "nothing.invalid", "INVALID."] {
-            assert!(matches!(parse(text), Ok(Parsed::NeverSent(_))), "{text}");
+            assert!(matches!(parse(text), Ok(Parsed::Reserved(_))), "{text}");
         }
     }
 
-    /// What DNS cannot carry is refused with a reason.
+    /// `parse` refuses a name that DNS cannot carry.
     #[test]
     fn names_that_dns_cannot_carry_are_refused() {
         let label = "a".repeat(64);

@@ -1,8 +1,8 @@
-//! Add it where you build your client. When a CDN edge dies, your callers do not notice.
+//! A caching, shuffling DNS resolver and a connector layer for reqwest and hyper that avoid failed addresses.
 //!
-//! A caching, shuffling DNS resolver and a connector layer for reqwest and hyper. The layer sees
-//! connects fail; the dead address goes to the back of the line at once, the host is looked up
-//! again, and the next dial goes to a live edge. No call site changes.
+//! Add them where you build your client; no call site changes. If a connect to an address fails, the resolver orders
+//! the address last at once and looks up the host again, and the next connect goes to another address. If an address of
+//! a CDN dies, your callers do not notice.
 //!
 //! ```no_run
 //! # #[cfg(feature = "reqwest")]
@@ -18,30 +18,29 @@
 //!
 //! # Overview
 //!
-//! - [`Resolver`] is a `tower::Service<Name>` and a `reqwest::dns::Resolve`. Share one among all
-//!   clients of a process; a clone is one `Arc`.
-//! - [`ConnectLayer`], by [`Resolver::connect_layer`], watches any connector.
-//! - [`RaceLayer`], by [`Resolver::race_layer`], races all addresses of a host, TLS included, for
-//!   hyper, tonic and others whose connectors can be cloned.
-//! - [`ClientBuilderExt::sidestep`](reqwest::ClientBuilderExt::sidestep) sets both and connect
-//!   retries on a reqwest client.
-//! - [`Lookup`] is where addresses come from: [`lookup::Dns`], [`lookup::System`], any
-//!   `Service<Name>`, or your own.
-//! - [`ExchangeLayer`], by [`Resolver::exchange_layer`], watches an HTTP client: edges that accept
+//! - [`Resolver`] is a `tower::Service<Name>` and a `reqwest::dns::Resolve`. Share one resolver among all clients of a
+//!   process; a clone is one `Arc`.
+//! - [`ConnectLayer`], from [`Resolver::connect_layer`], watches any connector.
+//! - [`HappyEyeballsLayer`], from [`Resolver::happy_eyeballs_layer`], races all addresses of a host, TLS included, for
+//!   hyper, tonic and other clients whose connectors can be cloned.
+//! - [`ClientBuilderExt::sidestep`](reqwest::ClientBuilderExt::sidestep) sets the resolver, the [`ConnectLayer`] and
+//!   retries of failed connects on a reqwest client.
+//! - [`Lookup`] is the source of addresses: [`lookup::Dns`], [`lookup::System`], any `Service<Name>`, or your own.
+//! - [`PassiveHealthLayer`], from [`Resolver::passive_health_layer`], watches an HTTP client for addresses that accept
 //!   connections and do not serve.
-//! - [`PoolLayer`], by [`Resolver::pool_layer`], moves pooled connections along with health and DNS,
-//!   HTTP/2 ones too; it goes around hyper-util's client or makes a stock reqwest one.
-//! - [`ConnectError`] says what happened to each address of a connect that failed.
-//! - [`Resolver::report`], [`Resolver::invalidate`] and [`Resolver::resolve`] are for callers that
-//!   dial for themselves.
-//! - [`Resolver::pins`] and [`Resolver::fallbacks`] hold addresses that the program itself knows,
-//!   and a [`mod@filter`] keeps out those that must not be dialled.
-//! - [`Resolver::snapshot`] and [`Event`] tell what it knows and does.
+//! - [`DrainLayer`], from [`Resolver::drain_layer`], drains pooled connections, HTTP/2 ones too, whose address has
+//!   failed or has left DNS. The layer wraps hyper-util's client or makes a stock reqwest client.
+//! - [`ConnectError`] says what happened at each address of a connect that failed.
+//! - [`Resolver::report`], [`Resolver::invalidate`] and [`Resolver::resolve`] are for programs with connects of their
+//!   own.
+//! - [`Resolver::overrides`] and [`Resolver::fallbacks`] hold addresses that the program configures, and a
+//!   [`mod@filter`] refuses addresses that must not be connected to.
+//! - [`Resolver::snapshot`] and [`Event`] show the state and the actions of the resolver.
 //!
 //! # With hyper
 //!
-//! In one line, with the feature `hyper`: `sidestep::hyper::client()` returns hyper-util's client with
-//! the race, rustls and the roots of the platform. By hand, around any connector:
+//! With the feature `hyper`, `sidestep::hyper::client()` returns hyper-util's client with the race, rustls and the root
+//! certificates of the platform. For any other connector, add the layers yourself:
 //!
 //! ```
 //! use hyper_util::client::legacy::{Client, connect::HttpConnector};
@@ -51,59 +50,60 @@
 //! let resolver = sidestep::Resolver::new();
 //! let mut http = HttpConnector::new_with_resolver(resolver.clone());
 //! http.enforce_http(false); // for https
-//! http.set_nodelay(true); // without it HTTP/2 waits 40 ms now and then
-//! let tcp = resolver.tcp_layer().layer(http);
+//! http.set_nodelay(true); // otherwise HTTP/2 sometimes waits 40 ms
+//! let tcp = resolver.tcp_connected_layer().layer(http);
 //! // Wrap `tcp` in hyper-rustls or hyper-tls here, if you use them.
-//! let connector = resolver.race_layer().layer(tcp);
+//! let connector = resolver.happy_eyeballs_layer().layer(tcp);
 //! let client: Client<_, String> = Client::builder(TokioExecutor::new()).build(connector);
 //! ```
 //!
 //! # What it does not do
 //!
-//! - Without a [`PoolLayer`] it acts when a connection is *made*, and moves none that is up. With or
-//!   without one, an HTTP/2 connection that hangs is found by the client's `http2_keep_alive_interval`,
-//!   and `pool_idle_timeout` bounds how long an idle one is kept.
-//! - With plain hyper it does not send a request again; the next request is dialled elsewhere.
-//! - Addresses given by IP literal, `resolve_to_addrs` or behind a proxy ask no resolver, or ask
-//!   for the proxy; what is learned is then about the proxy.
-//! - HTTP/3 in reqwest does not pass through connector layers; nothing is learned from it.
+//! - Without a [`DrainLayer`] the crate acts when a connection is *made*, and leaves pooled connections in use. With or
+//!   without the layer, the client's `http2_keep_alive_interval` detects an HTTP/2 connection that hangs, and
+//!   `pool_idle_timeout` limits how long an idle connection is kept.
+//! - With plain hyper the crate does not retry a request; the next request connects to another address.
+//! - A connect to an IP literal or to addresses of `resolve_to_addrs` does not use the resolver. A connect through a
+//!   proxy resolves the proxy, so the resolver learns only about the proxy's addresses.
+//! - HTTP/3 in reqwest does not pass through connector layers, so the resolver learns nothing from HTTP/3.
 //!
 //! # Features
 //!
-//! - `reqwest` (default): for reqwest 0.13.
-//! - `hickory` (default): [`lookup::Dns`]. Without it the system is asked by `getaddrinfo`.
-//! - `reqwest-012`: the same for reqwest 0.12.
+//! - `reqwest` (default): support for reqwest 0.13.
+//! - `hickory` (default): [`lookup::Dns`]. Without this feature the default lookup is [`lookup::System`]
+//!   (`getaddrinfo`).
+//! - `reqwest-012`: support for reqwest 0.12.
 //! - `retry`: [`RetryPolicy`], a `tower::retry::Policy` for hyper-util's client.
-//! - `middleware`: for reqwest-middleware, where the client has a retry policy of your own.
-//! - `object-store`: for object_store.
-//! - `hyper`: `sidestep::hyper`, a client of hyper-util in one line, and its connector for tonic.
-//! - `watch-network`: `Resolver::watch_network` notices by itself that the device is on another
-//!   network, by the crate netwatcher; for devices that move.
+//! - `middleware`: support for reqwest-middleware, for clients with a retry policy of your own.
+//! - `object-store`: support for object_store.
+//! - `hyper`: `sidestep::hyper`, a ready-made client of hyper-util, and its connector for tonic.
+//! - `watch-network`: `Resolver::watch_network`, which detects with the crate netwatcher that the device is on another
+//!   network; for devices that move.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod addrs;
 mod attempt;
+mod attribution;
 mod backoff;
-mod blame;
 mod bounded;
 mod cache;
+mod clients;
 mod connect;
-mod early;
+mod drain;
+mod early_close;
 mod ends;
 mod error;
-mod exchange;
 pub mod filter;
+mod happy_eyeballs;
 mod health;
 mod host;
-mod integrate;
 pub mod lookup;
 mod observe;
-mod order;
 mod outage;
 mod outcome;
+mod passive_health;
 mod penalty;
-mod pool;
-mod race;
 mod recheck;
 mod resolver;
 mod retire;
@@ -114,40 +114,43 @@ mod tunnel;
 #[cfg(feature = "watch-network")]
 mod whereabouts;
 
-pub use self::connect::{Connect, ConnectError, ConnectLayer};
-pub use self::error::{Error, InvalidConfig};
-pub use self::exchange::{Exchange, ExchangeLayer};
+pub use self::addrs::{AddressOrder, Family};
 #[cfg(feature = "retry")]
-pub use self::integrate::RetryPolicy;
+pub use self::clients::RetryPolicy;
 #[cfg(feature = "hyper")]
-pub use self::integrate::hyper;
+pub use self::clients::hyper;
 #[cfg(feature = "middleware")]
-pub use self::integrate::middleware;
+pub use self::clients::middleware;
 #[cfg(feature = "object-store")]
-pub use self::integrate::object_store;
+pub use self::clients::object_store;
 #[cfg(feature = "reqwest")]
-pub use self::integrate::reqwest;
+pub use self::clients::reqwest;
 #[cfg(feature = "reqwest-012")]
-pub use self::integrate::reqwest012;
+pub use self::clients::reqwest012;
+pub use self::connect::{Connect, ConnectError, ConnectLayer};
+pub use self::drain::{Drain, DrainLayer};
+pub use self::error::{ConfigError, ResolveError};
+pub use self::happy_eyeballs::{
+    HappyEyeballs, HappyEyeballsLayer, TcpConnected, TcpConnectedLayer,
+};
 pub use self::lookup::{Answer, Lookup};
 pub use self::observe::{
-    AddressView, Attempt, Cause, Event, HostView, Observe, Retirement, Snapshot, Source, Standing,
+    AddressSnapshot, AddressState, AnswerSource, AttemptReport, DrainReason, Event, HostSnapshot,
+    LookupReason, Observe, Snapshot,
 };
-pub use self::order::{Family, Order};
 pub use self::outcome::Outcome;
-pub use self::pool::{Pool, PoolLayer};
-pub use self::race::{Race, RaceLayer, Tcp, TcpLayer};
+pub use self::passive_health::{PassiveHealth, PassiveHealthLayer};
 #[cfg(feature = "watch-network")]
-pub use self::resolver::WatchFailed;
-pub use self::resolver::{Builder, Resolved, Resolver};
+pub use self::resolver::WatchError;
+pub use self::resolver::{Resolved, Resolver, ResolverBuilder};
 
-/// Futures and iterators that signatures name.
+/// The types of futures and iterators in public signatures.
 pub mod future {
-    pub use crate::connect::ResponseFuture as Connecting;
-    pub use crate::exchange::ResponseFuture as Exchanging;
-    pub use crate::pool::ResponseFuture as Pooling;
-    pub use crate::race::{ResponseFuture as Racing, TcpFuture};
-    pub use crate::resolver::{Addrs, ResponseFuture};
+    pub use crate::connect::ConnectFuture;
+    pub use crate::drain::DrainFuture;
+    pub use crate::happy_eyeballs::{HappyEyeballsFuture, TcpConnectedFuture};
+    pub use crate::passive_health::PassiveHealthFuture;
+    pub use crate::resolver::{Addrs, ResolveFuture};
 }
 
 #[cfg(all(doctest, feature = "hickory", feature = "hyper", feature = "reqwest"))]

@@ -1,19 +1,20 @@
-//! Rule: many unrelated hosts that fail together say that it is our own network.
+//! Rule: the local network is down if several unrelated hosts fail together.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::host::Host;
 
-/// So many hosts in so many networks, and nothing that connected meanwhile: a CDN that dies takes
-/// many hosts with it, but their addresses are neighbours.
+/// Hosts in different networks that must fail together, without a success in between, to make an outage.
+///
+/// If a CDN fails, many hosts fail, but their addresses are in the same network.
 const UNRELATED: usize = 4;
-/// Failures further apart than this are not one event.
+/// Longest time between failures that belong to one outage.
 const TOGETHER: Duration = Duration::from_secs(10);
 
-/// What has failed since something connected.
+/// Detects outages of the local network from the ends of connects.
 #[derive(Debug, Default)]
-pub(crate) struct Outage {
+pub(crate) struct OutageDetector {
     failed: Vec<Failed>,
     is_on: bool,
 }
@@ -21,30 +22,30 @@ pub(crate) struct Outage {
 #[derive(Debug)]
 struct Failed {
     host: Host,
-    network: Network,
+    network: NetworkPrefix,
     at: Instant,
 }
 
-/// What a failure says of the network here.
+/// What a failed connect says about the local network.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Nothing: the address may be bad.
+    /// The failure says nothing about the network, so the address may be bad.
     Normal,
-    /// With this one it is clear that the network here is down, since then.
+    /// This failure shows that the local network has been down since the given time.
     Began(Instant),
-    /// It is known to be down; no address is to blame.
+    /// The local network is known to be down, so the failure is attributed to no address.
     Down,
 }
 
-impl Outage {
-    /// Takes the failure of a connect.
-    pub(crate) fn fail(&mut self, host: &Host, addr: IpAddr, now: Instant) -> Verdict {
+impl OutageDetector {
+    /// Records a failed connect.
+    pub(crate) fn record_failure(&mut self, host: &Host, addr: IpAddr, now: Instant) -> Verdict {
         if self.is_on {
             return Verdict::Down;
         }
         self.failed.retain(|failed| now < failed.at + TOGETHER);
-        let network = Network::of(addr);
+        let network = NetworkPrefix::of(addr);
         let related = |failed: &Failed| failed.host == *host || failed.network == network;
         if !self.failed.iter().any(related) {
             self.failed.push(Failed {
@@ -66,28 +67,29 @@ impl Outage {
         Verdict::Began(since)
     }
 
-    /// Something has connected. Returns whether that ends an outage.
+    /// Records a successful connect, and returns whether the success ends an outage.
     #[must_use]
-    pub(crate) fn succeed(&mut self) -> bool {
+    pub(crate) fn record_success(&mut self) -> bool {
         self.failed.clear();
         std::mem::take(&mut self.is_on)
     }
 
-    /// Whether something has failed since the last success.
+    /// Returns whether a connect has failed since the last success.
     pub(crate) fn is_in_doubt(&self) -> bool {
         !self.failed.is_empty()
     }
 }
 
-/// A neighbourhood of addresses: a /16 of IPv4, a /32 of IPv6, which is what a registry hands out
-/// to one network at least.
+/// The network of an address: a /16 of IPv4, or a /32 of IPv6.
+///
+/// A registry assigns at least that much IPv6 space to one network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Network {
+enum NetworkPrefix {
     V4([u8; 2]),
     V6([u16; 2]),
 }
 
-impl Network {
+impl NetworkPrefix {
     fn of(addr: IpAddr) -> Self {
         match addr.to_canonical() {
             IpAddr::V4(addr) => {
@@ -117,31 +119,31 @@ mod tests {
         }
     }
 
-    fn fail(outage: &mut Outage, n: u8, network: u8, now: Instant) -> Verdict {
-        outage.fail(&host(n), [10, network, 0, n].into(), now)
+    fn fail(outage: &mut OutageDetector, n: u8, network: u8, now: Instant) -> Verdict {
+        outage.record_failure(&host(n), [10, network, 0, n].into(), now)
     }
 
     #[test]
     fn four_unrelated_hosts_that_fail_together_are_an_outage() {
-        let (mut outage, now) = (Outage::default(), time::now());
+        let (mut outage, now) = (OutageDetector::default(), time::now());
         for n in 1..=3 {
             assert_eq!(fail(&mut outage, n, n, now), Verdict::Normal);
         }
         assert_eq!(fail(&mut outage, 4, 4, now + S), Verdict::Began(now));
         assert_eq!(fail(&mut outage, 1, 1, now + 60 * S), Verdict::Down);
-        assert!(outage.succeed());
+        assert!(outage.record_success());
         assert_eq!(fail(&mut outage, 1, 1, now + 61 * S), Verdict::Normal);
     }
 
-    /// Neighbours, one host again and again, and what is far apart in time are not.
+    /// Failures in one network, of one host, or far apart in time are no outage.
     #[test]
     fn related_failures_are_no_outage() {
-        let (mut outage, now) = (Outage::default(), time::now());
+        let (mut outage, now) = (OutageDetector::default(), time::now());
         for n in 1..=50 {
             assert_eq!(fail(&mut outage, n, 1, now), Verdict::Normal, "one CDN");
             assert_eq!(fail(&mut outage, 1, n, now), Verdict::Normal, "one host");
         }
-        let mut outage = Outage::default();
+        let mut outage = OutageDetector::default();
         for n in 1..=50_u8 {
             let then = now + u32::from(n) * 4 * S;
             assert_eq!(fail(&mut outage, n, n, then), Verdict::Normal, "far apart");
@@ -150,10 +152,10 @@ mod tests {
 
     #[test]
     fn a_success_between_them_says_that_the_network_is_there() {
-        let (mut outage, now) = (Outage::default(), time::now());
+        let (mut outage, now) = (OutageDetector::default(), time::now());
         for n in 1..=50 {
             assert_eq!(fail(&mut outage, n, n, now), Verdict::Normal);
-            assert!(!outage.succeed());
+            assert!(!outage.record_success());
         }
     }
 }

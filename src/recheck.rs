@@ -1,51 +1,54 @@
-//! Rule: when a host may be looked up again because a connect failed.
+//! Rule: when a host may be re-resolved after a failed connect.
 
 use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
 
-/// Time between two such lookups of one host while the answer does not change.
+/// Time between two re-resolutions of one host while the answer does not change: 1 s, doubling to 30 s.
 const SPACING: Backoff = Backoff {
     least: Duration::from_secs(1),
     most: Duration::from_secs(30),
 };
 
-/// The longest of these times while no healthy address is left: then nothing but a changed answer ends the
-/// failures, and this is how late the change may be noticed.
-const SPACING_ALONE: Duration = Duration::from_secs(2);
+/// Longest time between two re-resolutions of a host without a healthy address: 2 s.
+///
+/// Only a changed answer ends the failures of such a host, and this is the longest delay until the change is noticed.
+const LONGEST_WITHOUT_HEALTHY: Duration = Duration::from_secs(2);
 
-/// The spacing of one host's lookups after failures. The first is due at once.
+/// The backoff of one host's re-resolutions, the first of which is due at once.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Recheck {
+pub(crate) struct ReresolveBackoff {
     last: Option<Instant>,
     unchanged: u32,
-    /// Whether no healthy address is left, as far as was told.
-    is_alone: bool,
+    /// Whether no healthy address was left at the last report.
+    no_healthy_left: bool,
 }
 
-impl Recheck {
-    /// Whether a lookup may start. What is not due is only deferred: it starts when it is due.
+impl ReresolveBackoff {
+    /// Returns whether a lookup may start. A lookup that is not due is only deferred until it is due.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
         now >= self.due_at(now)
     }
 
-    /// When the next lookup may start: at once, or a spacing after the last.
+    /// Returns when the next lookup may start: at once, or one spacing after the last lookup.
     pub(crate) fn due_at(&self, now: Instant) -> Instant {
         self.last.map_or(now, |last| last + self.spacing())
     }
 
     fn spacing(&self) -> Duration {
         let spacing = SPACING.delay(self.unchanged);
-        self.spacing_alone()
+        self.longest_spacing()
             .map_or(spacing, |alone| alone.min(spacing))
     }
 
     /// Returns the longest time between two lookups if no healthy address is left.
-    pub(crate) fn spacing_alone(&self) -> Option<Duration> {
-        self.is_alone.then_some(SPACING_ALONE)
+    pub(crate) fn longest_spacing(&self) -> Option<Duration> {
+        self.no_healthy_left.then_some(LONGEST_WITHOUT_HEALTHY)
     }
 
-    /// Notes that a lookup starts. A quiet time as long as the longest spacing starts afresh.
+    /// Records that a lookup starts.
+    ///
+    /// If the last lookup started 60 s ago or earlier, the backoff begins again with the shortest spacing.
     pub(crate) fn start(&mut self, now: Instant) {
         let quiet = self.last.is_none_or(|last| now >= last + 2 * SPACING.most);
         self.unchanged = if quiet {
@@ -56,33 +59,34 @@ impl Recheck {
         self.last = Some(now);
     }
 
-    /// Notes whether a healthy address is left.
-    pub(crate) fn health_is_left(&mut self, is_left: bool) {
-        self.is_alone = !is_left;
+    /// Records whether a healthy address is left.
+    pub(crate) fn set_has_healthy(&mut self, is_left: bool) {
+        self.no_healthy_left = !is_left;
     }
 
-    /// Notes that an answer came which differs from the one before: the next is due at once.
+    /// Records that an answer differs from the previous one, so that the next lookup is due at once.
     pub(crate) fn changed(&mut self) {
         *self = Self::default();
     }
 }
 
-/// Lookups after failures, all hosts together: 100 in one second, then one each 10 ms. Keeps a
-/// name server safe from a process whose every connect fails.
+/// A limit for the lookups of all hosts together: 100 at once, then one every 10 ms.
+///
+/// The limit protects a name server from a process whose connects all fail.
 #[derive(Debug, Default)]
-pub(crate) struct Quota {
+pub(crate) struct RateLimiter {
     spent_until: Option<Instant>,
 }
 
-impl Quota {
+impl RateLimiter {
     const COST: Duration = Duration::from_millis(10);
     const BURST: Duration = Duration::from_secs(1);
-    /// Nothing is put off for longer; until then 3 000 hosts can be.
+    /// Longest time by which a lookup is deferred. 3 000 lookups can be deferred at once.
     const QUEUE: Duration = Duration::from_secs(30);
 
-    /// Takes one lookup from the quota, if one is left.
+    /// Takes one lookup from the limit, and returns whether the lookup may start now.
     #[must_use]
-    pub(crate) fn take(&mut self, now: Instant) -> bool {
+    pub(crate) fn try_acquire(&mut self, now: Instant) -> bool {
         let spent = self.with_one_more(now);
         let admitted = spent <= now + Self::BURST;
         if admitted {
@@ -91,10 +95,11 @@ impl Quota {
         admitted
     }
 
-    /// Takes one lookup and tells when it may start: the first that is not taken by others. `None`:
-    /// too many wait already.
+    /// Takes one lookup from the limit, and returns when the lookup may start.
+    ///
+    /// Lookups start in the order in which they were reserved. Returns `None` if too many lookups wait already.
     #[must_use]
-    pub(crate) fn book(&mut self, now: Instant) -> Option<Instant> {
+    pub(crate) fn reserve(&mut self, now: Instant) -> Option<Instant> {
         let spent = self.with_one_more(now);
         let wait = spent.duration_since(now).saturating_sub(Self::BURST);
         if wait > Self::QUEUE {
@@ -116,10 +121,10 @@ mod tests {
 
     const S: Duration = Duration::from_secs(1);
 
-    /// The first at once, the next after 1 s, 2 s, 4 s … 30 s, each exactly then and not later.
+    /// The first lookup is due at once. The next ones are due 1 s, 2 s, 4 s … 30 s later, without extra delay.
     #[test]
     fn lookups_are_spaced_without_extra_delay() {
-        let mut recheck = Recheck::default();
+        let mut recheck = ReresolveBackoff::default();
         let mut now = time::now();
         for secs in [1, 2, 4, 8, 16, 30, 30] {
             assert!(recheck.is_due(now));
@@ -135,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_changed_answer_or_a_quiet_time_starts_afresh() {
-        let mut recheck = Recheck::default();
+        let mut recheck = ReresolveBackoff::default();
         let now = time::now();
         for _ in 0..9 {
             recheck.start(now);
@@ -151,11 +156,11 @@ mod tests {
         assert!(recheck.is_due(later + S));
     }
 
-    /// However long the failures last.
+    /// The spacing does not grow, however long the failures last.
     #[test]
     fn while_no_healthy_address_is_left_lookups_are_2_seconds_apart() {
-        let mut recheck = Recheck::default();
-        recheck.health_is_left(false);
+        let mut recheck = ReresolveBackoff::default();
+        recheck.set_has_healthy(false);
         let mut now = time::now();
         for secs in [1, 2, 2, 2, 2, 2, 2, 2, 2] {
             assert!(recheck.is_due(now));
@@ -163,34 +168,34 @@ mod tests {
             assert!(!recheck.is_due(now + secs * S - Duration::from_millis(1)));
             now += secs * S;
         }
-        recheck.health_is_left(true);
+        recheck.set_has_healthy(true);
         assert!(!recheck.is_due(now + 27 * S), "others are there to dial");
         assert!(recheck.is_due(now + 28 * S));
     }
 
     #[test]
     fn when_the_last_healthy_address_fails_the_next_is_due_within_2_seconds() {
-        let mut recheck = Recheck::default();
+        let mut recheck = ReresolveBackoff::default();
         let now = time::now();
         for _ in 0..5 {
-            recheck.health_is_left(true);
+            recheck.set_has_healthy(true);
             recheck.start(now);
         }
         assert!(!recheck.is_due(now + 15 * S));
-        recheck.health_is_left(false);
+        recheck.set_has_healthy(false);
         assert!(!recheck.is_due(now + 2 * S - Duration::from_millis(1)));
         assert!(recheck.is_due(now + 2 * S));
     }
 
-    /// A host whose only address flaps is looked up no more often than one whose address stays dead.
+    /// A host whose only address flaps is looked up no more often than a host whose only address keeps failing.
     #[test]
     fn a_flapping_address_hurries_nothing() {
-        let mut recheck = Recheck::default();
+        let mut recheck = ReresolveBackoff::default();
         let now = time::now();
         let mut lookups = 0;
         for ms in (0..300_000).step_by(100) {
             let at = now + Duration::from_millis(ms);
-            recheck.health_is_left(ms % 200 == 0);
+            recheck.set_has_healthy(ms % 200 == 0);
             if recheck.is_due(at) {
                 recheck.start(at);
                 lookups += 1;
@@ -201,29 +206,32 @@ mod tests {
 
     #[test]
     fn the_quota_holds_a_burst_and_then_a_rate() {
-        let mut quota = Quota::default();
+        let mut quota = RateLimiter::default();
         let now = time::now();
-        assert_eq!((0..1_000).filter(|_| quota.take(now)).count(), 100);
-        assert_eq!((0..1_000).filter(|_| quota.take(now + S)).count(), 100);
-        assert!(!quota.take(now + S));
-        assert!(quota.take(now + S + Quota::COST));
+        assert_eq!((0..1_000).filter(|_| quota.try_acquire(now)).count(), 100);
+        assert_eq!(
+            (0..1_000).filter(|_| quota.try_acquire(now + S)).count(),
+            100
+        );
+        assert!(!quota.try_acquire(now + S));
+        assert!(quota.try_acquire(now + S + RateLimiter::COST));
     }
 
-    /// What is put off has a time of its own, in turn, and nobody gets in between.
+    /// Each deferred lookup has a start time of its own, and no other lookup takes that time.
     #[test]
     fn what_is_booked_starts_in_turn_within_the_rate() {
-        let mut quota = Quota::default();
+        let mut quota = RateLimiter::default();
         let now = time::now();
-        let waits: Vec<_> = (0..3_200).map_while(|_| quota.book(now)).collect();
+        let waits: Vec<_> = (0..3_200).map_while(|_| quota.reserve(now)).collect();
         assert!(waits[..100].iter().all(|&at| at == now), "the burst");
         assert!(
             (100..)
                 .zip(&waits[100..])
-                .all(|(n, &at)| at == now + (n - 99) * Quota::COST),
+                .all(|(n, &at)| at == now + (n - 99) * RateLimiter::COST),
             "then one each 10 ms"
         );
         assert_eq!(waits.len(), 3_100, "no longer than 30 s");
-        assert!(!quota.take(now + 29 * S), "those who wait go first");
-        assert!(quota.take(now + 30 * S + Quota::COST));
+        assert!(!quota.try_acquire(now + 29 * S), "those who wait go first");
+        assert!(quota.try_acquire(now + 30 * S + RateLimiter::COST));
     }
 }

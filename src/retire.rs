@@ -1,72 +1,73 @@
-//! Rule: when a connection that is up takes no new requests any more.
+//! Rule: when an open connection takes no new requests.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
-/// Why a connection takes no new requests any more.
+/// The reason why a connection takes no new requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Retirement {
-    /// Its address has failed for certain, and a healthy one is left.
-    Penalised,
-    /// DNS has not named its address for longer than the grace period.
-    Departed,
-    /// It is older than a connection may be.
-    Aged,
+pub enum DrainReason {
+    /// The address of the connection has failed for certain, and a healthy address is left.
+    Penalized,
+    /// DNS has not named the address of the connection for longer than the grace period.
+    RemovedFromDns,
+    /// The connection is older than the maximum connection age.
+    MaxAge,
 }
 
-/// As in "retired, for its address is penalised".
-impl fmt::Display for Retirement {
+/// Describes the reason, to be read after "connection drained:".
+impl fmt::Display for DrainReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Penalised => "its address is penalised",
-            Self::Departed => "its address has left DNS",
-            Self::Aged => "it is old",
+            Self::Penalized => "the address has a penalty",
+            Self::RemovedFromDns => "the address has left DNS",
+            Self::MaxAge => "the connection has reached its maximum age",
         })
     }
 }
 
-/// How long connections may be kept.
+/// The time limits of connections.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// After its address has left DNS.
+    /// How long a connection takes requests after its address has left DNS.
     pub(crate) grace: Duration,
-    /// In all, about.
+    /// How old a connection may become, before the random variation.
     pub(crate) age: Option<Duration>,
-    /// Without a new request: then the pool has closed it.
+    /// How long a connection may have no new request. After that time the pool has closed it.
     pub(crate) idle: Duration,
 }
 
-/// How the address of a connection stands now.
+/// The status of the address of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stand {
-    /// Whether a good answer names it; `None` while there is no good answer.
+pub(crate) struct AddressStatus {
+    /// Whether a fresh answer names the address; `None` if there is no fresh answer.
     pub(crate) listed: Option<bool>,
-    /// Whether it goes last for certain failures.
-    pub(crate) penalised: bool,
-    /// Whether there is somebody better to dial.
-    pub(crate) others: bool,
+    /// Whether the address has failed for certain, or a connection to it went silent.
+    pub(crate) penalized: bool,
+    /// Whether the host has a healthy address to connect to.
+    pub(crate) has_alternative: bool,
 }
 
-impl Stand {
-    /// Of an address that the resolver knows nothing about.
+impl AddressStatus {
+    /// The status of an address that the resolver knows nothing about.
     pub(crate) const UNKNOWN: Self = Self {
         listed: None,
-        penalised: false,
-        others: true,
+        penalized: false,
+        has_alternative: true,
     };
 }
 
-/// The time of one connection.
+/// The age of one connection, its last use, and when its address left DNS.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tenure {
+pub(crate) struct ConnectionAge {
     aged_at: Option<Instant>,
     used_at: Instant,
     listing: Listing,
 }
 
-/// Whether DNS names the address of a connection. One that it never named is none of the host's, as
-/// a proxy's is: it cannot leave.
+/// Whether DNS names the address of a connection.
+///
+/// An address that DNS never named does not belong to the host, as a proxy's. Such an address cannot leave DNS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Listing {
     Never,
@@ -74,8 +75,8 @@ enum Listing {
     GoneSince(Instant),
 }
 
-impl Tenure {
-    /// Of a connection that was dialled at `born`, or not much later.
+impl ConnectionAge {
+    /// Returns the age of a connection that was made at `born` or not much later.
     pub(crate) fn new(limits: &Limits, born: Instant, rng: &mut fastrand::Rng) -> Self {
         Self {
             aged_at: limits.age.map(|age| born + jittered(age, rng)),
@@ -84,49 +85,49 @@ impl Tenure {
         }
     }
 
-    /// A request has gone out on it.
+    /// Records that a request went out on the connection.
     pub(crate) fn used(&mut self, now: Instant) {
         self.used_at = now;
     }
 
-    /// Decides whether it is to be retired. What works is kept while there is nobody better to dial.
+    /// Decides whether the connection is drained. A working connection is kept while no healthy address is left.
     #[must_use]
     pub(crate) fn judge(
         &mut self,
-        stand: Stand,
+        stand: AddressStatus,
         limits: &Limits,
         now: Instant,
-    ) -> Option<Retirement> {
+    ) -> Option<DrainReason> {
         self.listing = self.listing.told(stand.listed, now);
         let aged = self.aged_at.is_some_and(|at| at <= now);
         let gone = stand.listed.is_some() && self.gone_at(limits).is_some_and(|at| at <= now);
         match () {
-            () if !stand.others => None,
-            () if stand.penalised => Some(Retirement::Penalised),
-            () if gone => Some(Retirement::Departed),
-            () if aged => Some(Retirement::Aged),
+            () if !stand.has_alternative => None,
+            () if stand.penalized => Some(DrainReason::Penalized),
+            () if gone => Some(DrainReason::RemovedFromDns),
+            () if aged => Some(DrainReason::MaxAge),
             () => None,
         }
     }
 
-    /// Whether the pool has closed it for want of requests.
+    /// Returns whether the pool has closed the connection because it had no requests.
     pub(crate) fn is_idle(&self, limits: &Limits, now: Instant) -> bool {
         self.used_at + limits.idle <= now
     }
 
-    /// Whether it has taken no request since then.
+    /// Returns whether the connection had no request since `then`.
     pub(crate) fn rests_since(&self, then: Instant) -> bool {
         self.used_at < then
     }
 
-    /// When time alone may change the verdict.
+    /// Returns when time alone may change the decision.
     pub(crate) fn due(&self, limits: &Limits) -> Instant {
         let idle = self.used_at + limits.idle;
         let others = [self.aged_at, self.gone_at(limits)];
         others.into_iter().flatten().fold(idle, Instant::min)
     }
 
-    /// Whether DNS has ever named its address.
+    /// Returns whether DNS has ever named the address of the connection.
     pub(crate) fn is_of_dns(&self) -> bool {
         self.listing != Listing::Never
     }
@@ -149,8 +150,10 @@ impl Listing {
     }
 }
 
-/// At most 10 % more or less, so that connections made together are not made anew together (gRPC's
-/// proposal A9 spreads its maximum connection age so).
+/// Returns an age that is at most 10 % longer or shorter.
+///
+/// Connections that were made together then do not end together (gRPC's proposal A9 spreads its maximum connection age
+/// in the same way).
 fn jittered(age: Duration, rng: &mut fastrand::Rng) -> Duration {
     age.mul_f64(0.9 + 0.2 * rng.f64())
 }

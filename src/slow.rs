@@ -5,46 +5,51 @@
 //! | none | 350 ms; an attempt of a race 300 ms | 250 ms |
 //! | took `t` | 4 × `t`, at least 300 ms, at most 10 s | 2 × `t`, at least 250 ms, at most 2 s |
 //!
-//! Attempts that start because of time, and not because of a failure, have a budget per host: see
-//! [`Budget`].
+//! Attempts that start because of time, and not because of a failure, have a budget per host; see [`Budget`].
 
 use std::time::Duration;
 
-/// A connect to a host without recent connects is slow after this time. It leaves hyper-util's second lane,
-/// which starts 300 ms after the first, the time to connect.
+/// Time after which a connect is slow, if its host has no recent connects.
+///
+/// The second lane of hyper-util starts 300 ms after the first, and has the rest of this time to connect.
 const UNKNOWN: Duration = Duration::from_millis(350);
-/// No connect is slow sooner. Half of all connects cross the world in less.
+/// Least time after which a connect is slow. Half of all connects across the world take less.
 pub(crate) const FLOOR: Duration = Duration::from_millis(300);
-/// A connect that is slow takes so many times as long as the recent ones.
+/// A connect is slow after this multiple of the time that recent connects took.
 const TIMES: u32 = 4;
-/// A second lane gets at least this time: a busy runtime is late by a few milliseconds.
+/// Least time for a second lane, because a busy runtime is late by a few milliseconds.
 const LANE: Duration = Duration::from_millis(20);
-/// Every connect is slow after this time: the fourth SYN is sent after 7 s.
+/// Greatest time after which a connect is slow. The fourth SYN is sent after 7 s.
 const CAP: Duration = Duration::from_secs(10);
 
-/// The Connection Attempt Delay of RFC 8305, section 8, and its upper bound.
+/// The Connection Attempt Delay of RFC 8305, section 8.
 const DELAY: Duration = Duration::from_millis(250);
+/// Greatest Connection Attempt Delay (RFC 8305, section 8).
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
+/// Multiple of the time that recent connects took, which is the attempt delay.
+///
 /// "A more nuanced algorithm" may use the history of connects (RFC 8305, section 5).
 const DELAY_TIMES: u32 = 2;
 
-/// Returns after what time a connect is slow, if the recent ones to its host took `recent`.
+/// Returns the time after which a connect is slow, if the recent connects to its host took `recent`.
 pub(crate) fn after(recent: Option<Duration>) -> Duration {
     recent.map_or(UNKNOWN, |recent| (recent * TIMES).clamp(FLOOR, CAP))
 }
 
-/// The same for an attempt of a race, which has no lanes of its own.
+/// Returns the time after which an attempt of a race is slow. Such an attempt has no second lane.
 pub(crate) fn after_in_race(recent: Option<Duration>) -> Duration {
     recent.map_or(FLOOR, |recent| after(Some(recent)))
 }
 
-/// Returns whether an attempt is slow that was pending for `pending` when another one connected which had started a
-/// whole delay later. The recent connects took `recent`, that of the winner included.
+/// Returns whether an attempt was slow that lost a race by a whole attempt delay.
+///
+/// The attempt was pending for `pending` when an attempt connected that had started a whole delay later. The recent
+/// connects, including the winner, took `recent`.
 pub(crate) fn is_beaten(pending: Duration, recent: Option<Duration>) -> bool {
     pending >= recent.map_or(DELAY, |recent| (recent * TIMES).max(DELAY))
 }
 
-/// Returns how long the second lane of a connect is waited for whose first address is known to connect.
+/// Returns how long a connect waits for a second lane whose first address is known to connect.
 pub(crate) fn lane(recent: Option<Duration>) -> Duration {
     recent.map_or(FLOOR, |recent| (recent * TIMES).clamp(LANE, FLOOR))
 }
@@ -56,14 +61,17 @@ pub(crate) fn attempt_delay(recent: Option<Duration>) -> Duration {
     })
 }
 
-/// No connect is given up for another address later than this after the first give-up of a round: the network may be
-/// slow, and a request is sent again only so often. Seven black holes before the only address that connects take less.
+/// Length of a round of give-ups: after this time, no connect is given up for another address.
+///
+/// The network may be slow, and a request is sent again only a limited number of times. Seven black holes before the
+/// only address that connects take less time.
 const ROUND: Duration = Duration::from_millis(2_800);
-/// This long after the first give-up of a round, the next give-up begins a new round.
+/// Time from the first give-up of a round after which the next give-up begins a new round.
 const ROUND_OVER: Duration = Duration::from_secs(10);
 
-/// Returns the start of the round to which a give-up at `now` belongs; the last round began at `began`. `None`: the
-/// give-up is not allowed. Times are in milliseconds. If `began` is 0, the host has connected since the last round.
+/// Returns the start of the round of a give-up at `now`, or `None` if the give-up is not allowed.
+///
+/// `began` is the start of the last round, or 0 if the host has connected since. Times are in milliseconds.
 pub(crate) fn round(began: u64, now: u64) -> Option<u64> {
     let (round, over) = (ROUND.as_millis() as u64, ROUND_OVER.as_millis() as u64);
     match now.saturating_sub(began) {
@@ -73,9 +81,11 @@ pub(crate) fn round(began: u64, now: u64) -> Option<u64> {
     }
 }
 
-/// Returns the state after one more give-up because DNS has moved. `None`: the give-up is not allowed. Two are
-/// allowed until the host connects, or until [`ROUND_OVER`] has passed since the first. The state holds the time of
-/// the first one in milliseconds, and in its two lowest bits the number of give-ups; 0 stands for none.
+/// Returns the state after one more give-up because DNS has moved, or `None` if the give-up is not allowed.
+///
+/// Two give-ups are allowed until the host connects, or until [`ROUND_OVER`] has passed since the first one. The state
+/// is 0 if there was no give-up. Otherwise its two lowest bits hold the number of give-ups, and the other bits the time
+/// of the first one in milliseconds.
 pub(crate) fn moved(state: u64, now: u64) -> Option<u64> {
     let (began, gone) = (state >> 2, state & 3);
     let is_over = now.saturating_sub(began) > ROUND_OVER.as_millis() as u64;
@@ -86,29 +96,29 @@ pub(crate) fn moved(state: u64, now: u64) -> Option<u64> {
     }
 }
 
-/// Attempts of one host that may start because of time: 20 at once, then one a second and one for every ten
-/// connects.
+/// The budget of a host for attempts that start because of time.
 ///
-/// The first races of a quiet process run in full, and an overload is not made worse: the extra attempts stay
-/// near 10 % of the connects. The state is one number, the time in milliseconds until which the budget is
-/// spent (the generic cell rate algorithm).
+/// The budget allows 20 attempts at once, then one per second and one for every ten connects. The first races of a
+/// quiet process therefore run in full. An overload is not made worse, because the extra attempts stay near 10 % of the
+/// connects. The state is one number, the time in milliseconds until which the budget is spent (the generic cell rate
+/// algorithm).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Budget(pub(crate) u64);
 
 impl Budget {
     const BURST: u64 = 20;
     const MILLIS_EACH: u64 = 1_000;
-    /// One connect in ten earns an attempt.
+    /// Ten connects earn one attempt.
     const EARNED: u64 = Self::MILLIS_EACH / 10;
 
-    /// Takes one attempt at `now`, in milliseconds. `None`: the budget is spent.
+    /// Takes one attempt at `now`, in milliseconds, or returns `None` if the budget is spent.
     #[must_use]
     pub(crate) fn take(self, now: u64) -> Option<Self> {
         let spent = self.0.max(now) + Self::MILLIS_EACH;
         (spent <= now + Self::BURST * Self::MILLIS_EACH).then_some(Self(spent))
     }
 
-    /// Earns a part of an attempt by a connect.
+    /// Adds a tenth of an attempt to the budget, for a connect.
     #[must_use]
     pub(crate) fn earn(self) -> Self {
         Self(self.0.saturating_sub(Self::EARNED))

@@ -1,10 +1,10 @@
-//! The one door to the clock.
+//! The only place that reads the clock.
 
 use std::time::Instant;
 
-/// Returns the present moment by tokio's clock, so that a paused clock drives everything.
+/// Returns the current time of tokio's clock, which a test can pause.
 ///
-/// It works outside a runtime too and then reads the system's monotonic clock.
+/// Outside a runtime, the function reads the system's monotonic clock.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the one place that reads the clock"

@@ -1,21 +1,23 @@
-//! Rule: how long an answer lives.
+//! Rule: the lifetime of an answer.
 
 use std::time::Duration;
 
-/// Life of an answer that came without a TTL, as from `getaddrinfo`: 30 s, the default of AWS
-/// CRT, the JVM and Bun for such answers.
+/// Lifetime of an answer without a TTL, as from `getaddrinfo`: 30 s.
+///
+/// AWS CRT, the JVM and Bun have the same default for such answers.
 const WITHOUT_TTL: Duration = Duration::from_secs(30);
-/// Life of a negative answer without an SOA record: 5 s. RFC 2308, section 5, forbids to cache
-/// those; some seconds are kept all the same, because dnsmasq answers so and every connect would
-/// ask again.
+/// Lifetime of a negative answer without an SOA record: 5 s.
+///
+/// RFC 2308, section 5, forbids caching such an answer. The cache keeps the answer for some seconds all the same,
+/// because dnsmasq sends such answers and every connect would look up the host again.
 const NEGATIVE_WITHOUT_SOA: Duration = Duration::from_secs(5);
-/// Bounds of a negative answer's life.
+/// Bounds for the lifetime of a negative answer.
 const NEGATIVE: TtlBounds = TtlBounds {
     min: Duration::from_secs(1),
     max: Duration::from_secs(60),
 };
 
-/// Least and greatest life of an answer.
+/// Least and greatest lifetime of an answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TtlBounds {
     pub(crate) min: Duration,
@@ -23,7 +25,7 @@ pub(crate) struct TtlBounds {
 }
 
 impl TtlBounds {
-    /// Returns how long an answer with this TTL lives, counted from when the query was sent.
+    /// Returns the lifetime of an answer with this TTL, counted from the sending of the query.
     pub(crate) fn positive(&self, ttl: Option<Duration>) -> Duration {
         self.clamp(ttl.unwrap_or(WITHOUT_TTL))
     }
@@ -33,35 +35,36 @@ impl TtlBounds {
     }
 }
 
-/// Returns after how much of its life an answer in use is looked up again: 80 to 90 %, at random,
-/// so that hosts which were cached in the same second do not come back in the same second.
+/// Returns the time after which an answer in use is refreshed: 80 to 90 % of its lifetime.
+///
+/// The share is random, so that hosts that were cached in the same second are not refreshed in the same second.
 pub(crate) fn refresh_after(life: Duration, rng: &mut fastrand::Rng) -> Duration {
     life.mul_f64(share(rng))
 }
 
-/// Returns that share of a life.
+/// Returns a random share of a lifetime, from 0.8 to 0.9.
 pub(crate) fn share(rng: &mut fastrand::Rng) -> f64 {
     0.8 + 0.1 * rng.f64()
 }
 
-/// Returns how long after a lookup was sent that failed the next one is, while there is an answer with
-/// such a life to serve: as long as if it had not failed, so that a name server in trouble is asked
-/// no more than one in health; and at least 30 s (RFC 8767, section 5, failure recheck
-/// timer). Not longer than a minute's answer, however long this one was good.
+/// Returns the time from a failed lookup to the next one, if an answer is left to serve.
+///
+/// `life` is the lifetime of that answer. The time counts from the sending of the failed lookup, and is that of a
+/// refresh. A failing name server therefore gets no more lookups than a working one. The time is at least 30 s (RFC
+/// 8767, section 5, failure recheck timer), and at most that of an answer with a lifetime of one minute.
 pub(crate) fn retry_after(life: Duration, share: f64) -> Duration {
     const LEAST: Duration = Duration::from_millis(37_500);
     const MOST: Duration = Duration::from_secs(60);
     life.clamp(LEAST, MOST).mul_f64(share)
 }
 
-/// Returns how long an answer is kept of which one family is missing: at most 30 s (RFC 8767, section
-/// 5, failure recheck timer).
+/// Returns the lifetime of a partial answer: at most 30 s (RFC 8767, section 5, failure recheck timer).
 pub(crate) fn partial(life: Duration) -> Duration {
     const MOST: Duration = Duration::from_secs(30);
     life.min(MOST)
 }
 
-/// Returns how long a negative answer is kept.
+/// Returns the lifetime of a negative answer.
 pub(crate) fn negative(ttl: Option<Duration>) -> Duration {
     ttl.map_or(NEGATIVE_WITHOUT_SOA, |ttl| NEGATIVE.clamp(ttl))
 }

@@ -1,32 +1,36 @@
-//! Rule: whether a connect through a proxy failed at the proxy, or behind it.
+//! A pure rule that decides whether a connect through a proxy failed at the proxy or behind it.
 //!
-//! A connect through a tunnel asks for the proxy's name, but ends with a TLS handshake with the
-//! origin, whose failure says nothing about the proxy.
+//! A connect through a tunnel resolves the name of the proxy, but ends with a TLS handshake with the origin. A failure
+//! of that handshake says nothing about the proxy.
 
 use std::error::Error as StdError;
 use std::io;
 
 use crate::outcome::foreign::{is_of_socks, is_tcp_stage, is_tunnel_setup};
-use crate::outcome::{Outcome, causes};
+use crate::outcome::{Outcome, error_chain};
 
-/// Returns true when the error comes from behind the host whose addresses were dialled.
+/// Returns true if the error comes from behind the host that the connector resolved.
 ///
-/// `target` is the host that the connect was for, where the connector's request tells it. reqwest
-/// hides it; but where it makes a tunnel's TLS itself it hands out rustls's error as it is, and
-/// hyper-rustls, which makes every other handshake, wraps it (reqwest 0.13.5, `connect.rs`). With
-/// native-tls both look alike, and the dialled host is blamed. Of a SOCKS proxy it asks for one name
-/// too where the proxy is an address and the name is the origin's; so none is blamed there.
+/// `target` is the host of the connector's request, if the request shows it. reqwest hides the target, so the error
+/// alone decides.
+///
+/// - reqwest runs TLS through a tunnel itself and returns the error of rustls as it is. hyper-rustls, which makes
+///   every other handshake, wraps the error (reqwest 0.13.5, `connect.rs`). So an unwrapped error is attributed to the
+///   origin.
+/// - With native-tls both errors look alike, and are attributed to the resolved host.
+/// - If a SOCKS proxy is given as an address, the only resolved name is the origin's. So a SOCKS error is attributed
+///   to no address.
 pub(crate) fn is_behind(
     error: &(dyn StdError + 'static),
     target: Option<&str>,
     dialled: &str,
 ) -> bool {
-    if causes(error).any(|cause| is_tcp_stage(cause) || is_tunnel_setup(cause)) {
+    if error_chain(error).any(|cause| is_tcp_stage(cause) || is_tunnel_setup(cause)) {
         return false;
     }
-    let in_socks = causes(error).any(is_of_socks);
+    let in_socks = error_chain(error).any(is_of_socks);
     match target {
-        Some(target) => !in_socks && target != dialled && Outcome::of(error).is_after_tcp(),
+        Some(target) => !in_socks && target != dialled && Outcome::from_error(error).is_after_tcp(),
         None => in_socks || is_unwrapped(error),
     }
 }

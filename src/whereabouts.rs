@@ -1,40 +1,42 @@
 //! Rule: when this machine is on another network.
 //!
-//! Not every change of an interface is one: containers and virtual machines come and go, and IPv6
-//! addresses are changed for privacy. What counts is from where the internet would be dialled.
+//! Not every change of an interface means another network: containers and virtual machines come and go, and IPv6
+//! addresses change for privacy. The source addresses of connections to the internet decide.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// When to look after the last notice of a change. The first waits for the end of a burst; a default
-/// route may come later than the address that was noticed, and a second family later still.
-const LOOKS: [Duration; 3] = [
+/// Times of the checks, counted from the last notice of a change.
+///
+/// The first check waits for the end of a burst. A default route may come later than the address whose change was
+/// noticed, and a second family later still.
+const CHECK_DELAYS: [Duration; 3] = [
     Duration::from_secs(1),
     Duration::from_secs(3),
     Duration::from_secs(10),
 ];
-/// The first look waits no longer than this for a burst to end.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest time for which the first check waits for a burst to end.
+const MAX_DEBOUNCE: Duration = Duration::from_secs(5);
 
-/// Out on the internet, wherever one is: a.root-servers.net. Nothing is sent there.
-const OUT: [IpAddr; 2] = [
+/// Addresses on the internet, the same on any network: a.root-servers.net. Nothing is sent there.
+const PROBE_TARGETS: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(198, 41, 0, 4)),
     IpAddr::V6(Ipv6Addr::new(0x2001, 0x503, 0xba3e, 0, 0, 0, 2, 0x30)),
 ];
 
-/// From where the internet would be dialled.
+/// The source addresses of connections to the internet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct NetworkFingerprint {
     v4: Option<Ipv4Addr>,
-    /// The /64: what is below is the machine's own choice and changes for privacy (RFC 8981).
+    /// The /64 prefix. The machine chooses the rest, and changes it for privacy (RFC 8981).
     v6: Option<[u16; 4]>,
 }
 
-impl Place {
-    /// Finds it out from the source address of a destination.
+impl NetworkFingerprint {
+    /// Returns the fingerprint, given a function from a destination to the source address of connections to it.
     pub(crate) fn of(source_of: impl Fn(IpAddr) -> Option<IpAddr>) -> Self {
         let mut place = Self::default();
-        for source in OUT.into_iter().filter_map(source_of) {
+        for source in PROBE_TARGETS.into_iter().filter_map(source_of) {
             match source.to_canonical() {
                 IpAddr::V4(addr) if leads_out_v4(addr) => place.v4 = Some(addr),
                 IpAddr::V6(addr) if leads_out_v6(addr) => {
@@ -60,14 +62,14 @@ fn leads_out_v6(addr: Ipv6Addr) -> bool {
     !(addr.is_unspecified() || addr.is_loopback() || addr.is_unicast_link_local())
 }
 
-/// Where this machine was last, and when to look again.
+/// The last known network of this machine, and when the next check is due.
 #[derive(Debug)]
-pub(crate) struct Whereabouts {
-    place: Place,
+pub(crate) struct NetworkMonitor {
+    place: NetworkFingerprint,
     noticed: Option<Noticed>,
 }
 
-/// Notices of changes that are still to be looked into.
+/// Notices of changes for which checks are due.
 #[derive(Clone, Copy, Debug)]
 struct Noticed {
     first: Instant,
@@ -75,15 +77,15 @@ struct Noticed {
     looks: usize,
 }
 
-impl Whereabouts {
-    pub(crate) fn at(place: Place) -> Self {
+impl NetworkMonitor {
+    pub(crate) fn at(place: NetworkFingerprint) -> Self {
         Self {
             place,
             noticed: None,
         }
     }
 
-    /// Something has changed about the interfaces.
+    /// Records a notice: the system has reported a change of the interfaces.
     pub(crate) fn notice(&mut self, now: Instant) {
         let burst = self.noticed.filter(|noticed| noticed.looks == 0);
         self.noticed = Some(Noticed {
@@ -93,20 +95,21 @@ impl Whereabouts {
         });
     }
 
-    /// When to look next; `None`: not before the next notice.
+    /// Returns when the next check is due, or `None` if there is none before the next notice.
     pub(crate) fn due(&self) -> Option<Instant> {
         let Noticed { first, last, looks } = self.noticed?;
-        let due = last + LOOKS[looks];
+        let due = last + CHECK_DELAYS[looks];
         Some(match looks {
-            0 => due.min(first + PATIENCE),
+            0 => due.min(first + MAX_DEBOUNCE),
             _ => due,
         })
     }
 
-    /// Takes a look. Returns whether this is another network than at the last look. Being nowhere
-    /// is not: it may be the same one that comes back.
+    /// Records a check, and returns whether the machine is on another network than before.
+    ///
+    /// A machine without a network is on no other network, because the same network may come back.
     #[must_use]
-    pub(crate) fn look(&mut self, place: Place) -> bool {
+    pub(crate) fn check(&mut self, place: NetworkFingerprint) -> bool {
         self.noticed = self.noticed.and_then(Noticed::looked);
         if place.is_nowhere() || place == self.place {
             return false;
@@ -119,7 +122,7 @@ impl Whereabouts {
 impl Noticed {
     fn looked(self) -> Option<Self> {
         let looks = self.looks + 1;
-        (looks < LOOKS.len()).then_some(Self { looks, ..self })
+        (looks < CHECK_DELAYS.len()).then_some(Self { looks, ..self })
     }
 }
 

@@ -32,7 +32,7 @@ async fn two_families() -> Option<World> {
     let mut ips: Vec<IpAddr> = (2..6).map(|last| [127, 0, 0, last].into()).collect();
     ips.push(v6);
     let edges = Edges::on(&ips, Scheme::Http).await;
-    Some(World::of(edges, |builder| builder.prefer(Family::V4)).await)
+    Some(World::of(edges, |builder| builder.prefer_family(Family::V4)).await)
 }
 
 async fn set_v4(world: &World, mode: Mode) {

@@ -23,7 +23,7 @@ use hyper::{Method, Request};
 use hyper_client::{tcp, tls};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
-use sidestep::lookup::{Answer, Answering, Lookup};
+use sidestep::lookup::{Answer, Lookup, LookupFuture};
 use sidestep::reqwest::ClientBuilderExt as _;
 use sidestep::{ConnectError, Resolver};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -78,7 +78,7 @@ struct Cost {
     lookups: Arc<AtomicUsize>,
 }
 
-/// Documented in `src/integrate/record.rs`.
+/// Documented in `src/clients/request_history.rs`.
 const MOST_ATTEMPTS: usize = 16;
 /// Two that the request waits for; the failure on the last answer starts one more for others.
 const MOST_LOOKUPS: usize = 1 + 2 + 1;
@@ -189,8 +189,8 @@ async fn request(edges: &Edges, row: &Row) -> Cost {
             dns,
             asked: Arc::clone(&cost.lookups),
         })
-        .stale_after(STALE_AFTER)
-        .stalled_after(Duration::from_millis(50))
+        .serve_stale_after(STALE_AFTER)
+        .slow_connect_after(Duration::from_millis(50))
         .attempt_timeout(Duration::from_millis(150))
         .build()
         .unwrap();
@@ -256,8 +256,8 @@ async fn by_middleware(
 
 async fn by_race(edges: &Edges, resolver: &Resolver, cost: &Cost, method: &Method, url: &str) {
     let https = tls(edges).enable_http1();
-    let https = https.wrap_connector(resolver.tcp_layer().layer(tcp(resolver)));
-    let race = resolver.race_layer().layer(https);
+    let https = https.wrap_connector(resolver.tcp_connected_layer().layer(tcp(resolver)));
+    let race = resolver.happy_eyeballs_layer().layer(https);
     let told = Arc::clone(&cost.told);
     let counted = MapErrLayer::new(move |error| count(error, &told)).layer(race);
     let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(counted);
@@ -288,7 +288,7 @@ struct Fake {
 }
 
 impl Lookup for Fake {
-    fn lookup<'a>(&'a self, _: &'a str) -> Answering<'a> {
+    fn lookup<'a>(&'a self, _: &'a str) -> LookupFuture<'a> {
         let asked = self.asked.fetch_add(1, Ordering::SeqCst);
         let first = match self.dns {
             Dns::Silent if asked > 0 => return std::future::pending().boxed(),

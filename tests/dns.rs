@@ -15,7 +15,7 @@ use hickory_proto::op::{Message, Query};
 use hickory_proto::rr::rdata::{A, CNAME};
 use hickory_proto::rr::{Name, RData, Record};
 use sidestep::lookup::{Answer, Dns, FromService, Lookup, System};
-use sidestep::{Error, Event, Resolver};
+use sidestep::{Event, ResolveError, Resolver};
 use tokio::net::UdpSocket;
 
 fn resolver(dns: &NameServer) -> Resolver {
@@ -87,7 +87,7 @@ async fn a_host_in_use_is_looked_up_ahead() {
     dns.set(HOST, &[ip(1)], 1);
     let (tell, mut answered) = tokio::sync::mpsc::unbounded_channel();
     let observe = move |event: &Event<'_>| {
-        if matches!(event, Event::Answered { .. }) {
+        if matches!(event, Event::LookupSucceeded { .. }) {
             tell.send(()).expect("the test listens");
         }
     };
@@ -225,7 +225,7 @@ async fn evil(answer: impl Fn(&Message) -> Vec<u8> + Send + 'static) -> SocketAd
     addr
 }
 
-async fn ask_evil(server: SocketAddr) -> Result<Vec<IpAddr>, Error> {
+async fn ask_evil(server: SocketAddr) -> Result<Vec<IpAddr>, ResolveError> {
     let lookup = Dns::with_servers([server]).unwrap();
     let builder = Resolver::builder().lookup(lookup);
     let resolver = builder

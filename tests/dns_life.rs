@@ -11,7 +11,7 @@ mod common;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use sidestep::{Builder, Outcome, Resolver, Source};
+use sidestep::{AnswerSource, Outcome, Resolver, ResolverBuilder};
 
 use self::common::{Fault, HOST, NameServer, RecordType, asking};
 
@@ -22,7 +22,9 @@ fn ip(last: u8) -> IpAddr {
 }
 
 /// A name server and a resolver whose answers live 50 ms.
-async fn short_lived(set: impl FnOnce(Builder) -> Builder) -> (NameServer, Resolver) {
+async fn short_lived(
+    set: impl FnOnce(ResolverBuilder) -> ResolverBuilder,
+) -> (NameServer, Resolver) {
     let dns = NameServer::start().await;
     dns.set(HOST, &[ip(1), ip(2)], 60);
     let builder = Resolver::builder().lookup(asking(&dns));
@@ -38,13 +40,16 @@ async fn outlive_the_answer() {
 #[tokio::test]
 async fn a_name_server_that_is_down_costs_no_answer() {
     for fault in [Fault::ServFail, Fault::Refused, Fault::Silent] {
-        let (dns, resolver) = short_lived(|builder| builder.stale_after(100 * MS)).await;
+        let (dns, resolver) = short_lived(|builder| builder.serve_stale_after(100 * MS)).await;
         resolver.resolve(HOST).await.unwrap();
         dns.fault(fault);
         outlive_the_answer().await;
         for _ in 0..3 {
             let stale = resolver.resolve(HOST).await.unwrap();
-            assert_eq!((stale.addrs().len(), stale.source()), (2, Source::Stale));
+            assert_eq!(
+                (stale.addrs().len(), stale.source()),
+                (2, AnswerSource::Stale)
+            );
         }
         dns.fault(Fault::None);
         resolver.invalidate(HOST);
@@ -70,7 +75,7 @@ async fn a_family_whose_lookup_fails_keeps_its_addresses() {
             let resolved = resolver.resolve(HOST).await.unwrap();
             assert_eq!(
                 (resolved.addrs().len(), resolved.source()),
-                (2, Source::Fresh)
+                (2, AnswerSource::Fresh)
             );
         }
         dns.remove(HOST);
@@ -148,7 +153,7 @@ async fn a_flood_of_names_leaves_what_is_worth_keeping() {
     for name in [HOST, "hot.test"] {
         dns.set(name, &[ip(1), ip(2)], 60);
     }
-    let builder = Resolver::builder().lookup(asking(&dns)).capacity(32);
+    let builder = Resolver::builder().lookup(asking(&dns)).max_hosts(32);
     let resolver = builder.build().unwrap();
     resolver.resolve(HOST).await.unwrap();
     resolver.report(HOST, ip(1), Outcome::Refused);

@@ -18,7 +18,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use sidestep::reqwest::ClientBuilderExt as _;
-use sidestep::{ExchangeLayer, Outcome, Resolver, Standing};
+use sidestep::{AddressState, Outcome, PassiveHealthLayer, Resolver};
 use tower::{Layer as _, Service, ServiceExt as _};
 
 /// Sends a GET through a watched reqwest client and returns the status.
@@ -34,7 +34,7 @@ where
 /// Sends GETs until `enough`, and returns how many were answered 503.
 async fn get_until(
     world: &World,
-    layer: &ExchangeLayer,
+    layer: &PassiveHealthLayer,
     client: reqwest::Client,
     enough: impl Fn(&World) -> bool,
 ) -> usize {
@@ -51,7 +51,7 @@ async fn get_until(
 }
 
 fn is_behind(ip: IpAddr) -> impl Fn(&World) -> bool {
-    move |world| world.standing(ip) != Standing::Healthy
+    move |world| world.standing(ip) != AddressState::Healthy
 }
 
 /// One of four edges answers 503 and asks to be left: the first is a soft strike, and the others
@@ -61,11 +61,11 @@ async fn an_edge_that_answers_503_and_closes_is_left_by_later_connects() {
     let world = World::https(4).await;
     let sick = world.ips()[0];
     world.edges.set(sick, Mode::Unavailable).await;
-    let layer = world.resolver.exchange_layer();
+    let layer = world.resolver.passive_health_layer();
     let unavailable = get_until(&world, &layer, world.client(), is_behind(sick)).await;
     assert_eq!(unavailable, 1);
     assert_eq!(world.journal.failures(), [(sick, Outcome::Unavailable)]);
-    assert_eq!(world.standing(sick), Standing::Recovering, "two strikes");
+    assert_eq!(world.standing(sick), AddressState::Probation, "two strikes");
     assert_eq!(world.journal.count(|seen| *seen == Seen::Invalidated), 1);
     let mut service = layer.layer(world.client());
     for _ in 0..30 {
@@ -87,10 +87,10 @@ async fn the_operator_chooses_what_counts() {
         let builder = world.builder().http2_prior_knowledge();
         builder.sidestep(&world.resolver).build().unwrap()
     };
-    let layer = world.resolver.exchange_layer();
+    let layer = world.resolver.passive_health_layer();
     let others = layer
         .clone()
-        .only_closing(false)
+        .require_connection_close(false)
         .statuses([StatusCode::BAD_GATEWAY]);
     for layer in [&layer, &others] {
         let mut service = layer.layer(client());
@@ -99,7 +99,7 @@ async fn the_operator_chooses_what_counts() {
         }
         assert_eq!(world.journal.failures(), [], "{layer:?}");
     }
-    let any = layer.only_closing(false);
+    let any = layer.require_connection_close(false);
     get_until(&world, &any, client(), is_behind(only)).await;
     assert_eq!(world.journal.failures(), [(only, Outcome::Unavailable)]);
 }
@@ -110,7 +110,7 @@ async fn an_address_in_the_url_is_not_blamed() {
     let world = World::http(2).await;
     let sick = world.ips()[0];
     world.edges.set(sick, Mode::Unavailable).await;
-    let mut service = world.resolver.exchange_layer().layer(world.client());
+    let mut service = world.resolver.passive_health_layer().layer(world.client());
     let url = world.edges.url(&sick.to_string());
     assert_eq!(get(&mut service, &url).await.unwrap(), 503);
     assert_eq!(world.journal.failures(), []);
@@ -141,7 +141,7 @@ async fn under_hyper_an_edge_that_dies_before_it_answers_is_learned() {
         let world = World::http(2).await;
         let dead = world.ips()[0];
         world.edges.set(dead, mode).await;
-        let layer = world.resolver.exchange_layer();
+        let layer = world.resolver.passive_health_layer();
         let mut service = layer.layer(hyper(&world.resolver, http2));
         let mut failed = 0;
         for _ in 0..40 {
@@ -164,12 +164,15 @@ async fn a_request_that_hangs_is_a_soft_strike_once_the_user_says_from_when_on()
     for by_client in [false, true] {
         for after in [None, Some(50 * MS), Some(5_000 * MS)] {
             let world = World::of(common::Edges::http(2).await, |builder| {
-                builder.order(sidestep::Order::AsGiven)
+                builder.address_order(sidestep::AddressOrder::Preserve)
             })
             .await;
             let hangs = world.ips()[0];
             world.edges.set(hangs, Mode::Hang).await;
-            let layer = world.resolver.exchange_layer().slow_response_after(after);
+            let layer = world
+                .resolver
+                .passive_health_layer()
+                .slow_response_after(after);
             let builder = world.builder().sidestep(&world.resolver);
             let client = match by_client {
                 true => builder.timeout(300 * MS).build().unwrap(),
@@ -200,7 +203,10 @@ async fn a_late_response_says_nothing() {
     for http2 in [false, true] {
         let world = World::http(1).await;
         world.edges.answer_after(50 * MS);
-        let layer = world.resolver.exchange_layer().slow_response_after(MS);
+        let layer = world
+            .resolver
+            .passive_health_layer()
+            .slow_response_after(MS);
         let mut service = layer.layer(keeping_client(&world, http2));
         assert_eq!(get(&mut service, &world.url()).await.unwrap(), 200);
         assert_eq!(world.journal.failures(), [], "HTTP/2 {http2}");
@@ -213,7 +219,10 @@ async fn a_late_response_says_nothing() {
 async fn a_kept_connection_that_hangs_says_nothing() {
     const MS: Duration = Duration::from_millis(1);
     let world = World::http(1).await;
-    let layer = world.resolver.exchange_layer().slow_response_after(MS);
+    let layer = world
+        .resolver
+        .passive_health_layer()
+        .slow_response_after(MS);
     let mut service = layer.layer(keeping_client(&world, true));
     assert_eq!(get(&mut service, &world.url()).await.unwrap(), 200);
     world.edges.answer_after(30_000 * MS);
@@ -246,7 +255,7 @@ async fn after_a_redirect_the_host_that_answered_is_meant() {
     let found = format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n");
     let front = common::answers(found).await;
     world.dns.set("front.test", &[front.ip()], 60);
-    let mut service = world.resolver.exchange_layer().layer(world.client());
+    let mut service = world.resolver.passive_health_layer().layer(world.client());
     let url = format!("http://front.test:{}/", front.port());
     assert_eq!(get(&mut service, &url).await.unwrap(), 503);
     assert_eq!(world.journal.failures(), [(sick, Outcome::Unavailable)]);
@@ -262,7 +271,7 @@ async fn the_end_of_a_connection_that_has_answered_says_nothing() {
     let client = Client::builder(TokioExecutor::new())
         .retry_canceled_requests(false)
         .build(world.resolver.connect_layer().layer(http));
-    let mut service = world.resolver.exchange_layer().layer(client);
+    let mut service = world.resolver.passive_health_layer().layer(client);
     let url = format!("http://{HOST}:{}/", addr.port());
     let mut ask = async || {
         let request = http::Request::get(&url).body(Empty::<Bytes>::new());

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::{Edges, Fault, HOST, Mode, World, get};
 use sidestep::reqwest::ClientBuilderExt as _;
-use sidestep::{ConnectError, Outcome, Source, Standing};
+use sidestep::{AddressState, AnswerSource, ConnectError, Outcome};
 
 /// Finds our error in the chain of a client's, as a user would.
 fn connect_error<'a>(error: &'a (dyn Error + 'static)) -> &'a ConnectError {
@@ -33,7 +33,7 @@ async fn an_error_names_the_host_and_every_address_tried() {
     assert!(error.is_connect(), "{error:?}");
     let connect = connect_error(&error);
     assert_eq!(connect.host(), HOST);
-    assert_eq!(connect.served_from(), Source::Fresh);
+    assert_eq!(connect.served_from(), AnswerSource::Fresh);
     let mut tried: Vec<_> = connect.attempts().iter().map(|tried| tried.addr).collect();
     tried.sort();
     assert_eq!(tried, world.ips());
@@ -72,17 +72,17 @@ async fn an_error_tells_what_earlier_connects_found_out() {
     let [first, second] = connect_error(&error).attempts() else {
         panic!("two were given: {error:?}");
     };
-    assert_eq!((first.outcome, first.ago), (Some(Outcome::Tls), None));
-    assert_eq!((second.outcome, second.ago), (None, None), "not dialled");
-    assert!(connect_error(&error).to_string().contains("not dialled"));
+    assert_eq!((first.outcome, first.ago), (Some(Outcome::TlsFailed), None));
+    assert_eq!((second.outcome, second.ago), (None, None), "not attempted");
+    assert!(connect_error(&error).to_string().contains("not attempted"));
 
     let error = get(&stock, &world.url()).await.unwrap_err();
     let [now, before] = connect_error(&error).attempts() else {
         panic!("two were given: {error:?}");
     };
     assert_eq!((now.addr, before.addr), (second.addr, first.addr));
-    assert_eq!((now.outcome, now.ago), (Some(Outcome::Tls), None));
-    assert_eq!(before.outcome, Some(Outcome::Tls));
+    assert_eq!((now.outcome, now.ago), (Some(Outcome::TlsFailed), None));
+    assert_eq!(before.outcome, Some(Outcome::TlsFailed));
     assert!(before.ago.is_some(), "an earlier connect found it out");
 }
 
@@ -101,17 +101,19 @@ async fn an_error_tells_where_the_addresses_were_from() {
     world.dns.fault(Fault::ServFail);
     world.edges.set(world.ips()[0], Mode::Refuse).await;
     let error = get(&client, &world.url()).await.unwrap_err();
-    assert_eq!(connect_error(&error).served_from(), Source::Stale);
+    assert_eq!(connect_error(&error).served_from(), AnswerSource::Stale);
     let pinned = world.ips();
-    world.resolver.pins().set(HOST, pinned).unwrap();
+    world.resolver.overrides().set(HOST, pinned).unwrap();
     let error = get(&client, &world.url()).await.unwrap_err();
     let connect = connect_error(&error);
     assert_eq!(
         (connect.served_from(), connect.age()),
-        (Source::Pinned, Duration::ZERO)
+        (AnswerSource::Override, Duration::ZERO)
     );
     assert!(
-        connect.to_string().ends_with("refused (from the pins)"),
+        connect
+            .to_string()
+            .ends_with("refused (from the overrides)"),
         "{connect}"
     );
 }
@@ -121,7 +123,7 @@ async fn an_error_tells_where_the_addresses_were_from() {
 async fn a_connect_that_was_given_up_says_so() {
     let world = World::of(Edges::https(2).await, |builder| {
         builder
-            .stalled_after(Duration::from_millis(20))
+            .slow_connect_after(Duration::from_millis(20))
             .attempt_timeout(Duration::from_millis(50))
     })
     .await;
@@ -155,10 +157,8 @@ async fn the_snapshot_tells_since_when_why_and_until_when() {
     get(&client, &world.url()).await.unwrap_err();
     let snapshot = world.resolver.snapshot();
     let view = snapshot.host(HOST).unwrap().addr(dead).unwrap();
-    let Standing::Penalised(left) = view.standing else {
-        panic!("{view:?}");
-    };
-    assert_eq!(view.until, Some(left));
+    assert_eq!(view.state, AddressState::Penalized, "{view:?}");
+    let left = view.until.unwrap();
     assert!(
         left > Duration::ZERO && left <= Duration::from_secs(6),
         "{left:?}"
@@ -171,7 +171,7 @@ async fn the_snapshot_tells_since_when_why_and_until_when() {
     get(&client, &world.url()).await.unwrap();
     let snapshot = world.resolver.snapshot();
     let view = snapshot.host(HOST).unwrap().addr(dead).unwrap();
-    assert_eq!((view.standing, view.until), (Standing::Healthy, None));
+    assert_eq!((view.state, view.until), (AddressState::Healthy, None));
 }
 
 /// What happens under a proxy's or an override's address has no account of ours: the error is the

@@ -21,7 +21,7 @@ use hyper_client::{Body, build, get, tcp, tls};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use sidestep::{Outcome, Resolver, Standing};
+use sidestep::{AddressState, Outcome, Resolver};
 use tokio::net::TcpStream;
 use tower::{Layer as _, Service, ServiceExt as _, util::BoxCloneSyncService};
 
@@ -49,19 +49,19 @@ async fn a_black_hole_costs_one_race() {
     let (client, dead) = (client(&world), world.ips()[0]);
     world.edges.set(dead, Mode::BlackHole).await;
     let requests = async {
-        while world.standing(dead) == Standing::Healthy {
+        while world.standing(dead) == AddressState::Healthy {
             get(&client, &world.url()).await.unwrap();
         }
     };
     requests.await;
-    assert_eq!(world.journal.failures(), [(dead, Outcome::Stalled)]);
+    assert_eq!(world.journal.failures(), [(dead, Outcome::Slow)]);
 }
 
 /// Plain hyper does not send a request again: one request sees the error, the next ones do not.
 #[tokio::test]
 async fn an_edge_broken_in_tls_costs_one_request() {
     for (mode, outcome) in [
-        (Mode::TlsReset, Outcome::Tls),
+        (Mode::TlsReset, Outcome::TlsFailed),
         (Mode::WrongCertificate, Outcome::BadCertificate),
     ] {
         let world = World::https(2).await;
@@ -101,13 +101,11 @@ async fn an_edge_that_comes_back_serves_again() {
     let world = World::http(2).await;
     let (client, dead) = (client(&world), world.ips()[0]);
     world.edges.set(dead, Mode::Refuse).await;
-    while !world.is_penalised(dead) {
+    while !world.is_penalized(dead) {
         get(&client, &world.url()).await.unwrap();
     }
     world.edges.set(dead, Mode::Serve).await;
-    let Standing::Penalised(penalty) = world.standing(dead) else {
-        panic!("its penalty runs");
-    };
+    let penalty = world.penalty_left(dead);
     common::sleep(penalty).await;
     get(&client, &world.url()).await.unwrap();
     assert_eq!(
@@ -120,7 +118,9 @@ async fn an_edge_that_comes_back_serves_again() {
 /// the background, and its end is seen there too.
 #[tokio::test]
 async fn a_connect_that_goes_on_in_the_background_is_still_seen() {
-    let world = World::of(common::Edges::http(2).await, |b| b.lanes(false));
+    let world = World::of(common::Edges::http(2).await, |b| {
+        b.ipv4_mapped_fallback(false)
+    });
     // No test waits for the connect that needs time.
     let world = world.await.in_real_time();
     let ips = world.ips();
@@ -162,7 +162,7 @@ async fn a_connect_that_goes_on_in_the_background_is_still_seen() {
         .expect("the pooled connection serves it");
     world
         .journal
-        .saw(|seen| *seen == Seen::Failed(ips[1], Outcome::Stalled))
+        .saw(|seen| *seen == Seen::Failed(ips[1], Outcome::Slow))
         .await;
 }
 
@@ -200,7 +200,7 @@ impl Service<Uri> for Spawning {
     }
 }
 
-/// Where a spawning layer loses the slip nothing breaks, and one warning says what to move.
+/// Where a spawning layer loses the context nothing breaks, and one warning says what to move.
 #[tokio::test]
 async fn a_spawning_layer_in_between_is_warned_of_once() {
     let world = World::http(2).await;
@@ -209,7 +209,7 @@ async fn a_spawning_layer_in_between_is_warned_of_once() {
     for _ in 0..20 {
         get(&client, &world.url()).await.unwrap();
     }
-    assert_eq!(world.journal.count(|seen| *seen == Seen::SlipLost), 1);
+    assert_eq!(world.journal.count(|seen| *seen == Seen::ContextLost), 1);
     assert_eq!(world.journal.failures(), []);
 }
 
@@ -261,7 +261,7 @@ async fn a_connector_that_asks_while_it_is_called_is_seen() {
     assert_eq!(world.journal.failures(), [(dead, Outcome::Failed)]);
 }
 
-/// A blank slip alone is no reason to warn: an address in the URL asks nobody.
+/// A blank context alone is no reason to warn: an address in the URL asks nobody.
 #[tokio::test]
 async fn an_address_in_the_url_is_not_warned_of() {
     let world = World::http(2).await;
@@ -270,7 +270,7 @@ async fn an_address_in_the_url_is_not_warned_of() {
         get(&client, &world.url()).await.unwrap();
         get(&client, &world.edges.url("127.0.0.2")).await.unwrap();
     }
-    assert_eq!(world.journal.count(|seen| *seen == Seen::SlipLost), 0);
+    assert_eq!(world.journal.count(|seen| *seen == Seen::ContextLost), 0);
     world.edges.set(world.ips()[0], Mode::Refuse).await;
     get(&client, &world.edges.url("127.0.0.2"))
         .await

@@ -13,13 +13,13 @@ use std::time::Duration;
 
 use common::{HOST, Mode, World};
 use hyper_client::{get, raced as client};
-use sidestep::{ConnectError, Order, Outcome, Standing};
+use sidestep::{AddressOrder, AddressState, ConnectError, Outcome};
 use tokio::time::Instant;
 
 /// Dead edges lead the answer.
 async fn as_given(n: u8) -> World {
     World::of(common::Edges::https(n).await, |builder| {
-        builder.order(Order::AsGiven)
+        builder.address_order(AddressOrder::Preserve)
     })
     .await
 }
@@ -40,7 +40,7 @@ async fn no_way_in_which_an_edge_dies_costs_a_request() {
         for _ in 0..20 {
             get(&client, &world.url()).await.unwrap();
         }
-        assert_ne!(world.standing(dead), Standing::Healthy, "{mode:?}");
+        assert_ne!(world.standing(dead), AddressState::Healthy, "{mode:?}");
         assert!(world.edges.accepted(dead) <= 1, "{mode:?}");
     }
 }
@@ -55,7 +55,7 @@ async fn black_holes_cost_one_delay_each_and_the_next_connect_none() {
     let began = Instant::now();
     get(&client, &world.url()).await.unwrap();
     assert!(Instant::now() - began >= Duration::from_millis(750));
-    let stalled: Vec<_> = ips[..3].iter().map(|&ip| (ip, Outcome::Stalled)).collect();
+    let stalled: Vec<_> = ips[..3].iter().map(|&ip| (ip, Outcome::Slow)).collect();
     assert_eq!(world.journal.failures(), stalled);
     let began = Instant::now();
     get(&client, &world.url()).await.unwrap();
@@ -102,9 +102,9 @@ async fn when_all_fail_the_error_tells_of_each() {
     assert_eq!(
         ends,
         [
-            (ips[0], Some(Outcome::Tls)),
+            (ips[0], Some(Outcome::TlsFailed)),
             (ips[1], Some(Outcome::Refused)),
-            (ips[2], Some(Outcome::Tls)),
+            (ips[2], Some(Outcome::TlsFailed)),
         ]
     );
     println!("{told}");

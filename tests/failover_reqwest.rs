@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use common::{Edges, Fault, HOST, Mode, RecordType, Seen, World, get, while_pending};
 use sidestep::reqwest::ClientBuilderExt as _;
-use sidestep::{Outcome, Standing};
+use sidestep::{AddressState, Outcome};
 use tokio::time::Instant;
 use tower::BoxError;
 use tower::util::AndThenLayer;
@@ -26,7 +26,7 @@ async fn one_of_two_edges_refuses() {
     let dead = world.ips()[0];
     world.edges.set(dead, Mode::Refuse).await;
     world
-        .get_until(&client, |world| world.is_penalised(dead))
+        .get_until(&client, |world| world.is_penalized(dead))
         .await;
     for _ in 0..20 {
         assert!(
@@ -50,9 +50,11 @@ async fn one_of_two_edges_is_black_holed() {
     let client = world.client();
     let dead = world.ips()[0];
     world.edges.set(dead, Mode::BlackHole).await;
-    let requests = world.get_until(&client, |world| world.standing(dead) != Standing::Healthy);
+    let requests = world.get_until(&client, |world| {
+        world.standing(dead) != AddressState::Healthy
+    });
     requests.await;
-    assert_eq!(world.journal.failures(), [(dead, Outcome::Stalled)]);
+    assert_eq!(world.journal.failures(), [(dead, Outcome::Slow)]);
 }
 
 /// TCP is up and TLS fails: the request is sent again, to another edge.
@@ -63,9 +65,9 @@ async fn one_of_two_edges_resets_in_tls() {
     let dead = world.ips()[0];
     world.edges.set(dead, Mode::TlsReset).await;
     world
-        .get_until(&client, |world| world.is_penalised(dead))
+        .get_until(&client, |world| world.is_penalized(dead))
         .await;
-    assert_eq!(world.journal.failures(), [(dead, Outcome::Tls)]);
+    assert_eq!(world.journal.failures(), [(dead, Outcome::TlsFailed)]);
 }
 
 #[tokio::test]
@@ -75,7 +77,7 @@ async fn one_of_two_edges_shows_a_wrong_certificate() {
     let dead = world.ips()[0];
     world.edges.set(dead, Mode::WrongCertificate).await;
     world
-        .get_until(&client, |world| world.is_penalised(dead))
+        .get_until(&client, |world| world.is_penalized(dead))
         .await;
     assert_eq!(world.journal.failures(), [(dead, Outcome::BadCertificate)]);
 }
@@ -110,7 +112,7 @@ async fn one_request_walks_past_three_broken_edges() {
     }
 }
 
-/// Soft: at the second strike the address is penalised; the healthy ones go first from the first.
+/// Soft: at the second strike the address is penalized; the healthy ones go first from the first.
 #[tokio::test]
 async fn one_of_two_edges_accepts_and_closes() {
     for mode in [Mode::AcceptAndClose, Mode::CloseAfterRequest] {
@@ -119,7 +121,9 @@ async fn one_of_two_edges_accepts_and_closes() {
         let dead = world.ips()[0];
         world.edges.set(dead, mode).await;
         world
-            .get_until(&client, |world| world.standing(dead) != Standing::Healthy)
+            .get_until(&client, |world| {
+                world.standing(dead) != AddressState::Healthy
+            })
             .await;
         for _ in 0..20 {
             get(&client, &world.url()).await.unwrap();
@@ -170,7 +174,7 @@ async fn a_failed_connect_is_dialled_again_for_every_method() {
     for _ in 0..200 {
         let answer = client.post(&url).body("hello").send().await.unwrap();
         assert_eq!(answer.text().await.unwrap(), "hello");
-        if world.is_penalised(dead) {
+        if world.is_penalized(dead) {
             return;
         }
     }
@@ -200,16 +204,14 @@ async fn all_addresses_moved_in_dns() {
     );
 }
 
-/// Makes the first edge fail until it is penalised, then serve again, and waits its penalty out.
+/// Makes the first edge fail until it is penalized, then serve again, and waits its penalty out.
 async fn out_and_back(world: &World, client: &reqwest::Client, mode: Mode) -> IpAddr {
     let dead = world.ips()[0];
     world.edges.set(dead, mode).await;
     world
-        .get_until(client, |world| world.is_penalised(dead))
+        .get_until(client, |world| world.is_penalized(dead))
         .await;
-    let Standing::Penalised(penalty) = world.standing(dead) else {
-        panic!("its penalty runs");
-    };
+    let penalty = world.penalty_left(dead);
     world.edges.set(dead, Mode::Serve).await;
     common::sleep(penalty).await;
     dead
@@ -255,9 +257,7 @@ async fn an_edge_that_is_still_dead_costs_no_request() {
         get(&client, &world.url()).await.unwrap();
     }
     assert_eq!(world.journal.failures().len(), failures + 1, "the probe's");
-    let Standing::Penalised(penalty) = world.standing(dead) else {
-        panic!("it is penalised again");
-    };
+    let penalty = world.penalty_left(dead);
     assert!(penalty > Duration::from_secs(7), "{penalty:?}");
 }
 
@@ -297,7 +297,10 @@ async fn a_probe_ends_with_the_last_resolver() {
 /// Without probes one request tries the edge, and so it does after a probe for what failed in TLS.
 #[tokio::test]
 async fn without_a_probe_one_request_tries_an_edge() {
-    let unprobed = World::of(Edges::http(2).await, |builder| builder.probe(false)).await;
+    let unprobed = World::of(Edges::http(2).await, |builder| {
+        builder.background_probe(false)
+    })
+    .await;
     let in_tls = World::https(2).await;
     for (world, mode, probes) in [(unprobed, Mode::Refuse, 0), (in_tls, Mode::TlsReset, 1)] {
         let client = world.client();
@@ -313,7 +316,7 @@ async fn without_a_probe_one_request_tries_an_edge() {
             (probes, 1)
         );
         assert_eq!(count(Seen::Recovered(dead)), 1);
-        assert_eq!(world.standing(dead), Standing::Healthy);
+        assert_eq!(world.standing(dead), AddressState::Healthy);
     }
 }
 
@@ -333,7 +336,7 @@ async fn when_all_are_dead_the_error_comes_soon_and_says_connect() {
     world.edges.set(world.ips()[2], Mode::Serve).await;
     get(&client, &world.url())
         .await
-        .expect("penalised addresses are dialled when all are bad");
+        .expect("penalized addresses are dialled when all are bad");
 }
 
 /// A thousand tasks fail at once: one look-up-again per record type.
@@ -409,7 +412,7 @@ async fn two_lines_do_what_a_connector_can() {
     let dead = world.ips()[0];
     world.edges.set(dead, Mode::Refuse).await;
     world
-        .get_until(&client, |world| world.is_penalised(dead))
+        .get_until(&client, |world| world.is_penalized(dead))
         .await;
 }
 
@@ -429,7 +432,7 @@ async fn http2_is_no_different() {
         let client = builder.sidestep(&world.resolver).build().unwrap();
         let answer = client.get(world.url()).send().await.unwrap();
         assert_eq!(answer.version(), reqwest::Version::HTTP_2);
-        if world.is_penalised(dead) {
+        if world.is_penalized(dead) {
             return;
         }
     }
@@ -444,7 +447,7 @@ async fn a_winner_of_the_second_lane_is_cleared() {
     let (slow, back) = (world.ips()[0], world.ips()[1]);
     world.edges.set(back, Mode::Refuse).await;
     world
-        .get_until(&client, |world| world.is_penalised(back))
+        .get_until(&client, |world| world.is_penalized(back))
         .await;
     world.edges.set(back, Mode::Serve).await;
     world.edges.set(slow, Mode::BlackHole).await;
@@ -455,9 +458,9 @@ async fn a_winner_of_the_second_lane_is_cleared() {
     );
 }
 
-/// All are penalised and one is back: it is found by the first request, whichever leads.
+/// All are penalized and one is back: it is found by the first request, whichever leads.
 #[tokio::test]
-async fn an_edge_that_is_back_is_found_though_all_are_penalised() {
+async fn an_edge_that_is_back_is_found_though_all_are_penalized() {
     for seed in 0..8 {
         let world = World::https(3).await;
         let client = world.client();
@@ -467,7 +470,7 @@ async fn an_edge_that_is_back_is_found_though_all_are_penalised() {
         for _ in 0..3 {
             get(&client, &world.url()).await.unwrap_err();
         }
-        assert!(world.ips().into_iter().all(|ip| world.is_penalised(ip)));
+        assert!(world.ips().into_iter().all(|ip| world.is_penalized(ip)));
         world.edges.set(world.ips()[seed % 3], Mode::Serve).await;
         get(&client, &world.url()).await.expect("it is dialled");
     }
@@ -515,9 +518,9 @@ async fn when_dns_follows_later_requests_recover_within_2_seconds() {
         (Mode::Refuse, Fault::Refused),
         (Mode::BlackHole, Fault::ServFail),
     ] {
-        let stalled_after = Duration::from_millis(100);
+        let slow_connect_after = Duration::from_millis(100);
         let world = World::of(Edges::http(3).await, |builder| {
-            builder.stalled_after(stalled_after)
+            builder.slow_connect_after(slow_connect_after)
         });
         let world = world.await;
         let (dead, live) = (&world.ips()[..2], world.ips()[2]);

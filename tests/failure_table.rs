@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use common::{DialLog, Edges, Fault, HOST, Mode, NameServer, Seen, World, asking, get, within};
 use sidestep::reqwest::ClientBuilderExt as _;
-use sidestep::{Outcome, Resolver, Standing};
+use sidestep::{AddressState, Outcome, Resolver};
 use tokio::task::JoinSet;
 
 /// Nothing was held against anyone, and nobody was asked again.
@@ -123,7 +123,7 @@ async fn a_connect_dropped_early_says_nothing() {
 #[tokio::test]
 async fn a_connect_pending_for_long_is_a_soft_strike() {
     let stalled = Duration::from_millis(200);
-    let world = World::of(Edges::http(1).await, |b| b.stalled_after(stalled)).await;
+    let world = World::of(Edges::http(1).await, |b| b.slow_connect_after(stalled)).await;
     let dead = world.ips()[0];
     world.edges.set(dead, Mode::BlackHole).await;
     let client = world
@@ -134,10 +134,10 @@ async fn a_connect_pending_for_long_is_a_soft_strike() {
         .unwrap();
     let error = get(&client, &world.url()).await.unwrap_err();
     assert!(error.is_timeout(), "{error:?}");
-    assert_eq!(world.journal.failures(), [(dead, Outcome::Stalled)]);
+    assert_eq!(world.journal.failures(), [(dead, Outcome::Slow)]);
     assert_eq!(
         world.standing(dead),
-        Standing::Recovering,
+        AddressState::Probation,
         "soft: two strikes"
     );
     assert_eq!(world.journal.count(|seen| *seen == Seen::Invalidated), 1);
@@ -156,7 +156,7 @@ async fn an_edge_that_hangs_while_the_others_connect_is_overtaken() {
     while world.journal.failures().is_empty() {
         burst.send_one().await;
     }
-    assert_eq!(world.journal.failures(), [(hung, Outcome::Stalled)]);
+    assert_eq!(world.journal.failures(), [(hung, Outcome::Slow)]);
     let client = world.client();
     for _ in 0..20 {
         get(&client, &world.url()).await.expect("nobody dials it");
@@ -258,12 +258,12 @@ async fn who_hangs_at_an_edge_that_hangs_for_others_too_goes_elsewhere() {
     while world.edges.accepted(hung) < 5 {
         burst.send_at_once().await;
     }
-    while world.standing(hung) == Standing::Healthy {
+    while world.standing(hung) == AddressState::Healthy {
         burst.send_one().await;
     }
     burst.end().await;
     let failures = world.journal.failures();
-    let is_expected = |failure: &(IpAddr, Outcome)| *failure == (hung, Outcome::Stalled);
+    let is_expected = |failure: &(IpAddr, Outcome)| *failure == (hung, Outcome::Slow);
     assert!(failures.iter().all(is_expected), "{failures:?}");
 }
 
@@ -272,7 +272,7 @@ async fn who_hangs_at_an_edge_that_hangs_for_others_too_goes_elsewhere() {
 async fn with_one_address_a_connect_is_not_given_up() {
     let world = World::of(Edges::https(1).await, |builder| {
         builder
-            .stalled_after(Duration::from_millis(20))
+            .slow_connect_after(Duration::from_millis(20))
             .attempt_timeout(Duration::from_millis(40))
     })
     .await;
@@ -292,7 +292,7 @@ async fn with_one_address_a_connect_is_not_given_up() {
 #[tokio::test]
 async fn a_connect_timeout_is_seen_as_a_strike_without_an_error() {
     let stalled = Duration::from_millis(200);
-    let world = World::of(Edges::https(2).await, |b| b.stalled_after(stalled)).await;
+    let world = World::of(Edges::https(2).await, |b| b.slow_connect_after(stalled)).await;
     // TCP is up and TLS hangs: only the outer timeout can end it.
     for ip in world.ips() {
         world.edges.set(ip, Mode::Hang).await;
@@ -305,7 +305,7 @@ async fn a_connect_timeout_is_seen_as_a_strike_without_an_error() {
         .unwrap();
     let error = get(&client, &world.url()).await.unwrap_err();
     assert!(error.is_connect() && error.is_timeout(), "{error:?}");
-    let [(dialled, Outcome::Stalled)] = world.journal.failures()[..] else {
+    let [(dialled, Outcome::Slow)] = world.journal.failures()[..] else {
         panic!("{:?}", world.journal.seen());
     };
     assert_eq!(
@@ -319,7 +319,7 @@ async fn a_connect_timeout_is_seen_as_a_strike_without_an_error() {
 #[tokio::test]
 async fn a_connect_timeout_as_long_as_the_watch_is_seen_too() {
     let second = Duration::from_secs(1);
-    let world = World::of(Edges::https(1).await, |b| b.stalled_after(second)).await;
+    let world = World::of(Edges::https(1).await, |b| b.slow_connect_after(second)).await;
     let dead = world.ips()[0];
     world.edges.set(dead, Mode::Hang).await;
     let client = world
@@ -329,7 +329,7 @@ async fn a_connect_timeout_as_long_as_the_watch_is_seen_too() {
         .build()
         .unwrap();
     get(&client, &world.url()).await.unwrap_err();
-    assert_eq!(world.journal.failures(), [(dead, Outcome::Stalled)]);
+    assert_eq!(world.journal.failures(), [(dead, Outcome::Slow)]);
 }
 
 /// An edge that accepts and then says nothing in TLS is given up, and the request goes elsewhere.
@@ -337,7 +337,7 @@ async fn a_connect_timeout_as_long_as_the_watch_is_seen_too() {
 async fn an_edge_that_hangs_in_tls_is_given_up_for_another() {
     let world = World::of(Edges::https(2).await, |builder| {
         builder
-            .stalled_after(Duration::from_millis(100))
+            .slow_connect_after(Duration::from_millis(100))
             .attempt_timeout(Duration::from_millis(300))
     })
     .await;
@@ -345,9 +345,9 @@ async fn an_edge_that_hangs_in_tls_is_given_up_for_another() {
     world.edges.set(dead, Mode::Hang).await;
     let client = world.client();
     world
-        .get_until(&client, |world| world.is_penalised(dead))
+        .get_until(&client, |world| world.is_penalized(dead))
         .await;
-    let expected = [(dead, Outcome::Stalled), (dead, Outcome::TimedOut)];
+    let expected = [(dead, Outcome::Slow), (dead, Outcome::TimedOut)];
     assert_eq!(world.journal.failures(), expected);
 }
 
@@ -357,7 +357,7 @@ async fn an_edge_that_hangs_in_tls_is_given_up_for_another() {
 async fn a_move_away_from_black_holes_costs_no_request() {
     let world = World::of(Edges::http(4).await, |builder| {
         builder
-            .stalled_after(Duration::from_millis(100))
+            .slow_connect_after(Duration::from_millis(100))
             .attempt_timeout(Duration::from_millis(400))
     })
     .await;
@@ -381,7 +381,7 @@ async fn a_move_away_from_black_holes_costs_no_request() {
 
 /// An unknown host: an error that says so, and no retry.
 #[tokio::test]
-async fn a_dns_error_is_told_as_such_and_penalises_nobody() {
+async fn a_dns_error_is_told_as_such_and_penalizes_nobody() {
     let world = World::http(1).await;
     let client = world.client();
     let error = get(&client, &world.edges.url("nobody.test"))
@@ -389,7 +389,7 @@ async fn a_dns_error_is_told_as_such_and_penalises_nobody() {
         .unwrap_err();
     assert!(error.is_connect() && error.is_dns(), "{error:?}");
     let cause = std::iter::successors(std::error::Error::source(&error), |e| e.source())
-        .find_map(|cause| cause.downcast_ref::<sidestep::Error>())
+        .find_map(|cause| cause.downcast_ref::<sidestep::ResolveError>())
         .expect("our error is in the chain");
     assert!(cause.is_not_found());
     assert_eq!(
@@ -410,7 +410,7 @@ async fn an_invalid_name_in_a_url_is_told_as_such() {
             .await
             .unwrap_err();
         let cause = std::iter::successors(std::error::Error::source(&error), |e| e.source())
-            .find_map(|cause| cause.downcast_ref::<sidestep::Error>())
+            .find_map(|cause| cause.downcast_ref::<sidestep::ResolveError>())
             .expect("our error is in the chain");
         let expected = host == "nobody.invalid";
         assert_eq!(cause.is_not_found(), expected, "{cause}");
@@ -439,25 +439,25 @@ async fn a_failing_name_server_is_told_as_such() {
 
 /// A penalty never adds delay when there is nothing else to dial.
 #[tokio::test]
-async fn a_single_address_is_dialled_though_it_is_penalised() {
+async fn a_single_address_is_dialled_though_it_is_penalized() {
     let world = World::http(1).await;
     let only = world.ips()[0];
     let client = world.client();
     world.edges.set(only, Mode::Refuse).await;
     get(&client, &world.url()).await.unwrap_err();
-    assert!(world.is_penalised(only));
+    assert!(world.is_penalized(only));
     world.edges.set(only, Mode::Serve).await;
     get(&client, &world.url())
         .await
         .expect("it is dialled at once");
-    assert_eq!(world.standing(only), Standing::Healthy);
+    assert_eq!(world.standing(only), AddressState::Healthy);
 }
 
 /// A late report about an older answer does not end the newer one.
 #[tokio::test]
 async fn a_late_failure_does_not_harm_a_newer_answer() {
     let stalled = Duration::from_millis(300);
-    let world = World::of(Edges::http(2).await, |b| b.stalled_after(stalled)).await;
+    let world = World::of(Edges::http(2).await, |b| b.slow_connect_after(stalled)).await;
     let (old, new) = (world.ips()[0], world.ips()[1]);
     world.dns.set(HOST, &[old], 1800);
     world.edges.set(old, Mode::BlackHole).await;
@@ -499,7 +499,7 @@ async fn under_a_proxy_the_proxys_addresses_are_learned_about() {
         get(&client, "http://origin.test/")
             .await
             .expect("the proxy's other edge answers");
-        if world.is_penalised(dead) {
+        if world.is_penalized(dead) {
             break;
         }
     }

@@ -69,7 +69,7 @@ async fn an_address_in_a_url_does_not_pass_the_filter() {
     assert_eq!(world.accepted(), 1);
 }
 
-fn cause(error: &reqwest::Error) -> Option<&sidestep::Error> {
+fn cause(error: &reqwest::Error) -> Option<&sidestep::ResolveError> {
     let first: &(dyn StdError + 'static) = error;
     iter::successors(Some(first), |&error| error.source()).find_map(|error| error.downcast_ref())
 }

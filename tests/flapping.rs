@@ -18,8 +18,8 @@ use std::time::Duration;
 use common::{DialLog, Edges, Journal, Mode, Seen, World, get};
 use hyper::Uri;
 use hyper_util::rt::TokioIo;
-use sidestep::lookup::Table;
-use sidestep::{Builder, Connect, Outcome, Resolver, Standing};
+use sidestep::lookup::StaticHosts;
+use sidestep::{AddressState, Connect, Outcome, Resolver, ResolverBuilder};
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -162,12 +162,12 @@ struct Play {
 }
 
 impl Play {
-    fn new(takes: Duration, set: impl FnOnce(Builder) -> Builder) -> Self {
-        let (stand, journal, table) = (Stand::new(), Journal::default(), Table::new());
+    fn new(takes: Duration, set: impl FnOnce(ResolverBuilder) -> ResolverBuilder) -> Self {
+        let (stand, journal, table) = (Stand::new(), Journal::default(), StaticHosts::new());
         table.set(HOST, [IpAddr::from(GOOD), BAD.into()]).unwrap();
         let builder = Resolver::builder()
             .lookup(table)
-            .lanes(false)
+            .ipv4_mapped_fallback(false)
             .observe(journal.observer());
         let resolver = set(builder).build().unwrap();
         let connector = resolver.connect_layer().layer(Dialler {
@@ -213,7 +213,7 @@ async fn a_flapping_edge_costs_one_request_for_each_penalty() {
         (Does::Refuse, false),
         (Does::BreakTls, true),
     ] {
-        let play = Play::new(Duration::ZERO, |builder| builder.probe(probe));
+        let play = Play::new(Duration::ZERO, |builder| builder.background_probe(probe));
         let begun = Instant::now();
         let mut failed = 0;
         while Instant::now() < begun + 400 * S {
@@ -257,7 +257,7 @@ async fn among_a_hundred_callers_one_finds_out() {
         (Does::Refuse, false),
         (Does::BreakTls, true),
     ] {
-        let play = Play::new(50 * MS, |builder| builder.probe(probe));
+        let play = Play::new(50 * MS, |builder| builder.background_probe(probe));
         assert!(play.connect().await);
         play.stand.set(does);
         let begun = Instant::now();
@@ -309,7 +309,7 @@ async fn a_flapping_edge_costs_stock_reqwest_one_dial_each_time() {
             world.edges.set(dead, mode).await;
             let accepted = world.edges.accepted(dead);
             world
-                .get_until(&client, |world| world.is_penalised(dead))
+                .get_until(&client, |world| world.is_penalized(dead))
                 .await;
             for _ in 0..20 {
                 get(&client, &world.url()).await.unwrap();
@@ -319,9 +319,7 @@ async fn a_flapping_edge_costs_stock_reqwest_one_dial_each_time() {
             let failures = world.journal.failures();
             assert_eq!(failures, vec![(dead, outcome); turn]);
             world.edges.set(dead, Mode::Serve).await;
-            let Standing::Penalised(penalty) = world.standing(dead) else {
-                panic!("its penalty runs");
-            };
+            let penalty = world.penalty_left(dead);
             common::sleep(penalty).await;
             let recovered =
                 |world: &World| world.journal.count(|seen| *seen == Seen::Recovered(dead)) == turn;
@@ -334,6 +332,6 @@ async fn a_flapping_edge_costs_stock_reqwest_one_dial_each_time() {
         failed.count()
     };
     let refusing = flap(Edges::http(2).await, Mode::Refuse, Outcome::Failed).await;
-    let broken = flap(Edges::https(2).await, Mode::TlsReset, Outcome::Tls).await;
+    let broken = flap(Edges::https(2).await, Mode::TlsReset, Outcome::TlsFailed).await;
     assert_eq!((refusing, broken), (2, 0), "in TCP, one dial each time");
 }

@@ -12,7 +12,7 @@ use std::future::ready;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::time::Duration;
 
-use sidestep::lookup::{Answer, Answering, Lookup};
+use sidestep::lookup::{Answer, Lookup, LookupFuture};
 use sidestep::reqwest::ClientBuilderExt as _;
 use sidestep::{Outcome, Resolver};
 
@@ -22,14 +22,14 @@ const REFUSES: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 struct Refusing;
 
 impl Lookup for Refusing {
-    fn lookup<'a>(&'a self, _: &'a str) -> Answering<'a> {
+    fn lookup<'a>(&'a self, _: &'a str) -> LookupFuture<'a> {
         let answer = Answer::new([REFUSES]).with_ttl(Duration::from_secs(60));
         Box::pin(ready(Ok(answer)))
     }
 }
 
 fn resolver(capacity: usize) -> Resolver {
-    let builder = Resolver::builder().lookup(Refusing).capacity(capacity);
+    let builder = Resolver::builder().lookup(Refusing).max_hosts(capacity);
     builder.build().unwrap()
 }
 

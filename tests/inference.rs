@@ -17,8 +17,8 @@ use fastrand::Rng;
 use futures_util::{StreamExt as _, stream};
 use hyper::Uri;
 use hyper_util::client::legacy::connect::{Connection as _, HttpConnector, HttpInfo};
-use sidestep::lookup::Table;
-use sidestep::{Connect, Event, Order, Outcome, Resolver};
+use sidestep::lookup::StaticHosts;
+use sidestep::{AddressOrder, Connect, Event, Outcome, Resolver};
 use tokio::time::{Instant, timeout};
 use tower::{Layer as _, ServiceExt as _};
 
@@ -151,7 +151,7 @@ async fn connect(case: &Case, warm: &Edges, log: &DialLog) -> (Told, Edges) {
 }
 
 fn resolver(case: &Case, warm: &Edges, blamed: Arc<Mutex<Vec<Blamed>>>) -> Resolver {
-    let table = Table::new();
+    let table = StaticHosts::new();
     table.set(HOST, case.ips()).unwrap();
     let [v4, v6] = [0, 1].map(|family| warm.ips().get(family).copied());
     for (name, ip) in [("warm4.test", v4), ("warm6.test", v6)] {
@@ -161,9 +161,9 @@ fn resolver(case: &Case, warm: &Edges, blamed: Arc<Mutex<Vec<Blamed>>>) -> Resol
     }
     Resolver::builder()
         .lookup(table)
-        .order(Order::AsGiven)
-        .lanes(case.lanes)
-        .stalled_after(HEAD_START)
+        .address_order(AddressOrder::Preserve)
+        .ipv4_mapped_fallback(case.lanes)
+        .slow_connect_after(HEAD_START)
         .observe(move |event: &Event<'_>| {
             if let Event::AddressFailed {
                 addr,
@@ -206,7 +206,7 @@ impl Told {
             () if self.winner.map(|addr| addr.to_canonical()) == Some(blamed.addr) => {
                 Some(format!("{blamed:?} has just connected"))
             }
-            () if blamed.hard && blamed.outcome == Outcome::Stalled => {
+            () if blamed.hard && blamed.outcome == Outcome::Slow => {
                 Some(format!("{blamed:?} was only slow"))
             }
             () if blamed.hard && !failed => Some(format!("{blamed:?} has not failed")),
@@ -314,7 +314,7 @@ async fn a_family_that_is_broken_in_tls_does_not_take_the_other_down() {
     for _ in 0..20 {
         get(&client, &world.url()).await.expect("IPv4 leads now");
     }
-    assert_eq!(world.journal.failures(), [(ips[0], Outcome::Tls)]);
+    assert_eq!(world.journal.failures(), [(ips[0], Outcome::TlsFailed)]);
 }
 
 /// A client that is bound to IPv4, as by `local_address`: once it was seen to pass IPv6 over, an
@@ -336,7 +336,7 @@ async fn a_client_bound_to_ipv4_blames_the_ipv4_edge() {
     get(&client, &world.url()).await.unwrap();
     world.edges.set(ips[1], Mode::TlsReset).await;
     get(&client, &world.url()).await.unwrap_err();
-    assert_eq!(world.journal.failures(), [(ips[1], Outcome::Tls)]);
+    assert_eq!(world.journal.failures(), [(ips[1], Outcome::TlsFailed)]);
 }
 
 /// The IPv6 edge refuses, and a client that has dialled IPv6 before knows it from the

@@ -76,7 +76,10 @@ async fn race(world: &World) -> bool {
 }
 
 /// A world whose first edge has connected and left, and whose others are named.
-async fn left(n: u8, set: impl FnOnce(sidestep::Builder) -> sidestep::Builder) -> World {
+async fn left(
+    n: u8,
+    set: impl FnOnce(sidestep::ResolverBuilder) -> sidestep::ResolverBuilder,
+) -> World {
     let world = World::of(Edges::http(n).await, set).await;
     let ips = world.ips();
     world.dns.set(HOST, &ips[..1], 1);
@@ -194,7 +197,7 @@ async fn an_address_that_refused_and_hangs_now_goes_behind_the_last_resort() {
 /// Without probes one request tries a current address at the end of its penalty, though one that left serves.
 #[tokio::test]
 async fn a_request_tries_a_current_address_before_one_that_left() {
-    let world = left(2, |builder| builder.probe(false)).await;
+    let world = left(2, |builder| builder.background_probe(false)).await;
     let client = world.client();
     world.edges.set(world.ips()[1], Mode::BlackHole).await;
     let answer = get(&client, &world.url()).await.unwrap();
@@ -286,7 +289,11 @@ async fn what_ends_an_answer_ends_its_last_resort() {
         ("by hand", |world| world.resolver.invalidate(HOST)),
         ("another network", |world| world.resolver.network_changed()),
         ("a pin", |world| {
-            world.resolver.pins().set(HOST, [world.ips()[1]]).unwrap();
+            world
+                .resolver
+                .overrides()
+                .set(HOST, [world.ips()[1]])
+                .unwrap();
         }),
     ];
     for (case, end) in ends {

@@ -13,7 +13,7 @@ use hyper::Uri;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use sidestep::{Family, Outcome, Standing};
+use sidestep::{AddressState, Family, Outcome};
 use tokio::net::TcpStream;
 use tower::{Layer as _, ServiceExt as _, service_fn};
 
@@ -52,7 +52,7 @@ async fn a_connect_without_a_local_port_blames_no_address_and_no_family() {
             world
                 .ips()
                 .iter()
-                .all(|&ip| world.standing(ip) == Standing::Healthy)
+                .all(|&ip| world.standing(ip) == AddressState::Healthy)
         );
     }
 }
@@ -61,7 +61,7 @@ async fn a_connect_without_a_local_port_blames_no_address_and_no_family() {
 #[tokio::test]
 async fn a_family_without_an_address_here_has_no_route() {
     let edges = common::Edges::http(1).await;
-    let world = World::of(edges, |builder| builder.prefer(Family::V4)).await;
+    let world = World::of(edges, |builder| builder.prefer_family(Family::V4)).await;
     world
         .dns
         .set(HOST, &["255.255.255.255".parse().unwrap()], 60);

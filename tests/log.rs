@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Edges, HOST, World, get};
-use sidestep::lookup::{Answer, Answering, Lookup};
+use sidestep::lookup::{Answer, Lookup, LookupFuture};
 use sidestep::reqwest::ClientBuilderExt as _;
-use sidestep::{Builder, Event, Order};
+use sidestep::{AddressOrder, Event, ResolverBuilder};
 use tracing_subscriber::fmt::MakeWriter;
 
 const MS: Duration = Duration::from_millis(1);
@@ -62,7 +62,7 @@ async fn a_panic_of_an_observer_fails_no_request_and_is_logged_once() {
     let _guard = log.start();
     let edges = Edges::http(2).await;
     let world = World::of(edges, |builder| {
-        let builder = builder.order(Order::AsGiven);
+        let builder = builder.address_order(AddressOrder::Preserve);
         builder.observe(|_: &Event<'_>| panic!("an observer of the user"))
     })
     .await;
@@ -82,13 +82,16 @@ async fn a_panic_of_an_observer_fails_no_request_and_is_logged_once() {
 struct Once(Vec<IpAddr>, AtomicUsize);
 
 impl Lookup for Once {
-    fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
+    fn lookup<'a>(&'a self, host: &'a str) -> LookupFuture<'a> {
         let is_first = self.1.fetch_add(1, Ordering::Relaxed) == 0;
         let answer = Answer::new(self.0.clone()).with_ttl(MS);
         Box::pin(async move {
             match is_first {
                 true => Ok(answer),
-                false => Err(sidestep::Error::failed(host, "the name server is down")),
+                false => Err(sidestep::ResolveError::failed(
+                    host,
+                    "the name server is down",
+                )),
             }
         })
     }
@@ -101,7 +104,7 @@ async fn an_episode_of_stale_answers_is_logged_once() {
     let _guard = log.start();
     let edges = Edges::http(2).await;
     let lookup = Once(edges.ips(), AtomicUsize::new(0));
-    let set = |builder: Builder| builder.lookup(lookup).min_ttl(MS).max_ttl(MS);
+    let set = |builder: ResolverBuilder| builder.lookup(lookup).min_ttl(MS).max_ttl(MS);
     let world = World::of(edges, set).await.in_real_time();
     let client = world.client();
     let stale = |world: &World| world.resolver.snapshot().served_stale;
@@ -124,7 +127,7 @@ async fn a_client_that_asks_another_resolver_is_warned_of_once() {
         .unwrap();
     for n in 0..50 {
         assert_eq!(
-            log.count("do not ask sidestep's resolver"),
+            log.count("do not use sidestep's resolver"),
             usize::from(n >= 20),
             "{n}"
         );
@@ -143,5 +146,5 @@ async fn connects_to_addresses_between_those_to_names_are_no_reason_to_warn() {
         let host = if n % 15 == 0 { HOST } else { "127.0.0.2" };
         get(&client, &world.edges.url(host)).await.unwrap();
     }
-    assert_eq!(log.count("do not ask sidestep's resolver"), 0);
+    assert_eq!(log.count("do not use sidestep's resolver"), 0);
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use common::{Edges, HOST, Journal, Seen, get};
 use sidestep::Resolver;
-use sidestep::lookup::{Answer, Answering, Lookup};
+use sidestep::lookup::{Answer, Lookup, LookupFuture};
 use sidestep::reqwest::ClientBuilderExt as _;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -30,7 +30,7 @@ struct InTurn {
 }
 
 impl Lookup for InTurn {
-    fn lookup<'a>(&'a self, _: &'a str) -> Answering<'a> {
+    fn lookup<'a>(&'a self, _: &'a str) -> LookupFuture<'a> {
         let begin = self.asked.fetch_add(1, Ordering::SeqCst) * self.step;
         let addrs = (0..self.named).map(|place| addr((begin + place) % self.of));
         let answer = Answer::new(addrs).with_ttl(Duration::from_secs(60));

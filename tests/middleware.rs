@@ -15,7 +15,7 @@ use common::{Edges, HOST, Mode, Nack, World, nacking};
 use reqwest::Method;
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, Result};
 use sidestep::reqwest::ClientBuilderExt as _;
-use sidestep::{Order, Outcome, Resolver};
+use sidestep::{AddressOrder, Outcome, Resolver};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -280,16 +280,16 @@ async fn redirect(mut stream: TcpStream, redirected: Arc<AtomicUsize>, to: Strin
     }
 }
 
-/// One HTTP/2 connection takes all requests until its address is penalised; no middleware before it
+/// One HTTP/2 connection takes all requests until its address is penalized; no middleware before it
 /// is passed over.
 #[tokio::test]
-async fn a_moving_client_at_the_end_leaves_a_penalised_address() {
+async fn a_moving_client_at_the_end_leaves_a_penalized_address() {
     let world = World::of(Edges::https(2).await, |builder| {
-        builder.order(Order::AsGiven)
+        builder.address_order(AddressOrder::Preserve)
     })
     .await;
     let (edges, resolver) = (world.edges.clone(), world.resolver.clone());
-    let moving = world.resolver.pool_layer().reqwest(move || {
+    let moving = world.resolver.drain_layer().reqwest(move || {
         let mut tls = edges.client_config();
         tls.alpn_protocols = vec![b"h2".to_vec()];
         reqwest::Client::builder()

@@ -9,7 +9,7 @@ mod common;
 
 use std::net::IpAddr;
 
-use sidestep::{Resolver, Standing};
+use sidestep::{AddressState, Resolver};
 
 use self::common::{Edges, Mode, Scheme, World, get};
 
@@ -35,7 +35,7 @@ async fn world(n: u8) -> World {
 fn is_healthy(resolver: &Resolver, n: u8) -> bool {
     let snapshot = resolver.snapshot();
     let host = snapshot.host(&name(n)).unwrap();
-    host.addr(ip(n)).unwrap().standing == Standing::Healthy
+    host.addr(ip(n)).unwrap().state == AddressState::Healthy
 }
 
 /// Four hosts fail together: no address is to blame, until something connects.

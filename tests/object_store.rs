@@ -19,7 +19,7 @@ fn store(world: &World, options: ClientOptions) -> HttpStore {
     let config = world.edges.client_config();
     let client = move || reqwest::Client::builder().tls_backend_preconfigured(config.clone());
     builder(world, options)
-        .with_http_connector(world.resolver.object_store().on(client))
+        .with_http_connector(world.resolver.object_store().client_builder(client))
         .build()
         .unwrap()
 }
@@ -81,7 +81,7 @@ async fn as_a_dns_resolver_it_answers_and_does_not_learn() {
     let world = World::http(2).await;
     // That client is object_store's own. Another test may have been first.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let names = world.resolver.object_store_names();
+    let names = world.resolver.object_store_dns_resolver();
     let store = builder(&world, options().with_dns_resolver(names))
         .build()
         .unwrap();

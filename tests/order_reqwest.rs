@@ -7,7 +7,7 @@
 
 mod common;
 
-use sidestep::Order;
+use sidestep::AddressOrder;
 
 use self::common::{Edges, HOST, Mode, World, get};
 
@@ -15,7 +15,7 @@ use self::common::{Edges, HOST, Mode, World, get};
 #[tokio::test]
 async fn in_turn_the_edges_get_the_same() {
     let world = World::of(Edges::http(3).await, |builder| {
-        builder.order(Order::RoundRobin)
+        builder.address_order(AddressOrder::RoundRobin)
     })
     .await;
     let client = world.client();
@@ -31,7 +31,7 @@ async fn in_turn_the_edges_get_the_same() {
 #[tokio::test]
 async fn as_given_the_first_edge_serves_until_it_dies() {
     let world = World::of(Edges::http(3).await, |builder| {
-        builder.order(Order::AsGiven)
+        builder.address_order(AddressOrder::Preserve)
     })
     .await;
     let (client, ips) = (world.client(), world.ips());

@@ -26,7 +26,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use sidestep::{Order, Outcome, Pool, PoolLayer, Retirement, Source, Standing};
+use sidestep::{AddressOrder, AddressState, AnswerSource, Drain, DrainLayer, DrainReason, Outcome};
 use tokio::sync::{mpsc, oneshot};
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, Service, ServiceExt as _};
@@ -64,7 +64,10 @@ impl Wire {
     }
 
     async fn world_of(self, edges: Edges) -> World {
-        World::of(edges, |builder| builder.order(Order::AsGiven)).await
+        World::of(edges, |builder| {
+            builder.address_order(AddressOrder::Preserve)
+        })
+        .await
     }
 
     /// hyper-util's client, which keeps its connections.
@@ -78,8 +81,8 @@ impl Wire {
         BoxCloneSyncService::new(client.map_err(BoxError::from))
     }
 
-    fn pool(self, world: &World) -> Pool<Stock> {
-        world.resolver.pool_layer().layer(self.client(world))
+    fn pool(self, world: &World) -> Drain<Stock> {
+        world.resolver.drain_layer().layer(self.client(world))
     }
 }
 
@@ -152,7 +155,7 @@ struct InFlight {
 
 impl InFlight {
     /// Returns when the edge has it: HTTP/1.1 makes a connection of its own for it.
-    async fn start(pool: &Pool<Stock>, world: &World) -> Self {
+    async fn start(pool: &Drain<Stock>, world: &World) -> Self {
         let (end, ended) = oneshot::channel::<()>();
         let (taken, begun) = oneshot::channel::<()>();
         let body = in_two("it was ", taken, "in flight", ended);
@@ -169,7 +172,7 @@ impl InFlight {
     }
 }
 
-fn retired(world: &World) -> Vec<(IpAddr, Retirement)> {
+fn retired(world: &World) -> Vec<(IpAddr, DrainReason)> {
     let retired = |seen: Seen| match seen {
         Seen::Retired(addr, why) => Some((addr, why)),
         _ => None,
@@ -183,7 +186,7 @@ fn retired(world: &World) -> Vec<(IpAddr, Retirement)> {
 }
 
 #[tokio::test]
-async fn requests_leave_a_penalised_address_and_none_in_flight_is_cut() {
+async fn requests_leave_a_penalized_address_and_none_in_flight_is_cut() {
     for wire in WIRES {
         let world = wire.world().await;
         let (mut pool, ips) = (wire.pool(&world), world.ips());
@@ -198,9 +201,9 @@ async fn requests_leave_a_penalised_address_and_none_in_flight_is_cut() {
         assert_eq!(ask(&mut pool, &world).await, ips[1], "{wire:?}");
         assert_eq!(world.edges.accepted(ips[0]), before, "{wire:?}");
         assert_eq!(world.edges.accepted(ips[1]), 1, "{wire:?}: it is kept");
-        let expected = vec![(ips[0], Retirement::Penalised); before];
+        let expected = vec![(ips[0], DrainReason::Penalized); before];
         assert_eq!(retired(&world), expected, "{wire:?}");
-        let counted = world.resolver.snapshot().retired_connections;
+        let counted = world.resolver.snapshot().drained_connections;
         assert_eq!(counted, before as u64, "{wire:?}");
     }
 }
@@ -213,7 +216,7 @@ async fn a_soft_strike_moves_nothing() {
         let (mut pool, ips) = (wire.pool(&world), world.ips());
         assert_eq!(ask(&mut pool, &world).await, ips[0]);
         world.resolver.report(HOST, ips[0], Outcome::ClosedEarly);
-        assert_eq!(world.standing(ips[0]), Standing::Recovering);
+        assert_eq!(world.standing(ips[0]), AddressState::Probation);
         world.dns.set("other.test", &ips, 60);
         world.resolver.resolve("other.test").await.unwrap();
         let refused = Outcome::Refused;
@@ -232,11 +235,11 @@ async fn connections_to_an_address_that_went_silent_take_no_new_requests() {
         let (mut pool, ips) = (wire.pool(&world), world.ips());
         assert_eq!(ask(&mut pool, &world).await, ips[0]);
         world.resolver.report(HOST, ips[0], Outcome::Silent);
-        assert_eq!(world.standing(ips[0]), Standing::Recovering);
+        assert_eq!(world.standing(ips[0]), AddressState::Probation);
         assert_eq!(ask(&mut pool, &world).await, ips[1], "{wire:?}");
         assert_eq!(
             retired(&world),
-            [(ips[0], Retirement::Penalised)],
+            [(ips[0], DrainReason::Penalized)],
             "{wire:?}"
         );
     }
@@ -258,7 +261,7 @@ async fn while_all_addresses_are_bad_connections_are_kept() {
         assert_eq!((world.accepted(), retired(&world)), (1, vec![]), "{wire:?}");
         world.resolver.report(HOST, ips[1], Outcome::Connected);
         assert_eq!(ask(&mut pool, &world).await, ips[1], "{wire:?}");
-        assert_eq!(retired(&world), [(ips[0], Retirement::Penalised)]);
+        assert_eq!(retired(&world), [(ips[0], DrainReason::Penalized)]);
     }
 }
 
@@ -274,7 +277,7 @@ async fn requests_follow_dns_though_nobody_dials() {
         let world = World::of(edges, |builder| builder.min_ttl(short).max_ttl(short)).await;
         let ips = world.ips();
         world.dns.set(HOST, &ips[..1], 1800);
-        let layer = world.resolver.pool_layer().grace(2 * short);
+        let layer = world.resolver.drain_layer().dns_grace_period(2 * short);
         let mut pool = layer.layer(wire.client(&world));
         let in_flight = InFlight::start(&pool, &world).await;
         assert_eq!(ask(&mut pool, &world).await, ips[0]);
@@ -286,7 +289,7 @@ async fn requests_follow_dns_though_nobody_dials() {
         assert_eq!(world.edges.accepted(ips[0]), before, "{wire:?}");
         let (addrs, whys): (Vec<_>, Vec<_>) = retired(&world).into_iter().unzip();
         assert!(addrs.iter().all(|&addr| addr == ips[0]), "{wire:?}");
-        let departed = |why: &Retirement| *why == Retirement::Departed;
+        let departed = |why: &DrainReason| *why == DrainReason::RemovedFromDns;
         assert!(!whys.is_empty() && whys.iter().all(departed), "{wire:?}");
     }
 }
@@ -298,12 +301,15 @@ async fn fallbacks_move_nothing() {
     let edges = Edges::http(2).await;
     let world = World::of(edges, |builder| {
         let builder = builder.min_ttl(short).max_ttl(short);
-        builder.serve_stale(Duration::ZERO)
+        builder.max_stale(Duration::ZERO)
     });
     let (world, wire) = (world.await, Wire::Http2);
     let ips = world.ips();
     world.dns.set(HOST, &ips[..1], 1800);
-    let layer = world.resolver.pool_layer().grace(Duration::ZERO);
+    let layer = world
+        .resolver
+        .drain_layer()
+        .dns_grace_period(Duration::ZERO);
     let mut pool = layer.layer(wire.client(&world));
     assert_eq!(ask(&mut pool, &world).await, ips[0]);
     world.dns.fault(Fault::ServFail);
@@ -311,7 +317,7 @@ async fn fallbacks_move_nothing() {
     let has_fallen_back = || {
         let snapshot = world.resolver.snapshot();
         let source = snapshot.host(HOST).and_then(|host| host.source);
-        source == Some(Source::Fallback)
+        source == Some(AnswerSource::Fallback)
     };
     let falling_back = async {
         while !has_fallen_back() {
@@ -358,7 +364,10 @@ async fn within_the_grace_period_an_address_that_left_dns_takes_requests() {
 #[tokio::test]
 async fn a_connection_leaves_that_was_used_once_before_its_address_left_dns() {
     let world = Wire::Http2.world().await;
-    let layer = world.resolver.pool_layer().grace(Duration::ZERO);
+    let layer = world
+        .resolver
+        .drain_layer()
+        .dns_grace_period(Duration::ZERO);
     let mut pool = layer.layer(Wire::Http2.client(&world));
     let ips = world.ips();
     assert_eq!(ask(&mut pool, &world).await, ips[0]);
@@ -366,7 +375,7 @@ async fn a_connection_leaves_that_was_used_once_before_its_address_left_dns() {
     world.resolver.invalidate(HOST);
     world.resolver.resolve(HOST).await.unwrap();
     assert_eq!(ask(&mut pool, &world).await, ips[1]);
-    assert_eq!(retired(&world), [(ips[0], Retirement::Departed)]);
+    assert_eq!(retired(&world), [(ips[0], DrainReason::RemovedFromDns)]);
 }
 
 #[tokio::test]
@@ -374,7 +383,7 @@ async fn an_old_connection_is_replaced_and_its_requests_come_to_their_end() {
     for wire in WIRES {
         let world = wire.world().await;
         let age = Duration::from_millis(100);
-        let layer = world.resolver.pool_layer().max_connection_age(age);
+        let layer = world.resolver.drain_layer().max_connection_age(age);
         let mut pool = layer.layer(wire.client(&world));
         let ip = world.ips()[0];
         let in_flight = InFlight::start(&pool, &world).await;
@@ -388,7 +397,7 @@ async fn an_old_connection_is_replaced_and_its_requests_come_to_their_end() {
         };
         within("a new connection", replaced).await;
         in_flight.comes_to_its_end().await;
-        let is_old = |&(_, why): &(IpAddr, Retirement)| why == Retirement::Aged;
+        let is_old = |&(_, why): &(IpAddr, DrainReason)| why == DrainReason::MaxAge;
         assert!(retired(&world).iter().all(is_old), "{wire:?}");
     }
 }
@@ -427,7 +436,7 @@ async fn a_response_that_is_still_streaming_is_not_cut() {
         let other = send(&mut pool, &world.url(), empty()).await.unwrap();
         assert_eq!(world.edges.accepted(ips[1]), 1, "{wire:?}");
         assert_eq!(text(other).await, "first second", "{wire:?}");
-        assert_eq!(retired(&world), [(ips[0], Retirement::Penalised)]);
+        assert_eq!(retired(&world), [(ips[0], DrainReason::Penalized)]);
         halves.recv().await.unwrap().send(()).unwrap();
         assert_eq!(text(answer).await, "first second", "{wire:?}");
     }
@@ -439,8 +448,11 @@ async fn a_response_that_is_still_streaming_is_not_cut() {
 async fn with_an_exchange_layer_an_edge_that_does_not_serve_is_left() {
     for inside in [true, false] {
         let world = Wire::Http2.world().await;
-        let (pool, ips) = (world.resolver.pool_layer(), world.ips());
-        let exchange = world.resolver.exchange_layer().only_closing(false);
+        let (pool, ips) = (world.resolver.drain_layer(), world.ips());
+        let exchange = world
+            .resolver
+            .passive_health_layer()
+            .require_connection_close(false);
         let client = stock_http2(&world);
         let mut service = match inside {
             true => BoxCloneSyncService::new(pool.layer(exchange.layer(client))),
@@ -450,9 +462,9 @@ async fn with_an_exchange_layer_an_edge_that_does_not_serve_is_left() {
         assert_eq!(ask(&mut service, &world).await, ips[0]);
         world.edges.set(ips[0], Mode::Unavailable).await;
         ask_until(&mut service, &world, ips[1]).await;
-        assert!(world.is_penalised(ips[0]), "inside: {inside}");
+        assert!(world.is_penalized(ips[0]), "inside: {inside}");
         // The one that the edge has closed too: nobody tells that it is gone.
-        let moved = (ips[0], Retirement::Penalised);
+        let moved = (ips[0], DrainReason::Penalized);
         let retired = retired(&world);
         assert!(retired.contains(&moved) && retired.iter().all(|it| *it == moved));
     }
@@ -483,7 +495,10 @@ fn proxied(world: &World) -> Stock {
 #[tokio::test]
 async fn a_connection_to_a_proxy_does_not_follow_the_hosts_behind_it() {
     let world = Wire::Http1.world().await;
-    let layer = world.resolver.pool_layer().grace(Duration::ZERO);
+    let layer = world
+        .resolver
+        .drain_layer()
+        .dns_grace_period(Duration::ZERO);
     let mut pool = layer.layer(proxied(&world));
     let elsewhere: IpAddr = [127, 0, 0, 99].into();
     world.dns.set("origin.test", &[elsewhere], 1800);
@@ -509,12 +524,12 @@ async fn a_clone_retires_what_another_has_used() {
     assert_eq!(ask(&mut pool, &world).await, ips[0]);
     world.resolver.report(HOST, ips[0], Outcome::Refused);
     assert_eq!(ask(&mut clone, &world).await, ips[1]);
-    assert_eq!(retired(&world), [(ips[0], Retirement::Penalised)]);
+    assert_eq!(retired(&world), [(ips[0], DrainReason::Penalized)]);
 }
 
 #[test]
 fn the_layer_can_be_shared() {
     fn is_shared<T: Clone + Send + Sync + 'static>() {}
-    is_shared::<PoolLayer>();
-    is_shared::<Pool<Stock>>();
+    is_shared::<DrainLayer>();
+    is_shared::<Drain<Stock>>();
 }

@@ -16,15 +16,15 @@ use hyper::Request;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use sidestep::PoolLayer;
+use sidestep::DrainLayer;
 use tower::{Layer as _, ServiceExt as _};
 
-async fn serves(set: impl FnOnce(PoolLayer) -> PoolLayer) {
+async fn serves(set: impl FnOnce(DrainLayer) -> DrainLayer) {
     let world = World::http(2).await;
     let http = HttpConnector::new_with_resolver(world.resolver.clone());
     let connector = world.resolver.connect_layer().layer(http);
     let client = Client::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(connector);
-    let pool = set(world.resolver.pool_layer()).layer(client);
+    let pool = set(world.resolver.drain_layer()).layer(client);
     for gone in [false, true, true] {
         if gone {
             world.dns.set(common::HOST, &world.ips()[1..], 60);
@@ -50,14 +50,16 @@ async fn the_longest_idle_time_is_no_panic() {
 
 #[tokio::test]
 async fn the_longest_grace_is_no_panic() {
-    serves(|layer| layer.grace(Duration::MAX)).await;
+    serves(|layer| layer.dns_grace_period(Duration::MAX)).await;
 }
 
 /// Nothing of a pool is kept for no time at all.
 #[tokio::test]
 async fn no_time_at_all_is_no_panic() {
     serves(|layer| {
-        let layer = layer.idle_timeout(Duration::ZERO).grace(Duration::ZERO);
+        let layer = layer
+            .idle_timeout(Duration::ZERO)
+            .dns_grace_period(Duration::ZERO);
         layer.max_connection_age(Duration::ZERO)
     })
     .await;

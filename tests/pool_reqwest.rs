@@ -22,8 +22,8 @@ use hyper::service::service_fn;
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use sidestep::reqwest::{ClientBuilderExt as _, MovingClient};
-use sidestep::{Builder, Order, Outcome, PoolLayer, Retirement};
+use sidestep::reqwest::{ClientBuilderExt as _, RotatingClient};
+use sidestep::{AddressOrder, DrainLayer, DrainReason, Outcome, ResolverBuilder};
 use tokio::sync::oneshot;
 use tower::{Service as _, ServiceExt as _};
 
@@ -37,7 +37,7 @@ enum Wire {
 const WIRES: [Wire; 3] = [Wire::Http1, Wire::Http2, Wire::Alpn];
 
 impl Wire {
-    async fn world_with(self, set: impl FnOnce(Builder) -> Builder) -> World {
+    async fn world_with(self, set: impl FnOnce(ResolverBuilder) -> ResolverBuilder) -> World {
         let ips: [IpAddr; 2] = [[127, 0, 0, 2].into(), [127, 0, 0, 3].into()];
         let scheme = match self {
             Self::Http1 | Self::Http2 => Scheme::Http,
@@ -48,7 +48,7 @@ impl Wire {
 
     /// The first of two edges is dialled while both are well.
     async fn world(self) -> World {
-        self.world_with(|builder| builder.order(Order::AsGiven))
+        self.world_with(|builder| builder.address_order(AddressOrder::Preserve))
             .await
     }
 
@@ -67,7 +67,7 @@ impl Wire {
     }
 
     /// Returns a client, and how many stock ones it has made.
-    fn client(self, world: &World, layer: &PoolLayer) -> (MovingClient, Arc<AtomicUsize>) {
+    fn client(self, world: &World, layer: &DrainLayer) -> (RotatingClient, Arc<AtomicUsize>) {
         let made = Arc::new(AtomicUsize::new(0));
         let (edges, resolver, count) = (world.edges.clone(), world.resolver.clone(), made.clone());
         let client = layer.reqwest(move || {
@@ -78,13 +78,13 @@ impl Wire {
     }
 }
 
-async fn send(client: &MovingClient, url: &str) -> reqwest::Result<String> {
+async fn send(client: &RotatingClient, url: &str) -> reqwest::Result<String> {
     let request = client.current().get(url).build()?;
     client.execute(request).await?.text().await
 }
 
 /// Sends a request and returns which edge has answered.
-async fn ask(client: &MovingClient, world: &World) -> IpAddr {
+async fn ask(client: &RotatingClient, world: &World) -> IpAddr {
     let text = send(client, &world.url()).await.unwrap();
     let addr = text.split(' ').nth(1).and_then(|addr| addr.parse().ok());
     addr.unwrap_or_else(|| panic!("no edge says {text:?}"))
@@ -92,7 +92,7 @@ async fn ask(client: &MovingClient, world: &World) -> IpAddr {
 
 /// Begins a request that is in flight until it is told to end.
 async fn begin(
-    client: &MovingClient,
+    client: &RotatingClient,
     world: &World,
 ) -> (oneshot::Sender<()>, tokio::task::JoinHandle<String>) {
     let (end, ended) = oneshot::channel::<()>();
@@ -113,7 +113,7 @@ async fn begin(
     (end, answer)
 }
 
-fn retired(world: &World) -> Vec<(IpAddr, Retirement)> {
+fn retired(world: &World) -> Vec<(IpAddr, DrainReason)> {
     let retired = |seen: Seen| match seen {
         Seen::Retired(addr, why) => Some((addr, why)),
         _ => None,
@@ -123,10 +123,10 @@ fn retired(world: &World) -> Vec<(IpAddr, Retirement)> {
 }
 
 #[tokio::test]
-async fn requests_leave_a_penalised_address_and_none_in_flight_is_cut() {
+async fn requests_leave_a_penalized_address_and_none_in_flight_is_cut() {
     for wire in WIRES {
         let world = wire.world().await;
-        let (client, made) = wire.client(&world, &world.resolver.pool_layer());
+        let (client, made) = wire.client(&world, &world.resolver.drain_layer());
         let ips = world.ips();
         let (end, in_flight) = begin(&client, &world).await;
         for _ in 0..3 {
@@ -142,7 +142,7 @@ async fn requests_leave_a_penalised_address_and_none_in_flight_is_cut() {
         assert_eq!(ask(&client, &world).await, ips[1], "{wire:?}");
         let accepted = ips.iter().map(|&ip| world.edges.accepted(ip));
         assert!(accepted.eq([before, 1]), "{wire:?}: they are kept");
-        assert_eq!(retired(&world), [(ips[0], Retirement::Penalised)]);
+        assert_eq!(retired(&world), [(ips[0], DrainReason::Penalized)]);
         assert_eq!(made.load(Ordering::Relaxed), 2, "{wire:?}");
     }
 }
@@ -156,7 +156,7 @@ async fn requests_follow_dns_though_nobody_dials() {
             .await;
         let ips = world.ips();
         world.dns.set(HOST, &ips[..1], 1800);
-        let layer = world.resolver.pool_layer().grace(2 * short);
+        let layer = world.resolver.drain_layer().dns_grace_period(2 * short);
         let (client, _) = wire.client(&world, &layer);
         assert_eq!(ask(&client, &world).await, ips[0], "{wire:?}");
         world.dns.set(HOST, &ips[1..], 1800);
@@ -166,7 +166,7 @@ async fn requests_follow_dns_though_nobody_dials() {
             }
         };
         within("an answer of the other edge", moved).await;
-        assert_eq!(retired(&world), [(ips[0], Retirement::Departed)]);
+        assert_eq!(retired(&world), [(ips[0], DrainReason::RemovedFromDns)]);
     }
 }
 
@@ -174,7 +174,7 @@ async fn requests_follow_dns_though_nobody_dials() {
 async fn while_all_addresses_are_bad_connections_are_kept() {
     for wire in WIRES {
         let world = wire.world().await;
-        let (client, made) = wire.client(&world, &world.resolver.pool_layer());
+        let (client, made) = wire.client(&world, &world.resolver.drain_layer());
         let ips = world.ips();
         assert_eq!(ask(&client, &world).await, ips[0], "{wire:?}");
         for &ip in &ips {
@@ -195,7 +195,7 @@ async fn only_the_origin_is_moved_whose_connection_is_retired() {
     let ips = world.ips();
     world.dns.set("other.edge.test", &ips[..1], 1800);
     let other = world.edges.url("other.edge.test");
-    let (mut client, made) = Wire::Http2.client(&world, &world.resolver.pool_layer());
+    let (mut client, made) = Wire::Http2.client(&world, &world.resolver.drain_layer());
     assert_eq!(ask(&client, &world).await, ips[0]);
     send(&client, &other).await.unwrap();
     world.resolver.report(HOST, ips[0], Outcome::Refused);
@@ -228,10 +228,13 @@ fn redirecting() -> Guest {
 #[tokio::test]
 async fn a_connection_that_requests_are_redirected_to_is_left_too() {
     let edges = Edges::hosting(2, Scheme::Http, redirecting()).await;
-    let world = World::of(edges, |builder| builder.order(Order::AsGiven)).await;
+    let world = World::of(edges, |builder| {
+        builder.address_order(AddressOrder::Preserve)
+    })
+    .await;
     let ips = world.ips();
     world.dns.set("other.edge.test", &ips, 1800);
-    let (client, _) = Wire::Http1.client(&world, &world.resolver.pool_layer());
+    let (client, _) = Wire::Http1.client(&world, &world.resolver.drain_layer());
     for _ in 0..2 {
         send(&client, &world.url()).await.unwrap();
     }
@@ -249,7 +252,7 @@ async fn when_no_other_client_can_be_made_the_one_before_serves() {
     let world = Wire::Http1.world().await;
     let (edges, resolver, ips) = (world.edges.clone(), world.resolver.clone(), world.ips());
     let made = AtomicUsize::new(0);
-    let layer = world.resolver.pool_layer();
+    let layer = world.resolver.drain_layer();
     let client = layer.reqwest(move || {
         let builder = Wire::Http1.builder(&edges).sidestep(&resolver);
         match made.fetch_add(1, Ordering::Relaxed) {

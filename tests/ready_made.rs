@@ -23,7 +23,7 @@ use hyper_util::client::legacy::connect::{Connect, HttpConnector, HttpInfo};
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::crypto::{CryptoProvider, ring};
-use sidestep::{ConnectError, Outcome, Race, Resolver, Tcp};
+use sidestep::{ConnectError, HappyEyeballs, Outcome, Resolver, TcpConnected};
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
@@ -57,7 +57,7 @@ where
 }
 
 /// TLS by hand, as the docs of `sidestep::hyper` show it.
-fn by_hand(world: &World) -> Race<HttpsConnector<Tcp<HttpConnector<Resolver>>>> {
+fn by_hand(world: &World) -> HappyEyeballs<HttpsConnector<TcpConnected<HttpConnector<Resolver>>>> {
     let mut http = HttpConnector::new_with_resolver(world.resolver.clone());
     http.enforce_http(false);
     http.set_nodelay(true);
@@ -65,8 +65,8 @@ fn by_hand(world: &World) -> Race<HttpsConnector<Tcp<HttpConnector<Resolver>>>> 
         .with_tls_config(world.edges.client_config())
         .https_or_http()
         .enable_all_versions()
-        .wrap_connector(world.resolver.tcp_layer().layer(http));
-    world.resolver.race_layer().layer(https)
+        .wrap_connector(world.resolver.tcp_connected_layer().layer(http));
+    world.resolver.happy_eyeballs_layer().layer(https)
 }
 
 /// Runs `test` of this program again, in a process of its own where `set` has set the environment.
@@ -92,7 +92,7 @@ async fn one_line_makes_a_client_of_the_shared_resolver() {
     let edges = Edges::http(1).await;
     let host = "one-line.test";
     let resolver = Resolver::shared();
-    resolver.pins().set(host, edges.ips()).unwrap();
+    resolver.overrides().set(host, edges.ips()).unwrap();
     let client = sidestep::hyper::client().unwrap();
     let response = get(&client, &edges.url(host)).await.unwrap();
     assert_eq!(response.version(), Version::HTTP_11);
@@ -297,7 +297,7 @@ async fn a_channel_of_tonic_moves_over_a_race_by_hand() {
     let world = grpc_servers(Scheme::Http).await;
     let mut http = HttpConnector::new_with_resolver(world.resolver.clone());
     http.set_nodelay(true);
-    moves(&world, world.resolver.race_layer().layer(http)).await;
+    moves(&world, world.resolver.happy_eyeballs_layer().layer(http)).await;
     let world = grpc_servers(Scheme::Https).await;
     moves(&world, by_hand(&world)).await;
 }

@@ -96,7 +96,7 @@ async fn both_versions_learn_together() {
     let dead = world.ips()[0];
     world.edges.set(dead, Mode::TlsReset).await;
     let old = client(&world);
-    while !world.is_penalised(dead) {
+    while !world.is_penalized(dead) {
         get(&old, &world.url()).await.unwrap();
     }
     for _ in 0..40 {
@@ -121,7 +121,7 @@ async fn an_exchange_layer_sees_what_answers_say() {
     let world = World::http(1).await;
     let edge = world.ips()[0];
     world.edges.set(edge, Mode::Unavailable).await;
-    let mut service = world.resolver.exchange_layer().layer(client(&world));
+    let mut service = world.resolver.passive_health_layer().layer(client(&world));
     let url = world.url().parse().unwrap();
     let request = Request::new(reqwest012::Method::GET, url);
     service.call(request).await.unwrap();

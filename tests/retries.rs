@@ -151,7 +151,7 @@ async fn the_end_of_a_connection_that_has_answered_is_not_held_against_the_edge(
 #[tokio::test]
 async fn a_move_is_found_though_the_error_is_about_the_other_family() {
     let world = World::of(Edges::http(2).await, |builder| {
-        builder.prefer(sidestep::Family::V4)
+        builder.prefer_family(sidestep::Family::V4)
     })
     .await;
     let client = world.client();
@@ -222,10 +222,12 @@ async fn of_two_resolvers_the_last_one_set_is_asked_and_learns() {
     let dead = world.ips()[0];
     world.edges.set(dead, Mode::Refuse).await;
     world
-        .get_until(&client, |world| world.is_penalised(dead))
+        .get_until(&client, |world| world.is_penalized(dead))
         .await;
     assert_eq!(
-        world.journal.count(|seen| *seen == common::Seen::SlipLost),
+        world
+            .journal
+            .count(|seen| *seen == common::Seen::ContextLost),
         0
     );
 }
@@ -319,7 +321,10 @@ async fn an_edge_that_refuses_every_stream_costs_no_request() {
         }
     });
     let edges = Edges::hosting(4, common::Scheme::Http, guest).await;
-    let world = World::of(edges, |builder| builder.order(sidestep::Order::AsGiven)).await;
+    let world = World::of(edges, |builder| {
+        builder.address_order(sidestep::AddressOrder::Preserve)
+    })
+    .await;
     let client = http2_client(&world.resolver, &world.edges);
     for _ in 0..20 {
         let posts = (0..20).map(|_| client.post(world.url()).body("asked").send());
@@ -358,7 +363,7 @@ async fn a_black_holed_family_is_learned() {
     }
     assert_eq!(
         world.journal.failures(),
-        [(ips[0], Outcome::Stalled)],
+        [(ips[0], Outcome::Slow)],
         "dialled once"
     );
 }

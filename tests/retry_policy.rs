@@ -27,7 +27,7 @@ use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::connect::{Connect, HttpConnector};
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use sidestep::{Order, Resolver};
+use sidestep::{AddressOrder, Resolver};
 use tokio::net::{TcpSocket, TcpStream};
 use tower::retry::RetryLayer;
 use tower::{Layer as _, Service, ServiceExt as _};
@@ -49,7 +49,11 @@ where
 }
 
 fn watched(world: &World) -> impl Sending {
-    client(world, world.resolver.connect_layer().redialled(), 0)
+    client(
+        world,
+        world.resolver.connect_layer().caller_retries(true),
+        0,
+    )
 }
 
 trait Sending: Service<Request<Body>, Response = Response<Incoming>, Error = Error> + Clone {}
@@ -87,7 +91,7 @@ async fn an_edge_that_fails_before_the_request_costs_no_request() {
         let given_up = Duration::from_millis(200);
         let world = World::of(edges, |builder| {
             builder
-                .stalled_after(given_up / 2)
+                .slow_connect_after(given_up / 2)
                 .attempt_timeout(given_up)
         })
         .await;
@@ -160,7 +164,10 @@ async fn each_request_dials_each_dead_edge_once() {
 #[tokio::test]
 async fn a_request_goes_on_after_a_race_that_has_used_its_attempts() {
     let edges = Edges::http(5).await;
-    let world = World::of(edges, |builder| builder.order(Order::AsGiven)).await;
+    let world = World::of(edges, |builder| {
+        builder.address_order(AddressOrder::Preserve)
+    })
+    .await;
     let ips = world.ips();
     for &dead in &ips[..2] {
         world.edges.set(dead, Mode::Refuse).await;
@@ -168,7 +175,7 @@ async fn a_request_goes_on_after_a_race_that_has_used_its_attempts() {
     world.dns.set(HOST, &ips[..1], 1800);
     world.resolver.resolve(HOST).await.unwrap();
     world.dns.set(HOST, &ips[1..], 1800);
-    let raced = client(&world, world.resolver.race_layer(), 0);
+    let raced = client(&world, world.resolver.happy_eyeballs_layer(), 0);
     send(&raced, Method::POST, &world.url()).await.unwrap();
 }
 
@@ -176,7 +183,7 @@ async fn a_request_goes_on_after_a_race_that_has_used_its_attempts() {
 #[tokio::test]
 async fn what_a_race_has_dialled_is_not_raced_again() {
     let world = World::https(4).await;
-    let client = client(&world, world.resolver.race_layer(), 0);
+    let client = client(&world, world.resolver.happy_eyeballs_layer(), 0);
     all_reset(&world).await;
     send(&client, Method::GET, &world.url()).await.unwrap_err();
     let dials: Vec<_> = dials(&world).collect();
@@ -243,7 +250,7 @@ async fn without_a_name_a_request_is_sent_twice_at_most_too() {
         let connect = watched(&world);
         send(&connect, method.clone(), &url).await.unwrap_err();
         assert_eq!(world.accepted(), times, "{method}, watched");
-        let raced = client(&world, world.resolver.race_layer(), 0);
+        let raced = client(&world, world.resolver.happy_eyeballs_layer(), 0);
         send(&raced, method.clone(), &url).await.unwrap_err();
         assert_eq!(world.accepted(), 2 * times, "{method}, raced");
     }
@@ -267,7 +274,7 @@ async fn a_raced_request_whose_connection_dies_is_sent_twice_if_it_is_idempotent
         for ip in world.ips() {
             world.edges.set(ip, Mode::CloseAfterRequest).await;
         }
-        let client = client(&world, world.resolver.race_layer(), 0);
+        let client = client(&world, world.resolver.happy_eyeballs_layer(), 0);
         send(&client, method.clone(), &world.url())
             .await
             .unwrap_err();

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use common::{Edges, HOST, Mode, Seen, World, get};
 use sidestep::reqwest::ClientBuilderExt as _;
-use sidestep::{Builder, Order, Outcome};
+use sidestep::{AddressOrder, Outcome, ResolverBuilder};
 use tokio::time::Instant;
 
 const MS: Duration = Duration::from_millis(1);
@@ -42,13 +42,13 @@ async fn rest(time: Duration) {
 }
 
 /// A world of `n` edges of which the ones at `dead` behave like `mode`.
-async fn world(edges: Edges, order: Order, dead: &[usize], mode: Mode) -> World {
-    world_by(edges, |builder| builder.order(order), dead, mode).await
+async fn world(edges: Edges, order: AddressOrder, dead: &[usize], mode: Mode) -> World {
+    world_by(edges, |builder| builder.address_order(order), dead, mode).await
 }
 
 async fn world_by(
     edges: Edges,
-    set: impl FnOnce(Builder) -> Builder,
+    set: impl FnOnce(ResolverBuilder) -> ResolverBuilder,
     dead: &[usize],
     mode: Mode,
 ) -> World {
@@ -68,10 +68,10 @@ async fn addresses_that_swallow_packets_cost_their_time_once() {
 /// As for an answer of IPv6 alone: the addresses are attempted one after the other.
 #[tokio::test]
 async fn addresses_of_one_lane_that_swallow_packets_cost_their_time_once() {
-    costs_their_time_once(|builder| builder.lanes(false), &[100, 5_000]).await;
+    costs_their_time_once(|builder| builder.ipv4_mapped_fallback(false), &[100, 5_000]).await;
 }
 
-async fn costs_their_time_once(set: fn(Builder) -> Builder, pauses: &[u32]) {
+async fn costs_their_time_once(set: fn(ResolverBuilder) -> ResolverBuilder, pauses: &[u32]) {
     let cases: [(u8, &[usize]); 7] = [
         (2, &[0]),
         (3, &[0, 1]),
@@ -82,11 +82,11 @@ async fn costs_their_time_once(set: fn(Builder) -> Builder, pauses: &[u32]) {
         (8, &[0, 1, 2, 3, 4, 5, 6]),
     ];
     for (n, dead) in cases {
-        for order in [Order::AsGiven, Order::Shuffle] {
+        for order in [AddressOrder::Preserve, AddressOrder::Shuffle] {
             for &pause in pauses {
                 let case = format!("{n} addresses, {dead:?} dead, {order:?}, each {pause} ms");
                 let edges = Edges::http(n).await;
-                let set = |builder: Builder| set(builder.order(order));
+                let set = |builder: ResolverBuilder| set(builder.address_order(order));
                 let world = world_by(edges, set, dead, Mode::BlackHole).await;
                 let client = world.client();
                 let k = u32::try_from(dead.len()).unwrap();
@@ -117,7 +117,7 @@ async fn what_the_first_request_has_given_up_costs_no_later_request() {
             let dead: Vec<_> = (0..dead).collect();
             let case = format!("{n} addresses, {dead:?} dead, then {pause} ms");
             let edges = Edges::http(n).await;
-            let world = world(edges, Order::AsGiven, &dead, Mode::BlackHole).await;
+            let world = world(edges, AddressOrder::Preserve, &dead, Mode::BlackHole).await;
             let client = world.client();
             let first = timed(&client, &world).await;
             assert!(first >= 600 * MS, "{case}: {first:?}");
@@ -134,7 +134,13 @@ async fn what_the_first_request_has_given_up_costs_no_later_request() {
 #[tokio::test]
 async fn a_connect_timeout_does_not_keep_a_request_from_a_healthy_address() {
     for dead in [&[0_usize][..], &[0, 1, 2]] {
-        let world = world(Edges::http(4).await, Order::AsGiven, dead, Mode::BlackHole).await;
+        let world = world(
+            Edges::http(4).await,
+            AddressOrder::Preserve,
+            dead,
+            Mode::BlackHole,
+        )
+        .await;
         let client = world
             .builder()
             .connect_timeout(2_000 * MS)
@@ -183,7 +189,13 @@ async fn a_move_away_from_black_holes_is_found_within_a_second() {
 #[tokio::test]
 async fn an_edge_that_hangs_in_tls_is_met_once_a_penalty() {
     for n in [2, 4] {
-        let world = world(Edges::https(n).await, Order::Shuffle, &[0], Mode::Hang).await;
+        let world = world(
+            Edges::https(n).await,
+            AddressOrder::Shuffle,
+            &[0],
+            Mode::Hang,
+        )
+        .await;
         let hung = world.ips()[0];
         let client = world.client();
         let mut late = 0;
@@ -203,7 +215,7 @@ async fn an_edge_that_hangs_in_tls_is_met_once_a_penalty() {
             world.journal.seen()
         );
         let failures = world.journal.failures();
-        let is_slow = |failure: &(IpAddr, Outcome)| *failure == (hung, Outcome::Stalled);
+        let is_slow = |failure: &(IpAddr, Outcome)| *failure == (hung, Outcome::Slow);
         assert!(failures.iter().all(is_slow), "{failures:?}");
     }
 }
@@ -213,7 +225,13 @@ async fn an_edge_that_hangs_in_tls_is_met_once_a_penalty() {
 async fn with_nothing_better_a_connect_stays_pending() {
     for n in [1, 2, 3, 4] {
         let dead: Vec<_> = (0..usize::from(n)).collect();
-        let world = world(Edges::http(n).await, Order::AsGiven, &dead, Mode::BlackHole).await;
+        let world = world(
+            Edges::http(n).await,
+            AddressOrder::Preserve,
+            &dead,
+            Mode::BlackHole,
+        )
+        .await;
         let client = world
             .builder()
             .timeout(20_000 * MS)
@@ -232,7 +250,7 @@ async fn with_nothing_better_a_connect_stays_pending() {
 async fn requests_that_wait_for_an_http2_connect_that_is_given_up_are_sent_again() {
     let world = world(
         Edges::http(4).await,
-        Order::AsGiven,
+        AddressOrder::Preserve,
         &[0, 1],
         Mode::BlackHole,
     )

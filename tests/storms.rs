@@ -17,9 +17,9 @@ use std::time::Duration;
 
 use hyper::Uri;
 use hyper_util::rt::TokioIo;
-use sidestep::lookup::{Answer, Answering, Lookup};
+use sidestep::lookup::{Answer, Lookup, LookupFuture};
 use sidestep::reqwest::ClientBuilderExt as _;
-use sidestep::{AddressView, Connect, ConnectError, Outcome, Resolver, Standing};
+use sidestep::{AddressSnapshot, AddressState, Connect, ConnectError, Outcome, Resolver};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -78,7 +78,7 @@ impl Zone {
 }
 
 impl Lookup for Zone {
-    fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
+    fn lookup<'a>(&'a self, host: &'a str) -> LookupFuture<'a> {
         self.asked.lock().unwrap().push(host.to_owned());
         let addrs = self.addrs(host);
         Box::pin(async move {
@@ -152,21 +152,21 @@ fn most(hosts: u32, since: Instant) -> usize {
 }
 
 /// On a busy machine a storm outlasts the first penalties; an address whose penalty is over is not healthy yet.
-fn penalised(resolver: &Resolver) -> usize {
+fn penalized(resolver: &Resolver) -> usize {
     let hosts = resolver.snapshot().hosts;
     let addrs = hosts.iter().flat_map(|host| &host.addrs);
-    let was_refused = |addr: &&AddressView| {
-        addr.standing != Standing::Healthy && addr.why == Some(Outcome::Refused)
+    let was_refused = |addr: &&AddressSnapshot| {
+        addr.state != AddressState::Healthy && addr.why == Some(Outcome::Refused)
     };
     addrs.filter(was_refused).count()
 }
 
 /// Of dead addresses all but few are held to be dead; of a dead network of our own none is.
 fn judged(resolver: &Resolver, hosts: u32, at: Where) {
-    let penalised = penalised(resolver);
+    let penalized = penalized(resolver);
     match at {
-        Where::OneNetwork => assert_eq!(penalised, 2 * hosts as usize),
-        Where::ManyNetworks => assert_eq!(penalised, 0),
+        Where::OneNetwork => assert_eq!(penalized, 2 * hosts as usize),
+        Where::ManyNetworks => assert_eq!(penalized, 0),
     }
 }
 

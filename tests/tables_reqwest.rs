@@ -9,11 +9,11 @@ mod common;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use sidestep::{Resolver, Source};
+use sidestep::{AnswerSource, Resolver};
 
 use self::common::{Fault, HOST, Mode, World, asking, get};
 
-async fn source(world: &World) -> Source {
+async fn source(world: &World) -> AnswerSource {
     world.resolver.resolve(HOST).await.unwrap().source()
 }
 
@@ -23,17 +23,17 @@ async fn pinned_edges_fail_over() {
     let world = World::http(3).await;
     let ips = world.ips();
     let pinned = [ips[0], ips[1]];
-    world.resolver.pins().set(HOST, pinned).unwrap();
+    world.resolver.overrides().set(HOST, pinned).unwrap();
     let client = world.client();
     world.edges.set(ips[0], Mode::Refuse).await;
     for _ in 0..20 {
         get(&client, &world.url()).await.unwrap();
     }
-    assert!(world.is_penalised(ips[0]));
+    assert!(world.is_penalized(ips[0]));
     assert_eq!(world.edges.accepted(ips[1]), 20);
     assert_eq!((world.edges.accepted(ips[2]), world.queries()), (0, 0));
-    world.resolver.pins().remove(HOST);
-    assert_eq!(source(&world).await, Source::Fresh);
+    world.resolver.overrides().remove(HOST);
+    assert_eq!(source(&world).await, AnswerSource::Fresh);
 }
 
 /// The name server is down from the beginning, an edge of the table is dead; no request fails.
@@ -58,12 +58,12 @@ async fn fallback_edges_serve_while_the_name_server_is_down() {
         for _ in 0..20 {
             get(&client, &world.url()).await.unwrap();
         }
-        assert_eq!(source(&world).await, Source::Fallback);
-        assert!(world.is_penalised(ips[0]));
+        assert_eq!(source(&world).await, AnswerSource::Fallback);
+        assert!(world.is_penalized(ips[0]));
         assert_eq!(world.edges.accepted(ips[1]), 20);
         world.dns.fault(Fault::None);
         world.resolver.invalidate(HOST);
-        assert_eq!(source(&world).await, Source::Fresh);
+        assert_eq!(source(&world).await, AnswerSource::Fresh);
     }
 }
 
@@ -78,11 +78,11 @@ async fn changes_under_load_cost_no_request() {
     let changing = async {
         for round in 0..100_usize {
             let ip = ips[round % 3];
-            resolver.pins().set(HOST, [ip]).unwrap();
+            resolver.overrides().set(HOST, [ip]).unwrap();
             tokio::task::yield_now().await;
             resolver.fallbacks().replace([(HOST, [ip])]).unwrap();
             resolver.invalidate(HOST);
-            resolver.pins().clear();
+            resolver.overrides().clear();
             let dns = sidestep::lookup::Dns::with_servers([switched]).unwrap();
             resolver.set_lookup(dns);
             resolver.fallbacks().clear();

@@ -6,21 +6,24 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Id;
 
-use crate::blame::Reach;
-use crate::cache::{
-    Brought, Cause, Flight, Generation, Joined, Known, Landing, Origin, Plan, Slot,
+use crate::addrs::{
+    self, AddressList, AddressOrder, AddressSet, Family, MAX_PER_FAMILY, SelectParams,
 };
-use crate::error::Error;
-use crate::health::{Book, Trial};
+use crate::attribution::FamiliesUsed;
+use crate::cache::{
+    CachedAnswer, CompletedLookup, FreshAddresses, Generation, HostEntry, InFlightLookup, Joined,
+    LookupReason, Origin, ServePlan,
+};
+use crate::error::ResolveError;
+use crate::health::{HealthStore, Trial};
 use crate::host::{self, Host, Parsed};
 use crate::life::{Client, Event, Life};
-use crate::order::{self, Addrs, Dealt, Family, How, Order, PER_FAMILY};
 use crate::outcome::Outcome;
-use crate::penalty::{Failure, Rank, Record, Transition};
-use crate::recheck::Quota;
+use crate::penalty::{AddressRecord, Failure, Rank, Transition};
+use crate::recheck::RateLimiter;
 use crate::scenario::Edges;
 use crate::ttl::TtlBounds;
-use crate::{blame, ttl};
+use crate::{attribution, ttl};
 
 // The defaults of `Builder`.
 const TTL: TtlBounds = TtlBounds {
@@ -33,7 +36,7 @@ const STALE_AFTER: Duration = Duration::from_millis(1_800);
 const TRIES: u32 = 8;
 const PORT: u16 = 443;
 /// The edges have IPv4 addresses alone, and the connector is bound to none.
-const REACH: Reach = Reach {
+const REACH: FamiliesUsed = FamiliesUsed {
     v4: true,
     v6: true,
     second: false,
@@ -42,11 +45,11 @@ const REACH: Reach = Reach {
 pub(crate) struct Sidestep {
     host: Host,
     runtime: Id,
-    slot: Slot,
-    book: Book,
+    slot: HostEntry,
+    book: HealthStore,
     /// That of the last connect.
     port: Option<u16>,
-    quota: Quota,
+    quota: RateLimiter,
     /// When the sleeper wakes that looks the host up ahead.
     bed: Option<Instant>,
     in_the_air: Vec<InTheAir>,
@@ -56,7 +59,7 @@ pub(crate) struct Sidestep {
 
 struct InTheAir {
     lookup: u32,
-    flight: Flight,
+    flight: InFlightLookup,
     /// Dropping it would end the flight.
     _land: Joined,
 }
@@ -72,15 +75,15 @@ enum Doing {
     /// It waits for a lookup, but with a last resort not for long.
     Waits {
         lookup: u32,
-        last_resort: Option<Arc<Known>>,
+        last_resort: Option<Arc<CachedAnswer>>,
     },
     Dials(Box<Note>),
 }
 
-/// What a connect was dealt: its slip.
+/// What a connect was dealt: its context.
 struct Note {
-    dealt: Dealt,
-    left: Dealt,
+    dealt: AddressList,
+    left: AddressList,
     generation: Generation,
     at: Instant,
 }
@@ -93,10 +96,10 @@ impl Sidestep {
         Self {
             host,
             runtime,
-            slot: Slot::default(),
-            book: Book::new(1, now),
+            slot: HostEntry::default(),
+            book: HealthStore::new(1, now),
             port: None,
-            quota: Quota::default(),
+            quota: RateLimiter::default(),
             bed: None,
             in_the_air: Vec::new(),
             requests: Vec::new(),
@@ -109,7 +112,7 @@ impl Sidestep {
 impl Sidestep {
     fn connect(&mut self, request: u32, tries: u32, life: &mut Life<'_>) {
         let now = life.now;
-        if let Some(known) = self.slot.good(now).cloned() {
+        if let Some(known) = self.slot.fresh(now).cloned() {
             self.note_use(&known, life);
             return self.dial(request, tries, &known, life);
         }
@@ -119,18 +122,18 @@ impl Sidestep {
         });
         let servable = self.slot.servable(now, SERVE_STALE).cloned();
         match (plan, servable) {
-            (Plan::Serve, Some(known)) => {
+            (ServePlan::Serve, Some(known)) => {
                 self.note_use(&known, life);
                 self.dial(request, tries, &known, life);
             }
-            (Plan::ServeAndAsk(cause), Some(known)) => {
+            (ServePlan::ServeAndRefresh(cause), Some(known)) => {
                 let _ = self.ask(cause, life);
                 self.dial(request, tries, &known, life);
             }
-            (Plan::Fail(_), _) => life.fail(false),
-            (Plan::Ask(cause), servable) => self.wait(request, tries, cause, servable, life),
-            (Plan::Serve | Plan::ServeAndAsk(_), None) => {
-                self.wait(request, tries, Cause::Unknown, None, life);
+            (ServePlan::Fail(_), _) => life.fail(false),
+            (ServePlan::Wait(cause), servable) => self.wait(request, tries, cause, servable, life),
+            (ServePlan::Serve | ServePlan::ServeAndRefresh(_), None) => {
+                self.wait(request, tries, LookupReason::Miss, None, life);
             }
         }
     }
@@ -139,8 +142,8 @@ impl Sidestep {
         &mut self,
         request: u32,
         tries: u32,
-        cause: Cause,
-        last_resort: Option<Arc<Known>>,
+        cause: LookupReason,
+        last_resort: Option<Arc<CachedAnswer>>,
         life: &mut Life<'_>,
     ) {
         match (self.ask(cause, life), last_resort) {
@@ -163,7 +166,7 @@ impl Sidestep {
         }
     }
 
-    fn dial(&mut self, request: u32, tries: u32, known: &Known, life: &mut Life<'_>) {
+    fn dial(&mut self, request: u32, tries: u32, known: &CachedAnswer, life: &mut Life<'_>) {
         let now = life.now;
         let dealt = self.deal(known, life);
         let nothing_to_learn = self.book.is_empty();
@@ -188,12 +191,12 @@ impl Sidestep {
         self.dial_next(request, life);
     }
 
-    fn deal(&self, known: &Known, life: &mut Life<'_>) -> Dealt {
+    fn deal(&self, known: &CachedAnswer, life: &mut Life<'_>) -> AddressList {
         let (addrs, now) = (&known.addrs, life.now);
-        let how = How {
-            order: Order::Shuffle,
-            prefer: self.book.leads(addrs.leads(), now),
-            per_family: PER_FAMILY,
+        let how = SelectParams {
+            order: AddressOrder::Shuffle,
+            prefer: self.book.preferred_family(addrs.leads(), now),
+            per_family: MAX_PER_FAMILY,
             turn: 0,
         };
         let trial = self.take_trial(addrs, life);
@@ -201,16 +204,16 @@ impl Sidestep {
             Some(trial) if trial == addr => Rank::Trial,
             _ => self.rank(addr, now),
         };
-        let mut dealt = Dealt::new();
+        let mut dealt = AddressList::new();
         dealt.fill(|out| match self.book.is_empty() {
-            true => order::deal(addrs, None, how, &mut life.dice, out),
-            false => order::deal(addrs, Some(&rank), how, &mut life.dice, out),
+            true => addrs::select(addrs, None, how, &mut life.dice, out),
+            false => addrs::select(addrs, Some(&rank), how, &mut life.dice, out),
         });
         dealt.add_lane(dealt.as_slice().len());
         dealt
     }
 
-    fn take_trial(&self, addrs: &Addrs, life: &mut Life<'_>) -> Option<IpAddr> {
+    fn take_trial(&self, addrs: &AddressSet, life: &mut Life<'_>) -> Option<IpAddr> {
         let Trial { addr, port } =
             self.book
                 .take_trial(&self.host, addrs.as_slice(), self.port, life.now)?;
@@ -222,27 +225,33 @@ impl Sidestep {
     }
 
     fn rank(&self, addr: IpAddr, now: Instant) -> Rank {
-        self.book
-            .read(self.host.as_str(), now, |page: &[(IpAddr, Record)]| {
+        self.book.read(
+            self.host.as_str(),
+            now,
+            |page: &[(IpAddr, AddressRecord)]| {
                 let found = page.iter().find(|(other, _)| *other == addr);
                 found.map_or(Rank::Healthy, |(_, record)| record.rank(now))
-            })
+            },
+        )
     }
 }
 
 /// Lookups and sleepers: `resolver/refresh.rs`.
 impl Sidestep {
     /// Returns the number of the lookup to wait for.
-    fn ask(&mut self, cause: Cause, life: &mut Life<'_>) -> Option<u32> {
-        if let Some(current) = self.slot.boardable(self.runtime) {
+    fn ask(&mut self, cause: LookupReason, life: &mut Life<'_>) -> Option<u32> {
+        if let Some(current) = self.slot.joinable(self.runtime) {
             return self.number(current);
         }
-        let limited = matches!(cause, Cause::ConnectFailed | Cause::Invalidated);
-        if limited && !self.quota.take(life.now) {
+        let limited = matches!(
+            cause,
+            LookupReason::ConnectFailed | LookupReason::Invalidated
+        );
+        if limited && !self.quota.try_acquire(life.now) {
             return None;
         }
-        let (land, flight) = Flight::new(self.runtime, life.now);
-        if let Some(current) = self.slot.board(&flight, cause, life.now) {
+        let (land, flight) = InFlightLookup::new(self.runtime, life.now);
+        if let Some(current) = self.slot.join_or_start(&flight, cause, life.now) {
             return self.number(&current);
         }
         let lookup = life.ask();
@@ -254,7 +263,7 @@ impl Sidestep {
         Some(lookup)
     }
 
-    fn number(&self, flight: &Flight) -> Option<u32> {
+    fn number(&self, flight: &InFlightLookup) -> Option<u32> {
         let found = self.in_the_air.iter().find(|it| it.flight.is(flight));
         found.map(|it| it.lookup)
     }
@@ -272,16 +281,16 @@ impl Sidestep {
         let InTheAir { flight, _land, .. } = self.in_the_air.swap_remove(place);
         let outcome = match answer {
             Some(edges) => Ok(brought(edges, life)),
-            None => Err(Error::timed_out(self.host.as_str())),
+            None => Err(ResolveError::timed_out(self.host.as_str())),
         };
-        let landing = Landing {
+        let landing = CompletedLookup {
             asked_at,
             outcome,
             share: ttl::share(&mut life.dice),
-            serve_stale: SERVE_STALE,
+            max_stale: SERVE_STALE,
             fallback: None,
         };
-        let landed = self.slot.land(&flight, &landing, life.now);
+        let landed = self.slot.complete(&flight, &landing, life.now);
         for (request, tries, last_resort) in self.waiters(lookup) {
             match (&landed, last_resort) {
                 (Some(Ok(known)), _) => self.dial(request, tries, known, life),
@@ -291,7 +300,7 @@ impl Sidestep {
         }
     }
 
-    fn waiters(&mut self, lookup: u32) -> Vec<(u32, u32, Option<Arc<Known>>)> {
+    fn waiters(&mut self, lookup: u32) -> Vec<(u32, u32, Option<Arc<CachedAnswer>>)> {
         let waits = |request: &mut Request| matches!(&request.doing, Doing::Waits { lookup: other, .. } if *other == lookup);
         let waiters = self.requests.extract_if(.., waits);
         let last_resort = |doing| match doing {
@@ -318,7 +327,7 @@ impl Sidestep {
         }
     }
 
-    fn note_use(&mut self, known: &Known, life: &mut Life<'_>) {
+    fn note_use(&mut self, known: &CachedAnswer, life: &mut Life<'_>) {
         if known.is_first_use() {
             self.refresh_ahead(life);
         }
@@ -378,28 +387,32 @@ impl Sidestep {
             return;
         };
         let dealt = note.dealt.as_slice();
-        for loser in blame::losers(dealt, winner) {
+        for loser in attribution::failed_before_winner(dealt, winner) {
             self.hold_against(&note, loser, Outcome::Failed, false, life);
         }
-        let late = life.now >= note.at + blame::HEAD_START;
-        for (loser, why) in blame::overtaken(dealt, winner, late, REACH) {
+        let late = life.now >= note.at + attribution::HEAD_START;
+        for (loser, why) in attribution::slower_than_winner(dealt, winner, late, REACH) {
             self.hold_against(&note, loser, why, true, life);
         }
         self.port = Some(PORT);
         self.book.connects(Family::of(winner.to_canonical()));
         let winner = winner.to_canonical();
-        if self.book.succeed(&self.host, winner, note.at, life.now) == Transition::Recovered {
-            self.slot.health_is_left(true);
+        if self
+            .book
+            .record_success(&self.host, winner, note.at, life.now)
+            == Transition::Recovered
+        {
+            self.slot.set_has_healthy(true);
         }
     }
 
     /// Every address refused. The request is sent again while there is hope.
     fn failed(&mut self, request: u32, tries: u32, note: &Note, life: &mut Life<'_>) {
-        for addr in blame::all(note.dealt.as_slice()) {
+        for addr in attribution::every_address(note.dealt.as_slice()) {
             self.hold_against(note, addr, Outcome::Refused, false, life);
         }
         let now = life.now;
-        let hope = self.health_left(now) || self.slot.expects_news(now);
+        let hope = self.health_left(now) || self.slot.expects_fresh_answer(now);
         match hope && tries < TRIES {
             true => self.connect(request, tries + 1, life),
             false => life.fail(true),
@@ -414,7 +427,7 @@ impl Sidestep {
         soft: bool,
         life: &mut Life<'_>,
     ) {
-        self.penalise(addr, why, soft, note.at, life);
+        self.penalize(addr, why, soft, note.at, life);
         if self.slot.invalidate(note.generation) {
             self.look_again(life);
         }
@@ -423,25 +436,25 @@ impl Sidestep {
     /// At once, or as soon as that is due.
     fn look_again(&mut self, life: &mut Life<'_>) {
         let health_left = self.health_left(life.now);
-        self.slot.health_is_left(health_left);
-        match self.slot.recheck_at(life.now) {
+        self.slot.set_has_healthy(health_left);
+        match self.slot.reresolve_at(life.now) {
             Some(due) if due > life.now => self.sleep(due, life),
             Some(_) if health_left => {}
             Some(_) => {
-                let _ = self.ask(Cause::ConnectFailed, life);
+                let _ = self.ask(LookupReason::ConnectFailed, life);
             }
             None => {}
         }
     }
 
     fn health_left(&self, now: Instant) -> bool {
-        self.slot.known().is_some_and(|known| {
+        self.slot.answer().is_some_and(|known| {
             let mut addrs = known.addrs.as_slice().iter();
             addrs.any(|&addr| self.rank(addr, now) <= Rank::Healthy)
         })
     }
 
-    fn penalise(
+    fn penalize(
         &self,
         addr: IpAddr,
         why: Outcome,
@@ -453,25 +466,25 @@ impl Sidestep {
         let failure = Failure { why, soft, error };
         let _ = self
             .book
-            .fail(&self.host, addr, &failure, began, life.now, &dice);
+            .record_failure(&self.host, addr, &failure, began, life.now, &dice);
     }
 
     fn probed(&mut self, addr: IpAddr, began: Instant, connected: bool, life: &mut Life<'_>) {
         if connected {
             let change = self.book.accepts(&self.host, addr, began, life.now);
             if change == Transition::Recovered {
-                self.slot.health_is_left(true);
+                self.slot.set_has_healthy(true);
             }
         } else {
-            self.penalise(addr, Outcome::Refused, false, began, life);
+            self.penalize(addr, Outcome::Refused, false, began, life);
         }
     }
 }
 
-fn brought(edges: &Edges, life: &mut Life<'_>) -> Brought {
+fn brought(edges: &Edges, life: &mut Life<'_>) -> FreshAddresses {
     let ttl = TTL.positive(Some(life.ttl()));
-    Brought {
-        addrs: Addrs::new(edges.iter().copied()),
+    FreshAddresses {
+        addrs: AddressSet::new(edges.iter().copied()),
         is_partial: false,
         origin: Origin::Lookup,
         life: ttl,

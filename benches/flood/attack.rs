@@ -10,9 +10,9 @@ use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use sidestep::lookup::{Answer, Answering, Lookup};
+use sidestep::lookup::{Answer, Lookup, LookupFuture};
 use sidestep::reqwest::ClientBuilderExt as _;
-use sidestep::{Error, Outcome, Race, Resolver};
+use sidestep::{HappyEyeballs, Outcome, ResolveError, Resolver};
 use tower::Layer as _;
 
 /// What the bench does with each name.
@@ -63,13 +63,13 @@ impl Attack {
 struct AttackLookup(Attack);
 
 impl Lookup for AttackLookup {
-    fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
+    fn lookup<'a>(&'a self, host: &'a str) -> LookupFuture<'a> {
         match self.0 {
             Attack::Report | Attack::Resolve | Attack::Sidestep | Attack::Race => Box::pin(ready(
                 Ok(Answer::new([REFUSES]).with_ttl(Duration::from_secs(60))),
             )),
-            Attack::Missing => Box::pin(ready(Err(Error::not_found(host)))),
-            Attack::Fails => Box::pin(ready(Err(Error::failed(host, "SERVFAIL")))),
+            Attack::Missing => Box::pin(ready(Err(ResolveError::not_found(host)))),
+            Attack::Fails => Box::pin(ready(Err(ResolveError::failed(host, "SERVFAIL")))),
             Attack::TimesOut => Box::pin(pending()),
         }
     }
@@ -84,7 +84,7 @@ pub(crate) struct Target {
     pub(crate) resolver: Resolver,
     port: u16,
     reqwest: reqwest::Client,
-    hyper: Client<Race<HttpConnector<Resolver>>, Empty<Bytes>>,
+    hyper: Client<HappyEyeballs<HttpConnector<Resolver>>, Empty<Bytes>>,
 }
 
 impl Target {
@@ -93,13 +93,13 @@ impl Target {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let resolver = Resolver::builder()
             .lookup(AttackLookup(attack))
-            .capacity(capacity)
+            .max_hosts(capacity)
             .lookup_timeout(Duration::from_millis(10))
             .build()
             .expect("settings are valid");
         let reqwest = reqwest::Client::builder().no_proxy().sidestep(&resolver);
         let http = HttpConnector::new_with_resolver(resolver.clone());
-        let race = resolver.race_layer().layer(http);
+        let race = resolver.happy_eyeballs_layer().layer(http);
         Self {
             attack,
             port: free_port(),

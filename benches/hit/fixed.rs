@@ -4,7 +4,7 @@ use std::future::ready;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use sidestep::lookup::{Answer, Answering, Lookup};
+use sidestep::lookup::{Answer, Lookup, LookupFuture};
 
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
@@ -12,7 +12,7 @@ pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 pub(crate) struct Fixed(pub(crate) Vec<IpAddr>);
 
 impl Lookup for Fixed {
-    fn lookup<'a>(&'a self, _: &'a str) -> Answering<'a> {
+    fn lookup<'a>(&'a self, _: &'a str) -> LookupFuture<'a> {
         let answer = Answer::new(self.0.iter().copied()).with_ttl(DAY);
         Box::pin(ready(Ok(answer)))
     }

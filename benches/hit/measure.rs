@@ -164,7 +164,7 @@ fn four() -> [IpAddr; 4] {
 fn filled(hosts: usize) -> Resolver {
     let builder = Resolver::builder()
         .lookup(Fixed(four().into()))
-        .capacity(hosts);
+        .max_hosts(hosts);
     let resolver = builder
         .min_ttl(DAY)
         .max_ttl(DAY)

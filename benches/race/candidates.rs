@@ -110,7 +110,10 @@ impl World {
 
     /// Connects so many times.
     pub(crate) fn run(&self, candidate: Candidate, ops: u32) {
-        let (watch, race) = (self.resolver.connect_layer(), self.resolver.race_layer());
+        let (watch, race) = (
+            self.resolver.connect_layer(),
+            self.resolver.happy_eyeballs_layer(),
+        );
         let (at_once, tcp) = (self.at_once.clone(), self.tcp.clone());
         match candidate {
             Candidate::AtOnce => self.repeat(ops, at_once, drop),

@@ -10,7 +10,7 @@ use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use sidestep::reqwest::ClientBuilderExt as _;
-use sidestep::{Order, Resolver};
+use sidestep::{AddressOrder, Resolver};
 use tokio::net::TcpStream;
 use tower::util::BoxService;
 use tower::{BoxError, Layer as _, Service, ServiceExt as _, service_fn};
@@ -42,7 +42,7 @@ impl Client {
         let connects = match kind {
             Kind::Race => {
                 let http = HttpConnector::new_with_resolver(resolver.clone());
-                through_connector(resolver.race_layer().layer(http))
+                through_connector(resolver.happy_eyeballs_layer().layer(http))
             }
             Kind::Sidestep => through_reqwest(&resolver, edges.client_config()),
         };
@@ -58,8 +58,8 @@ impl Client {
             return;
         };
         match ip {
-            Some(ip) => resolver.pins().set(HOST, [ip]).expect("it is a name"),
-            None => resolver.pins().clear(),
+            Some(ip) => resolver.overrides().set(HOST, [ip]).expect("it is a name"),
+            None => resolver.overrides().clear(),
         }
     }
 
@@ -94,7 +94,7 @@ pub(crate) fn stock(addrs: Vec<SocketAddr>) -> Client {
 fn resolver(ips: &[IpAddr]) -> Resolver {
     let builder = Resolver::builder()
         .lookup(Fixed(ips.to_vec()))
-        .order(Order::AsGiven);
+        .address_order(AddressOrder::Preserve);
     builder.build().expect("the settings are valid")
 }
 

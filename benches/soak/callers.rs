@@ -132,18 +132,18 @@ fn race_http2(dns: SocketAddr, tls: &ClientConfig, url: &str) -> Result<Built, F
             .with_tls_config(tls.clone())
             .https_or_http()
             .enable_all_versions() // by ALPN
-            .wrap_connector(resolver.tcp_layer().layer(http));
+            .wrap_connector(resolver.tcp_connected_layer().layer(http));
         let client = legacy::Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .http2_keep_alive_interval(PING_INTERVAL)
             .http2_keep_alive_timeout(PING_TIMEOUT)
-            .build(resolver.race_layer().layer(https));
+            .build(resolver.happy_eyeballs_layer().layer(https));
         let service = ServiceBuilder::new()
             .map_result(only_http2)
             .layer(RetryLayer::new(resolver.retry_policy()))
             .map_result(note_silence)
-            .layer(resolver.pool_layer().max_connection_age(AGE))
+            .layer(resolver.drain_layer().max_connection_age(AGE))
             .service(client);
         through_hyper(service, url)
     };

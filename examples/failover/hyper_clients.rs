@@ -103,8 +103,10 @@ fn race(
     let lookup = sidestep::lookup::Dns::with_servers([dns])?;
     let resolver = Resolver::builder().lookup(lookup).build()?;
     let http = HttpConnector::new_with_resolver(resolver.clone());
-    let tcp = resolver.tcp_layer().layer(plain(http));
-    let connector = resolver.race_layer().layer(secured(tcp, tls, version));
+    let tcp = resolver.tcp_connected_layer().layer(plain(http));
+    let connector = resolver
+        .happy_eyeballs_layer()
+        .layer(secured(tcp, tls, version));
     // hyper sends nothing again on its own: where an edge accepts and closes, or goes silent later, no race can help.
     let client = client(connector, version, connections);
     through_hyper(Retry::new(resolver.retry_policy(), client), url)

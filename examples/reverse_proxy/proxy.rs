@@ -10,25 +10,25 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header, request, uri};
 use axum::response::{IntoResponse as _, Response};
 use hyper_util::client::legacy::{Client, Error};
-use sidestep::hyper::{Connector, TlsUnavailable};
-use sidestep::{ConnectError, Exchange, Resolver};
+use sidestep::hyper::{Connector, TlsConfigError};
+use sidestep::{ConnectError, PassiveHealth, Resolver};
 use tower::{Layer as _, ServiceExt as _};
 
 use crate::patience;
 
 /// Forwards each request to one upstream.
 pub(crate) struct Proxy {
-    client: Exchange<Client<Connector, Body>>,
+    client: PassiveHealth<Client<Connector, Body>>,
     upstream: uri::Parts,
     again: AtomicUsize,
 }
 
 impl Proxy {
-    pub(crate) fn new(resolver: &Resolver, upstream: Uri) -> Result<Arc<Self>, TlsUnavailable> {
+    pub(crate) fn new(resolver: &Resolver, upstream: Uri) -> Result<Arc<Self>, TlsConfigError> {
         let client = sidestep::hyper::client_with(resolver)?;
         Ok(Arc::new(Self {
             // Sees those who accept connections and do not answer.
-            client: resolver.exchange_layer().layer(client),
+            client: resolver.passive_health_layer().layer(client),
             upstream: upstream.into_parts(),
             again: AtomicUsize::new(0),
         }))

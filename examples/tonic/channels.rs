@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use hyper_util::client::legacy::connect::HttpConnector;
-use sidestep::{Event, InvalidConfig, Outcome, Resolver, Standing, lookup::Dns};
+use sidestep::{AddressState, ConfigError, Event, Outcome, Resolver, lookup::Dns};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
@@ -23,7 +23,7 @@ use tower::Layer as _;
 pub(crate) fn raced(resolver: &Resolver, origin: &Uri) -> Channel {
     let mut http = HttpConnector::new_with_resolver(resolver.clone());
     http.set_nodelay(true);
-    let connector = resolver.race_layer().layer(http);
+    let connector = resolver.happy_eyeballs_layer().layer(http);
     endpoint(origin).connect_with_connector_lazy(connector)
 }
 
@@ -54,13 +54,13 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(origin: Uri, lookup: Dns) -> Result<Self, InvalidConfig> {
+    pub(crate) fn new(origin: Uri, lookup: Dns) -> Result<Self, ConfigError> {
         let news = Arc::new(Notify::new());
         let told = news.clone();
         let resolver = Resolver::builder()
             .lookup(lookup)
             .observe(move |event: &Event<'_>| match event {
-                Event::Answered { .. }
+                Event::LookupSucceeded { .. }
                 | Event::AddressFailed { .. }
                 | Event::AddressRecovered { .. } => told.notify_one(),
                 _ => {}
@@ -92,7 +92,7 @@ impl Host {
             let dial = TcpStream::connect(self.at(ip));
             let outcome = match timeout(Duration::from_millis(250), dial).await {
                 Ok(Ok(_)) => Outcome::Connected,
-                Ok(Err(error)) => Outcome::of(&error),
+                Ok(Err(error)) => Outcome::from_error(&error),
                 Err(_) => Outcome::TimedOut,
             };
             self.resolver.report(self.name(), ip, outcome);
@@ -101,13 +101,13 @@ impl Host {
     }
 
     /// Returns the addresses to connect to: those that nothing is held against, or else all.
-    async fn usable(&self) -> Result<BTreeSet<IpAddr>, sidestep::Error> {
+    async fn usable(&self) -> Result<BTreeSet<IpAddr>, sidestep::ResolveError> {
         let resolved = self.resolver.resolve(self.name()).await?;
         let snapshot = self.resolver.snapshot();
         let host = snapshot.host(self.name());
         let is_bad = |ip: &IpAddr| {
             let addr = host.and_then(|host| host.addr(*ip));
-            addr.is_some_and(|addr| matches!(addr.standing, Standing::Penalised(_)))
+            addr.is_some_and(|addr| matches!(addr.state, AddressState::Penalized))
         };
         let all: BTreeSet<_> = resolved.addrs().iter().copied().collect();
         let good: BTreeSet<_> = all.iter().copied().filter(|ip| !is_bad(ip)).collect();

@@ -1,8 +1,8 @@
-//! The errand: what a middleware sees of the client that it sends a request by.
+//! The errand, which records what a middleware must know of the client that sends a request.
 //!
-//! reqwest does not tell it whether the client sends again by itself, nor, of a request that was
-//! redirected, that it was on its way before. So the errand hangs around the sending as a slip does
-//! around a connect, and who is inside writes on it.
+//! reqwest does not show whether the client retries requests itself, nor whether a redirected request was sent before
+//! the redirect. So the middleware runs the client in the scope of an errand, which is a task-local value, and code
+//! inside the client records in the errand.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -14,7 +14,7 @@ tokio::task_local! {
     static RUNNING: Errand;
 }
 
-/// What was seen of one sending. Clones are the same errand.
+/// The record of sending one request. Clones share one record.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Errand(Arc<Seen>);
 
@@ -27,7 +27,7 @@ struct Seen {
 }
 
 impl Errand {
-    /// Hangs around a sending.
+    /// Runs the sending of a request in the scope of this errand.
     pub(crate) async fn around<T>(&self, sending: impl Future<Output = T>) -> T {
         let watched = async {
             let mut sending = pin!(sending);
@@ -41,12 +41,12 @@ impl Errand {
         RUNNING.scope(self.clone(), watched).await
     }
 
-    /// Somebody inside decides by himself what is sent again.
+    /// Records that code inside the client decides which requests are retried.
     pub(crate) fn is_judged_inside() {
         note(|seen| &seen.is_judged);
     }
 
-    /// A connect begins.
+    /// Records that a connect begins.
     pub(crate) fn dials() {
         let has_waited = |seen: &Seen| seen.has_waited.load(Ordering::Relaxed);
         note(|seen| match has_waited(seen) {
@@ -55,14 +55,15 @@ impl Errand {
         });
     }
 
-    /// Whether somebody inside has decided what is sent again.
+    /// Returns whether code inside the client decides which requests are retried.
     pub(crate) fn is_judged(&self) -> bool {
         self.0.is_judged.load(Ordering::Relaxed)
     }
 
-    /// Whether the one connect was begun before anything could have been answered, so that it was
-    /// not a redirect's. A redirect on the same connection that dies unsent is dialled again by
-    /// hyper-util, and so later.
+    /// Returns whether connects began only in the first poll, before any response could have come.
+    ///
+    /// So none of them belongs to a redirect. If a redirected request uses the same connection, and the connection
+    /// dies before the request is sent, hyper-util connects again, but after the first poll.
     pub(crate) fn dialled_only_at_once(&self) -> bool {
         let seen = &self.0;
         seen.dialled_at_once.load(Ordering::Relaxed) && !seen.dialled_later.load(Ordering::Relaxed)
@@ -70,6 +71,6 @@ impl Errand {
 }
 
 fn note(which: impl Fn(&Seen) -> &AtomicBool) {
-    // Nobody has sent for it: then there is nobody to tell.
+    // Without an errand around the caller there is nothing to record in.
     let _ = RUNNING.try_with(|errand| which(&errand.0).store(true, Ordering::Relaxed));
 }

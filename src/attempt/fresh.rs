@@ -1,42 +1,43 @@
 //! The connection that was made for one watched request.
 //!
-//! A client tells no layer which connection a request goes out on before the response comes. A connect
-//! mostly runs inside the request's own future, so a task-local around that shows what was made for it.
+//! A client does not show a layer which connection a request uses before the response comes. A connect mostly runs
+//! inside the request's own future, so a task-local value around that future shows the connection that was made for
+//! the request.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Made;
+use super::NewConnection;
 
 tokio::task_local! {
     static WATCHED: Fresh;
 }
 
-/// What was made for one request last; `None` while nothing was. Clones are the same.
+/// The last connection that was made for one request, or `None`. Clones share one record.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Fresh(Arc<Mutex<Option<Made>>>);
+pub(crate) struct Fresh(Arc<Mutex<Option<NewConnection>>>);
 
 impl Fresh {
-    /// The scope of one poll or call of a request.
+    /// Runs one poll or call of a request in the scope of this record.
     pub(crate) fn around<T>(&self, poll: impl FnOnce() -> T) -> T {
         WATCHED.sync_scope(self.clone(), poll)
     }
 
-    /// Notes a connection that was made for the request around the caller, if one is watched.
-    pub(crate) fn note(made: &Made) {
+    /// Records a connection that was made for the caller's request, if that request is watched.
+    pub(crate) fn note(made: &NewConnection) {
         let _ = WATCHED.try_with(|fresh| fresh.set(Some(made.clone())));
     }
 
-    /// Notes that a connect begins for the request around the caller.
+    /// Removes the connection of the caller's request, because a connect begins.
     pub(super) fn begin() {
         let _ = WATCHED.try_with(|fresh| fresh.set(None));
     }
 
-    /// Takes what was made out.
-    pub(crate) fn take(&self) -> Option<Made> {
+    /// Takes the connection out.
+    pub(crate) fn take(&self) -> Option<NewConnection> {
         self.set(None)
     }
 
-    fn set(&self, made: Option<Made>) -> Option<Made> {
+    fn set(&self, made: Option<NewConnection>) -> Option<NewConnection> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *held, made)
     }

@@ -1,13 +1,13 @@
-//! What a connect asked the resolver and was dealt, and what it became.
+//! What a connect resolved, and which connection it made.
 
+mod context;
 #[cfg(feature = "middleware")]
 mod errand;
 mod fresh;
-mod recent;
-mod slip;
+mod new_connections;
 
+pub(crate) use self::context::{AllAddrs, AttemptContext, Resolution};
 #[cfg(feature = "middleware")]
 pub(crate) use self::errand::Errand;
 pub(crate) use self::fresh::Fresh;
-pub(crate) use self::recent::{Made, Recent};
-pub(crate) use self::slip::{AllAddrs, Note, Slip};
+pub(crate) use self::new_connections::{NewConnection, NewConnections};

@@ -1,10 +1,10 @@
 //! A concurrent map of bounded size, which is read without a lock.
 //!
-//! A full map removes entries of low worth first: see [`Bounded::make_room`]. Entries are spread by hash over
-//! sets of about [`PER_SET`] entries. A set is an immutable list behind one atomic pointer: a read loads the
-//! pointer, and a change makes a new list and swaps the pointer. The number of sets never changes, so the map
-//! never moves entries between sets. A read or a change therefore costs at most one set, and `make_room` a
-//! few, however many entries the map holds and in whatever order they came and went.
+//! A full map removes entries of low worth first; see [`Bounded::make_room`]. Entries are spread by hash over sets of
+//! about [`PER_SET`] entries. A set is an immutable list behind one atomic pointer. A read loads the pointer, and a
+//! change makes a new list and swaps the pointer. The number of sets never changes, so the map never moves entries
+//! between sets. A read or a change therefore handles at most one set, and `make_room` a few sets, for any number of
+//! entries and any order of inserts and removals.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -18,15 +18,17 @@ use triomphe::{Arc, ThinArc};
 
 /// A concurrent map from `K` to `V` with a capacity.
 ///
-/// The first change allocates the table of sets: one pointer for about [`PER_SET`] entries of the capacity.
+/// The first change allocates the table of sets, with one pointer for about [`PER_SET`] entries of the capacity.
 pub(crate) struct Bounded<K, V> {
     sets: OnceLock<Box<[Set<K, V>]>>,
     capacity: usize,
-    /// Inserts of one sweep, as a power of two, so that a read shifts and does not divide.
+    /// Binary logarithm of the inserts of one sweep, so that a read shifts and does not divide.
     sweep_bits: u32,
-    /// foldhash's `quality` variant, because the map takes the low bits of a hash without mixing them, and
-    /// ports and addresses come in sequences. foldhash does not resist an attacker that observes its timing
-    /// and chooses keys that collide. Such keys fall into one set, whose length is bounded: see [`CROWDED`].
+    /// The `quality` variant of foldhash.
+    ///
+    /// The map takes the low bits of a hash without mixing them, and ports and addresses come in sequences. foldhash
+    /// does not resist an attacker that observes its timing and chooses keys that collide. Such keys fall into one set,
+    /// whose length is bounded; see [`CROWDED`].
     hasher: RandomState,
     held: AtomicUsize,
     inserted: AtomicUsize,
@@ -61,13 +63,13 @@ pub(crate) enum Edit<V> {
     Remove,
 }
 
-/// Number of sweeps since the last read of an entry: 0 if that read was in the current sweep.
+/// Number of sweeps since the last read of an entry; 0 if that read was in the current sweep.
 ///
-/// A sweep passes with each sixteenth of the capacity that is inserted. Inserts and no clock advance the age,
+/// A sweep passes with each sixteenth of the capacity that is inserted. Inserts advance the age, and no clock does,
 /// because a flood of new keys may fill the map within one tick of a clock.
 pub(crate) type Age = u32;
 
-/// Age from which an entry is idle: a whole sweep has passed without a read of it.
+/// Age from which an entry is idle, because no read came for at least one whole sweep.
 ///
 /// A new entry is idle until its first read.
 pub(crate) const IDLE: Age = 2;
@@ -81,12 +83,13 @@ const PER_SET: usize = 16;
 const CROWDED: usize = 8 * PER_SET;
 /// Fewest entries that are compared to find the one of least worth.
 ///
-/// If half of the entries are worth keeping, one of those is removed once in four thousand million times.
+/// If half of the entries are worth keeping, one of those is removed once in four billion removals.
 const COMPARED: usize = 2 * PER_SET;
 /// Most sets that are searched for [`COMPARED`] entries.
 const LOOKED_AT: usize = 8;
-/// Most entries that one call removes because of the capacity: two, so that a map shrinks again after it had
-/// to exceed its capacity.
+/// Most entries that one call removes because of the capacity.
+///
+/// With two, a map shrinks again after it had to exceed its capacity.
 const LEAVE_AT_ONCE: usize = 2;
 /// Sweeps that pass while as many entries as the capacity are inserted.
 const SWEEPS: usize = 16;
@@ -161,7 +164,7 @@ impl<K: Eq + Hash, V> Bounded<K, V> {
     {
         self.find(key, |entry| {
             let (entry, sweep) = (entry?, self.sweep());
-            // Stored only if it changes: a store at each read would contend among all threads.
+            // The sweep is stored only if it changes: a store at each read would contend among all threads.
             if entry.read_in.load(Ordering::Relaxed) != sweep {
                 entry.read_in.store(sweep, Ordering::Relaxed);
             }
@@ -210,7 +213,7 @@ impl<K: Eq + Hash + Clone, V> Bounded<K, V> {
     /// Inserts, replaces or removes the entry of a key, as `change` decides.
     ///
     /// `change` runs again if another thread changed the same set meanwhile. After an insert the caller calls
-    /// [`make_room`](Self::make_room), which keeps the capacity.
+    /// [`make_room`](Self::make_room), which enforces the capacity.
     pub(crate) fn edit<T>(&self, key: &K, mut change: impl FnMut(Option<&V>) -> (Edit<V>, T)) -> T {
         let hash = self.hasher.hash_one(key);
         self.change_set(hash, |places| {
@@ -228,9 +231,9 @@ impl<K: Eq + Hash + Clone, V> Bounded<K, V> {
 
     /// Removes entries if the map exceeds its capacity or the set of `key` is crowded.
     ///
-    /// `worth` returns how much an entry is worth, given its age; `None` means that the entry must stay. Of
-    /// at least [`COMPARED`] entries, from a random set on, the entry of least worth is removed. If all of
-    /// those must stay, the map exceeds its capacity until a later call.
+    /// `worth` returns the worth of an entry, given its age, or `None` if the entry must stay. The call compares at
+    /// least [`COMPARED`] entries, beginning with a random set, and removes the entry of least worth. If all compared
+    /// entries must stay, the map exceeds its capacity until a later call.
     pub(crate) fn make_room<R: Ord>(&self, key: &K, worth: impl Fn(&K, &V, Age) -> Option<R>) {
         let hash = self.hasher.hash_one(key);
         let own = self.set_of(hash);
@@ -274,7 +277,7 @@ impl<K: Eq + Hash + Clone, V> Bounded<K, V> {
         }
     }
 
-    /// Removes an entry unless another thread changed it meanwhile: it may have become worth keeping.
+    /// Removes an entry unless another thread has changed the entry, which may be worth keeping then.
     fn remove_unchanged(&self, seen: &Place<K, V>) {
         self.change_set(seen.hash, |places| {
             let is_same = |place: &Place<K, V>| Arc::ptr_eq(&place.entry, &seen.entry);
@@ -298,7 +301,7 @@ impl<K: Eq + Hash + Clone, V> Bounded<K, V> {
             };
             let before = places(&old).len();
             let (comes, leaves) = (list.len() > before, list.len() < before);
-            // The count rises before the insert, so that it is never less than the number of entries.
+            // The count rises before the insert, so that the count is never less than the number of entries.
             self.held.fetch_add(comes.into(), Ordering::AcqRel);
             let list =
                 (!list.is_empty()).then(|| ThinArc::from_header_and_iter((), list.into_iter()));

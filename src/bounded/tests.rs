@@ -2,7 +2,7 @@ use std::cmp::Reverse;
 
 use super::*;
 
-/// Makes the entry whose last read is longest ago worth least.
+/// Gives the entry with the oldest read the least worth.
 fn oldest_first(_: &u32, _: &u32, age: Age) -> Option<Reverse<Age>> {
     Some(Reverse(age))
 }
@@ -91,8 +91,7 @@ fn entries_that_have_to_stay_are_over_the_capacity_until_they_may_go() {
     assert_eq!(map.len(), 100);
 }
 
-/// After removals in any order (of the table, the oldest first, random) new entries find room, and no set
-/// grows long.
+/// After removals in table order, by age or at random, new entries find room, and no set grows long.
 #[test]
 fn no_order_of_removals_leaves_anything_behind() {
     const HELD: usize = 200;
@@ -138,7 +137,7 @@ impl Hash for Colliding {
     fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
 }
 
-/// Colliding keys fill one set, which then loses one entry for each new one.
+/// Colliding keys fill one set. The set then loses one entry for each new entry.
 #[test]
 fn keys_chosen_to_collide_meet_in_one_set_of_bounded_length() {
     let map = Bounded::new(100_000);

@@ -1,8 +1,8 @@
-//! The store, the slot and the flight in every order of steps: shuttle runs one thread at a time
-//! and chooses at each point who goes on.
+//! Tests of the store, its entries and their lookups in every order of steps.
 //!
-//! Threads play those who ask, the pilots of their lookups (`resolver/refresh.rs`) and those who
-//! invalidate. A schedule that fails is printed; `shuttle::replay` plays it again.
+//! shuttle runs one thread at a time, and chooses at each step which thread runs next. The threads are callers, lookup
+//! tasks (`resolver/lookup_task.rs`), and callers that invalidate the answer. shuttle prints a schedule that fails;
+//! `shuttle::replay` runs the schedule again.
 
 mod world;
 
@@ -14,19 +14,19 @@ use tokio::runtime::{Builder, Id};
 
 use self::world::{End, World, step};
 
-/// Two runtimes' names; both are gone.
+/// Returns the ids of two runtimes, both of which are dropped.
 fn runtimes() -> [Id; 2] {
     let build = || Builder::new_current_thread().build().unwrap();
     [build(), build()].map(|runtime| runtime.handle().id())
 }
 
-/// Somebody who asks on this runtime.
+/// Starts a caller on a runtime.
 fn asker(world: &Arc<World>, runtime: usize) -> JoinHandle<()> {
     let world = Arc::clone(world);
     thread::spawn(move || drop(world.wait(world.runtimes[runtime])))
 }
 
-/// Somebody who asks, fails to connect, and asks again.
+/// Starts a caller that resolves the host, fails to connect, and resolves the host again.
 fn unlucky(world: &Arc<World>, runtime: usize) -> JoinHandle<()> {
     let world = Arc::clone(world);
     thread::spawn(move || {
@@ -38,7 +38,7 @@ fn unlucky(world: &Arc<World>, runtime: usize) -> JoinHandle<()> {
     })
 }
 
-/// Somebody who invalidates by hand and asks.
+/// Starts a caller that invalidates the answer and resolves the host.
 fn impatient(world: &Arc<World>, runtime: usize) -> JoinHandle<()> {
     let world = Arc::clone(world);
     thread::spawn(move || {
@@ -57,7 +57,7 @@ fn join(players: impl IntoIterator<Item = JoinHandle<()>>, world: &World) {
 
 const ENDS: [End; 4] = [End::Answer, End::Failure, End::NoSuchName, End::Lost];
 
-/// Every order there is of a caller and its lookup, however that ends.
+/// Checks every order of a caller and its lookup, for each end of the lookup.
 #[test]
 fn a_waiter_is_told_in_every_order_there_is() {
     let runtimes = runtimes();
@@ -70,7 +70,7 @@ fn a_waiter_is_told_in_every_order_there_is() {
     }
 }
 
-/// Every order there is of a lookup in the air and an invalidation.
+/// Checks every order of a lookup in flight and an invalidation.
 #[test]
 fn a_landing_after_an_invalidation_leaves_it_standing() {
     let runtimes = runtimes();
@@ -85,8 +85,8 @@ fn a_landing_after_an_invalidation_leaves_it_standing() {
     }
 }
 
-/// Those who come while it is in the air join it, and those who were told to ask before it landed
-/// find what it brought.
+/// Callers that come while a lookup is in flight join it. Callers that decided to look up the host before the lookup
+/// completed get its result.
 #[test]
 fn three_who_ask_are_one_lookup_whenever_they_come() {
     let runtimes = runtimes();
@@ -100,7 +100,7 @@ fn three_who_ask_are_one_lookup_whenever_they_come() {
     }
 }
 
-/// Three on one runtime, one on another; the first lookup or two are lost.
+/// Three callers use one runtime, and one caller uses another. Up to two lookups are lost.
 #[test]
 fn when_lookups_are_lost_every_waiter_is_told_by_the_next() {
     let runtimes = runtimes();
@@ -113,7 +113,7 @@ fn when_lookups_are_lost_every_waiter_is_told_by_the_next() {
     shuttle::check_pct(play, 1_500, 3);
 }
 
-/// Whatever the lookups bring and whoever invalidates meanwhile.
+/// The rules hold for any results of the lookups and any invalidations meanwhile.
 #[test]
 fn landings_and_invalidations_meet_in_any_order() {
     let runtimes = runtimes();

@@ -1,4 +1,4 @@
-//! Laws that a slot keeps whatever happens to it.
+//! Laws that the entry of a host keeps in any sequence of events.
 
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
@@ -8,16 +8,19 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use tokio::runtime::{Builder, Id};
 
-use super::{Brought, Cause, Flight, Generation, Joined, Known, Landing, Origin, Plan, Slot};
-use crate::error::Error;
-use crate::order::Addrs;
+use super::{
+    CachedAnswer, CompletedLookup, FreshAddresses, Generation, HostEntry, InFlightLookup, Joined,
+    LookupReason, Origin, ServePlan,
+};
+use crate::addrs::AddressSet;
+use crate::error::ResolveError;
 use crate::time;
 
 const S: Duration = Duration::from_secs(1);
-/// Shorter than it is by default, so that the end is met.
+/// Shorter than the default, so that the tests reach the end of an answer.
 const SERVE_STALE: Duration = Duration::from_secs(300);
 
-/// The names of two runtimes.
+/// The ids of two runtimes.
 static RUNTIMES: LazyLock<[Id; 2]> = LazyLock::new(|| {
     let build = || Builder::new_current_thread().build().unwrap();
     [build(), build()].map(|runtime| runtime.handle().id())
@@ -25,14 +28,14 @@ static RUNTIMES: LazyLock<[Id; 2]> = LazyLock::new(|| {
 
 #[derive(Clone, Debug)]
 enum Happens {
-    /// A lookup is sent from one of the runtimes, if none is in the air there.
+    /// A lookup is sent from one of the runtimes, if none is in flight there.
     Sent(usize),
-    /// One of those in the air lands.
+    /// One of the lookups in flight completes.
     Landed(Index, Ending),
-    /// One is lost.
+    /// One of the lookups in flight is lost.
     Lost(Index),
     InvalidatedByHand,
-    /// A connect failed on one of the answers that there have been.
+    /// A connect to an address of one of the answers so far fails.
     ConnectFailed(Index),
     Passes(Duration),
 }
@@ -64,18 +67,18 @@ fn any_time() -> impl Strategy<Value = Duration> {
     prop_oneof![0..2_000_u64, 0..400_000_u64].prop_map(Duration::from_millis)
 }
 
-/// A slot, and all that has been seen of it.
+/// An entry, its lookups in flight, and all answers so far.
 struct Life {
-    slot: Slot,
+    slot: HostEntry,
     now: Instant,
-    in_the_air: Vec<(Joined, Flight, Instant)>,
-    answers: Vec<Arc<Known>>,
+    in_the_air: Vec<(Joined, InFlightLookup, Instant)>,
+    answers: Vec<Arc<CachedAnswer>>,
 }
 
 impl Life {
     fn after(events: &[Happens]) -> Self {
         let mut life = Self {
-            slot: Slot::default(),
+            slot: HostEntry::default(),
             now: time::now(),
             in_the_air: Vec::new(),
             answers: Vec::new(),
@@ -85,7 +88,7 @@ impl Life {
     }
 
     fn take(&mut self, event: &Happens) {
-        // No two things happen at once.
+        // No two events have the same time.
         self.now += Duration::from_millis(1);
         match event {
             Happens::Sent(runtime) => self.send(RUNTIMES[*runtime]),
@@ -95,7 +98,7 @@ impl Life {
                     self.slot.remove(&flight);
                 }
             }
-            Happens::InvalidatedByHand => self.slot.invalidate_by_hand(),
+            Happens::InvalidatedByHand => self.slot.invalidate_explicitly(),
             Happens::ConnectFailed(which) => {
                 if let Some(seen) = self.seen(which) {
                     let _ = self.slot.invalidate(seen);
@@ -106,13 +109,13 @@ impl Life {
     }
 
     fn send(&mut self, runtime: Id) {
-        let (land, flight) = Flight::new(runtime, self.now);
+        let (land, flight) = InFlightLookup::new(runtime, self.now);
         let cause = if self.slot.is_suspect() {
-            Cause::ConnectFailed
+            LookupReason::ConnectFailed
         } else {
-            Cause::Unknown
+            LookupReason::Miss
         };
-        if self.slot.board(&flight, cause, self.now).is_none() {
+        if self.slot.join_or_start(&flight, cause, self.now).is_none() {
             self.in_the_air.push((land, flight, self.now));
         }
     }
@@ -122,58 +125,60 @@ impl Life {
             return;
         };
         let outcome = match ending {
-            Ending::Answer(last) => Ok(Brought {
+            Ending::Answer(last) => Ok(FreshAddresses {
                 origin: Origin::Lookup,
                 is_partial: false,
-                addrs: Addrs::new([IpAddr::from([192, 0, 2, last])]),
+                addrs: AddressSet::new([IpAddr::from([192, 0, 2, last])]),
                 life: 60 * S,
                 refresh_after: 50 * S,
             }),
-            Ending::Failed => Err(Error::failed("a.test", "SERVFAIL")),
-            Ending::NoSuchName => Err(Error::not_found("a.test")),
+            Ending::Failed => Err(ResolveError::failed("a.test", "SERVFAIL")),
+            Ending::NoSuchName => Err(ResolveError::not_found("a.test")),
         };
-        let landing = Landing {
+        let landing = CompletedLookup {
             asked_at,
             outcome,
             share: 0.85,
-            serve_stale: Duration::ZERO,
+            max_stale: Duration::ZERO,
             fallback: None,
         };
-        let landed = self.slot.land(&flight, &landing, self.now);
+        let landed = self.slot.complete(&flight, &landing, self.now);
         self.answers.extend(landed.and_then(Result::ok));
     }
 
-    fn pick(&mut self, which: &Index) -> Option<(Joined, Flight, Instant)> {
+    fn pick(&mut self, which: &Index) -> Option<(Joined, InFlightLookup, Instant)> {
         let some = self.in_the_air.len();
         (some > 0).then(|| self.in_the_air.remove(which.index(some)))
     }
 
-    /// The generation of an answer that there was.
+    /// Returns the generation of one of the answers so far.
     fn seen(&self, which: &Index) -> Option<Generation> {
         let some = self.answers.len();
         (some > 0).then(|| self.answers[which.index(some)].generation)
     }
 
-    fn plan(&self, health_left: bool) -> Plan {
+    fn plan(&self, health_left: bool) -> ServePlan {
         self.slot.plan(self.now, SERVE_STALE, |_| health_left)
     }
 
-    /// What is known, and what would be done about it.
-    fn looks(&self) -> (Option<*const Known>, bool, [String; 2]) {
-        let known = self.slot.known().map(Arc::as_ptr);
+    /// Returns the answer, whether the answer is suspect, and how callers would be served.
+    fn looks(&self) -> (Option<*const CachedAnswer>, bool, [String; 2]) {
+        let known = self.slot.answer().map(Arc::as_ptr);
         let plans = [true, false].map(|health_left| format!("{:?}", self.plan(health_left)));
         (known, self.slot.is_suspect(), plans)
     }
 
-    /// How far what is known has aged: the further, the more is asked.
+    /// Returns how far the answer has aged, from 0 to 4.
+    ///
+    /// 0 stands for an answer that is served at once, and 4 for a caller that waits without an answer.
     fn age(&self, health_left: bool) -> u8 {
         let servable = self.slot.servable(self.now, SERVE_STALE).is_some();
         match (servable, self.plan(health_left)) {
-            (true, Plan::Serve) => 0,
-            (true, Plan::ServeAndAsk(_)) => 1,
-            (true, Plan::Ask(_)) => 2,
-            (false, Plan::Fail(_)) => 3,
-            (false, Plan::Ask(_)) => 4,
+            (true, ServePlan::Serve) => 0,
+            (true, ServePlan::ServeAndRefresh(_)) => 1,
+            (true, ServePlan::Wait(_)) => 2,
+            (false, ServePlan::Fail(_)) => 3,
+            (false, ServePlan::Wait(_)) => 4,
             (servable, plan) => panic!("servable: {servable}, and yet {plan:?}"),
         }
     }
@@ -184,7 +189,8 @@ fn any_events() -> impl Strategy<Value = Vec<Happens>> {
 }
 
 proptest! {
-    /// Fresh, stale, gone; a failure that is waited out: time alone takes nothing back.
+    /// Time alone makes an answer expire, and never makes an answer fresher. The same holds while a failed lookup may
+    /// not be repeated.
     #[test]
     fn freshness_never_improves_as_time_passes(
         events in any_events(),
@@ -202,7 +208,7 @@ proptest! {
         prop_assert_eq!(life.age(health_left), 4, "everything ends");
     }
 
-    /// Whoever failed to connect to an older answer knows nothing of this one.
+    /// A failed connect to an address of an older answer says nothing about the current answer.
     #[test]
     fn a_late_invalidation_marks_and_removes_nothing_newer(events in any_events(), which: Index) {
         let mut life = Life::after(&events);
@@ -210,26 +216,26 @@ proptest! {
             return Ok(());
         };
         let before = life.looks();
-        let is_newer = life.slot.known().is_none_or(|known| known.generation > seen);
+        let is_newer = life.slot.answer().is_none_or(|known| known.generation > seen);
         if is_newer || life.slot.is_suspect() {
             prop_assert!(!life.slot.invalidate(seen));
             prop_assert_eq!(life.looks(), before);
         } else {
-            let known = life.slot.known().cloned();
+            let known = life.slot.answer().cloned();
             prop_assert_eq!(life.slot.invalidate(seen), known.is_some_and(|k| k.generation == seen));
             prop_assert_eq!(life.looks().0, before.0, "it is the last resort");
         }
     }
 
-    /// Only the word that there is no such name ends an answer; a newer one takes its place.
+    /// Only a negative answer removes an answer; a newer answer replaces it.
     #[test]
     fn an_answer_is_kept_until_a_newer_one_or_its_denial(events in any_events()) {
         let mut life = Life::after(&[]);
         for event in &events {
-            let before = life.slot.known().cloned();
+            let before = life.slot.answer().cloned();
             life.take(event);
             let Some(before) = before else { continue };
-            match life.slot.known() {
+            match life.slot.answer() {
                 Some(after) => prop_assert!(after.asked_at >= before.asked_at),
                 None => prop_assert!(matches!(event, Happens::Landed(_, Ending::NoSuchName))),
             }

@@ -1,23 +1,25 @@
-//! Memory of answers: how long each is good and who may end it.
+//! Keeps the answers of all hosts, and decides how a caller is served.
 //!
-//! ```text
-//! known ──refresh_at──▶ ageing ──expires_at──▶ stale ──serve_stale──▶ gone
-//! serve                 serve, ask             ask, serve if that     ask
-//!   │                   if it is in use        is slow or fails
-//!   └─ generation moves on (a connect failed, or by hand) ─▶ suspect: ask again, serve if that fails
-//! ```
+//! | an answer is | from | a caller gets |
+//! |---|---|---|
+//! | fresh | the end of its lookup | the answer |
+//! | due for a refresh | `refresh_at` | the answer; if the answer is in use, the host is looked up in the background |
+//! | expired | `expires_at` | a new answer, or the expired answer if the lookup is slow or fails |
+//! | gone | `expires_at` + `max_stale` | a new answer, or the error of the lookup |
+//! | suspect | a failed connect | the suspect answer while a healthy address is left, and otherwise as for an expired answer |
+//! | invalidated | a call of the program | as for an expired answer |
 
-mod flight;
+mod answer;
+mod entry;
 #[cfg(test)]
 mod interleavings;
-mod known;
 #[cfg(test)]
 mod laws;
-mod slot;
+mod lookups;
 mod store;
 
-pub(crate) use self::flight::{Brought, Fallback, Flight, Joined, Landing};
-pub(crate) use self::known::{Generation, Known, Origin};
-pub use self::slot::Cause;
-pub(crate) use self::slot::{Plan, Slot};
+pub(crate) use self::answer::{CachedAnswer, Generation, Origin};
+pub use self::entry::LookupReason;
+pub(crate) use self::entry::{HostEntry, ServePlan};
+pub(crate) use self::lookups::{CompletedLookup, Fallback, FreshAddresses, InFlightLookup, Joined};
 pub(crate) use self::store::Store;

@@ -1,21 +1,21 @@
-//! The store of all hosts, whose reads take no lock and hardly ever write to shared memory.
+//! The cache entries of all hosts. Reads take no lock and seldom write to shared memory.
 
 use std::cmp::Reverse;
 
-use super::slot::Slot;
+use super::entry::HostEntry;
 use crate::bounded::{Age, Bounded, Edit, IDLE};
 use crate::host::Host;
 
-/// A bounded map from hosts to their slots.
+/// A bounded map from hosts to their entries.
 ///
-/// If the store is full, the hosts that were asked for longest ago leave first. An edit never changes a slot
-/// in place: it makes a new slot and swaps the new one in, and starts over if another thread was faster.
+/// If the store is full, the hosts that were resolved longest ago are removed first. An edit never changes an entry in
+/// place: the edit makes a new entry, swaps the new entry in, and starts over if another thread was faster.
 #[derive(Debug)]
-pub(crate) struct Store(Bounded<Host, Slot>);
+pub(crate) struct Store(Bounded<Host, HostEntry>);
 
-/// Sweeps by which a host counts as younger if it was asked for more than once.
+/// Sweeps by which a host counts as younger if callers resolved it more than once.
 ///
-/// Names that a flood asks for once therefore leave before it.
+/// Hosts that a flood of names resolves once are therefore removed before such a host.
 const ASKED_AGAIN: Age = 8;
 
 impl Store {
@@ -23,21 +23,25 @@ impl Store {
         Self(Bounded::new(capacity))
     }
 
-    /// Calls `look` with the slot of a host for a caller, and resets the age of the host.
+    /// Calls `look` with the entry of a host for a caller, and resets the age of the host.
     #[inline]
-    pub(crate) fn read<T>(&self, host: &str, look: impl FnOnce(&Host, &Slot) -> T) -> Option<T> {
+    pub(crate) fn read<T>(
+        &self,
+        host: &str,
+        look: impl FnOnce(&Host, &HostEntry) -> T,
+    ) -> Option<T> {
         self.0.read(host, look)
     }
 
-    /// Calls `look` with the slot of a host for the resolver's own use; the age of the host stays.
-    pub(crate) fn peek<T>(&self, host: &str, look: impl FnOnce(&Slot) -> T) -> Option<T> {
+    /// Calls `look` with the entry of a host for the resolver's own use; the age of the host stays.
+    pub(crate) fn peek<T>(&self, host: &str, look: impl FnOnce(&HostEntry) -> T) -> Option<T> {
         self.0.peek(host, |found| found.map(|(_, slot)| look(slot)))
     }
 
-    /// Changes the slot of a host, and makes the slot if there is none.
+    /// Changes the entry of a host, and creates the entry if there is none.
     ///
     /// `change` may run more than once.
-    pub(crate) fn edit<T>(&self, host: &Host, mut change: impl FnMut(&mut Slot) -> T) -> T {
+    pub(crate) fn edit<T>(&self, host: &Host, mut change: impl FnMut(&mut HostEntry) -> T) -> T {
         self.0.edit(host, |slot| {
             let mut slot = slot.cloned().unwrap_or_default();
             let told = change(&mut slot);
@@ -45,11 +49,11 @@ impl Store {
         })
     }
 
-    /// Changes the slot of a host only if there is one.
+    /// Changes the entry of a host only if there is one.
     pub(crate) fn edit_present<T>(
         &self,
         host: &Host,
-        mut change: impl FnMut(&mut Slot) -> T,
+        mut change: impl FnMut(&mut HostEntry) -> T,
     ) -> Option<T> {
         self.0.edit(host, |slot| match slot.cloned() {
             None => (Edit::Keep, None),
@@ -60,7 +64,7 @@ impl Store {
         })
     }
 
-    pub(crate) fn for_each(&self, look: impl FnMut(&Host, &Slot)) {
+    pub(crate) fn for_each(&self, look: impl FnMut(&Host, &HostEntry)) {
         self.0.for_each(look);
     }
 
@@ -73,15 +77,15 @@ impl Store {
         self.0.clear();
     }
 
-    /// Keeps the store within its capacity after `host` was added or its lookup ended.
+    /// Removes hosts if the store exceeds its capacity, after `host` was added or its lookup ended.
     ///
-    /// `spare` returns true for hosts with knowledge that a lookup would not bring back. Such hosts leave
-    /// after the other idle hosts. A host with a lookup in flight stays, or its waiters would start another
+    /// `spare` returns true for hosts with knowledge that a lookup would not restore. Such hosts are removed after the
+    /// other idle hosts. A host with a lookup in flight stays, because its waiters would otherwise start another
     /// lookup.
     pub(crate) fn make_room(&self, host: &Host, spare: impl Fn(&Host) -> bool) {
         self.0.make_room(host, |host, slot, age| {
             let is_idle = age >= IDLE;
-            let younger = if slot.was_asked_again() {
+            let younger = if slot.was_used_again() {
                 ASKED_AGAIN
             } else {
                 0
@@ -95,7 +99,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::{Cause, Flight};
+    use crate::cache::{InFlightLookup, LookupReason};
     use crate::host::{self, Parsed};
     use crate::time;
 
@@ -134,7 +138,7 @@ mod tests {
         assert!(!has(&store, "h8.test"));
     }
 
-    /// A lookup does not bring penalties back.
+    /// A lookup does not restore penalties.
     #[test]
     fn a_host_with_penalties_leaves_after_idle_ones() {
         let store = Store::new(100);
@@ -158,16 +162,17 @@ mod tests {
         assert!(store.len() <= 16);
     }
 
-    /// A host with a lookup in flight stays, or its waiters would start another lookup.
+    /// A host with a lookup in flight stays, because its waiters would otherwise start another lookup.
     #[test]
     fn a_host_with_a_lookup_in_flight_stays() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
-        let (_land, flight) = Flight::new(runtime.handle().id(), time::now());
+        let (_land, flight) = InFlightLookup::new(runtime.handle().id(), time::now());
         let store = Store::new(16);
         store.edit(&host("asked.test"), |slot| {
-            slot.board(&flight, Cause::Unknown, time::now()).is_none()
+            slot.join_or_start(&flight, LookupReason::Miss, time::now())
+                .is_none()
         });
         for n in 0..1_000 {
             add(&store, &format!("h{n}.test"));

@@ -1,24 +1,28 @@
-//! Why a connect failed, in full.
+//! The error of a failed connect, with the outcome at each address.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
 use crate::error::BoxError;
-use crate::observe::{Attempt, Source};
-use crate::outcome::causes;
-use crate::resolver::Account;
+use crate::observe::{AnswerSource, AttemptReport};
+use crate::outcome::error_chain;
+use crate::resolver::ConnectReport;
 
-/// A connect failed: to which host, at which addresses, and what happened to each.
+/// The error of a failed connect, with its host, its addresses and what happened at each.
 ///
-/// A [`ConnectLayer`](crate::ConnectLayer) puts it around the connector's error, which is its
-/// [`source`](StdError::source). An error of the lookup, one that can't be read, such as tower's `Elapsed`, and one of a
-/// connect that asked nobody or asked for two names (SOCKS), is passed on as it is.
+/// A [`ConnectLayer`](crate::ConnectLayer) wraps the error of the connector, which is then the
+/// [`source`](StdError::source) of the `ConnectError`. The layer passes an error on unchanged if
 ///
-/// Nor is there one where the client ended the connect by a timeout of its own, such as reqwest's
-/// `connect_timeout` or `timeout`, or where the connection died after it was made: then the
-/// [snapshot](crate::Resolver::snapshot) and the log tell. An
-/// [`attempt_timeout`](crate::Builder::attempt_timeout) below the client's comes with an account.
+/// - the lookup failed,
+/// - the error can't be classified, such as tower's `Elapsed`,
+/// - the connect resolved no name, or two names (SOCKS).
+///
+/// There is no `ConnectError` either if the client ends the connect by a timeout of its own, such as reqwest's
+/// `connect_timeout` or `timeout`, or if the connection died after it was made. The
+/// [snapshot](crate::Resolver::snapshot) and the log then show the failure. If an
+/// [`attempt_timeout`](crate::ResolverBuilder::attempt_timeout) below the client's timeout ends the connect, the error
+/// is a `ConnectError`.
 ///
 /// # Examples
 ///
@@ -26,20 +30,20 @@ use crate::resolver::Account;
 /// use std::error::Error;
 /// use sidestep::ConnectError;
 ///
-/// // As from reqwest, hyper or a connector:
+/// // The error may come from reqwest, hyper or a connector.
 /// fn explain(error: &(dyn Error + 'static)) {
 ///     if let Some(connect) = ConnectError::find(error) {
 ///         eprintln!("{connect}");
 ///         // connecting to api.example.com failed: 192.0.2.1 failed in TLS, 192.0.2.2 refused
-///         // 3.2s ago, 192.0.2.3 not dialled (from a fresh answer, 12s old)
+///         // 3.2s ago, 192.0.2.3 not attempted (from a fresh answer, 12s old)
 ///     }
 /// }
 /// ```
 #[derive(Debug)]
 pub struct ConnectError {
-    account: Account,
+    account: ConnectReport,
     given_up_after: Option<Duration>,
-    /// Whether the connect was a race, which looks the host up again within one connect.
+    /// Whether the connect was a race. A race re-resolves the host within one connect.
     #[cfg_attr(
         not(feature = "__again"),
         expect(dead_code, reason = "read by the judge")
@@ -50,7 +54,7 @@ pub struct ConnectError {
 
 impl ConnectError {
     pub(crate) fn new(
-        account: Account,
+        account: ConnectReport,
         given_up_after: Option<Duration>,
         source: BoxError,
     ) -> Self {
@@ -62,7 +66,7 @@ impl ConnectError {
         }
     }
 
-    /// Says that the connect was a race.
+    /// Marks the error as the error of a race.
     pub(crate) fn of_race(self) -> Self {
         Self {
             is_race: true,
@@ -70,59 +74,65 @@ impl ConnectError {
         }
     }
 
-    /// Finds it among an error and what lies behind that, such as a `reqwest::Error`, whose own text
-    /// names nothing but the URL.
+    /// Returns the first `ConnectError` among an error and its sources.
+    ///
+    /// The text of a `reqwest::Error`, for example, names only the URL. The `ConnectError` among its sources names the
+    /// addresses.
     #[must_use]
     pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
-        causes(error).find_map(|cause| cause.downcast_ref())
+        error_chain(error).find_map(|cause| cause.downcast_ref())
     }
 
-    /// Returns the host that was connected to; behind a proxy that is the proxy.
+    /// Returns the host of the connect. Behind a proxy this is the host of the proxy.
     #[must_use]
     pub fn host(&self) -> &str {
         self.account.host.as_str()
     }
 
-    /// Returns the addresses that the connector was given, in their order, and what happened to
-    /// each.
+    /// Returns the addresses that the connector was given, in order, with the outcome of each.
     #[must_use]
-    pub fn attempts(&self) -> &[Attempt] {
+    pub fn attempts(&self) -> &[AttemptReport] {
         &self.account.attempts
     }
 
-    /// Returns where the addresses were from.
+    /// Returns where the addresses came from.
     #[must_use]
-    pub fn served_from(&self) -> Source {
+    pub fn served_from(&self) -> AnswerSource {
         self.account.source
     }
 
-    /// Returns how long before they were dialled the addresses had been asked for; zero for pins.
+    /// Returns the age of the answer at the time of the connect.
+    ///
+    /// The age counts from when the lookup was sent. The age of overrides is zero.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.account.age
     }
 
-    /// Returns true when the connect was still pending and was given up: after
-    /// [`attempt_timeout`](crate::Builder::attempt_timeout), or sooner because it was
-    /// [slow](crate::Builder::stalled_after) and there was something better.
+    /// Returns true if the connect was given up while it was pending.
+    ///
+    /// A connect is given up after [`attempt_timeout`](crate::ResolverBuilder::attempt_timeout), or sooner if the
+    /// connect was [slow](crate::ResolverBuilder::slow_connect_after) and there was something better to connect to. A
+    /// [race](crate::HappyEyeballsLayer) is given up after
+    /// [`connect_timeout`](crate::ResolverBuilder::connect_timeout).
     #[must_use]
     pub fn is_given_up(&self) -> bool {
         self.given_up_after.is_some()
     }
 
-    /// Returns after what time the connect was given up.
+    /// Returns the time after which the connect was given up.
     #[cfg(feature = "__again")]
     pub(crate) fn given_up_after(&self) -> Option<Duration> {
         self.given_up_after
     }
 
-    /// Returns in how many lanes the connector attempted the addresses.
+    /// Returns the number of lanes in which the connector attempted the addresses.
     #[cfg(feature = "__again")]
     pub(crate) fn lanes(&self) -> usize {
         self.account.lanes
     }
 
-    /// Whether the connect was a race.
+    /// Returns whether the connect was a race.
     #[cfg(feature = "__again")]
     pub(crate) fn is_race(&self) -> bool {
         self.is_race
@@ -131,7 +141,7 @@ impl ConnectError {
 
 impl fmt::Display for ConnectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Account {
+        let ConnectReport {
             host,
             attempts,
             source,
@@ -157,18 +167,18 @@ impl fmt::Display for ConnectError {
     }
 }
 
-impl fmt::Display for Attempt {
+impl fmt::Display for AttemptReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let addr = self.addr;
         match (self.outcome, self.ago) {
-            (None, _) => write!(f, "{addr} not dialled"),
+            (None, _) => write!(f, "{addr} not attempted"),
             (Some(outcome), None) => write!(f, "{addr} {outcome}"),
             (Some(outcome), Some(ago)) => write!(f, "{addr} {outcome} {:?} ago", rounded(ago)),
         }
     }
 }
 
-/// Down to a tenth of a second, or a millisecond where it is less than one.
+/// Rounds down to a tenth of a second, or to a millisecond if the time is less than one second.
 fn rounded(time: Duration) -> Duration {
     let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let unit = if millis < 1_000 { 1 } else { 100 };

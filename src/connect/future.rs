@@ -1,4 +1,4 @@
-//! Waits for the connect; a failure is told in full.
+//! The future of a connect, which turns a failure into a [`ConnectError`].
 
 use std::fmt;
 use std::pin::Pin;
@@ -7,34 +7,40 @@ use std::task::{Context, Poll};
 use hyper_util::client::legacy::connect::Connection;
 
 use super::ConnectError;
-use super::observer::{Observer, Patience};
-use super::watched::{Unmade, Watched};
-use crate::attempt::Slip;
+use super::observer::{AttemptInfo, TimeoutMode};
+use super::watched::{ConnectFailure, ObservedConnect};
+use crate::attempt::AttemptContext;
 use crate::error::BoxError;
 
-/// The future of a watched connect.
+/// The future of a connect that a [`ConnectLayer`](crate::ConnectLayer) watches.
 ///
 /// # Cancel safety
 ///
-/// A connect that is [slow](crate::Builder::stalled_after) is a soft strike against its address, even if reqwest's
-/// `connect_timeout` drops the connect later. A connect that is dropped before nine tenths of that time says nothing:
-/// the caller may just have gone away.
+/// If the future is dropped, the connect ends. The address of a [slow](crate::ResolverBuilder::slow_connect_after)
+/// connect gets a soft strike, even if reqwest's `connect_timeout` drops the connect later. A drop before nine tenths
+/// of the time after which a connect is slow says nothing about the address, because the caller may just have gone
+/// away.
 #[must_use = "futures do nothing unless polled"]
-pub struct ResponseFuture<F> {
-    connecting: Watched<F>,
+pub struct ConnectFuture<F> {
+    connecting: ObservedConnect<F>,
 }
 
-impl<F> ResponseFuture<F> {
-    pub(super) fn new(connecting: F, slip: Slip, by: Observer, patience: Patience) -> Self
+impl<F> ConnectFuture<F> {
+    pub(super) fn new(
+        connecting: F,
+        context: AttemptContext,
+        by: AttemptInfo,
+        timeout_mode: TimeoutMode,
+    ) -> Self
     where
         F: Future,
     {
-        let connecting = Watched::new(connecting, slip, by, patience);
+        let connecting = ObservedConnect::new(connecting, context, by, timeout_mode);
         Self { connecting }
     }
 
-    fn explained(&self, unmade: Unmade) -> BoxError {
-        let Unmade {
+    fn explained(&self, unmade: ConnectFailure) -> BoxError {
+        let ConnectFailure {
             ending,
             error,
             given_up_after,
@@ -46,7 +52,7 @@ impl<F> ResponseFuture<F> {
     }
 }
 
-impl<F, C, E> Future for ResponseFuture<F>
+impl<F, C, E> Future for ConnectFuture<F>
 where
     F: Future<Output = Result<C, E>>,
     C: Connection,
@@ -60,8 +66,8 @@ where
     }
 }
 
-impl<F> fmt::Debug for ResponseFuture<F> {
+impl<F> fmt::Debug for ConnectFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+        f.debug_struct("ConnectFuture").finish_non_exhaustive()
     }
 }

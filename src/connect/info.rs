@@ -1,4 +1,4 @@
-//! Reads between whom a connection is.
+//! Reads both ends of a connection.
 
 use std::cell::RefCell;
 
@@ -6,23 +6,24 @@ use http::Extensions;
 use hyper_util::client::legacy::connect::{Connection, HttpInfo};
 
 thread_local! {
-    /// Where extras are read, kept: a new table for each connect would be a quarter of what a race
-    /// allocates.
+    /// The table that extras are read into. Each thread keeps one, because a new table for each connect would be a
+    /// quarter of what a race allocates.
     static EXTRAS: RefCell<Extensions> = RefCell::default();
 }
 
-/// Reads it where the connection tells, as hyper-util's do, also inside of TLS.
+/// Returns the [`HttpInfo`] of a connection, if the connection has one. Connections of hyper-util have one, also
+/// inside of TLS.
 pub(super) fn info(connection: &impl Connection) -> Option<HttpInfo> {
     let connected = connection.connected();
     let read = |extras: &mut Extensions| {
-        // An extra that panics as it is cloned leaves the others there.
+        // If the clone of an extra panicked before, the table still holds the other extras.
         extras.clear();
         connected.get_extras(extras);
         let info = extras.remove();
         extras.clear();
         info
     };
-    // An extra that is cloned or dropped runs code of others, which may read here as well.
+    // The `Clone` and `Drop` of an extra are foreign code, which may call this function in turn.
     let kept = EXTRAS.try_with(|extras| extras.try_borrow_mut().ok().map(|mut it| read(&mut it)));
     let kept = kept.ok().flatten();
     kept.unwrap_or_else(|| read(&mut Extensions::new()))
@@ -45,7 +46,7 @@ mod tests {
         }
     }
 
-    /// Reads of another connection while it is cloned.
+    /// An extra whose clone reads the ends of another connection.
     #[derive(Debug)]
     struct Nosy(Arc<HttpInfo>);
 

@@ -1,50 +1,54 @@
-//! Settings of the layer: which resolver.
+//! The settings of [`ConnectLayer`].
 
 use tower_layer::Layer;
 
 use super::Connect;
-use super::observer::Patience;
+use super::observer::TimeoutMode;
 use crate::Resolver;
 
-/// Watches a connector and tells its [`Resolver`] how each connect ended.
+/// Watches a connector and reports the end of each connect to its [`Resolver`].
 ///
-/// It works around any `Service` whose response implements hyper-util's
-/// [`Connection`](hyper_util::client::legacy::connect::Connection) and which asks the resolver in
-/// the task that polls it: reqwest's connector (by `ClientBuilder::connector_layer`),
-/// `HttpConnector`, hyper-rustls around it, layers that box.
+/// The layer works around any `Service` whose response implements hyper-util's
+/// [`Connection`](hyper_util::client::legacy::connect::Connection) and that calls the resolver in the task that polls
+/// the service. Such services are reqwest's connector (through `ClientBuilder::connector_layer`), `HttpConnector`,
+/// hyper-rustls around it, and layers that box.
 ///
 /// # Where to put it
 ///
-/// Outside of TLS, so that a failed handshake is seen, and inside of any layer that runs the
-/// connector on a task of its own (as `tower::buffer` may): the resolver is told apart from other
-/// askers by a task-local value. Where that is lost nothing breaks; one warning says what to move.
+/// Put the layer outside of TLS, so that it sees failed handshakes. Put it inside of any layer that runs the connector
+/// on a task of its own, as `tower::buffer` may. The resolver recognizes the calls of the connector by a task-local
+/// value. If that value is lost, connects still work, and the log warns once and says which layer to move.
 ///
-/// # What it can see
+/// # What the layer sees
 ///
-/// On success the address that was connected to, so also which ones before it had failed; on an
-/// error its class, by [`Outcome::of`](crate::Outcome::of); a connect that is
-/// [slow](crate::Builder::stalled_after), also when it is dropped then, as reqwest's
-/// `connect_timeout` does. Dropped sooner it says nothing. IP literals and overrides ask no
-/// resolver, so nothing is learned from them.
+/// | end of a connect | what the resolver learns |
+/// |---|---|
+/// | success | the address of the connection, and so also which addresses before it have failed |
+/// | error | the class of the error, by [`Outcome::from_error`](crate::Outcome::from_error) |
+/// | [slow](crate::ResolverBuilder::slow_connect_after) | the slow address, also if the connect is dropped then, as by reqwest's `connect_timeout` |
+/// | dropped sooner | nothing |
+///
+/// For an IP literal or an override of the client, such as reqwest's `resolve`, the connector calls no resolver. So
+/// the resolver learns nothing from such a connect.
 ///
 /// # Behind a proxy
 ///
-/// The name that is asked for is the proxy's, and so are the addresses that are learned about. What
-/// fails behind it is not held against them, as far as that can be told:
+/// The connector resolves the name of the proxy, so the resolver learns about the addresses of the proxy. The layer
+/// attributes failures behind the proxy to no address, as far as the failures can be told apart.
 ///
-/// | what failed | held against |
+/// | what failed | attributed to |
 /// |---|---|
-/// | connecting to the proxy, TLS with it, or it closed before it answered a CONNECT | the proxy |
-/// | the proxy said that it can't reach the origin | nobody |
-/// | TLS with the origin, by hyper-rustls, or by reqwest with rustls | nobody |
-/// | TLS with the origin, by reqwest with native-tls, which says the same of both | the proxy |
-/// | the connection closed before a response (seen by `.sidestep()`): forwarded | the proxy |
-/// | the same, through a tunnel | nobody |
-/// | a SOCKS proxy closed in the middle of its handshake | nobody under reqwest, which may have asked for the origin's name alone |
-/// | any of it is [slow](crate::Builder::stalled_after) or pending for [`attempt_timeout`](crate::Builder::attempt_timeout) | the one name that was asked for |
+/// | connecting to the proxy, TLS with the proxy, or a proxy that closed before it answered a CONNECT | the proxy |
+/// | the proxy said that it can't reach the origin | no address |
+/// | TLS with the origin, by hyper-rustls, or by reqwest with rustls | no address |
+/// | TLS with the origin, by reqwest with native-tls, whose error is the same for the proxy and the origin | the proxy |
+/// | a forwarded request, because the connection closed before a response (seen by `.sidestep()`) | the proxy |
+/// | a request through a tunnel, for the same reason | no address |
+/// | a SOCKS proxy closed in the middle of its handshake | no address under reqwest, which may have resolved only the origin's name |
+/// | any connect that is [slow](crate::ResolverBuilder::slow_connect_after) or pending for [`attempt_timeout`](crate::ResolverBuilder::attempt_timeout) | the resolved name, if there is only one |
 ///
-/// Who connects to another name than the request has, without a proxy, is taken for one: failures
-/// of TLS blame nobody there.
+/// If a connector resolves a different name than the request's host without a proxy, the layer assumes a proxy. TLS
+/// failures are then attributed to no address.
 ///
 /// # Examples
 ///
@@ -59,30 +63,36 @@ use crate::Resolver;
 #[derive(Clone, Debug)]
 pub struct ConnectLayer {
     resolver: Resolver,
-    patience: Patience,
+    timeout_mode: TimeoutMode,
 }
 
 impl Resolver {
-    /// Returns the layer that sees connects fail. Put it around a connector whose resolver this
-    /// is; see [`ConnectLayer`].
+    /// Returns the layer that reports the ends of connects to this resolver.
+    ///
+    /// Put the layer around a connector that uses this resolver; see [`ConnectLayer`].
     #[must_use]
     pub fn connect_layer(&self) -> ConnectLayer {
-        self.inner().expect_slips();
+        self.inner().expect_context();
         ConnectLayer {
             resolver: self.clone(),
-            patience: Patience::Alone,
+            timeout_mode: TimeoutMode::Standalone,
         }
     }
 }
 
 impl ConnectLayer {
-    /// Says that who sends a request dials again when a connect is given up, as
-    /// `.sidestep()`, a `RetryPolicy` and the middleware do: then it is given up as soon as it is
-    /// [slow](crate::Builder::stalled_after) and there is something better, and not only after
-    /// [`attempt_timeout`](crate::Builder::attempt_timeout). A [race](crate::RaceLayer) needs no such hint.
+    /// Sets whether the caller connects again after a connect was given up; by default it does not.
+    ///
+    /// `.sidestep()`, a `RetryPolicy` and the middleware do so. A connect is then given up as soon as it is
+    /// [slow](crate::ResolverBuilder::slow_connect_after) and there is something better to connect to. Without this
+    /// setting a connect is given up only after [`attempt_timeout`](crate::ResolverBuilder::attempt_timeout). A
+    /// [race](crate::HappyEyeballsLayer) needs no such setting.
     #[must_use]
-    pub fn redialled(mut self) -> Self {
-        self.patience = Patience::Redialled;
+    pub fn caller_retries(mut self, on: bool) -> Self {
+        self.timeout_mode = match on {
+            true => TimeoutMode::CallerRetries,
+            false => TimeoutMode::Standalone,
+        };
         self
     }
 }
@@ -91,6 +101,6 @@ impl<S> Layer<S> for ConnectLayer {
     type Service = Connect<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Connect::new(inner, self.resolver.clone(), self.patience)
+        Connect::new(inner, self.resolver.clone(), self.timeout_mode)
     }
 }

@@ -1,4 +1,4 @@
-//! The layer that sees connects fail.
+//! The layer that watches connects and reports how they end.
 
 mod error;
 mod future;
@@ -10,9 +10,9 @@ mod service;
 mod watched;
 
 pub use self::error::ConnectError;
-pub use self::future::ResponseFuture;
+pub use self::future::ConnectFuture;
 pub use self::layer::ConnectLayer;
-pub(crate) use self::observer::{Observer, Patience};
+pub(crate) use self::observer::{AttemptInfo, TimeoutMode};
 pub use self::service::Connect;
-pub(crate) use self::service::Reached;
-pub(crate) use self::watched::{HANGS, Unmade, Watched};
+pub(crate) use self::service::SharedFamiliesUsed;
+pub(crate) use self::watched::{ConnectFailure, HANGS, ObservedConnect};

@@ -1,37 +1,38 @@
-//! Who watches a connect, and for how long.
+//! The data of a watched connect, and the mode in which a pending connect is given up.
 
 use std::any::Any;
 
 use http::Uri;
 
-use super::service::Reached;
+use super::service::SharedFamiliesUsed;
 use crate::{Resolver, host};
 
-/// Who watches a connect.
+/// The resolver, the used families and the target of a watched connect.
 #[derive(Clone, Debug)]
-pub(crate) struct Observer {
+pub(crate) struct AttemptInfo {
     pub(crate) resolver: Resolver,
-    pub(crate) reached: Reached,
-    /// Whom the connect is for, where the request tells it.
+    pub(crate) reached: SharedFamiliesUsed,
+    /// The URI that the connect is for, if the connector's request shows it.
     pub(crate) target: Option<Uri>,
 }
 
-/// Who gives a pending connect up.
+/// The mode in which a pending connect is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
-    /// The watch, after a long time.
-    Alone,
-    /// The watch, sooner where that is clear: somebody dials again.
-    Redialled,
-    /// The race that it is in.
-    Raced,
-    /// The same, for a layer inside of a race's attempt, which leaves all to that.
-    Inside,
+pub(crate) enum TimeoutMode {
+    /// The watch gives the connect up after `attempt_timeout`.
+    Standalone,
+    /// The watch gives the connect up sooner if there is something better, because the caller connects again.
+    CallerRetries,
+    /// The race gives up its attempts.
+    InRace,
+    /// The layer lies inside an attempt of a race, and leaves watching and reporting to the race.
+    NestedInRace,
 }
 
-impl Observer {
-    /// The request is read where it can be: reqwest's shows nothing.
-    pub(crate) fn of(resolver: &Resolver, reached: &Reached, request: &dyn Any) -> Self {
+impl AttemptInfo {
+    /// Creates the data of a connect from its request. The target is known only if the request is a [`Uri`]. reqwest's
+    /// request shows nothing.
+    pub(crate) fn of(resolver: &Resolver, reached: &SharedFamiliesUsed, request: &dyn Any) -> Self {
         Self {
             resolver: resolver.clone(),
             reached: reached.clone(),
@@ -40,6 +41,9 @@ impl Observer {
     }
 
     pub(super) fn target(&self) -> Option<String> {
-        self.target.as_ref().and_then(Uri::host).map(host::spelling)
+        self.target
+            .as_ref()
+            .and_then(Uri::host)
+            .map(host::normalized)
     }
 }

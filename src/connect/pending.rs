@@ -8,25 +8,25 @@ use pin_project_lite::pin_project;
 use tokio::task::futures::TaskLocalFuture;
 use tokio::time::Sleep;
 
-use crate::attempt::Slip;
+use crate::attempt::AttemptContext;
 
 pin_project! {
-    /// What is waited for: the connect, and meanwhile the next look at it. One box for both.
+    /// A pending connect and the alarm of the next check of the connect. Both share one box.
     pub(super) struct Pending<F> {
         #[pin]
-        connecting: TaskLocalFuture<Slip, F>,
+        connecting: TaskLocalFuture<AttemptContext, F>,
         #[pin]
         alarm: Option<Sleep>,
     }
 }
 
 impl<F> Pending<F> {
-    pub(super) fn new(connecting: TaskLocalFuture<Slip, F>) -> Self {
+    pub(super) fn new(connecting: TaskLocalFuture<AttemptContext, F>) -> Self {
         let alarm = None;
         Self { connecting, alarm }
     }
 
-    /// Polls the connect; when that has ended there is no alarm any more.
+    /// Polls the connect. When the connect has ended, the alarm is removed.
     pub(super) fn poll_connect(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output>
     where
         F: Future,
@@ -45,7 +45,7 @@ impl<F> Pending<F> {
         self.project().alarm.set(Some(sleep_until(due)));
     }
 
-    /// Ready at the time of the alarm, with that time.
+    /// Polls the alarm. The result is ready at the time of the alarm, and is that time.
     pub(super) fn poll_alarm(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Instant> {
         let mut alarm = self.project().alarm;
         let Some(mut sleep) = alarm.as_mut().as_pin_mut() else {

@@ -1,4 +1,4 @@
-//! Hangs a slip around each connect.
+//! Runs each connect in the scope of an attempt context.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,48 +8,48 @@ use std::task::{Context, Poll};
 use hyper_util::client::legacy::connect::Connection;
 use tower_service::Service;
 
-use super::ResponseFuture;
-use super::observer::{Observer, Patience};
+use super::ConnectFuture;
+use super::observer::{AttemptInfo, TimeoutMode};
+use crate::attempt::AttemptContext;
 #[cfg(feature = "middleware")]
 use crate::attempt::Errand;
-use crate::attempt::Slip;
-use crate::blame::Reach;
+use crate::attribution::FamiliesUsed;
 use crate::error::BoxError;
 use crate::{Family, Resolver};
 
-/// A connector watched by [`ConnectLayer`](super::ConnectLayer).
+/// A connector that a [`ConnectLayer`](super::ConnectLayer) watches.
 #[derive(Clone, Debug)]
 pub struct Connect<S> {
     inner: S,
     resolver: Resolver,
-    reached: Reached,
-    patience: Patience,
+    reached: SharedFamiliesUsed,
+    timeout_mode: TimeoutMode,
 }
 
 impl<S> Connect<S> {
-    pub(super) fn new(inner: S, resolver: Resolver, patience: Patience) -> Self {
-        let reached = Reached::default();
+    pub(super) fn new(inner: S, resolver: Resolver, timeout_mode: TimeoutMode) -> Self {
+        let reached = SharedFamiliesUsed::default();
         Self {
             inner,
             resolver,
             reached,
-            patience,
+            timeout_mode,
         }
     }
 
-    /// Returns the connector inside.
+    /// Returns the inner connector.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// Returns the connector inside, to be changed.
+    /// Returns a mutable reference to the inner connector.
     pub fn get_mut(&mut self) -> &mut S {
-        // It may be bound to a local address from now on.
-        self.reached = Reached::default();
+        // The caller may bind the connector to a local address, so the families used before no longer count.
+        self.reached = SharedFamiliesUsed::default();
         &mut self.inner
     }
 
-    /// Takes the connector out.
+    /// Unwraps the inner connector.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -64,7 +64,7 @@ where
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = ResponseFuture<S::Future>;
+    type Future = ConnectFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -74,20 +74,20 @@ where
         #[cfg(feature = "middleware")]
         Errand::dials();
         let id = self.resolver.inner().id();
-        let (slip, patience) = match Slip::of_race(id) {
-            Some(slip) => (slip, Patience::Inside),
-            None => (Slip::new(id), self.patience),
+        let (context, timeout_mode) = match AttemptContext::of_race(id) {
+            Some(context) => (context, TimeoutMode::NestedInRace),
+            None => (AttemptContext::new(id), self.timeout_mode),
         };
-        let by = Observer::of(&self.resolver, &self.reached, &request);
-        // hyper-rustls calls the connector below it at once, others inside their future.
-        let connecting = slip.around_call(|| self.inner.call(request));
-        ResponseFuture::new(connecting, slip, by, patience)
+        let by = AttemptInfo::of(&self.resolver, &self.reached, &request);
+        // hyper-rustls calls its inner connector at once. Other connectors do so inside their future.
+        let connecting = context.sync_scope(|| self.inner.call(request));
+        ConnectFuture::new(connecting, context, by, timeout_mode)
     }
 }
 
-/// Where a connector and its clones have connected to.
+/// The families that a connector and its clones have connected in.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Reached(Arc<Flags>);
+pub(crate) struct SharedFamiliesUsed(Arc<Flags>);
 
 #[derive(Debug, Default)]
 struct Flags {
@@ -96,8 +96,8 @@ struct Flags {
     second: AtomicBool,
 }
 
-impl Reached {
-    /// Notes that it has connected to `peer`, of a list that began with `first`.
+impl SharedFamiliesUsed {
+    /// Records a connect to `peer`, whose list of addresses began with `first`.
     pub(super) fn note(&self, peer: IpAddr, first: Option<IpAddr>) {
         let flags = &self.0;
         let family = match Family::of(peer) {
@@ -111,9 +111,9 @@ impl Reached {
         }
     }
 
-    pub(super) fn so_far(&self) -> Reach {
+    pub(super) fn load(&self) -> FamiliesUsed {
         let Flags { v4, v6, second } = &*self.0;
-        Reach {
+        FamiliesUsed {
             v4: v4.load(Ordering::Relaxed),
             v6: v6.load(Ordering::Relaxed),
             second: second.load(Ordering::Relaxed),

@@ -1,4 +1,4 @@
-//! One watched connect: waits for it and reports its end, however it comes.
+//! Waits for a connect and reports how the connect ends.
 
 use std::error::Error as StdError;
 use std::io;
@@ -9,152 +9,176 @@ use std::time::{Duration, Instant};
 use hyper_util::client::legacy::connect::Connection;
 
 use super::info::info;
-use super::observer::{Observer, Patience};
+use super::observer::{AttemptInfo, TimeoutMode};
 use super::pending::Pending;
-use crate::attempt::{Note, Slip};
-use crate::ends::Ends;
+use crate::attempt::{AttemptContext, Resolution};
+use crate::ends::ConnectionId;
 use crate::error::BoxError;
-use crate::resolver::{Account, Ending};
+use crate::resolver::{AttemptEnd, ConnectReport};
 use crate::{Outcome, outcome, time, tunnel};
 
-/// A connect under a slip, whose end is reported.
+/// A connect in the scope of an attempt context, whose end is reported to the resolver.
 ///
-/// A drop is a soft strike against the address if the connect was slow or nearly so, and otherwise says nothing.
-pub(crate) struct Watched<F> {
-    // Boxed: a task-local scope can't be moved once polled, and hyper-util wants to move it.
+/// If the connect is dropped while it is slow or nearly slow, its address gets a soft strike. An earlier drop says
+/// nothing about the address.
+pub(crate) struct ObservedConnect<F> {
+    // hyper-util moves the future, and a task-local scope can't be moved once it was polled, so the scope is in a box.
     pending: Pin<Box<Pending<F>>>,
-    slip: Slip,
-    by: Observer,
-    patience: Patience,
+    context: AttemptContext,
+    by: AttemptInfo,
+    timeout_mode: TimeoutMode,
     asked_outside: u64,
-    watch: Watch,
+    watch: WatchPhase,
 }
 
-/// A connect that came to nothing.
-pub(crate) struct Unmade {
-    pub(crate) ending: Ending,
+/// A connect that failed or was given up.
+pub(crate) struct ConnectFailure {
+    pub(crate) ending: AttemptEnd,
     pub(crate) error: BoxError,
-    /// After how long the watch gave it up.
+    /// The time after which the watch gave the connect up, if the watch did so.
     pub(crate) given_up_after: Option<Duration>,
 }
 
-/// How far the watch over a pending connect has come.
+/// The state of the watch over a pending connect.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Watch {
+enum WatchPhase {
     /// The connect is not slow yet.
     Pending,
-    /// The connect is slow. The watch looks at `next` for something better.
+    /// The connect is slow. At `next` the watch checks whether there is something better to connect to.
     Slow { next: Instant },
     /// The connect has ended, or nothing follows from waiting longer.
-    Over,
+    Done,
 }
 
-impl<F> Watched<F> {
-    pub(crate) fn new(connecting: F, slip: Slip, by: Observer, patience: Patience) -> Self
+impl<F> ObservedConnect<F> {
+    pub(crate) fn new(
+        connecting: F,
+        context: AttemptContext,
+        by: AttemptInfo,
+        timeout_mode: TimeoutMode,
+    ) -> Self
     where
         F: Future,
     {
-        let pending = Box::pin(Pending::new(slip.around(connecting)));
-        let asked_outside = by.resolver.inner().unslipped();
-        let watch = match patience {
-            Patience::Inside => Watch::Over,
-            Patience::Alone | Patience::Redialled | Patience::Raced => Watch::Pending,
+        let pending = Box::pin(Pending::new(context.scope(connecting)));
+        let asked_outside = by.resolver.inner().queries_without_context();
+        let watch = match timeout_mode {
+            TimeoutMode::NestedInRace => WatchPhase::Done,
+            TimeoutMode::Standalone | TimeoutMode::CallerRetries | TimeoutMode::InRace => {
+                WatchPhase::Pending
+            }
         };
         Self {
             pending,
-            slip,
+            context,
             by,
-            patience,
+            timeout_mode,
             asked_outside,
             watch,
         }
     }
 
-    pub(crate) fn slip(&self) -> &Slip {
-        &self.slip
+    pub(crate) fn context(&self) -> &AttemptContext {
+        &self.context
     }
 
-    /// Gives an account of one that has ended so.
-    pub(crate) fn account(&self, ending: &Ending) -> Option<Account> {
-        let reach = self.by.reached.so_far();
-        let account = self.by.resolver.inner().account(&self.slip, reach, ending);
-        account.filter(|_| self.patience != Patience::Inside)
+    /// Returns the report of a connect that has ended with `ending`. A layer inside a race returns none.
+    pub(crate) fn account(&self, ending: &AttemptEnd) -> Option<ConnectReport> {
+        let reach = self.by.reached.load();
+        let account = self
+            .by
+            .resolver
+            .inner()
+            .connect_report(&self.context, reach, ending);
+        account.filter(|_| self.timeout_mode != TimeoutMode::NestedInRace)
     }
 
-    /// Reports the connect as slow if it began before `before` and was not reported yet.
+    /// Reports the connect as slow if it began before `before` and has not been reported yet.
     pub(crate) fn report_pending_since(&mut self, before: Instant) {
-        if self.watch == Watch::Pending && self.slip.only_note().is_some_and(|it| it.at < before) {
+        if self.watch == WatchPhase::Pending
+            && self
+                .context
+                .single()
+                .is_some_and(|it| it.resolved_at < before)
+        {
             self.slow();
         }
     }
 
-    /// Reports that another attempt of the race was quicker. `is_beaten`: the other attempt started a whole delay
-    /// later. The report counts behind a proxy, too, because the origin is the same.
-    pub(crate) fn lost(mut self, is_beaten: bool) {
-        if is_beaten && self.watch == Watch::Pending {
-            self.by.resolver.inner().lost(&self.slip);
+    /// Ends the watch because another attempt of the race has connected.
+    ///
+    /// If `is_beaten` is true, the other attempt started a whole delay later, and the loss is reported. The report
+    /// counts behind a proxy, too, because the origin of both attempts is the same.
+    pub(crate) fn lost_race(mut self, is_beaten: bool) {
+        if is_beaten && self.watch == WatchPhase::Pending {
+            self.by.resolver.inner().lost(&self.context);
         }
-        self.watch = Watch::Over;
+        self.watch = WatchPhase::Done;
     }
 
-    /// Says that it has taken too long.
+    /// Reports that the connect has timed out, and ends the watch.
     pub(crate) fn timed_out(mut self) {
-        self.hangs(&Ending::GivenUp);
-        self.watch = Watch::Over;
+        self.report_slow(&AttemptEnd::TimedOut);
+        self.watch = WatchPhase::Done;
     }
 
-    /// Reports the connect as pending. If TCP to a proxy is known to be up, the origin may be what hangs, and nothing
-    /// is reported.
-    fn hangs(&self, ending: &Ending) {
-        if !(self.slip.is_up() && self.is_behind_a_proxy()) {
+    /// Reports that the connect is slow or has timed out. If TCP to a proxy is known to be up, the origin may be the
+    /// cause, and nothing is reported.
+    fn report_slow(&self, ending: &AttemptEnd) {
+        if !(self.context.is_tcp_connected() && self.is_behind_a_proxy()) {
             self.end(ending);
         }
     }
 
     fn connected(&self, connection: &impl Connection) {
         let Some(info) = info(connection) else {
-            return self.end(&Ending::Nameless);
+            return self.end(&AttemptEnd::ConnectedUnknownPeer);
         };
-        let ends = Ends::of(&info);
+        let ends = ConnectionId::of(&info);
         let peer = ends.remote.ip();
-        let note = self.slip.note_with(peer);
-        let first = note.and_then(|note| note.dealt.as_slice().first().copied());
+        let resolution = self.context.containing(peer);
+        let first = resolution.and_then(|resolution| resolution.addrs.as_slice().first().copied());
         self.by.reached.note(peer, first);
-        self.end(&Ending::Connected(ends));
-        if self.slip.is_blank() {
+        self.end(&AttemptEnd::Connected(ends));
+        if self.context.is_empty() {
             let shared = self.by.resolver.inner();
-            shared.check_blank_slip(self.asked_outside, peer);
+            shared.warn_if_context_lost(self.asked_outside, peer);
         }
     }
 
-    /// What an error says of the addresses that were dealt.
-    fn ending(&self, error: &(dyn StdError + 'static)) -> Ending {
-        let (outcome, text) = (Outcome::of(error), outcome::text(error));
+    /// Returns the end of a connect that has failed with this error.
+    fn ending(&self, error: &(dyn StdError + 'static)) -> AttemptEnd {
+        let (outcome, text) = (Outcome::from_error(error), outcome::describe_chain(error));
         let shared = self.by.resolver.inner();
-        let outcome = shared.without_ports(&self.slip, outcome, error);
+        let outcome = shared.without_ports(&self.context, outcome, error);
         if let Some((addr, _)) = outcome::foreign::socks_connect(error) {
-            return Ending::FailedAt(addr, outcome, text);
+            return AttemptEnd::FailedAt(addr, outcome, text);
         }
         let target = self.by.target();
-        let is_behind =
-            |note: Note| tunnel::is_behind(error, target.as_deref(), note.host.as_str());
-        match self.slip.only_note().is_some_and(is_behind) {
-            true => Ending::Failed(Outcome::Unknown, text),
-            false => Ending::Failed(outcome, text),
+        let is_behind = |resolution: Resolution| {
+            tunnel::is_behind(error, target.as_deref(), resolution.host.as_str())
+        };
+        match self.context.single().is_some_and(is_behind) {
+            true => AttemptEnd::Failed(Outcome::Unknown, text),
+            false => AttemptEnd::Failed(outcome, text),
         }
     }
 
-    fn end(&self, ending: &Ending) {
-        if self.patience == Patience::Inside {
+    fn end(&self, ending: &AttemptEnd) {
+        if self.timeout_mode == TimeoutMode::NestedInRace {
             return;
         }
-        let reach = self.by.reached.so_far();
-        self.by.resolver.inner().ended(&self.slip, reach, ending);
+        let reach = self.by.reached.load();
+        self.by
+            .resolver
+            .inner()
+            .attempt_ended(&self.context, reach, ending);
     }
 
-    /// Waits beside a pending connect: reports that it is slow, then gives it up for something better.
-    fn poll_watch(&mut self, cx: &mut Context<'_>) -> Poll<Unmade> {
-        while self.watch != Watch::Over {
+    /// Watches a pending connect. Reports the connect once it is slow, and then gives the connect up for something
+    /// better.
+    fn poll_watch(&mut self, cx: &mut Context<'_>) -> Poll<ConnectFailure> {
+        while self.watch != WatchPhase::Done {
             if !self.pending.has_alarm() {
                 let Some(due) = self.due() else {
                     return Poll::Pending;
@@ -163,127 +187,136 @@ impl<F> Watched<F> {
             }
             let due = ready!(self.pending.as_mut().poll_alarm(cx));
             match self.watch {
-                // The recent connects may have become slower meanwhile.
-                Watch::Pending if self.slow_at() > Some(due) => continue,
-                Watch::Pending => self.slow(),
-                Watch::Slow { .. } => {
+                // The recent connects may have taken longer meanwhile, so that this connect is not slow yet.
+                WatchPhase::Pending if self.slow_at() > Some(due) => continue,
+                WatchPhase::Pending => self.slow(),
+                WatchPhase::Slow { .. } => {
                     self.search_again(time::now());
                     self.watch = self.next_look(time::now());
                 }
-                Watch::Over => {}
+                WatchPhase::Done => {}
             }
             if let Some(ending) = self.better_ending(due) {
-                self.watch = Watch::Over;
+                self.watch = WatchPhase::Done;
                 return Poll::Ready(self.given_up(ending));
             }
         }
         Poll::Pending
     }
 
-    /// Whether the connect goes to a proxy, so that the origin may take the time.
+    /// Returns whether the connect goes to a proxy, so that the origin may be slow.
     fn is_behind_a_proxy(&self) -> bool {
-        let (target, note) = (self.by.target(), self.slip.only_note());
-        target.is_some_and(|target| note.is_some_and(|note| note.host.as_str() != &*target))
+        let (target, resolution) = (self.by.target(), self.context.single());
+        target.is_some_and(|target| {
+            resolution.is_some_and(|resolution| resolution.host.as_str() != &*target)
+        })
     }
 
-    /// Time counts from when the addresses were known: a slow lookup is no fault of theirs.
+    /// Returns when the connect is slow. The time counts from when the addresses were resolved, so a slow lookup does
+    /// not count.
     fn slow_at(&self) -> Option<Instant> {
         let shared = self.by.resolver.inner();
-        let note = self.slip.only_note()?;
-        let after = match self.patience {
-            Patience::Raced => shared.slow_after_in_race(&note.host),
-            Patience::Alone | Patience::Redialled | Patience::Inside => {
-                shared.slow_after(&note.host)
+        let resolution = self.context.single()?;
+        let after = match self.timeout_mode {
+            TimeoutMode::InRace => shared.slow_after_in_race(&resolution.host),
+            TimeoutMode::Standalone | TimeoutMode::CallerRetries | TimeoutMode::NestedInRace => {
+                shared.slow_after(&resolution.host)
             }
         };
-        Some(note.at + after)
+        Some(resolution.resolved_at + after)
     }
 
     fn slow(&mut self) {
-        self.hangs(&Ending::Stalled);
+        self.report_slow(&AttemptEnd::Slow);
         self.watch = self.next_look(time::now());
     }
 
-    /// DNS may follow later than the first lookup.
+    /// Re-resolves the host of a connect that hangs, because DNS may change later than the first re-resolve.
     fn search_again(&self, now: Instant) {
-        if let Some(note) = self.slip.only_note()
-            && now >= note.at + HANGS
+        if let Some(resolution) = self.context.single()
+            && now >= resolution.resolved_at + HANGS
         {
-            self.by.resolver.inner().search_again(&note, now);
+            self.by.resolver.inner().search_again(&resolution, now);
         }
     }
 
-    /// A look finds a change within [`LOOK`]; the one after which a give-up is allowed comes at its time.
-    fn next_look(&self, now: Instant) -> Watch {
+    /// Returns the phase of a slow connect, with the time of the next check.
+    ///
+    /// Checks are [`LOOK`] apart, so that a change is found within that time. If a give-up becomes allowed sooner, the
+    /// check comes at that time.
+    fn next_look(&self, now: Instant) -> WatchPhase {
         let shared = self.by.resolver.inner();
-        let next = match self.patience {
-            Patience::Alone => self.times_out_at().map(|end| end.max(now + LOOK)),
-            Patience::Redialled => {
-                let note = self.slip.only_note();
-                let all_slow_at = note.map(|note| shared.all_slow_at(&note, self.slip.is_up()));
+        let next = match self.timeout_mode {
+            TimeoutMode::Standalone => self.times_out_at().map(|end| end.max(now + LOOK)),
+            TimeoutMode::CallerRetries => {
+                let resolution = self.context.single();
+                let all_slow_at = resolution.map(|resolution| {
+                    shared.all_slow_at(&resolution, self.context.is_tcp_connected())
+                });
                 let all_slow_at = all_slow_at.filter(|at| *at > now);
                 Some(all_slow_at.map_or(now + LOOK, |at| at.min(now + LOOK)))
             }
-            Patience::Raced | Patience::Inside => None,
+            TimeoutMode::InRace | TimeoutMode::NestedInRace => None,
         };
-        next.map_or(Watch::Over, |next| Watch::Slow { next })
+        next.map_or(WatchPhase::Done, |next| WatchPhase::Slow { next })
     }
 
-    /// How a slow connect is given up now, if there is something better.
-    fn better_ending(&self, now: Instant) -> Option<Ending> {
-        if self.watch == Watch::Over {
+    /// Returns how a slow connect ends now, if there is something better to connect to.
+    fn better_ending(&self, now: Instant) -> Option<AttemptEnd> {
+        if self.watch == WatchPhase::Done {
             return None;
         }
-        let (shared, note) = (self.by.resolver.inner(), self.slip.only_note()?);
-        let may_be_the_origin = self.slip.is_up() && self.is_behind_a_proxy();
-        if self.patience == Patience::Redialled
+        let (shared, resolution) = (self.by.resolver.inner(), self.context.single()?);
+        let may_be_the_origin = self.context.is_tcp_connected() && self.is_behind_a_proxy();
+        if self.timeout_mode == TimeoutMode::CallerRetries
             && !may_be_the_origin
-            && shared.is_better_given_up(&note, self.slip.is_up(), now)
+            && shared.is_better_given_up(&resolution, self.context.is_tcp_connected(), now)
         {
-            return Some(Ending::Stalled);
+            return Some(AttemptEnd::Slow);
         }
         let is_over = self.times_out_at().is_some_and(|end| end <= now);
-        (is_over && shared.may_connect_elsewhere(&note, now)).then_some(Ending::GivenUp)
+        (is_over && shared.may_connect_elsewhere(&resolution, now)).then_some(AttemptEnd::TimedOut)
     }
 
-    /// When there is something to do. A race watches the time of its attempts itself.
+    /// Returns when the watch has something to do. A race watches the time of its attempts itself.
     fn due(&self) -> Option<Instant> {
         match self.watch {
-            Watch::Pending if self.patience == Patience::Raced => None,
-            Watch::Pending => self.slow_at(),
-            Watch::Slow { next } => Some(next),
-            Watch::Over => None,
+            WatchPhase::Pending if self.timeout_mode == TimeoutMode::InRace => None,
+            WatchPhase::Pending => self.slow_at(),
+            WatchPhase::Slow { next } => Some(next),
+            WatchPhase::Done => None,
         }
     }
 
     fn times_out_at(&self) -> Option<Instant> {
         let shared = self.by.resolver.inner();
         let timeout = shared.config().attempt_timeout?;
-        let note = self.slip.only_note()?;
-        Some(note.at + timeout.max(shared.slow_after(&note.host)))
+        let resolution = self.context.single()?;
+        Some(resolution.resolved_at + timeout.max(shared.slow_after(&resolution.host)))
     }
 
-    fn failed(&self, error: BoxError) -> Unmade {
+    fn failed(&self, error: BoxError) -> ConnectFailure {
         let ending = self.ending(&*error);
         self.end(&ending);
-        Unmade {
+        ConnectFailure {
             ending,
             error,
             given_up_after: None,
         }
     }
 
-    fn given_up(&self, ending: Ending) -> Unmade {
-        let note = self.slip.only_note();
-        match &note {
-            Some(note) if matches!(ending, Ending::Stalled) => {
+    fn given_up(&self, ending: AttemptEnd) -> ConnectFailure {
+        let resolution = self.context.single();
+        match &resolution {
+            Some(resolution) if matches!(ending, AttemptEnd::Slow) => {
                 let shared = self.by.resolver.inner();
-                shared.doubt_second_lane(note, self.slip.is_up());
+                shared.doubt_second_lane(resolution, self.context.is_tcp_connected());
             }
-            _ => self.hangs(&ending),
+            _ => self.report_slow(&ending),
         }
-        let after = note.map(|note| time::now().saturating_duration_since(note.at));
-        Unmade {
+        let after = resolution
+            .map(|resolution| time::now().saturating_duration_since(resolution.resolved_at));
+        ConnectFailure {
             ending,
             error: io::Error::from(io::ErrorKind::TimedOut).into(),
             given_up_after: Some(after.unwrap_or_default()),
@@ -291,25 +324,25 @@ impl<F> Watched<F> {
     }
 }
 
-/// A connect hangs after this time, within which the system sends a SYN three times.
+/// The time after which a connect hangs. The system sends a SYN three times within this time.
 pub(crate) const HANGS: Duration = Duration::from_secs(3);
-/// A slow connect looks so often whether there is something better.
+/// The time between two checks whether there is something better than a slow connect.
 const LOOK: Duration = Duration::from_millis(100);
 
-impl<F, C, E> Future for Watched<F>
+impl<F, C, E> Future for ObservedConnect<F>
 where
     F: Future<Output = Result<C, E>>,
     C: Connection,
     E: Into<BoxError>,
 {
-    type Output = Result<C, Unmade>;
+    type Output = Result<C, ConnectFailure>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let Poll::Ready(ended) = this.pending.as_mut().poll_connect(cx) else {
             return this.poll_watch(cx).map(Err);
         };
-        this.watch = Watch::Over;
+        this.watch = WatchPhase::Done;
         Poll::Ready(match ended {
             Ok(connection) => {
                 this.connected(&connection);
@@ -320,17 +353,18 @@ where
     }
 }
 
-impl<F> Drop for Watched<F> {
-    /// A timeout as long as the watch began with the connect, and so ends a moment before it: a
-    /// drop in the last tenth has been pending for long enough.
+impl<F> Drop for ObservedConnect<F> {
+    /// Reports the connect as slow if it is dropped in the last tenth of its time.
+    ///
+    /// A client's timeout of the same length begins with the connect, and so ends a moment before the watch.
     fn drop(&mut self) {
-        if self.watch != Watch::Pending {
+        if self.watch != WatchPhase::Pending {
             return;
         }
-        if let Some((due, note)) = self.slow_at().zip(self.slip.only_note())
-            && due <= time::now() + due.saturating_duration_since(note.at) / 10
+        if let Some((due, resolution)) = self.slow_at().zip(self.context.single())
+            && due <= time::now() + due.saturating_duration_since(resolution.resolved_at) / 10
         {
-            self.hangs(&Ending::Stalled);
+            self.report_slow(&AttemptEnd::Slow);
         }
     }
 }

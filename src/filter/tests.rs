@@ -1,4 +1,4 @@
-//! The blocks and their edges.
+//! Tests of the blocks and their boundaries.
 
 use super::*;
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ fn addresses_of_the_public_internet_are_kept() {
     }
 }
 
-/// What the registries do not mark as globally reachable, and what else nobody out there has.
+/// Blocks that the registries do not mark as globally reachable, and other blocks that no public host uses.
 const REFUSED: &[&str] = &[
     // IPv4.
     "0.0.0.0/8",
@@ -109,14 +109,14 @@ const REFUSED: &[&str] = &[
     "ff00::/8",
 ];
 
-/// The first address of a block, and how many bits vary in it.
+/// Returns the first address of a block, and how many bits vary in the block.
 fn read(block: &str) -> (IpAddr, u32) {
     let (first, len) = block.split_once('/').expect("a block has a length");
     let (first, len): (IpAddr, u32) = (first.parse().unwrap(), len.parse().unwrap());
     (first, if first.is_ipv4() { 32 } else { 128 } - len)
 }
 
-/// The address whose varying bits are these.
+/// Returns the address of a block whose varying bits are `inner`.
 fn inside((first, varying): (IpAddr, u32), inner: u128) -> IpAddr {
     let inner = inner & 1_u128.checked_shl(varying).unwrap_or(0).wrapping_sub(1);
     match first {
@@ -135,7 +135,7 @@ fn both_ends_of_every_special_block_are_refused() {
     }
 }
 
-/// Next to a special block in public space there are public addresses.
+/// The addresses beside a special block in public space are public.
 #[test]
 fn the_neighbours_of_a_special_block_are_kept() {
     for (before, after) in [
@@ -176,7 +176,7 @@ proptest! {
         prop_assert!(!is_public(addr), "{addr} of {block}");
     }
 
-    /// However an IPv4 address is dressed up, it is judged as itself.
+    /// The filter decides on an IPv4-mapped or NAT64 address as on the IPv4 address inside.
     #[test]
     fn a_carried_address_is_judged_as_itself(bits: u32) {
         let addr = Ipv4Addr::from_bits(bits);
@@ -188,7 +188,7 @@ proptest! {
         }
     }
 
-    /// Of IPv6 nothing is kept that is given out to nobody.
+    /// The filter keeps no IPv6 address outside of 2000::/3.
     #[test]
     fn outside_of_global_unicast_nothing_is_kept(
         first in prop_oneof![1_u16..0x2000, 0x4000_u16..=0xffff],

@@ -1,4 +1,4 @@
-//! Recent connects by host, which tell a slow connect from a slow network.
+//! Recent connects by host, which distinguish a slow connect from a slow network.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 
 use super::last::{LastAddrs, Left};
 use super::times::AddrTimes;
+use crate::addrs::Family;
 use crate::bounded::{Bounded, Edit};
 use crate::host::Host;
-use crate::order::Family;
 use crate::slow::{self, Budget};
 
-/// How long the recent connects to each host took, in a bounded map.
+/// The recent connects to each host, in a bounded map.
 ///
-/// A connect to a known host changes a few atomics; see [`LastAddrs`] for the lock that it may take.
+/// A connect to a known host changes a few atomics, and may take the lock of [`LastAddrs`].
 #[derive(Debug)]
 pub(crate) struct Connects {
     hosts: Bounded<Host, Arc<Recent>>,
     epoch: Instant,
-    /// When all hosts were forgotten last, in milliseconds since the epoch.
+    /// When all hosts were last forgotten, in milliseconds since the epoch.
     cleared: AtomicU64,
 }
 
@@ -30,39 +30,41 @@ pub(crate) struct Connect {
     pub(crate) port: u16,
     pub(crate) began: Instant,
     pub(crate) took: Duration,
-    /// Whether the address may be the last resort once it has left.
+    /// Whether the address may serve as last resort after the address has left the answer.
     pub(crate) is_remembered: bool,
 }
 
 /// The recent connects to one host.
 #[derive(Debug, Default)]
 struct Recent {
-    /// How long the last connects took, in microseconds and at least 1; 0 where none was.
+    /// Durations of the last connects in microseconds, at least 1; 0 in unused places.
     took: [AtomicU32; REMEMBERED],
-    /// How many connects there were.
+    /// Number of connects so far.
     connects: AtomicUsize,
-    /// The port of the last connect; 0 where none was.
+    /// The port of the last connect; 0 before the first connect.
     port: AtomicU16,
-    /// When the last connect of each family (IPv4, IPv6) that succeeded began, in milliseconds since the epoch.
+    /// Latest start of a successful connect of each family (IPv4, IPv6), in milliseconds since the epoch.
     began: [AtomicU64; 2],
     last: LastAddrs,
-    /// When the last connect to each address began, in milliseconds since the epoch.
+    /// Start of the last connect to each address, in milliseconds since the epoch.
     starts: AddrTimes<STARTS>,
-    /// When `last` was forgotten, in milliseconds since the epoch.
+    /// When `last` was cleared, in milliseconds since the epoch.
     forgotten: AtomicU64,
-    /// See [`Budget`].
+    /// The state of the host's [`Budget`].
     budget: AtomicU64,
-    /// Give-ups because DNS has moved, since the last connect. See [`slow::moved`].
+    /// The give-ups since the last connect because DNS has moved; see [`slow::moved`].
     moves: AtomicU64,
-    /// When the round of give-ups began, in milliseconds since the epoch; 0 after a connect. See [`slow::round`].
+    /// Start of the round of give-ups, in milliseconds since the epoch; 0 after a connect. See [`slow::round`].
     round: AtomicU64,
 }
 
-/// The median of so few follows a change of the network within five connects, and no single connect that lost
-/// a packet moves it.
+/// Connects whose durations are remembered.
+///
+/// The median of eight durations follows a change of the network within five connects. A single connect that lost a
+/// packet does not change the median.
 const REMEMBERED: usize = 8;
 
-/// Addresses of a host whose last connect is known, unless two share a place.
+/// Addresses of a host whose last start is remembered, unless two of them share a place.
 const STARTS: usize = 8;
 
 impl Recent {
@@ -74,7 +76,7 @@ impl Recent {
         taken.is_ok()
     }
 
-    /// When the last connect of a family that succeeded began, in milliseconds since the epoch.
+    /// Returns the latest start of a successful connect of a family, in milliseconds since the epoch.
     fn began(&self, family: Family) -> u64 {
         self.began[family as usize].load(Ordering::Relaxed)
     }
@@ -113,7 +115,7 @@ impl Connects {
                 .budget
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, earn);
             let forgotten = recent.forgotten.load(Ordering::Relaxed);
-            // A connect that began before that is about an older answer.
+            // A connect that began before the addresses were forgotten belongs to an older answer.
             if is_remembered && began_at > forgotten.max(self.cleared.load(Ordering::Relaxed)) {
                 let now = began + took;
                 recent.last.connected(addr, self.millis(now) / 1_000, now);
@@ -121,8 +123,9 @@ impl Connects {
         });
     }
 
-    /// Returns the addresses of a host that connected within the last 60 s and are not in the answer that a
-    /// connect is given.
+    /// Returns the addresses of a host that connected within the last 60 s and left the answer.
+    ///
+    /// `is_listed` returns whether the answer of the current connect names an address.
     pub(crate) fn left(
         &self,
         host: &Host,
@@ -141,7 +144,7 @@ impl Connects {
         }
     }
 
-    /// Returns how long the recent connects to a host took: their median. `None`: there were none.
+    /// Returns the median duration of the recent connects to a host, or `None` if there were none.
     pub(crate) fn took(&self, host: &Host) -> Option<Duration> {
         let mut took = self.look(host, |recent| {
             recent.took.each_ref().map(|it| it.load(Ordering::Relaxed))
@@ -164,7 +167,7 @@ impl Connects {
         self.look(host, last) >= Some(self.millis(since))
     }
 
-    /// Returns whether a connect to this address that began later than `since`, by a millisecond, has succeeded.
+    /// Returns whether a connect to this address that began in a later millisecond than `since` has succeeded.
     pub(crate) fn has_connected_to(&self, addr: IpAddr, host: &Host, since: Instant) -> bool {
         let since = self.millis(since);
         self.look(host, |recent| recent.starts.is_later(addr, since)) == Some(true)
@@ -175,14 +178,16 @@ impl Connects {
         self.look(host, |recent| recent.began(family)) >= Some(self.millis(since))
     }
 
-    /// Takes one attempt that starts because of time from the budget of a host.
+    /// Takes an attempt that starts because of time from the budget of a host, and returns whether one was left.
     #[must_use]
     pub(crate) fn take_from_budget(&self, host: &Host, now: Instant) -> bool {
         let now = self.millis(now);
         self.with(host, |recent| recent.take_from_budget(now))
     }
 
-    /// Takes the give-up of a connect for an untried address, while nothing is known to connect.
+    /// Returns whether a slow connect may be given up for an untried address, and counts the give-up.
+    ///
+    /// The limit applies while no other connect to the host has succeeded; see [`slow::round`].
     #[must_use]
     pub(crate) fn take_give_up(&self, host: &Host, now: Instant) -> bool {
         let now = self.millis(now);
@@ -194,7 +199,9 @@ impl Connects {
         })
     }
 
-    /// Takes the give-up of a connect whose addresses have left the answer, while nothing is known to connect.
+    /// Returns whether a slow connect whose addresses have left the answer may be given up, and counts the give-up.
+    ///
+    /// The limit applies while no other connect to the host has succeeded; see [`slow::moved`].
     #[must_use]
     pub(crate) fn take_move(&self, host: &Host, now: Instant) -> bool {
         let now = self.millis(now);
@@ -222,7 +229,7 @@ impl Connects {
         self.hosts.read(host, |_, recent| Arc::clone(recent))
     }
 
-    /// Looks at a host without a mark that the host is in use.
+    /// Calls `look` with the recent connects of a host; the age of the host stays.
     fn look<T>(&self, host: &Host, look: impl FnOnce(&Recent) -> T) -> Option<T> {
         self.hosts
             .peek(host, |found| found.map(|(_, recent)| look(recent)))
@@ -241,7 +248,7 @@ impl Connects {
         recent
     }
 
-    /// In milliseconds since the epoch; 1 at the epoch, so that 0 is no time.
+    /// Returns the milliseconds from the epoch to `at`, plus 1, so that 0 stands for no time.
     fn millis(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.epoch);
         u64::try_from(since.as_millis()).map_or(u64::MAX, |millis| millis.saturating_add(1))
@@ -251,8 +258,8 @@ impl Connects {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::addrs::v4;
     use crate::host::{self, Parsed};
-    use crate::order::v4;
     use crate::time;
 
     const MS: Duration = Duration::from_millis(1);
@@ -359,7 +366,7 @@ mod tests {
         assert!(connects.take_give_up(&host, now + 2_801 * MS));
     }
 
-    /// A name server that names others each time sends no request on for ever.
+    /// A name server that names other addresses each time does not make a request start over forever.
     #[test]
     fn two_give_ups_find_out_whether_dns_has_moved() {
         let (connects, host, now) = connects();

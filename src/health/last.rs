@@ -1,4 +1,4 @@
-//! The last addresses of a host that connected, which serve as the last resort once they have left.
+//! The last addresses of a host that connected. They serve as last resort after they have left the answer.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -8,12 +8,12 @@ use smallvec::SmallVec;
 
 use super::times::AddrTimes;
 
-/// How long after its last connect an address that left may be connected to.
+/// How long after its last connect an address that left the answer serves as last resort.
 const LAST_RESORT: Duration = Duration::from_secs(60);
 /// Addresses that are remembered of one host.
 const REMEMBERED: usize = 8;
 
-/// Addresses that have left.
+/// Addresses that have left the answer of their host.
 pub(crate) type Left = SmallVec<[IpAddr; REMEMBERED]>;
 
 /// The last addresses of one host that connected.
@@ -22,12 +22,12 @@ pub(crate) type Left = SmallVec<[IpAddr; REMEMBERED]>;
 #[derive(Debug, Default)]
 pub(super) struct LastAddrs {
     addrs: Mutex<Last>,
-    /// The seconds of recent connects.
+    /// The seconds in which addresses have connected recently.
     seconds: AddrTimes<REMEMBERED>,
 }
 
 impl LastAddrs {
-    /// Records a connect to `addr`, in this second.
+    /// Records a connect to `addr` in the given second.
     pub(super) fn connected(&self, addr: IpAddr, second: u64, now: Instant) {
         if self.seconds.record(addr, second) {
             self.edit(|last| last.connected(addr, now));
@@ -49,7 +49,7 @@ impl LastAddrs {
     }
 }
 
-/// The rule. Pure: told the time.
+/// The rule of [`LastAddrs`]. The code is pure: the caller passes the time.
 #[derive(Debug, Default)]
 struct Last(Vec<Entry>);
 
@@ -57,7 +57,7 @@ struct Last(Vec<Entry>);
 struct Entry {
     addr: IpAddr,
     connected_at: Instant,
-    /// Whether the answer that a connect was last given did not name the address.
+    /// Whether the answer of the latest connect did not name the address.
     has_left: bool,
 }
 
@@ -68,8 +68,10 @@ impl Entry {
 }
 
 impl Last {
-    /// A connect to an address that has left does not prolong its time, or the address would serve as long as the
-    /// others are dead.
+    /// Records a connect to `addr`.
+    ///
+    /// A connect to an address that has left the answer does not extend its time as last resort. Otherwise the address
+    /// would serve for as long as the others fail.
     fn connected(&mut self, addr: IpAddr, now: Instant) {
         let entry = Entry {
             addr,
@@ -104,7 +106,7 @@ impl Last {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::order::v4;
+    use crate::addrs::v4;
     use crate::time;
 
     const S: Duration = Duration::from_secs(1);

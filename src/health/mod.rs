@@ -1,16 +1,17 @@
-//! Memory of failures: what is held against each address of each host, and against a family.
+//! Health of the addresses of each host, and of the two families.
 //!
-//! ```text
-//! healthy ──failed──▶ penalised{until} ──until──▶ recovering ──one trial──▶ healthy
-//!    │                     ▲                          │
-//!    └─soft─▶ suspect ─────┴────────failed again──────┘  twice as long
-//! ```
+//! | an address is | from | until |
+//! |---|---|---|
+//! | healthy | a connect that succeeds | a strike |
+//! | penalized | a hard strike, or a second soft one | the end of the penalty, or a connect that succeeds |
+//! | on probation | the first soft strike, or the end of a penalty | a connect; if the connect fails, the penalty is twice as long |
+//! | in doubt | a race that was lost by a whole delay, or a slow second lane | a probe, a connect, or the end of the doubt |
 
-mod book;
 mod connects;
 mod last;
+mod store;
 mod times;
 
-pub(crate) use self::book::{Book, Trial};
 pub(crate) use self::connects::{Connect, Connects};
 pub(crate) use self::last::Left;
+pub(crate) use self::store::{HealthStore, Trial};

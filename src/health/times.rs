@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const TIME_BITS: u32 = 40;
 
-/// A time of the last connect to each of a few addresses, unless two of them share one of the `N` places.
+/// The time of the last connect to each of a few addresses.
 ///
-/// A place holds 24 bits of the hash of its address and the low 40 bits of the time, whose unit is the user's: in
-/// milliseconds, 34 years.
+/// If two addresses share one of the `N` places, the place holds the time that was recorded last. A place holds 24 bits
+/// of the hash of its address and the low 40 bits of the time. The caller chooses the unit of the time; 40 bits of
+/// milliseconds last for 34 years.
 #[derive(Debug)]
 pub(super) struct AddrTimes<const N: usize>([AtomicU64; N]);
 
@@ -20,7 +21,7 @@ impl<const N: usize> Default for AddrTimes<N> {
 }
 
 impl<const N: usize> AddrTimes<N> {
-    /// Records the time of an address, and returns whether another one was recorded before.
+    /// Records the time of an address, and returns whether the place held another record before.
     pub(super) fn record(&self, addr: IpAddr, time: u64) -> bool {
         let hash = hash(addr);
         let record = hash << TIME_BITS | low(time);

@@ -1,45 +1,46 @@
-//! One lookup after another.
+//! A chain of lookups.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::{Answer, Answering, Lookup};
-use crate::error::InvalidConfig;
-use crate::{Error, time};
+use super::{Answer, Lookup, LookupFuture};
+use crate::error::ConfigError;
+use crate::{ResolveError, time};
 
-/// Asks one lookup after another until one brings an answer, such as name servers first and then
-/// the system.
+/// Tries several lookups in turn until one answers, such as name servers first and then the system.
 ///
-/// Each but the last gets at most its [`patience`](Self::patience), so that a server that does not
-/// answer leaves time for the next; each lookup begins with the first again. A name that does not
-/// exist ends the search: that is an answer. For addresses that the program itself knows there is
-/// no need of it: [`Builder::pins`](crate::Builder::pins) go before every lookup, and
-/// [`Builder::fallbacks`](crate::Builder::fallbacks) are used when there is no answer, which for a
-/// caller who waits is after [`Builder::stale_after`](crate::Builder::stale_after).
+/// Each lookup except the last may take [`per_lookup_timeout`](Self::per_lookup_timeout), so that a server that does
+/// not answer leaves time for the next lookup. Each call starts with the first lookup again. An answer that the name
+/// does not exist, or has no addresses, ends the chain.
+///
+/// Addresses that the program configures need no chain. The resolver uses
+/// [`ResolverBuilder::overrides`](crate::ResolverBuilder::overrides) before every lookup. The resolver uses
+/// [`ResolverBuilder::fallbacks`](crate::ResolverBuilder::fallbacks) if a lookup fails, and for a waiting caller after
+/// [`ResolverBuilder::serve_stale_after`](crate::ResolverBuilder::serve_stale_after).
 ///
 /// # Examples
 ///
 /// ```
 /// # #[cfg(feature = "hickory")]
 /// # fn resolver() -> Result<(), Box<dyn std::error::Error>> {
-/// use sidestep::{Resolver, lookup::{Dns, Fallback, System}};
+/// use sidestep::{Resolver, lookup::{Chain, Dns, System}};
 ///
 /// let servers = Dns::with_servers(["192.0.2.53:53".parse()?])?;
-/// let lookup = Fallback::new(servers).or(System::new());
+/// let lookup = Chain::new(servers).or(System::new());
 /// let resolver = Resolver::builder().lookup(lookup).build()?;
 /// # Ok(())
 /// # }
 /// ```
-pub struct Fallback {
+pub struct Chain {
     lookups: Vec<Box<dyn Lookup>>,
     patience: Option<Duration>,
 }
 
-/// The time that they share: what one lookup has unless `lookup_timeout` is set.
+/// Time that all lookups of a chain share, equal to the default of `lookup_timeout`.
 const TOGETHER: Duration = Duration::from_secs(5);
 
-impl Fallback {
-    /// Begins with this lookup.
+impl Chain {
+    /// Makes a chain that starts with this lookup.
     #[must_use]
     pub fn new(first: impl Lookup) -> Self {
         Self {
@@ -48,34 +49,34 @@ impl Fallback {
         }
     }
 
-    /// Adds a lookup that is asked when those before it have failed.
+    /// Adds a lookup, which is used if all lookups before it have failed.
     #[must_use]
     pub fn or(mut self, next: impl Lookup) -> Self {
         self.lookups.push(Box::new(next));
         self
     }
 
-    /// Sets how long each lookup but the last may take.
+    /// Sets how long each lookup except the last may take.
     ///
-    /// Defaults to 5 s divided among all of them: 2.5 s when there are two. Set it when
-    /// [`Builder::lookup_timeout`](crate::Builder::lookup_timeout) is not 5 s: when that is over, those
-    /// that are left are not asked.
+    /// Defaults to 5 s divided by the number of lookups, such as 2.5 s for two. Set this time if
+    /// [`ResolverBuilder::lookup_timeout`](crate::ResolverBuilder::lookup_timeout) is not 5 s, because the chain does
+    /// not reach the remaining lookups after `lookup_timeout`.
     ///
     /// # Errors
     ///
-    /// [`InvalidConfig`] when it is zero.
-    pub fn patience(mut self, patience: Duration) -> Result<Self, InvalidConfig> {
+    /// [`ConfigError`] if the time is zero.
+    pub fn per_lookup_timeout(mut self, patience: Duration) -> Result<Self, ConfigError> {
         if patience.is_zero() {
             let problem = "no lookup answers in no time";
-            return Err(InvalidConfig::new("Fallback::patience", problem));
+            return Err(ConfigError::new("Chain::per_lookup_timeout", problem));
         }
         self.patience = Some(patience);
         Ok(self)
     }
 }
 
-impl Lookup for Fallback {
-    fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
+impl Lookup for Chain {
+    fn lookup<'a>(&'a self, host: &'a str) -> LookupFuture<'a> {
         Box::pin(async move {
             let (last, others) = self.lookups.split_last().expect("`new` adds the first");
             let share = TOGETHER / u32::try_from(self.lookups.len()).unwrap_or(u32::MAX);
@@ -102,8 +103,8 @@ impl Lookup for Fallback {
     }
 }
 
-/// An answer lives from when it was asked for, and not from when the first lookup was.
-async fn ask(lookup: &dyn Lookup, host: &str) -> Result<Answer, Error> {
+/// Runs one lookup. The lifetime of its answer starts with this lookup, and not with the chain.
+async fn ask(lookup: &dyn Lookup, host: &str) -> Result<Answer, ResolveError> {
     let now = time::now();
     let answer = lookup.lookup(host).await?;
     Ok(Answer {
@@ -112,9 +113,9 @@ async fn ask(lookup: &dyn Lookup, host: &str) -> Result<Answer, Error> {
     })
 }
 
-impl fmt::Debug for Fallback {
+impl fmt::Debug for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fallback")
+        f.debug_struct("Chain")
             .field("lookups", &self.lookups.len())
             .finish_non_exhaustive()
     }

@@ -1,4 +1,4 @@
-//! What a lookup still waits for after it has answered.
+//! The late part of an answer.
 
 use std::fmt;
 use std::pin::Pin;
@@ -6,26 +6,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Answer;
 
-/// The late part of an answer: the other family's addresses, which are still asked for.
+/// The late part of an answer, such as the addresses of the other family, whose query is pending.
 ///
-/// The resolver's lookup task takes the late part once and waits for it, before or after it serves
-/// the answer. A clone of the answer shares it. Dropping the last clone closes its sockets.
+/// The resolver's lookup task takes the late part once and waits for it, before or after the task serves the answer.
+/// Clones of the answer share the late part. Dropping the last clone closes its sockets.
 #[derive(Clone)]
 pub(crate) struct Late(Arc<Mutex<Option<Waiting>>>);
 
-/// Ends with the whole answer, if the late part changed it, and what is left to wait for then.
+/// A future of the whole answer, if the late part changed it, and of the next late part.
 pub(crate) type Waiting = Pin<Box<dyn Future<Output = (Option<Answer>, Option<Late>)> + Send>>;
 
 #[cfg_attr(not(feature = "hickory"), expect(dead_code, reason = "`Dns` makes it"))]
 impl Late {
-    /// Makes a late part that may bring addresses.
+    /// Makes a late part that may add addresses.
     pub(crate) fn new(
         waiting: impl Future<Output = (Option<Answer>, Option<Self>)> + Send + 'static,
     ) -> Self {
         Self(Arc::new(Mutex::new(Some(Box::pin(waiting)))))
     }
 
-    /// Makes a late part that brings no addresses, such as the reply of a server on trial.
+    /// Makes a late part that adds no addresses, such as the reply of a server on trial.
     pub(crate) fn rest(rest: impl Future<Output = ()> + Send + 'static) -> Self {
         Self::new(async move {
             rest.await;
@@ -42,7 +42,7 @@ impl Late {
     }
 }
 
-/// All late parts are equal, because they are no part of what an answer says.
+/// All late parts are equal, so that they do not count when answers are compared.
 impl PartialEq for Late {
     fn eq(&self, _other: &Self) -> bool {
         true

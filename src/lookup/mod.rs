@@ -1,34 +1,34 @@
-//! Where addresses come from.
+//! The sources of addresses.
 //!
-//! | lookup | asks | knows TTLs |
+//! | lookup | source | lifetime of answers |
 //! |---|---|---|
-//! | [`Dns`] (feature `hickory`) | the name servers, as the system would | yes |
-//! | [`System`] | `getaddrinfo` | no: 30 s |
-//! | [`FromService`] | any `Service<Name>` made for hyper-util | no: 30 s |
-//! | [`Table`] | nothing: fixed addresses | no: 30 s |
-//! | [`Fallback`] | one lookup after another, until one answers | as the one that answered |
+//! | [`Dns`] (feature `hickory`) | the name servers, as the system would use them | TTL |
+//! | [`System`] | `getaddrinfo` | 30 s |
+//! | [`FromService`] | any `Service<Name>` made for hyper-util | 30 s |
+//! | [`StaticHosts`] | fixed addresses | 30 s |
+//! | [`Chain`] | several lookups in turn, until one answers | as for the lookup that answered |
 //!
-//! A lookup keeps nothing: one owner of lifetimes is enough, and a second cache below would
-//! answer an invalidation with the dead address.
+//! A lookup must not cache. The resolver owns the lifetimes of answers, and a second cache below the resolver would
+//! return an address again that the resolver has invalidated.
 //!
 //! # Examples
 //!
-//! A lookup of your own:
+//! This example implements a lookup:
 //!
 //! ```
 //! use std::net::IpAddr;
 //! use std::time::{Duration, Instant};
-//! use sidestep::lookup::{Answer, Answering, Lookup};
+//! use sidestep::lookup::{Answer, LookupFuture, Lookup};
 //!
 //! struct Registry;
 //!
 //! impl Lookup for Registry {
-//!     fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
+//!     fn lookup<'a>(&'a self, host: &'a str) -> LookupFuture<'a> {
 //!         Box::pin(async move {
 //!             match host {
 //!                 "api.internal" => Ok(Answer::new([IpAddr::from([10, 0, 0, 7])])
 //!                     .with_ttl(Duration::from_secs(5))),
-//!                 _ => Err(sidestep::Error::not_found(host)),
+//!                 _ => Err(sidestep::ResolveError::not_found(host)),
 //!             }
 //!         })
 //!     }
@@ -58,57 +58,59 @@ use std::time::{Duration, Instant};
 #[cfg(feature = "hickory")]
 pub(crate) use self::dns::SystemDefault;
 #[cfg(feature = "hickory")]
-pub use self::dns::{Dns, DnsBuilder, IpStrategy, NoSystemConfig, Protocol, ServerTrial};
-pub use self::fallback::Fallback;
+pub use self::dns::{Dns, DnsBuilder, IpStrategy, Protocol, ServerTrial, SystemConfigError};
+pub use self::fallback::Chain;
 pub(crate) use self::late::{Late, Waiting};
 pub use self::service::FromService;
 pub use self::system::System;
-pub use self::table::Table;
-use crate::Error;
+pub use self::table::StaticHosts;
+use crate::ResolveError;
 
 /// The future of a lookup.
-pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send + 'a>>;
+pub type LookupFuture<'a> = Pin<Box<dyn Future<Output = Result<Answer, ResolveError>> + Send + 'a>>;
 
-/// Where addresses come from: the one trait to implement for a source of your own.
+/// A source of addresses. Implement this trait for a source of your own.
 ///
-/// The resolver calls it on a task of its own, one call at a time for each host and runtime, and
-/// gives up after [`Builder::lookup_timeout`](crate::Builder::lookup_timeout). What belongs to a
-/// tokio runtime, such as a socket, must be kept per runtime, because one resolver may serve
-/// several.
+/// The resolver calls [`lookup`](Self::lookup) on a separate task, one call at a time for each host and runtime, and
+/// drops the future after [`ResolverBuilder::lookup_timeout`](crate::ResolverBuilder::lookup_timeout). Keep what
+/// belongs to a tokio runtime, such as a socket, per runtime, because one resolver may serve several runtimes.
 ///
 /// # Errors
 ///
-/// Return [`Error::not_found`] and [`Error::no_records`] only when the source *said* so: they end
-/// an answer known before. Everything else is [`Error::failed`] and leaves it. An answer without
-/// addresses counts as `no_records`.
+/// Return [`ResolveError::not_found`] and [`ResolveError::no_records`] only if the source *said* so, because the
+/// resolver then drops an earlier answer. Return [`ResolveError::failed`] for all other failures; the resolver then
+/// keeps an earlier answer. An answer without addresses counts as `no_records`.
 pub trait Lookup: Send + Sync + 'static {
-    /// Asks for the addresses of a host, afresh: without a cache.
+    /// Looks up the addresses of a host, without a cache.
     ///
-    /// `host` is in lower case and never an address. If the caller wrote the root dot, `host` ends with it:
+    /// `host` is in lower case and never an address. If the caller wrote the root dot, `host` ends with the dot:
     /// the name is absolute, and no search list applies. If [`root_dot_matters`](Self::root_dot_matters)
     /// returns false, `host` never has the root dot.
-    fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a>;
+    fn lookup<'a>(&'a self, host: &'a str) -> LookupFuture<'a>;
 
-    /// The device is on another network: lets go of what belongs to the one before, such as
-    /// connections, and name servers that were taken from it. Must not block for long.
+    /// Drops the state of the previous network, because the device is on another network.
     ///
-    /// Does nothing unless you write it. Called by
-    /// [`Resolver::network_changed`](crate::Resolver::network_changed), also outside of a runtime.
+    /// Examples of such state are connections, and name servers that the previous network provided. The method must not
+    /// block for long. [`Resolver::network_changed`](crate::Resolver::network_changed) calls the method, also outside
+    /// of a runtime.
+    ///
+    /// The default implementation does nothing.
     fn network_changed(&self) {}
 
     /// Returns whether a name with the root dot may have other addresses than the name without it.
     ///
-    /// That is so if a search list applies to names without the root dot.
+    /// The addresses may differ if a search list applies to names without the root dot. If `root_dot_matters` returns
+    /// true, the resolver looks up both names and keeps their answers separately. If `root_dot_matters` returns false,
+    /// the resolver calls `lookup` without the root dot.
     ///
-    /// The default implementation returns true: both names are asked for, and their answers are kept
-    /// separately. If `root_dot_matters` returns false, the resolver calls `lookup` without the root dot.
+    /// The default implementation returns true.
     fn root_dot_matters(&self) -> bool {
         true
     }
 }
 
 impl<L: Lookup + ?Sized> Lookup for Arc<L> {
-    fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
+    fn lookup<'a>(&'a self, host: &'a str) -> LookupFuture<'a> {
         (**self).lookup(host)
     }
 
@@ -121,24 +123,25 @@ impl<L: Lookup + ?Sized> Lookup for Arc<L> {
     }
 }
 
-/// The addresses of a host and how long they may be kept.
+/// The addresses of a host, and how long the resolver may keep them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     pub(crate) addrs: Vec<IpAddr>,
     pub(crate) ttl: Option<Duration>,
     /// Whether one family's addresses are missing because its lookup failed.
     pub(crate) is_partial: bool,
-    /// When it was asked for, if not when the lookup began.
+    /// When the query for the answer was sent; `None` if that is the start of the lookup.
     pub(crate) asked_at: Option<Instant>,
-    /// What the lookup still waits for.
+    /// The late part of the answer, for which the lookup still waits.
     pub(crate) late: Option<Late>,
 }
 
 impl Answer {
-    /// Makes an answer without a TTL: it is kept for 30 s, within the resolver's bounds.
+    /// Makes an answer without a TTL, which the resolver keeps for 30 s within its bounds.
     ///
-    /// 64 addresses are used: the first ones where [`Order::AsGiven`](crate::Order::AsGiven) is set, and
-    /// some at random otherwise. More than 1024 are not looked at.
+    /// The resolver uses at most 64 addresses: the first ones if
+    /// [`AddressOrder::Preserve`](crate::AddressOrder::Preserve) is set, and random ones otherwise. The answer ignores
+    /// addresses after the first 1024.
     #[must_use]
     pub fn new(addrs: impl IntoIterator<Item = IpAddr>) -> Self {
         Self {
@@ -150,7 +153,7 @@ impl Answer {
         }
     }
 
-    /// Sets for how long the answer may be kept, counted from when it was asked for.
+    /// Sets how long the resolver may keep the answer, counted from when the lookup was sent.
     #[must_use]
     pub fn with_ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
@@ -163,5 +166,5 @@ impl Answer {
     }
 }
 
-/// Addresses that are taken of one answer.
+/// Maximum number of addresses that are read from one answer.
 const TAKEN: usize = 1024;

@@ -1,4 +1,4 @@
-//! Any resolver that was written for hyper-util.
+//! Lookups with a resolver that was written for hyper-util.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -8,14 +8,14 @@ use std::str::FromStr;
 use hyper_util::client::legacy::connect::dns::Name;
 use tower_service::Service;
 
-use super::{Answer, Answering, Lookup};
-use crate::Error;
+use super::{Answer, Lookup, LookupFuture};
+use crate::ResolveError;
 use crate::error::BoxError;
 
-/// Asks any `Service<Name>`, such as one you wrote for [`HttpConnector`].
+/// Looks up hosts with any `Service<Name>`, such as one that you wrote for [`HttpConnector`].
 ///
-/// Ports in its answers are dropped, and it has no TTLs: answers are kept for 30 s. If the
-/// service caches by itself, an invalidation can't reach past it.
+/// The lookup drops the ports of the service's answers. The answers have no TTL, so the resolver keeps them for 30 s.
+/// If the service caches, an invalidation does not reach beyond the cache of the service.
 ///
 /// [`HttpConnector`]: hyper_util::client::legacy::connect::HttpConnector
 ///
@@ -26,7 +26,7 @@ use crate::error::BoxError;
 /// use sidestep::{Resolver, lookup::FromService};
 ///
 /// let resolver = Resolver::builder().lookup(FromService::new(GaiResolver::new())).build()?;
-/// # Ok::<(), sidestep::InvalidConfig>(())
+/// # Ok::<(), sidestep::ConfigError>(())
 /// ```
 #[derive(Clone)]
 pub struct FromService<S> {
@@ -34,7 +34,7 @@ pub struct FromService<S> {
 }
 
 impl<S> FromService<S> {
-    /// Wraps a service. It is cloned for each lookup.
+    /// Wraps a service, which is cloned for each lookup.
     #[must_use]
     pub fn new(service: S) -> Self {
         Self { service }
@@ -48,10 +48,10 @@ where
     S::Error: Into<BoxError>,
     S::Future: Send,
 {
-    fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
+    fn lookup<'a>(&'a self, host: &'a str) -> LookupFuture<'a> {
         let mut service = self.service.clone();
         Box::pin(async move {
-            let failed = |error: BoxError| Error::failed(host, error);
+            let failed = |error: BoxError| ResolveError::failed(host, error);
             let name = Name::from_str(host).map_err(|error| failed(error.into()))?;
             poll_fn(|cx| service.poll_ready(cx))
                 .await

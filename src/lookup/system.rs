@@ -1,4 +1,4 @@
-//! The operating system's own resolver.
+//! Lookups with the operating system's resolver.
 
 use std::io;
 use std::net::ToSocketAddrs as _;
@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::{Answer, Answering, Lookup};
-use crate::Error;
+use super::{Answer, Lookup, LookupFuture};
+use crate::ResolveError;
 
-/// Asks the operating system by `getaddrinfo`: hosts file, NSS modules, mDNS and all.
+/// Looks up hosts with `getaddrinfo`, which uses the hosts file, NSS modules, mDNS and more.
 ///
-/// Each lookup holds a thread of the runtime's blocking pool until the system answers, and the
-/// system can't be told to stop; so only so many run at once and the others wait their turn.
-/// `getaddrinfo` tells no TTL: answers are kept for 30 s.
+/// Each lookup holds a thread of the runtime's blocking pool until the system answers, because `getaddrinfo` cannot be
+/// canceled. Therefore the number of calls at once is limited, and further lookups wait for their turn. `getaddrinfo`
+/// returns no TTL, so the resolver keeps answers for 30 s.
 ///
 /// # Examples
 ///
@@ -22,15 +22,16 @@ use crate::Error;
 /// use sidestep::{Resolver, lookup::System};
 ///
 /// let resolver = Resolver::builder().lookup(System::new()).build()?;
-/// # Ok::<(), sidestep::InvalidConfig>(())
+/// # Ok::<(), sidestep::ConfigError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct System {
     turns: Arc<Semaphore>,
 }
 
-/// Lookups at once: glibc holds a socket and a stack for each, and more do not make a name
-/// server faster.
+/// Default number of calls at once.
+///
+/// glibc holds a socket and a stack for each call, and more calls do not make a name server faster.
 const AT_ONCE: usize = 16;
 
 impl System {
@@ -42,7 +43,7 @@ impl System {
         }
     }
 
-    /// Makes a lookup that runs at most so many `getaddrinfo` calls at once.
+    /// Makes a lookup that runs at most `at_once` `getaddrinfo` calls at once.
     #[must_use]
     pub fn with_limit(at_once: NonZeroUsize) -> Self {
         Self {
@@ -58,15 +59,15 @@ impl Default for System {
 }
 
 impl Lookup for System {
-    fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
+    fn lookup<'a>(&'a self, host: &'a str) -> LookupFuture<'a> {
         let (turns, name) = (Arc::clone(&self.turns), host.to_owned());
         Box::pin(async move {
             let turn = turns
                 .acquire_owned()
                 .await
-                .map_err(|closed| Error::failed(host, closed))?;
+                .map_err(|closed| ResolveError::failed(host, closed))?;
             let asked = tokio::task::spawn_blocking(move || {
-                // Moved in: a caller that has given up must not free the turn of a thread that
+                // The thread owns the turn. A caller that is canceled must not free the turn while the thread
                 // still waits for the system.
                 let _turn = turn;
                 let addrs = (name.as_str(), 0).to_socket_addrs()?;
@@ -74,37 +75,36 @@ impl Lookup for System {
             });
             match asked.await {
                 Ok(answer) => answer.map_err(|error| read(host, error)),
-                Err(error) => Err(Error::failed(host, error)),
+                Err(error) => Err(ResolveError::failed(host, error)),
             }
         })
     }
 }
 
-/// Reads an error of std, which has the result of `getaddrinfo` only as a text, on Windows as a code.
+/// Classifies an error of std, which has the result of `getaddrinfo` as a text, or on Windows as a code.
 ///
-/// "No addresses" (EAI_NODATA) is a failure, because glibc also reports it if one record type has no
-/// addresses and the lookup of the other has failed.
-/// lookup of the other has failed.
-fn read(host: &str, error: io::Error) -> Error {
+/// EAI_NODATA ("no addresses") is a failure, because glibc also reports EAI_NODATA if one record type has no addresses
+/// and the query for the other type has failed.
+fn read(host: &str, error: io::Error) -> ResolveError {
     const WSAHOST_NOT_FOUND: i32 = 11001;
-    // glibc's and musl's words for EAI_NONAME. macOS says its own without a network too, so there it
-    // does not count.
+    // The texts of glibc and musl for EAI_NONAME. The text of macOS does not count, because macOS also returns it
+    // without a network.
     const NO_NAME: [&str; 2] = ["Name or service not known", "Name does not resolve"];
     let text = error.to_string();
     let unknown = NO_NAME.iter().any(|words| text.contains(words))
         || (cfg!(windows) && error.raw_os_error() == Some(WSAHOST_NOT_FOUND));
     if unknown {
-        Error::not_found(host)
+        ResolveError::not_found(host)
     } else {
-        Error::failed(host, error)
+        ResolveError::failed(host, error)
     }
 }
 
-/// Returns whether the system has reported EAI_NODATA, in glibc's or musl's words.
+/// Returns whether the system has reported EAI_NODATA, in the text of glibc or musl.
 ///
 /// EAI_NODATA does not contradict a name server that has denied addresses.
 #[cfg(feature = "hickory")]
-pub(super) fn says_no_data(error: &Error) -> bool {
+pub(super) fn says_no_data(error: &ResolveError) -> bool {
     const NO_DATA: [&str; 2] = [
         "No address associated with hostname",
         "Name has no usable address",

@@ -1,4 +1,4 @@
-//! Addresses that the program itself knows.
+//! A table of addresses that the program configures.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -6,55 +6,57 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Answer, Answering, Lookup};
-use crate::error::{Error, InvalidConfig};
+use super::{Answer, Lookup, LookupFuture};
+use crate::addrs;
+use crate::error::{ConfigError, ResolveError};
 use crate::host::{self, Parsed};
-use crate::order;
 
-/// Addresses of hosts by exact name and by suffix, to be read and changed while requests run.
+/// A table of addresses by exact name and by suffix, which can be changed while requests run.
 ///
-/// A name that begins with a dot is a suffix: `.example.com` stands for every name below
-/// `example.com`, at any depth, and not for `example.com` itself. An exact name goes before a
-/// suffix, and a longer suffix before a shorter one. Case and the root dot do not matter.
+/// A name that begins with a dot is a suffix: `.example.com` matches every name below `example.com`, at any depth, and
+/// not `example.com` itself. An exact name goes before a suffix, and a longer suffix before a shorter one. Case and the
+/// root dot do not matter.
 ///
-/// What it is for is decided by where it is put: [`Builder::pins`](crate::Builder::pins) answers
-/// before any lookup, [`Builder::fallbacks`](crate::Builder::fallbacks) only after a lookup has
-/// failed, and as a [`Lookup`] it is all there is.
+/// | table set as | used |
+/// |---|---|
+/// | [`ResolverBuilder::overrides`](crate::ResolverBuilder::overrides) | before any lookup |
+/// | [`ResolverBuilder::fallbacks`](crate::ResolverBuilder::fallbacks) | only after a lookup has failed |
+/// | [`ResolverBuilder::lookup`](crate::ResolverBuilder::lookup) | as the only source of addresses |
 ///
 /// # Cloning
 ///
-/// A clone is one `Arc` and the same table, so that one table may serve several resolvers. A change takes
-/// effect from the next lookup on, for all names that were changed together.
+/// A clone is one `Arc` to the same table, so one table may serve several resolvers. A change takes effect when the
+/// table is read next, for all names of the change at once.
 ///
 /// # Examples
 ///
 /// ```
 /// use std::net::IpAddr;
-/// use sidestep::{Resolver, Source, lookup::Table};
+/// use sidestep::{AnswerSource, Resolver, lookup::StaticHosts};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let pins = Table::new();
-/// pins.set("api.example.com", [IpAddr::from([192, 0, 2, 7])])?;
-/// pins.set(".internal.example.com", [IpAddr::from([10, 0, 0, 1])])?;
-/// let resolver = Resolver::builder().pins(pins.clone()).build()?;
+/// let overrides = StaticHosts::new();
+/// overrides.set("api.example.com", [IpAddr::from([192, 0, 2, 7])])?;
+/// overrides.set(".internal.example.com", [IpAddr::from([10, 0, 0, 1])])?;
+/// let resolver = Resolver::builder().overrides(overrides.clone()).build()?;
 ///
 /// let resolved = resolver.resolve("db.internal.example.com").await?;
 /// assert_eq!(resolved.addrs(), [IpAddr::from([10, 0, 0, 1])]);
-/// assert_eq!(resolved.source(), Source::Pinned);
-/// pins.remove("api.example.com"); // the name server is asked again
+/// assert_eq!(resolved.source(), AnswerSource::Override);
+/// overrides.remove("api.example.com"); // the host is looked up again
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Table(Arc<Inner>);
+pub struct StaticHosts(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
     rows: RwLock<Rows>,
-    /// The number of rows. An empty table, which is the common one, is read without the lock.
+    /// Number of rows. An empty table, which is the common case, is read without the lock.
     held: AtomicUsize,
-    /// Counts the changes, so that what was taken from an older edition is known to be so.
+    /// Number of changes, so that addresses from an older edition are recognized.
     edition: AtomicU64,
 }
 
@@ -68,60 +70,59 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Returns how often it was called before.
+    /// Returns how often this method was called before.
     pub(crate) fn turn(&self) -> u32 {
         self.turns.fetch_add(1, Ordering::Relaxed)
     }
 }
 
-impl Table {
+impl StaticHosts {
     /// Makes an empty table.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::default())
     }
 
-    /// Sets the addresses of a name, in place of those it had. The first 64 are used.
+    /// Sets the addresses of a name, and replaces earlier addresses. The first 64 addresses are used.
     ///
     /// # Errors
     ///
-    /// [`InvalidConfig`] when the name is none that a resolver looks up, or there is no address.
+    /// [`ConfigError`] if the name is not one that a resolver looks up, or if there is no address.
     pub fn set(
         &self,
         name: &str,
         addrs: impl IntoIterator<Item = IpAddr>,
-    ) -> Result<(), InvalidConfig> {
-        let (key, addrs) = row("Table::set", name, addrs)?;
+    ) -> Result<(), ConfigError> {
+        let (key, addrs) = row("StaticHosts::set", name, addrs)?;
         self.change(|rows| rows.insert(key, addrs));
         Ok(())
     }
 
-    /// Sets all rows, in place of those there were. A name that is in both has addresses at each
-    /// moment between.
+    /// Replaces all rows. A name in both the old and the new rows has addresses at each moment.
     ///
     /// # Errors
     ///
-    /// As [`set`](Self::set); nothing is changed then.
-    pub fn replace<N, A>(&self, rows: impl IntoIterator<Item = (N, A)>) -> Result<(), InvalidConfig>
+    /// The errors of [`set`](Self::set). The table is then unchanged.
+    pub fn replace<N, A>(&self, rows: impl IntoIterator<Item = (N, A)>) -> Result<(), ConfigError>
     where
         N: AsRef<str>,
         A: IntoIterator<Item = IpAddr>,
     {
-        let read = |(name, addrs): (N, A)| row("Table::replace", name.as_ref(), addrs);
+        let read = |(name, addrs): (N, A)| row("StaticHosts::replace", name.as_ref(), addrs);
         let new: Result<Rows, _> = rows.into_iter().map(read).collect();
         let new = new?;
         self.change(|rows| *rows = new);
         Ok(())
     }
 
-    /// Returns the addresses that were set for this very name or suffix.
+    /// Returns the addresses that were set for exactly this name or suffix.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Vec<IpAddr>> {
         let key = key(name).ok()?;
         self.read(|rows| rows.get(&*key).map(|row| row.addrs.to_vec()))
     }
 
-    /// Removes a name or a suffix. Returns whether it was there.
+    /// Removes a name or a suffix, and returns whether the table had a row for it.
     pub fn remove(&self, name: &str) -> bool {
         let Ok(key) = key(name) else {
             return false;
@@ -134,9 +135,9 @@ impl Table {
         self.change(Rows::clear);
     }
 
-    /// Returns all rows by name, suffixes with their dot.
+    /// Returns all rows sorted by name; a suffix has its leading dot.
     #[must_use]
-    pub fn rows(&self) -> Vec<(String, Vec<IpAddr>)> {
+    pub fn iter(&self) -> Vec<(String, Vec<IpAddr>)> {
         let mut rows: Vec<_> = self.read(|rows| {
             let rows = rows.iter();
             rows.map(|(key, row)| (key.to_string(), row.addrs.to_vec()))
@@ -146,14 +147,14 @@ impl Table {
         rows
     }
 
-    /// Returns whether there is no row.
+    /// Returns whether the table has no row.
     #[must_use]
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.0.held.load(Ordering::Acquire) == 0
     }
 
-    /// Returns the addresses for a host in its one spelling.
+    /// Returns the row for a host, which must be in its one spelling.
     pub(crate) fn find(&self, host: &str) -> Option<Arc<Row>> {
         let host = host::bare(host);
         if self.is_empty() {
@@ -164,7 +165,7 @@ impl Table {
         self.read(|rows| keys.find_map(|key| rows.get(key).cloned()))
     }
 
-    /// Which edition this is; read it before [`find`](Self::find).
+    /// Returns the current edition. Call this method before [`find`](Self::find).
     #[inline]
     pub(crate) fn edition(&self) -> u32 {
         self.0.edition.load(Ordering::Acquire) as u32
@@ -188,11 +189,11 @@ fn row(
     setter: &'static str,
     name: &str,
     addrs: impl IntoIterator<Item = IpAddr>,
-) -> Result<(Box<str>, Arc<Row>), InvalidConfig> {
-    let invalid = |problem| InvalidConfig::new(setter, problem);
+) -> Result<(Box<str>, Arc<Row>), ConfigError> {
+    let invalid = |problem| ConfigError::new(setter, problem);
     let key = key(name).map_err(invalid)?;
-    let mut addrs = order::distinct(addrs.into_iter().take(super::TAKEN));
-    addrs.truncate(order::MAX_ADDRS);
+    let mut addrs = addrs::distinct(addrs.into_iter().take(super::TAKEN));
+    addrs.truncate(addrs::MAX_ADDRS);
     if addrs.is_empty() {
         return Err(invalid(
             "a name needs at least one address; `remove` takes it out",
@@ -205,7 +206,7 @@ fn row(
     Ok((key, Arc::new(row)))
 }
 
-/// The one spelling of a name or a suffix.
+/// Returns a name or a suffix in its one spelling.
 fn key(name: &str) -> Result<Box<str>, &'static str> {
     let (dot, bare) = match name.strip_prefix('.') {
         Some(bare) => (".", bare),
@@ -217,32 +218,32 @@ fn key(name: &str) -> Result<Box<str>, &'static str> {
         );
     }
     match host::parse(bare)? {
-        Parsed::Name(host) | Parsed::NeverSent(host) => Ok(format!("{dot}{host}").into()),
+        Parsed::Name(host) | Parsed::Reserved(host) => Ok(format!("{dot}{host}").into()),
         Parsed::Literal(_) => Err("an address needs no row: it is answered by itself"),
         Parsed::Loopback => Err("localhost is always loopback (RFC 6761)"),
     }
 }
 
-impl Default for Table {
+impl Default for StaticHosts {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl fmt::Debug for Table {
+impl fmt::Debug for StaticHosts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Table")
+        f.debug_struct("StaticHosts")
             .field("rows", &self.0.held.load(Ordering::Relaxed))
             .finish_non_exhaustive()
     }
 }
 
-/// Answers its own hosts and says of all others that they do not exist.
-impl Lookup for Table {
-    fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
+/// Returns the addresses of the hosts in the table, and "not found" for all other hosts.
+impl Lookup for StaticHosts {
+    fn lookup<'a>(&'a self, host: &'a str) -> LookupFuture<'a> {
         let found = self.find(host).map(|row| Answer::new(row.addrs.to_vec()));
         Box::pin(std::future::ready(
-            found.ok_or_else(|| Error::not_found(host)),
+            found.ok_or_else(|| ResolveError::not_found(host)),
         ))
     }
 
@@ -259,7 +260,7 @@ mod tests {
         [192, 0, 2, last].into()
     }
 
-    fn found(table: &Table, host: &str) -> Option<u8> {
+    fn found(table: &StaticHosts, host: &str) -> Option<u8> {
         let row = table.find(host)?;
         match row.addrs[0] {
             IpAddr::V4(addr) => Some(addr.octets()[3]),
@@ -267,10 +268,11 @@ mod tests {
         }
     }
 
-    /// Exact before suffix, longer before shorter; a suffix does not hold its own name.
+    /// An exact name goes before a suffix, and a longer suffix before a shorter one. A suffix does not match its own
+    /// name.
     #[test]
     fn the_closest_name_is_found() {
-        let table = Table::new();
+        let table = StaticHosts::new();
         for (name, last) in [
             ("a.example.com", 1),
             (".example.com", 2),
@@ -293,7 +295,7 @@ mod tests {
 
     #[test]
     fn rows_are_set_read_replaced_and_removed() {
-        let table = Table::new();
+        let table = StaticHosts::new();
         table.set("A.test.", [ip(1), ip(2)]).unwrap();
         assert_eq!(table.get("a.TEST"), Some(vec![ip(1), ip(2)]));
         let before = table.edition();
@@ -302,7 +304,7 @@ mod tests {
             .unwrap();
         assert!(table.edition() > before, "a change makes an edition");
         assert_eq!(
-            table.rows(),
+            table.iter(),
             [
                 (".c.test".to_owned(), vec![ip(4)]),
                 ("b.test".to_owned(), vec![ip(3)])
@@ -316,7 +318,7 @@ mod tests {
 
     #[test]
     fn what_no_resolver_looks_up_can_not_be_set() {
-        let table = Table::new();
+        let table = StaticHosts::new();
         for name in [
             "",
             ".",
@@ -330,7 +332,7 @@ mod tests {
             "*",
         ] {
             let error = table.set(name, [ip(1)]).unwrap_err();
-            assert_eq!(error.setter(), "Table::set", "{name:?}");
+            assert_eq!(error.setter(), "StaticHosts::set", "{name:?}");
         }
         table.set("a.test", []).unwrap_err();
         table

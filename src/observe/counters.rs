@@ -1,10 +1,10 @@
-//! Event → counters. Served from cache is not an event, so that a hit writes nothing shared.
+//! Counts events. A cache hit is no event, so that a hit writes no memory that threads share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Event;
 
-/// How often each thing happened.
+/// Number of events of each kind.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) lookups: AtomicU64,
@@ -24,25 +24,25 @@ pub(crate) struct Counters {
 impl Counters {
     pub(super) fn observe(&self, event: &Event<'_>) {
         let counter = match event {
-            Event::Asked { .. } => &self.lookups,
+            Event::LookupStarted { .. } => &self.lookups,
             Event::LookupFailed { .. } => &self.failed_lookups,
-            Event::FellBack { .. } => &self.fell_back,
+            Event::FallbackServed { .. } => &self.fell_back,
             Event::ServedStale { .. } => &self.served_stale,
             Event::Invalidated { .. } => &self.invalidations,
             Event::AddressFailed { .. } => &self.failed_addresses,
             Event::AddressRecovered { .. } => &self.recovered_addresses,
-            Event::Trial { .. } => &self.trials,
+            Event::TrialStarted { .. } => &self.trials,
             Event::Probe { .. } => &self.probes,
             Event::AddressRefused { .. } => &self.refused_addresses,
-            Event::Retired { .. } => &self.retired_connections,
+            Event::ConnectionDrained { .. } => &self.retired_connections,
             Event::FamilyDark { .. } => &self.dark_families,
-            Event::Answered { .. }
+            Event::LookupSucceeded { .. }
             | Event::NetworkChanged
             | Event::NetworkDown
             | Event::NetworkUp
             | Event::NeverAsked { .. }
             | Event::NoRoute { .. }
-            | Event::SlipLost { .. } => return,
+            | Event::ContextLost { .. } => return,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! What happened: one list of events, read by the log, the counters and you.
+//! The events of a resolver, which the log, the counters and the program's observer receive.
 
 mod counters;
 mod snapshot;
@@ -12,183 +12,197 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub(crate) use self::counters::Counters;
-pub use self::snapshot::{AddressView, Attempt, HostView, Snapshot, Standing};
-pub use self::source::Source;
-pub use crate::cache::Cause;
-pub use crate::retire::Retirement;
-use crate::{Error, Family, Outcome};
+pub use self::snapshot::{AddressSnapshot, AddressState, AttemptReport, HostSnapshot, Snapshot};
+pub use self::source::AnswerSource;
+pub use crate::cache::LookupReason;
+pub use crate::retire::DrainReason;
+use crate::{Family, Outcome, ResolveError};
 
-/// Something that happened in a [`Resolver`](crate::Resolver).
+/// An event of a [`Resolver`](crate::Resolver).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A lookup was sent.
+    /// A lookup started.
     #[non_exhaustive]
-    Asked {
-        /// The host looked up.
+    LookupStarted {
+        /// The host of the lookup.
         host: &'a str,
-        /// Why it was looked up.
-        cause: Cause,
+        /// The reason for the lookup.
+        cause: LookupReason,
     },
-    /// A lookup brought addresses.
+    /// A lookup returned addresses.
     #[non_exhaustive]
-    Answered {
-        /// The host looked up.
+    LookupSucceeded {
+        /// The host of the lookup.
         host: &'a str,
-        /// The addresses that are kept.
+        /// The addresses that the cache keeps.
         addrs: &'a [IpAddr],
-        /// For how long they are kept.
+        /// The lifetime of the answer.
         life: Duration,
     },
-    /// A lookup brought no addresses.
+    /// A lookup returned no addresses.
     #[non_exhaustive]
     LookupFailed {
-        /// The host looked up.
+        /// The host of the lookup.
         host: &'a str,
-        /// Why there are none.
-        error: &'a Error,
+        /// The error of the lookup.
+        error: &'a ResolveError,
     },
-    /// A lookup failed or was slow, and the table of fallbacks is served.
+    /// A lookup failed or was slow, so the fallbacks of the host are served.
     #[non_exhaustive]
-    FellBack {
-        /// The host asked for.
+    FallbackServed {
+        /// The host.
         host: &'a str,
-        /// The addresses that the table gives it.
+        /// The addresses that are served.
         addrs: &'a [IpAddr],
     },
-    /// The lookup was slow or failed, and an answer past its life was served.
+    /// A lookup failed or was slow, so a stale answer was served.
     #[non_exhaustive]
     ServedStale {
-        /// The host asked for.
+        /// The host.
         host: &'a str,
-        /// How long ago the answer had been asked for.
+        /// How long ago the lookup of the answer was sent.
         age: Duration,
-        /// Whether the answer was not served stale before. The log tells of no other time.
+        /// Whether the answer was served stale for the first time. The log records the first time only.
         is_first: bool,
     },
-    /// An answer was marked suspect: the host is looked up again.
+    /// An answer became suspect, so its host is looked up again.
     #[non_exhaustive]
     Invalidated {
         /// The host.
         host: &'a str,
-        /// Why: a connect failed, or by hand.
-        cause: Cause,
+        /// The reason: a connect failed, or the program called
+        /// [`Resolver::invalidate`](crate::Resolver::invalidate).
+        cause: LookupReason,
     },
-    /// A connect, or what came after it, failed on an address: it goes behind the others. Further
-    /// failures while its penalty runs start that anew, and are no further event.
+    /// A connect to an address failed, or its connection failed later. The address is ordered behind the others.
+    ///
+    /// If the address is ordered last already, a further failure restarts the penalty and is no event.
     #[non_exhaustive]
     AddressFailed {
-        /// The host that was dialled.
+        /// The host of the connect.
         host: &'a str,
         /// The address that failed.
         addr: IpAddr,
-        /// How it failed.
+        /// How the address failed.
         outcome: Outcome,
-        /// What the error said and the causes behind it, cut short; `None` where no error was seen,
-        /// as when the connector went on to the next address by itself.
+        /// The text of the error and its causes, truncated; `None` if no error was seen, as when the connector went on
+        /// to the next address.
         error: Option<&'a str>,
-        /// For how long it goes behind the others.
+        /// How long the address is ordered behind the others.
         penalty: Duration,
-        /// False at a first soft strike: it goes behind the healthy ones and before the failed.
+        /// False for a first soft strike: the address is ordered behind the healthy addresses and before the failed
+        /// ones.
         hard: bool,
     },
-    /// The filter refused an address of an answer; it is not handed out.
+    /// The filter refused an address, so no caller gets the address.
     #[non_exhaustive]
     AddressRefused {
-        /// The host whose address it is.
+        /// The host of the address.
         host: &'a str,
         /// The address.
         addr: IpAddr,
     },
-    /// An address is dialled like the others again: it was connected to. Of one that had failed after
-    /// it was connected to that says little, and its strikes are kept for a while.
+    /// A connect to an address that had failed succeeded. The address is ordered with the healthy ones again.
+    ///
+    /// If the address had failed after it connected, a connect proves little, and the resolver keeps the strikes for a
+    /// while.
     #[non_exhaustive]
     AddressRecovered {
-        /// The host that was dialled.
+        /// The host of the address.
         host: &'a str,
-        /// The address that is back.
+        /// The address.
         addr: IpAddr,
     },
-    /// One caller was told to find out whether an address is back.
+    /// A trial started: one request tries an address whose penalty is over.
     #[non_exhaustive]
-    Trial {
+    TrialStarted {
         /// The host.
         host: &'a str,
-        /// The address whose penalty is over.
+        /// The address.
         addr: IpAddr,
     },
-    /// Many unrelated hosts have failed together, and nothing has connected: the network here is
-    /// down. Nothing is held against any address until something connects.
+    /// Connects to several unrelated hosts failed at once and none succeeded, so the local network has an outage.
+    ///
+    /// Until a connect succeeds, a failed connect counts against no address.
     NetworkDown,
-    /// Something has connected: the network here is up again.
+    /// A connect succeeded, so the outage of the local network is over.
     NetworkUp,
-    /// The network is another one, as the program or the watch of interfaces said: what was known
-    /// is forgotten.
+    /// The program or `Resolver::watch_network` reported another network.
+    ///
+    /// The resolver has discarded its answers and all failures of addresses.
     NetworkChanged,
-    /// A probe finds out in the background whether an address connects.
+    /// A probe of an address started in the background.
     #[non_exhaustive]
     Probe {
         /// The host.
         host: &'a str,
-        /// The address. Its penalty is over, or it may be slow because another address connected first.
+        /// The address. Its penalty is over, or the address is in doubt because another address connected first.
         addr: IpAddr,
-        /// The port at which the host was connected to last.
+        /// The port of the last connect to the host.
         port: u16,
     },
-    /// An address family has no route from this machine: the other one goes first.
+    /// This machine has no route for an address family, so the family goes second.
     #[non_exhaustive]
     NoRoute {
         /// The family.
         family: Family,
-        /// For how long.
+        /// How long the family goes second.
         penalty: Duration,
     },
-    /// Two addresses of one family of a host are slow while the host's other family connects. The slow family goes
-    /// second for all hosts, until a connect or a [probe](Self::Probe) reaches it.
+    /// A family is dark: two of its addresses were slow while the other family connected.
+    ///
+    /// The family goes second for all hosts, until a connect or a [probe](Self::Probe) reaches the family.
     #[non_exhaustive]
     FamilyDark {
-        /// The host whose addresses are slow.
+        /// The host of the second slow address.
         host: &'a str,
         /// The family.
         family: Family,
-        /// For how long at most.
+        /// How long the family goes second at most.
         penalty: Duration,
     },
-    /// A pooled connection takes no new requests any more; see [`PoolLayer`](crate::PoolLayer).
-    /// Requests in flight on it go on.
+    /// A pooled connection takes no more requests and finishes those in flight; see
+    /// [`DrainLayer`](crate::DrainLayer).
     #[non_exhaustive]
-    Retired {
-        /// The host that the requests were for.
+    ConnectionDrained {
+        /// The host of the requests.
         host: &'a str,
-        /// The address that it is connected to.
+        /// The address of the connection.
         addr: IpAddr,
-        /// Why.
-        why: Retirement,
+        /// The reason.
+        why: DrainReason,
     },
-    /// Connects under a layer of the resolver keep asking the resolver for no name; told once. Another
-    /// resolver was set after this one, or overrides (`resolve_to_addrs`), or all URLs name addresses.
+    /// Many connects in a row under a layer of this resolver used another resolver or none; emitted once.
+    ///
+    /// Possible causes are another resolver that was set after this one, overrides (`resolve_to_addrs`), or URLs that
+    /// all name addresses.
     #[non_exhaustive]
     NeverAsked {
         /// The address of the last such connect.
         addr: IpAddr,
-        /// How many there were in a row.
+        /// The number of such connects in a row.
         connects: u32,
     },
-    /// A connect was made to an address of ours, but the resolver was asked outside of it: a
-    /// layer in between spawned a task.
+    /// A connect reached an address of this resolver, but resolved the host outside of its attempt context.
+    ///
+    /// A layer between the connect layer and the connector has spawned a task.
     #[non_exhaustive]
-    SlipLost {
-        /// The address connected to.
+    ContextLost {
+        /// The address of the connect.
         addr: IpAddr,
     },
 }
 
-/// Receives each [`Event`]. Implemented for closures.
+/// Receives each [`Event`]; closures implement this trait.
 ///
-/// Called in the middle of a connect or a lookup: return quickly, and do not block. A panic is caught and
-/// fails nothing; the log warns of the first one, and later events are told all the same. A closure has to name the type of its argument: `|event: &Event<'_>| …`.
+/// A closure must name the type of its argument: `|event: &Event<'_>| …`.
+///
+/// The resolver calls the observer in the middle of a connect or a lookup, so the observer must return quickly and not
+/// block. The resolver catches a panic of the observer, so that the connect or lookup goes on. The log warns of the
+/// first panic, and the observer receives later events.
 pub trait Observe: Send + Sync + 'static {
-    /// Takes note of an event.
+    /// Receives an event.
     fn observe(&self, event: &Event<'_>);
 }
 
@@ -198,11 +212,11 @@ impl<F: Fn(&Event<'_>) + Send + Sync + 'static> Observe for F {
     }
 }
 
-/// Everyone who is told.
+/// The receivers of events: the log, the counters and the program's observer.
 pub(crate) struct Observers {
     counters: Counters,
     user: Option<Arc<dyn Observe>>,
-    /// Whether an observer of the user has panicked.
+    /// Whether the program's observer has panicked.
     has_panicked: AtomicBool,
 }
 

@@ -1,118 +1,122 @@
-//! Plain numbers to look at.
+//! The state of a resolver as plain data.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{Counters, Source};
+use super::{AnswerSource, Counters};
 use crate::Outcome;
 
-/// What a resolver knows at one moment; made by [`Resolver::snapshot`](crate::Resolver::snapshot).
+/// The state of a resolver at one moment, from [`Resolver::snapshot`](crate::Resolver::snapshot).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// One view per host, by name.
-    pub hosts: Vec<HostView>,
-    /// Lookups sent.
+    /// The hosts, sorted by name.
+    pub hosts: Vec<HostSnapshot>,
+    /// Number of lookups.
     pub lookups: u64,
-    /// Lookups that brought no addresses.
+    /// Number of lookups that returned no addresses.
     pub failed_lookups: u64,
-    /// Times that a host's own fallbacks were taken for an answer.
-    pub fell_back: u64,
-    /// Times that an answer past its life was served.
+    /// Number of times that the fallbacks of a host became its answer.
+    pub served_fallbacks: u64,
+    /// Number of times that a stale answer was served.
     pub served_stale: u64,
-    /// Times that an answer was marked suspect.
+    /// Number of times that an answer became suspect.
     pub invalidations: u64,
-    /// Times that an address was put behind the others.
+    /// Number of times that an address was ordered behind the others, because it had failed.
     pub failed_addresses: u64,
-    /// Times that such an address served again.
+    /// Number of times that such an address recovered.
     pub recovered_addresses: u64,
-    /// Times that one caller was told to try an address whose penalty was over.
+    /// Number of trials, in which one request tries an address whose penalty is over.
     pub trials: u64,
-    /// Times that a probe found out whether an address connects.
+    /// Number of probes.
     pub probes: u64,
-    /// Times that the filter refused an address.
+    /// Number of times that the filter refused an address.
     pub refused_addresses: u64,
-    /// Times that a pooled connection was told to take no new requests.
-    pub retired_connections: u64,
-    /// Times that a family went second as a whole, because it was slow while the other one connected.
+    /// Number of pooled connections that took no more requests, because they were drained.
+    pub drained_connections: u64,
+    /// Number of times that a family went second because it was slow while the other family connected.
     pub dark_families: u64,
 }
 
 /// One host of a [`Snapshot`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct HostView {
-    /// The host, in lower case; a pinned suffix with its dot.
+pub struct HostSnapshot {
+    /// The host in lower case, or an override's suffix with its leading dot.
     pub host: String,
-    /// Its addresses and what is held against them. Empty when only a failure is known.
-    pub addrs: Vec<AddressView>,
-    /// Where they came from. `None` when only a failure is known.
-    pub source: Option<Source>,
-    /// How long ago the answer had been asked for.
+    /// The addresses of the host and their states. Empty if the host has no answer.
+    pub addrs: Vec<AddressSnapshot>,
+    /// The source of the addresses. `None` if the host has no answer.
+    pub source: Option<AnswerSource>,
+    /// How long ago the lookup of the answer was sent.
     pub age: Option<Duration>,
-    /// For how long the answer is good; zero when it is stale.
+    /// How long the answer stays fresh; zero if the answer is stale.
     pub life_left: Option<Duration>,
-    /// Whether a connect failed on the answer, or it was invalidated by hand, and no fresh one
-    /// has come yet.
+    /// Whether the answer is suspect: a connect to one of its addresses failed, or the program invalidated the answer,
+    /// and no newer answer has come.
     pub suspect: bool,
 }
 
-/// One address of a [`HostView`].
+/// One address of a [`HostSnapshot`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct AddressView {
+pub struct AddressSnapshot {
     /// The address.
     pub addr: IpAddr,
-    /// Where it stands.
-    pub standing: Standing,
-    /// For how long it has been bad, from its first failure in a row on; of a healthy one, how long
-    /// ago it recovered. `None` when nothing was ever held against it.
+    /// The state of the address.
+    pub state: AddressState,
+    /// Time since the first failure in a row; for a healthy address, time since the address recovered.
+    ///
+    /// `None` if the resolver has no failure of the address on record.
     pub since: Option<Duration>,
-    /// For how long it still goes behind the healthy ones by a penalty; `None` when none is running.
-    /// One that is over leaves it [recovering](Standing::Recovering) until somebody has tried it.
+    /// Time until the penalty or the doubt of the address ends; `None` if neither runs.
+    ///
+    /// After the penalty the address is in [probation](AddressState::Probation) until a connect has tried the address.
     pub until: Option<Duration>,
-    /// How the dial failed that it was last put behind the others for, if it ever was.
+    /// The outcome that caused the last penalty; `None` if the resolver has no failure of the address on record.
     pub why: Option<Outcome>,
-    /// What the error of that dial said and the causes behind it, cut short; `None` where no error
-    /// was seen.
+    /// The text of that failure's error and its causes, truncated; `None` if no error was seen.
     pub error: Option<String>,
-    /// Failures in a row.
+    /// Number of strikes in a row.
     pub strikes: u32,
 }
 
 /// One address of a connect that failed; see [`ConnectError`](crate::ConnectError).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Attempt {
+pub struct AttemptReport {
     /// The address.
     pub addr: IpAddr,
-    /// How its last dial failed. `None`: it was not dialled, as far as can be told.
+    /// The outcome of the last attempt, or `None` if the connector is not known to have attempted the address.
     ///
-    /// A connector gives one error for all that it has dialled: a failure in TCP, which comes when
-    /// every address has failed, is told of each with the outcome of the last; one after TCP was up,
-    /// or the end of a connect that was still pending, of the first address.
+    /// A connector returns one error for all its attempts. If TCP failed, every address has failed, and each address
+    /// gets the outcome of the last attempt. If the connect failed after TCP, or ended while it was pending, only the
+    /// first address gets the outcome.
     pub outcome: Option<Outcome>,
-    /// How long ago that was, where an earlier connect found it out and it is still held against the
-    /// address. `None`: it was this connect.
+    /// How long ago the attempt failed, if it was in an earlier connect and the address has not recovered since.
+    ///
+    /// `None` if the attempt was in this connect.
     pub ago: Option<Duration>,
 }
 
-/// Where an address stands.
+/// The state of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Standing {
-    /// Nothing is held against it.
+pub enum AddressState {
+    /// No failure counts against the address.
     Healthy,
-    /// It goes after the healthy ones: after a first soft strike, while a probe finds out whether it is slow, or when
-    /// its penalty is over and no request has tried it yet.
-    Recovering,
-    /// It goes last for so long.
-    Penalised(Duration),
+    /// The address is ordered behind the healthy addresses.
+    ///
+    /// An address is in this state after a first soft strike, while a probe decides whether the address is slow, and
+    /// after a penalty until a connect has tried the address.
+    Probation,
+    /// The address is ordered last, until [`AddressSnapshot::until`].
+    Penalized,
 }
 
 impl Snapshot {
-    pub(crate) fn of(counters: &Counters, hosts: Vec<HostView>) -> Self {
+    pub(crate) fn of(counters: &Counters, hosts: Vec<HostSnapshot>) -> Self {
         let Counters {
             lookups,
             failed_lookups,
@@ -132,7 +136,7 @@ impl Snapshot {
             hosts,
             lookups: read(lookups),
             failed_lookups: read(failed_lookups),
-            fell_back: read(fell_back),
+            served_fallbacks: read(fell_back),
             served_stale: read(served_stale),
             invalidations: read(invalidations),
             failed_addresses: read(failed_addresses),
@@ -140,14 +144,14 @@ impl Snapshot {
             trials: read(trials),
             probes: read(probes),
             refused_addresses: read(refused_addresses),
-            retired_connections: read(retired_connections),
+            drained_connections: read(retired_connections),
             dark_families: read(dark_families),
         }
     }
 
-    /// Returns the view of one host, in whatever spelling.
+    /// Returns the snapshot of a host, in any spelling of its name.
     #[must_use]
-    pub fn host(&self, host: &str) -> Option<&HostView> {
+    pub fn host(&self, host: &str) -> Option<&HostSnapshot> {
         let of = |host: &str| {
             self.hosts
                 .iter()
@@ -157,10 +161,10 @@ impl Snapshot {
     }
 }
 
-impl HostView {
-    /// Returns the view of one address.
+impl HostSnapshot {
+    /// Returns the snapshot of an address.
     #[must_use]
-    pub fn addr(&self, addr: IpAddr) -> Option<&AddressView> {
+    pub fn addr(&self, addr: IpAddr) -> Option<&AddressSnapshot> {
         self.addrs.iter().find(|view| view.addr == addr)
     }
 }

@@ -1,54 +1,54 @@
-//! Where addresses came from.
+//! The source of the addresses of a host.
 
 use std::fmt;
 use std::time::Instant;
 
-use crate::cache::{Known, Origin};
+use crate::cache::{CachedAnswer, Origin};
 
-/// Where the addresses of a host came from.
+/// The source of the addresses of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Source {
-    /// The lookup, within the answer's life.
+pub enum AnswerSource {
+    /// A lookup, whose answer is fresh.
     Fresh,
-    /// The table of fallbacks: every lookup since has failed, or took too long.
+    /// The fallbacks, because every lookup since has failed or was slow.
     Fallback,
-    /// The host was an address itself.
+    /// The host, which is an IP address.
     Literal,
-    /// The host was `localhost`.
+    /// The host, which is `localhost`.
     Loopback,
-    /// The table of pins.
-    Pinned,
-    /// The lookup, past the answer's life: a new one was slow or failed.
+    /// The overrides.
+    Override,
+    /// A lookup, whose answer is stale because a newer lookup failed or was slow.
     Stale,
-    /// The lookup; a connect has failed on this answer, or it was invalidated, and a fresh one
-    /// has not come yet.
+    /// A lookup, whose answer is suspect: a connect to one of its addresses failed, or the program invalidated the
+    /// answer, and no newer answer has come.
     Suspect,
 }
 
-/// As in "served from a fresh answer".
-impl fmt::Display for Source {
+/// Writes the source as in "served from a fresh answer".
+impl fmt::Display for AnswerSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Fresh => "a fresh answer",
             Self::Fallback => "the fallbacks",
             Self::Literal => "the host itself",
             Self::Loopback => "localhost",
-            Self::Pinned => "the pins",
+            Self::Override => "the overrides",
             Self::Stale => "a stale answer",
-            Self::Suspect => "an answer in doubt",
+            Self::Suspect => "a suspect answer",
         })
     }
 }
 
-impl Source {
+impl AnswerSource {
     pub(crate) fn is_of_lookup(self) -> bool {
         matches!(self, Self::Fresh | Self::Stale | Self::Suspect)
     }
 
-    pub(crate) fn of(known: &Known, suspect: bool, now: Instant) -> Self {
+    pub(crate) fn of(known: &CachedAnswer, suspect: bool, now: Instant) -> Self {
         match known.origin {
-            Origin::Pin => Self::Pinned,
+            Origin::Pin => Self::Override,
             Origin::Fallback(_) => Self::Fallback,
             Origin::Lookup if now >= known.expires_at => Self::Stale,
             Origin::Lookup if suspect => Self::Suspect,

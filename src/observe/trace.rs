@@ -1,32 +1,37 @@
-//! Event → log. The one place that decides a level.
+//! Logs events. Only this module decides the log levels.
 
 use super::Event;
 
-/// Warns that an observer of the user has panicked.
+/// Warns that the program's observer has panicked.
 pub(super) fn observer_panicked() {
     tracing::warn!(target: "sidestep",
-        "the observer that Builder::observe set has panicked; its panics are caught, and it may miss events"
+        "the observer set by ResolverBuilder::observe panicked; the panic was caught, and the observer may miss events"
     );
 }
 
-/// All under the target `sidestep`. warn: something to change in the program; info: an address or an answer changed standing;
-/// debug: each lookup.
+/// Logs an event under the target `sidestep`.
+///
+/// | level | event |
+/// |---|---|
+/// | warn | the program must be changed |
+/// | info | an address, a family, an answer, a connection or the network changed its state |
+/// | debug | a lookup, a probe, a trial or a refused address |
 pub(super) fn observe(event: &Event<'_>) {
     match event {
-        Event::Asked { host, cause } => {
+        Event::LookupStarted { host, cause } => {
             tracing::debug!(target: "sidestep", host, ?cause, "looking up")
         }
-        Event::Answered { host, addrs, life } => {
-            tracing::debug!(target: "sidestep", host, ?addrs, ?life, "answered")
+        Event::LookupSucceeded { host, addrs, life } => {
+            tracing::debug!(target: "sidestep", host, ?addrs, ?life, "lookup succeeded")
         }
         Event::LookupFailed { host, error } => {
             let source = std::error::Error::source(error);
             tracing::debug!(target: "sidestep", host, %error, source, "lookup failed");
         }
-        Event::FellBack { host, addrs } => {
-            tracing::info!(target: "sidestep", host, ?addrs, "fell back to the program's own addresses")
+        Event::FallbackServed { host, addrs } => {
+            tracing::info!(target: "sidestep", host, ?addrs, "served fallback addresses")
         }
-        // Once for each answer: each request while DNS is down would say the same.
+        // The log has one line for each answer, because each request would repeat the line while DNS is down.
         Event::ServedStale {
             host,
             age,
@@ -47,26 +52,26 @@ pub(super) fn observe(event: &Event<'_>) {
             penalty,
             hard,
         } => {
-            tracing::info!(target: "sidestep", host, %addr, %outcome, error, ?penalty, hard, "address goes behind the others");
+            tracing::info!(target: "sidestep", host, %addr, %outcome, error, ?penalty, hard, "address failed and is ordered last");
         }
         Event::AddressRefused { host, addr } => {
             tracing::debug!(target: "sidestep", host, %addr, "the filter refused an address");
         }
         Event::AddressRecovered { host, addr } => {
-            tracing::info!(target: "sidestep", host, %addr, "address serves again");
+            tracing::info!(target: "sidestep", host, %addr, "address recovered");
         }
-        Event::Trial { host, addr } => {
-            tracing::debug!(target: "sidestep", host, %addr, "trying an address again")
+        Event::TrialStarted { host, addr } => {
+            tracing::debug!(target: "sidestep", host, %addr, "a request tries an address")
         }
         Event::Probe { host, addr, port } => {
-            tracing::debug!(target: "sidestep", host, %addr, port, "connecting to find out whether an address is back")
+            tracing::debug!(target: "sidestep", host, %addr, port, "probing an address")
         }
         Event::NetworkDown => tracing::info!(target: "sidestep",
-            "many hosts fail together: the network here is down, no address is to blame"
+            "unrelated hosts fail together: the local network is down, and failures count against no address"
         ),
-        Event::NetworkUp => tracing::info!(target: "sidestep", "the network here is up again"),
+        Event::NetworkUp => tracing::info!(target: "sidestep", "the local network is up again"),
         Event::NetworkChanged => {
-            tracing::info!(target: "sidestep", "another network: all is forgotten")
+            tracing::info!(target: "sidestep", "the network changed: answers and failures are discarded")
         }
         Event::NoRoute { family, penalty } => {
             tracing::info!(target: "sidestep", ?family, ?penalty, "address family has no route");
@@ -78,18 +83,18 @@ pub(super) fn observe(event: &Event<'_>) {
         } => {
             tracing::info!(target: "sidestep", host, ?family, ?penalty, "address family is slow while the other one connects");
         }
-        Event::Retired { host, addr, why } => {
-            tracing::info!(target: "sidestep", host, %addr, %why, "a connection takes no new requests");
+        Event::ConnectionDrained { host, addr, why } => {
+            tracing::info!(target: "sidestep", host, %addr, %why, "connection drained");
         }
         Event::NeverAsked { addr, connects } => tracing::warn!(target: "sidestep", %addr, connects,
-            "connects do not ask sidestep's resolver, so failing addresses can't be told; call .sidestep() or \
-             .dns_resolver() after any other .dns_resolver(), and use Resolver::pins instead of resolve_to_addrs \
+            "connects do not use sidestep's resolver, so that failing addresses cannot be detected; call .sidestep() or \
+             .dns_resolver() after any other .dns_resolver(), and use Resolver::overrides instead of resolve_to_addrs \
              (URLs that name addresses are fine)"
         ),
-        // A warning, for it can only be mended in the program.
-        Event::SlipLost { addr } => tracing::warn!(target: "sidestep", %addr,
-            "a connect asked sidestep's resolver from another task, so failing addresses can't \
-             be told; move the layer that spawns (such as a buffer) outside of ConnectLayer or RaceLayer"
+        // The level is warn, because only a change of the program can fix the cause.
+        Event::ContextLost { addr } => tracing::warn!(target: "sidestep", %addr,
+            "a connect used sidestep's resolver from another task, so that failing addresses cannot \
+             be detected; move the layer that spawns (such as a buffer) outside of ConnectLayer or HappyEyeballsLayer"
         ),
     }
 }

@@ -1,8 +1,8 @@
 //! Rule: what the texts and codes of other libraries and of the system mean.
 //!
-//! Where a library tells two failures apart by no type and no [`io::ErrorKind`], its text or its code does. Each
-//! stands here beside the library and the version that it was read from. A text counts only as a whole message,
-//! or by the fixed beginning of one: a host name or a message of the user's may contain any word.
+//! If a library separates two failures by no type and no [`io::ErrorKind`], its text or its code does. Each text and
+//! code stands here beside the library and the version that it was read from. A text counts only as a whole message, or
+//! by the fixed beginning of one, because a host name or a message of the user may contain any word.
 //!
 //! | from | version | read by | test against the library |
 //! |---|---|---|---|
@@ -19,33 +19,36 @@ use std::error::Error as StdError;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Outcome, causes};
+use super::{Outcome, error_chain};
 
-/// Reads one cause as the error of a TLS library.
+/// Returns the outcome of one cause that is the error of a TLS library.
 pub(super) fn of_tls(error: &(dyn StdError + 'static)) -> Option<Outcome> {
     let text = error.to_string();
     of_rustls(&text)
         .or_else(|| of_openssl(&text))
-        .or_else(|| is_eof_of_schannel(&text).then_some(Outcome::Tls))
+        .or_else(|| is_eof_of_schannel(&text).then_some(Outcome::TlsFailed))
         .or_else(|| {
             let code = status_shown(&format!("{error:?}"))?;
             of_security_framework(code).filter(|_| cfg!(target_vendor = "apple"))
         })
 }
 
-/// rustls's type is no dependency of every build. Its text names its variant first; certificates that no verifier
-/// accepts are one variant, alerts that the peer sent about this side's certificate another.
+/// Reads the text of a rustls error, because not every build depends on rustls and its type.
+///
+/// The text begins with the error's variant. One variant holds the certificates that the verifier refuses. Another one
+/// holds alerts that the peer sent about this side's certificate.
 fn of_rustls(text: &str) -> Option<Outcome> {
     match () {
         () if text.starts_with("invalid peer certificate: ") => Some(Outcome::BadCertificate),
-        () if text.starts_with("received fatal alert: ") => Some(Outcome::Tls),
+        () if text.starts_with("received fatal alert: ") => Some(Outcome::TlsFailed),
         () => None,
     }
 }
 
-/// OpenSSL's text is `error:0A000086:SSL routines:…`. The number holds the library and the reason. If the peer closes
-/// in the middle of a handshake, the crate openssl says `unexpected EOF`, and adds what the check of the certificate
-/// found in parentheses.
+/// Reads the text of an OpenSSL error, such as `error:0A000086:SSL routines:…`.
+///
+/// The number holds the library and the reason. If the peer closes in the middle of a handshake, the crate openssl says
+/// `unexpected EOF`, and adds the result of the certificate check in parentheses.
 fn of_openssl(text: &str) -> Option<Outcome> {
     const EOF: &str = "unexpected EOF";
     let is_eof = |text: &str| {
@@ -53,18 +56,18 @@ fn of_openssl(text: &str) -> Option<Outcome> {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(" (") && rest.ends_with(')'))
     };
     if is_eof(text) {
-        return Some(Outcome::Tls);
+        return Some(Outcome::TlsFailed);
     }
     let (number, rest) = text.strip_prefix("error:")?.split_once(':')?;
-    // As the crate shows any number: a text that only looks like one is shorter, or names no library.
+    // The crate prints each number with eight digits and a library. Similar texts are shorter, or name no library.
     if number.len() != 8 || rest.is_empty() {
         return None;
     }
     of_openssl_number(u32::from_str_radix(number, 16).ok()?)
 }
 
-/// OpenSSL 3 has 23 bits for the reason below the library, OpenSSL 1.1.1 and LibreSSL 12 for the
-/// reason and 12 for the function.
+/// Reads the number of an OpenSSL error. In OpenSSL 3, the lower 23 bits hold the reason, and the bits above them the
+/// library. In OpenSSL 1.1.1 and LibreSSL, the lower 12 bits hold the reason, and the 12 bits above them the function.
 fn of_openssl_number(number: u32) -> Option<Outcome> {
     const ERR_LIB_SSL: u32 = 20;
     const SSL_R_CERTIFICATE_VERIFY_FAILED: u32 = 134;
@@ -75,25 +78,30 @@ fn of_openssl_number(number: u32) -> Option<Outcome> {
     };
     Some(match reason {
         SSL_R_CERTIFICATE_VERIFY_FAILED => Outcome::BadCertificate,
-        _ => Outcome::Tls,
+        _ => Outcome::TlsFailed,
     })
 }
 
-/// native-tls hands out schannel's `io::Error` by its text alone.
+/// Returns whether the text is schannel's message of an early end. native-tls shows schannel's `io::Error` only as
+/// text.
 fn is_eof_of_schannel(text: &str) -> bool {
     text == "unexpected EOF during handshake"
 }
 
-/// Returns the system's error inside an error of native-tls on Windows. It is not the source of that error: the code
-/// stands only in the `Debug` text, and the message is in the user's language.
+/// Returns the system's error inside an error of native-tls on Windows.
+///
+/// The system's error is not the source of that error. Its code stands only in the `Debug` text, and its message is in
+/// the user's language.
 pub(super) fn system_error_of_schannel(error: &(dyn StdError + 'static)) -> Option<io::Error> {
-    let code = causes(error).find_map(|cause| code_shown(&format!("{cause:?}"), "Os { code: "));
+    let code =
+        error_chain(error).find_map(|cause| code_shown(&format!("{cause:?}"), "Os { code: "));
     code.filter(|_| cfg!(windows))
         .map(io::Error::from_raw_os_error)
 }
 
-/// What SSPI says of a handshake (`SEC_E_…`), and what CryptoAPI says of a chain (`CERT_E_…`, `TRUST_E_…`). A missing
-/// revocation list (`CRYPT_E_NO_REVOCATION_CHECK`, `CRYPT_E_REVOCATION_OFFLINE`) says nothing about the peer.
+/// Reads a code of SSPI about a handshake (`SEC_E_…`), or of CryptoAPI about a chain (`CERT_E_…`, `TRUST_E_…`).
+///
+/// A missing revocation list (`CRYPT_E_NO_REVOCATION_CHECK`, `CRYPT_E_REVOCATION_OFFLINE`) says nothing about the peer.
 fn of_schannel(code: i32) -> Option<Outcome> {
     const SEC_E_WRONG_PRINCIPAL: u32 = 0x8009_0322;
     const SEC_E_UNTRUSTED_ROOT: u32 = 0x8009_0325;
@@ -106,18 +114,19 @@ fn of_schannel(code: i32) -> Option<Outcome> {
             Some(Outcome::BadCertificate)
         }
         CERT_E_EXPIRED..=CERT_E_INVALID_NAME => Some(Outcome::BadCertificate),
-        0x8009_0300..=0x8009_03FF => Some(Outcome::Tls),
+        0x8009_0300..=0x8009_03FF => Some(Outcome::TlsFailed),
         _ => None,
     }
 }
 
-/// What Secure Transport says of a handshake (`errSSL…`), and `SecTrust` of a chain (`errSec…`). An alert about this
-/// side's certificate (`errSSLPeer…`) is a failed handshake and no more.
+/// Reads a status of Secure Transport about a handshake (`errSSL…`), or of `SecTrust` about a chain (`errSec…`).
+///
+/// An alert about this side's certificate (`errSSLPeer…`) is a failed handshake and no more.
 fn of_security_framework(status: i32) -> Option<Outcome> {
     match status {
         // X509 chain invalid, bad, root unknown, no root, expired, not yet valid, host name mismatch.
         -9807 | -9808 | -9812 | -9813 | -9814 | -9815 | -9843 => Some(Outcome::BadCertificate),
-        -9899..=-9800 => Some(Outcome::Tls),
+        -9899..=-9800 => Some(Outcome::TlsFailed),
         // Host name mismatch, extended key usage, denied, expired, not yet valid, revoked, not trusted.
         -67602 | -67609 | -67654 | -67818 | -67819 | -67820 | -67843 => {
             Some(Outcome::BadCertificate)
@@ -130,16 +139,17 @@ fn status_shown(shown: &str) -> Option<i32> {
     code_shown(shown, "Error { code: ")
 }
 
-/// The code in what native-tls shows for debugging, `Error(Os { code: 5, … })`, or the library below it,
-/// `Error { code: 5 }`.
+/// Returns the code in the `Debug` text of native-tls, `Error(Os { code: 5, … })`, or in that of the library below it,
+/// `Error { code: 5 }`, if there is one.
 fn code_shown(shown: &str, before: &str) -> Option<i32> {
     let inner = shown.strip_prefix("Error(").unwrap_or(shown);
     let (code, _) = inner.strip_prefix(before)?.split_once([',', ' '])?;
     code.parse().ok()
 }
 
-/// hyper-util names the step of its connector that failed; the type itself is not exported.
-/// These steps come before the first packet (`connect/http.rs`).
+/// Returns whether hyper-util's connector failed in a step before the first packet (`connect/http.rs`).
+///
+/// The error's text names the step, because its type is not exported.
 pub(super) fn is_local_setup(error: &(dyn StdError + 'static)) -> bool {
     const STEPS: [&str; 6] = [
         "tcp open error",
@@ -156,8 +166,9 @@ pub(crate) fn is_tcp_stage(error: &(dyn StdError + 'static)) -> bool {
     !error.is::<io::Error>() && error.to_string() == "tcp connect error"
 }
 
-/// A proxy accepted and went away before it had answered what it is asked first (hyper-util,
-/// `connect/proxy/tunnel.rs` and `socks/mod.rs`; the types can't be named).
+/// Returns whether a proxy accepted the connection and closed it before its first reply.
+///
+/// The texts are hyper-util's (`connect/proxy/tunnel.rs` and `socks/mod.rs`), because the types can't be named.
 pub(super) fn is_cut_in_tunnel_setup(error: &(dyn StdError + 'static)) -> bool {
     const CUT: [&str; 3] = [
         "tunnel error: unexpected end of file",
@@ -167,24 +178,25 @@ pub(super) fn is_cut_in_tunnel_setup(error: &(dyn StdError + 'static)) -> bool {
     !error.is::<io::Error>() && CUT.contains(&error.to_string().as_str())
 }
 
-/// The tunnel through an HTTP proxy was not up yet (hyper-util, `connect/proxy/tunnel.rs`).
+/// Returns whether the tunnel through an HTTP proxy was not up yet (hyper-util, `connect/proxy/tunnel.rs`).
 pub(crate) fn is_tunnel_setup(error: &(dyn StdError + 'static)) -> bool {
     !error.is::<io::Error>() && error.to_string().starts_with("tunnel error: ")
 }
 
-/// It comes from hyper-util's SOCKS connector (`connect/proxy/socks/mod.rs`).
+/// Returns whether the error comes from hyper-util's SOCKS connector (`connect/proxy/socks/mod.rs`).
 pub(crate) fn is_of_socks(error: &(dyn StdError + 'static)) -> bool {
     !error.is::<io::Error>() && error.to_string().starts_with("SOCKS error: ")
 }
 
-/// Returns which address of a SOCKS proxy the system could not connect to, and why. hyper-util's
-/// error has no source: both stand only in what it shows for debugging (`connect/proxy/socks/mod.rs`).
-/// Where that reads otherwise, nothing is known.
+/// Returns the address of a SOCKS proxy that the system could not connect to, and why.
+///
+/// hyper-util's error has no source, so both are read from its `Debug` text (`connect/proxy/socks/mod.rs`). If that
+/// text has another form, the function returns `None`.
 pub(crate) fn socks_connect(error: &(dyn StdError + 'static)) -> Option<(IpAddr, io::Error)> {
     let is_it = |cause: &&(dyn StdError + 'static)| {
         cause.to_string() == "SOCKS error: failed to create underlying connection"
     };
-    let shown = format!("{:?}", causes(error).find(is_it)?);
+    let shown = format!("{:?}", error_chain(error).find(is_it)?);
     let (_, connect) = shown.split_once("(\"tcp connect error\", ")?;
     let (addr, system) = connect.split_once(", Os { code: ")?;
     let (code, _) = system.split_once(',')?;
@@ -192,36 +204,38 @@ pub(crate) fn socks_connect(error: &(dyn StdError + 'static)) -> Option<(IpAddr,
     Some((addr.ip(), io::Error::from_raw_os_error(code.parse().ok()?)))
 }
 
-/// hyper-util's client has not sent the request (`client.rs`: its kinds are told in words only).
+/// Returns whether hyper-util's client has not sent the request (`client.rs`). Only the text shows the error's kind.
 pub(crate) fn is_handed_back(error: &hyper_util::client::legacy::Error) -> bool {
     error.to_string() == "client error (Canceled)"
 }
 
-/// An HTTP/2 connection has died while the request waited for a free stream (hyper 1.12.0, `client/dispatch.rs`). If
-/// code of the user has panicked, hyper says so instead.
+/// Returns whether an HTTP/2 connection died while the request waited for a free stream.
+///
+/// The texts are from hyper 1.12.0, `client/dispatch.rs`. If code of the user has panicked, hyper says so instead.
 pub(super) fn is_dropped_with_its_connection(error: &hyper::Error) -> bool {
     let is_dropped =
         |cause: &(dyn StdError + 'static)| cause.to_string() == "runtime dropped the dispatch task";
     error.to_string() == "dispatch task is gone" && error.source().is_some_and(is_dropped)
 }
 
-/// Whether a request has waited for an HTTP/2 connection that another request was making, and that connect failed
-/// (hyper-util 0.1.21, `client/legacy/pool.rs`; the type can't be named).
+/// Returns whether the request waited for the HTTP/2 connect of another request, and that connect failed.
+///
+/// The text is from hyper-util 0.1.21, `client/legacy/pool.rs`; the type can't be named.
 #[cfg(feature = "__again")]
 pub(crate) fn is_lost_checkout(error: &(dyn StdError + 'static)) -> bool {
     !error.is::<io::Error>() && error.to_string() == "request was canceled"
 }
 
-/// reqwest's own timeout (`error.rs`: the type is not exported).
+/// Returns whether the error is reqwest's own timeout (`error.rs`; the type is not exported).
 #[cfg(feature = "__again")]
 pub(crate) fn is_timeout_of_reqwest(error: &(dyn StdError + 'static)) -> bool {
     !error.is::<io::Error>() && error.to_string() == "operation timed out"
 }
 
-/// Reads a code of the system for which std has no stable kind.
+/// Returns the outcome of a system's code for which std has no stable kind.
 pub(super) fn of_code(code: i32) -> Option<Outcome> {
     match () {
-        () if is_local_code(code) => Some(Outcome::Local),
+        () if is_local_code(code) => Some(Outcome::LocalError),
         () if is_family_code(code) => Some(Outcome::NoRoute),
         () if is_host_down_code(code) => Some(Outcome::Unreachable),
         () if cfg!(windows) => of_schannel(code),
@@ -229,7 +243,7 @@ pub(super) fn of_code(code: i32) -> Option<Outcome> {
     }
 }
 
-/// EMFILE, ENFILE and ENOBUFS.
+/// Returns whether a code is EMFILE, ENFILE or ENOBUFS.
 pub(crate) fn is_local_code(code: i32) -> bool {
     const WSAEMFILE: i32 = 10024;
     const WSAENOBUFS: i32 = 10055;
@@ -242,17 +256,17 @@ pub(crate) fn is_local_code(code: i32) -> bool {
     matches!(code, ENFILE | EMFILE | ENOBUFS)
 }
 
-/// EAFNOSUPPORT.
+/// Returns whether a code is EAFNOSUPPORT.
 fn is_family_code(code: i32) -> bool {
     code == here(10047, 97, 47)
 }
 
-/// EHOSTDOWN.
+/// Returns whether a code is EHOSTDOWN.
 fn is_host_down_code(code: i32) -> bool {
     code == here(10064, 112, 64)
 }
 
-/// Returns the number that a code has on this system, of those on Windows, Linux and the others.
+/// Returns the number of a code on this system, given its numbers on Windows, on Linux and on other systems.
 const fn here(windows: i32, linux: i32, other: i32) -> i32 {
     match () {
         () if cfg!(windows) => windows,
@@ -268,14 +282,14 @@ mod tests {
     #[test]
     fn openssl_is_read_by_its_number() {
         let wrong = Some(Outcome::BadCertificate);
-        let tls = Some(Outcome::Tls);
+        let tls = Some(Outcome::TlsFailed);
         for (text, expected) in [
             (
                 "error:0A000086:SSL routines:tls_post_process_server_certificate:certificate verify failed:\
                  ssl/statem/statem_clnt.c:2123: (hostname mismatch)",
                 wrong,
             ),
-            // OpenSSL 1.1.1, LibreSSL.
+            // From OpenSSL 1.1.1 and LibreSSL.
             (
                 "error:1416F086:SSL routines:tls_process_server_certificate:…",
                 wrong,
@@ -295,7 +309,7 @@ mod tests {
             ),
             ("unexpected EOF", tls),
             ("unexpected EOF (self-signed certificate)", tls),
-            // Other libraries of OpenSSL: a key that can't be read.
+            // From another library of OpenSSL, for a key that can't be read.
             (
                 "error:0D0680A8:asn1 encoding routines:asn1_check_tlen:wrong tag:…",
                 None,
@@ -327,9 +341,9 @@ mod tests {
         }
         // Illegal message, algorithm mismatch, an alert about this side's certificate.
         for code in [0x8009_0326, 0x8009_0331, 0x8009_0327] {
-            assert_eq!(of(code), Some(Outcome::Tls), "{code:08X}");
+            assert_eq!(of(code), Some(Outcome::TlsFailed), "{code:08X}");
         }
-        // Revocation can't be checked; not a code of SChannel.
+        // Revocation can't be checked, or the code is not SChannel's.
         for code in [0x8009_2012, 0x8009_2013, 0x8007_0005, 0, 10054] {
             assert_eq!(of(code), None, "{code:08X}");
         }
@@ -347,7 +361,7 @@ mod tests {
         for status in [-9800, -9805, -9806, -9825, -9828, -9831, -9851] {
             assert_eq!(
                 of_security_framework(status),
-                Some(Outcome::Tls),
+                Some(Outcome::TlsFailed),
                 "{status}"
             );
         }
@@ -356,7 +370,7 @@ mod tests {
         }
     }
 
-    /// Whatever the language of the message.
+    /// The code is read whatever the language of the message is.
     #[test]
     fn native_tls_shows_its_code_for_debugging() {
         let schannel = r#"Error(Os { code: -2146762487, kind: Uncategorized, message: "Eine Zertifikatkette …" })"#;
@@ -373,7 +387,7 @@ mod tests {
         }
     }
 
-    /// std shows the error inside of schannel's so.
+    /// The `Debug` text of native-tls contains the `Debug` text of std's error, which begins with the code.
     #[test]
     fn std_shows_the_code_of_the_system_first() {
         let shown = format!("Error({:?})", io::Error::from_raw_os_error(5));

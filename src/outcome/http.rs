@@ -1,20 +1,20 @@
-//! Rule: how a connection that was up ended, read from the types of hyper and h2.
+//! Rule: how a connection that was up ended, according to the error types of hyper and h2.
 
 use std::error::Error as StdError;
 use std::io;
 
-use super::{Outcome, causes, foreign};
+use super::{Outcome, error_chain, foreign};
 
-/// Returns whether hyper or h2 made it, so that the connection was up.
+/// Returns whether hyper or h2 made the error, so that the connection was up.
 pub(super) fn is_of_http(error: &(dyn StdError + 'static)) -> bool {
     error.is::<hyper::Error>() || error.is::<h2::Error>()
 }
 
-/// Reads whether the connection died or went silent where a response was due, as hyper says it.
+/// Returns the outcome if the connection died or went silent while a response was due.
 pub(crate) fn end(error: &(dyn StdError + 'static)) -> Option<Outcome> {
     match () {
-        () if causes(error).any(is_silence) => Some(Outcome::Silent),
-        () if causes(error).any(is_death) => Some(Outcome::ClosedEarly),
+        () if error_chain(error).any(is_silence) => Some(Outcome::Silent),
+        () if error_chain(error).any(is_death) => Some(Outcome::ClosedEarly),
         () => None,
     }
 }
@@ -26,10 +26,10 @@ fn is_death(cause: &(dyn StdError + 'static)) -> bool {
             || error.is_incomplete_message()
             || foreign::is_dropped_with_its_connection(error)
     };
-    cause.downcast_ref::<hyper::Error>().is_some_and(of_hyper) || is_cut(cause)
+    cause.downcast_ref::<hyper::Error>().is_some_and(of_hyper) || is_disconnect(cause)
 }
 
-fn is_cut(cause: &(dyn StdError + 'static)) -> bool {
+fn is_disconnect(cause: &(dyn StdError + 'static)) -> bool {
     use io::ErrorKind as K;
     let of_io = |error: &io::Error| {
         matches!(
@@ -41,8 +41,11 @@ fn is_cut(cause: &(dyn StdError + 'static)) -> bool {
     io.is_some_and(of_io)
 }
 
-/// `TCP_USER_TIMEOUT` and TCP keep-alive end in ETIMEDOUT, or in what ICMP said meanwhile; the pings of
-/// HTTP/2 in hyper's own timeout. A timeout without a code is one that the user has set on the connection.
+/// Returns whether the connection went silent.
+///
+/// `TCP_USER_TIMEOUT` and TCP keep-alive end a connection with ETIMEDOUT, or with the error that ICMP reported
+/// meanwhile. HTTP/2 pings end a connection with hyper's own timeout. A timeout without a code is one that the user has
+/// set on the connection.
 fn is_silence(cause: &(dyn StdError + 'static)) -> bool {
     use io::ErrorKind as K;
     let of_io = |error: &io::Error, has_code| match error.kind() {
@@ -56,11 +59,11 @@ fn is_silence(cause: &(dyn StdError + 'static)) -> bool {
         .is_some_and(hyper::Error::is_timeout);
     is_ping
         || io.is_some_and(|error| of_io(error, error.raw_os_error().is_some()))
-        // h2 keeps the kind of an error and not the code.
+        // h2 keeps the kind of an I/O error and not its code.
         || io_of_h2(cause).is_some_and(|error| of_io(error, true))
 }
 
-/// h2 hands out its I/O error by a method and not as its source.
+/// Returns h2's I/O error, which h2 exposes by a method and not as its source.
 fn io_of_h2<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
     cause.downcast_ref::<h2::Error>()?.get_io()
 }
@@ -76,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    /// What hyper says of a server that reads the request and goes away.
+    /// Returns hyper's error about a server that reads the request and closes the connection.
     async fn cut(with_reset: bool) -> hyper::Error {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
@@ -96,18 +99,25 @@ mod tests {
         error
     }
 
-    /// The connection was up: no handshake has failed.
+    /// The connection was up, so no handshake has failed.
     #[tokio::test]
     async fn what_hyper_says_is_about_a_connection_that_was_up() {
         for with_reset in [false, true] {
             let error = cut(with_reset).await;
-            assert_eq!(Outcome::of(&error), Outcome::ClosedEarly, "{error:?}");
+            assert_eq!(
+                Outcome::from_error(&error),
+                Outcome::ClosedEarly,
+                "{error:?}"
+            );
         }
     }
 
     #[test]
     fn a_reset_stream_says_nothing_of_the_connection() {
         let error = h2::Error::from(h2::Reason::INTERNAL_ERROR);
-        assert_eq!(Outcome::of(&io::Error::other(error)), Outcome::Unknown);
+        assert_eq!(
+            Outcome::from_error(&io::Error::other(error)),
+            Outcome::Unknown
+        );
     }
 }

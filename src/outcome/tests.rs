@@ -19,7 +19,7 @@ fn kind(kind: io::ErrorKind) -> io::Error {
     kind.into()
 }
 
-/// The failure table of the design, row by row, as a connector sees it.
+/// Each row of the failure table, with the error that a connector returns.
 #[test]
 fn each_row_of_the_table_is_recognised() {
     use io::ErrorKind as K;
@@ -32,23 +32,23 @@ fn each_row_of_the_table_is_recognised() {
         (tcp(kind(K::HostUnreachable)), Outcome::Unreachable),
         (tcp(kind(K::NetworkUnreachable)), Outcome::NoRoute),
         (tcp(kind(K::AddrNotAvailable)), Outcome::NoRoute),
-        (tcp(kind(K::NetworkDown)), Outcome::Local),
-        (tcp(kind(K::PermissionDenied)), Outcome::Local),
-        (tcp(kind(K::OutOfMemory)), Outcome::Local),
+        (tcp(kind(K::NetworkDown)), Outcome::LocalError),
+        (tcp(kind(K::PermissionDenied)), Outcome::LocalError),
+        (tcp(kind(K::OutOfMemory)), Outcome::LocalError),
         (
             Box::new(step("tcp open error", kind(K::Other))),
-            Outcome::Local,
+            Outcome::LocalError,
         ),
         (
             Box::new(step("tcp bind local error", kind(K::AddrNotAvailable))),
-            Outcome::Local,
+            Outcome::LocalError,
         ),
-        (Box::new(kind(K::UnexpectedEof)), Outcome::Tls),
-        (tls(kind(K::UnexpectedEof)), Outcome::Tls),
-        (tls(kind(K::ConnectionReset)), Outcome::Tls),
+        (Box::new(kind(K::UnexpectedEof)), Outcome::TlsFailed),
+        (tls(kind(K::UnexpectedEof)), Outcome::TlsFailed),
+        (tls(kind(K::ConnectionReset)), Outcome::TlsFailed),
         (tls(kind(K::TimedOut)), Outcome::TimedOut),
         (
-            Box::new(step("dns error", crate::Error::not_found("a"))),
+            Box::new(step("dns error", crate::ResolveError::not_found("a"))),
             Outcome::Unknown,
         ),
         ("tunnel error: unsuccessful".into(), Outcome::Unknown),
@@ -69,17 +69,17 @@ fn each_row_of_the_table_is_recognised() {
         ),
     ];
     for (error, expected) in cases {
-        assert_eq!(Outcome::of(&*error), expected, "{error:?}");
+        assert_eq!(Outcome::from_error(&*error), expected, "{error:?}");
     }
 }
 
-/// As tokio-rustls hands an error out, and as hyper-rustls wraps that.
+/// Returns the error as tokio-rustls returns it, and as hyper-rustls wraps that.
 fn by_rustls(error: rustls::Error) -> [io::Error; 2] {
     let bare = || io::Error::new(io::ErrorKind::InvalidData, error.clone());
     [bare(), io::Error::other(bare())]
 }
 
-/// The contract with rustls: these are its own errors.
+/// The errors are rustls's own, so this is the contract with rustls.
 #[test]
 fn each_certificate_that_rustls_does_not_accept_is_a_wrong_one() {
     use rustls::CertificateError as C;
@@ -113,12 +113,16 @@ fn each_certificate_that_rustls_does_not_accept_is_a_wrong_one() {
         C::Other(rustls::OtherError(Arc::new(io::Error::other("an alert")))),
     ] {
         for error in by_rustls(rustls::Error::InvalidCertificate(wrong)) {
-            assert_eq!(Outcome::of(&error), Outcome::BadCertificate, "{error}");
+            assert_eq!(
+                Outcome::from_error(&error),
+                Outcome::BadCertificate,
+                "{error}"
+            );
         }
     }
 }
 
-/// An alert about a certificate is about the client's.
+/// An alert about a certificate concerns the client's certificate.
 #[test]
 fn all_else_that_rustls_says_is_a_broken_handshake() {
     use rustls::{AlertDescription as A, Error as E};
@@ -139,21 +143,21 @@ fn all_else_that_rustls_says_is_a_broken_handshake() {
         E::PeerSentOversizedRecord,
     ] {
         for error in by_rustls(broken) {
-            assert_eq!(Outcome::of(&error), Outcome::Tls, "{error}");
+            assert_eq!(Outcome::from_error(&error), Outcome::TlsFailed, "{error}");
         }
     }
 }
 
-/// A connector may hand rustls's error out without a kind around it.
+/// A connector may return rustls's error without an `io::Error` around it.
 #[test]
 fn a_bare_error_of_rustls_is_known_by_its_beginning() {
     let wrong = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
-    assert_eq!(Outcome::of(&wrong), Outcome::BadCertificate);
+    assert_eq!(Outcome::from_error(&wrong), Outcome::BadCertificate);
     let alert = rustls::Error::AlertReceived(rustls::AlertDescription::BadCertificate);
-    assert_eq!(Outcome::of(&alert), Outcome::Tls);
+    assert_eq!(Outcome::from_error(&alert), Outcome::TlsFailed);
 }
 
-/// A name may contain any word, and a layer of the user's may say anything.
+/// A host name may contain any word, and a layer of the user may return any text.
 #[test]
 fn no_word_in_a_text_says_anything() {
     for text in [
@@ -173,7 +177,7 @@ fn no_word_in_a_text_says_anything() {
         "unexpected EOF in the list of certificates",
         "unexpected eof",
         "operation timed out",
-        // The system's words, which follow its language: its kind or code counts.
+        // These are the system's words, which follow its language. The kind or the code of its error counts.
         "Verbindungsaufbau abgelehnt (os error 111)",
         "Connection refused",
     ] {
@@ -184,12 +188,12 @@ fn no_word_in_a_text_says_anything() {
         let kind = io::Error::new(io::ErrorKind::InvalidInput, text);
         let errors: [&(dyn StdError + 'static); 5] = [&*bare, &wrapped, &twice, &under, &kind];
         for error in errors {
-            assert_eq!(Outcome::of(error), Outcome::Unknown, "{error:?}");
+            assert_eq!(Outcome::from_error(error), Outcome::Unknown, "{error:?}");
         }
     }
 }
 
-/// The other TLS libraries, through the walk; each code is tested beside its reader.
+/// The texts of other TLS libraries, read through the error chain. Each code is tested beside its reader.
 #[test]
 fn known_messages_of_tls_libraries_are_read_whole() {
     for (text, expected) in [
@@ -197,19 +201,23 @@ fn known_messages_of_tls_libraries_are_read_whole() {
             "error:0A000086:SSL routines:f:certificate verify failed:a.c:1: (hostname mismatch)",
             Outcome::BadCertificate,
         ),
-        ("unexpected EOF", Outcome::Tls),
-        ("unexpected EOF during handshake", Outcome::Tls),
+        ("unexpected EOF", Outcome::TlsFailed),
+        ("unexpected EOF during handshake", Outcome::TlsFailed),
     ] {
         let bare: BoxError = text.into();
-        assert_eq!(Outcome::of(&*bare), expected, "{text}");
-        assert_eq!(Outcome::of(&io::Error::other(text)), expected, "{text}");
+        assert_eq!(Outcome::from_error(&*bare), expected, "{text}");
+        assert_eq!(
+            Outcome::from_error(&io::Error::other(text)),
+            expected,
+            "{text}"
+        );
     }
 }
 
 #[cfg(windows)]
 #[test]
 fn schannel_is_read_in_any_language() {
-    /// As native-tls shows it, without a source.
+    /// An error as native-tls shows it, without a source.
     struct NativeTls(io::Error);
     impl fmt::Debug for NativeTls {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -224,11 +232,11 @@ fn schannel_is_read_in_any_language() {
     impl StdError for NativeTls {}
     for (code, expected) in [
         (0x800B_0109_u32.cast_signed(), Outcome::BadCertificate),
-        (0x8009_0326_u32.cast_signed(), Outcome::Tls),
-        (10054, Outcome::Tls),
+        (0x8009_0326_u32.cast_signed(), Outcome::TlsFailed),
+        (10054, Outcome::TlsFailed),
     ] {
         let error = NativeTls(io::Error::from_raw_os_error(code));
-        assert_eq!(Outcome::of(&error), expected, "{error:?}");
+        assert_eq!(Outcome::from_error(&error), expected, "{error:?}");
     }
 }
 
@@ -237,26 +245,30 @@ fn schannel_is_read_in_any_language() {
 fn local_faults_without_a_kind_are_known_by_their_code() {
     for code in [23, 24, 105] {
         let error = step("tcp connect error", io::Error::from_raw_os_error(code));
-        assert_eq!(Outcome::of(&error), Outcome::Local, "errno {code}");
+        assert_eq!(
+            Outcome::from_error(&error),
+            Outcome::LocalError,
+            "errno {code}"
+        );
     }
     let error = step("tcp connect error", io::Error::from_raw_os_error(97));
-    assert_eq!(Outcome::of(&error), Outcome::NoRoute);
+    assert_eq!(Outcome::from_error(&error), Outcome::NoRoute);
 }
 
 #[test]
 fn only_faults_of_the_address_cause_a_look_up() {
-    for outcome in [Outcome::Local, Outcome::Abandoned, Outcome::Unknown] {
-        assert_eq!(outcome.blame(), Blame::None, "{outcome:?}");
+    for outcome in [Outcome::LocalError, Outcome::Canceled, Outcome::Unknown] {
+        assert_eq!(outcome.severity(), Severity::None, "{outcome:?}");
     }
-    assert_eq!(Outcome::NoRoute.blame(), Blame::Family);
+    assert_eq!(Outcome::NoRoute.severity(), Severity::Family);
     for outcome in [
         Outcome::Refused,
         Outcome::TimedOut,
-        Outcome::Tls,
-        Outcome::Stalled,
+        Outcome::TlsFailed,
+        Outcome::Slow,
     ] {
         assert!(
-            matches!(outcome.blame(), Blame::Soft | Blame::Hard),
+            matches!(outcome.severity(), Severity::Soft | Severity::Hard),
             "{outcome:?}"
         );
     }
@@ -265,7 +277,7 @@ fn only_faults_of_the_address_cause_a_look_up() {
 #[cfg(target_os = "linux")]
 #[test]
 fn codes_without_a_stable_kind_are_known() {
-    let of = |code| Outcome::of(&io::Error::from_raw_os_error(code));
-    assert_eq!(of(100), Outcome::Local, "ENETDOWN");
+    let of = |code| Outcome::from_error(&io::Error::from_raw_os_error(code));
+    assert_eq!(of(100), Outcome::LocalError, "ENETDOWN");
     assert_eq!(of(112), Outcome::Unreachable, "EHOSTDOWN");
 }

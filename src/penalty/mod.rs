@@ -1,44 +1,54 @@
-//! Rule: what one address has coming after it failed.
+//! Rule: the strikes and penalties of one address.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
-use crate::outcome::{Blame, Outcome};
+use crate::outcome::{Outcome, Severity};
 
-/// Penalty after the first failure, and its cap (Envoy's and Finagle's range: 1 s to 5 min).
+/// Penalty after the first strike, and its cap: 5 s, doubling to 5 min.
+///
+/// Envoy and Finagle use penalties from 1 s to 5 min.
 pub(crate) const PENALTY: Backoff = Backoff {
     least: Duration::from_secs(5),
     most: Duration::from_secs(300),
 };
-/// How long one trial may take before another caller may try: longer than a SYN sent four times.
+/// How long one trial may take before another caller may try the address.
+///
+/// A SYN is sent four times in less time.
 const TRIAL: Duration = Duration::from_secs(10);
-/// How long a cleared address is remembered, so that a failure which began before it was cleared
-/// is known to be old news. No dial that is not cut off lasts longer.
+/// How long the record of a recovered address is kept at least.
+///
+/// Within this time, a failure whose connect began before the recovery is recognized as outdated. A connect that is not
+/// cut off takes no longer.
 const MEMORY: Duration = Duration::from_secs(60);
 
-/// How long a doubt lasts if no probe will come, and from the start of its probe, unless that decides sooner.
+/// How long a doubt lasts without a probe, or from the start of its probe unless the probe decides sooner.
 const DOUBT: Duration = Duration::from_secs(5);
-/// How long a doubt lasts that waits for its probe, because no connect has told the port yet.
+/// How long a doubt waits for its probe, while no connect has revealed the port.
 const UNPROBED_DOUBT: Duration = Duration::from_secs(60);
 
-/// Soft strikes so close together are one: a connection that dies takes all its requests with it.
+/// Soft failures within this time are one strike, because a connection that dies ends all its requests.
 const ONE_EVENT: Duration = Duration::from_millis(500);
 
-/// Where an address stands among its host's addresses. Less is dialled earlier.
+/// The rank of an address among the addresses of its host.
+///
+/// An address of lower rank is attempted earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
-    /// One caller was told to find out whether the address is back.
+    /// The caller tries this address, whose penalty is over.
     Trial,
-    /// Nothing is held against it.
+    /// The address has no penalty, and is not in doubt.
     Healthy,
-    /// It may be slow, and a probe is on its way.
+    /// The address may be slow, and a probe may decide.
     Doubtful,
-    /// It was seen to be slow or cut off once, or its penalty is over and nobody has tried.
-    Recovering,
-    /// It failed; the one whose penalty ends first leads, and one that failed again goes last.
-    Penalised(Instant),
-    /// A connection to it died early a moment ago; see [`Record::rank_to_deal`].
+    /// The address has one soft strike, or its penalty is over and no connect has succeeded since.
+    Probation,
+    /// The address has a penalty. The time is its turn among penalized addresses.
+    ///
+    /// An address whose penalty ends earlier goes first. An address that failed again during its penalty goes last.
+    Penalized(Instant),
+    /// A connection to the address died early a moment ago; see [`AddressRecord::rank_to_deal`].
     ClosesEarly,
 }
 
@@ -46,23 +56,23 @@ pub(crate) enum Rank {
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) why: Outcome,
-    /// Whether a first one only moves the address behind the healthy ones.
+    /// Whether the failure, as a first strike, only orders the address behind healthy ones.
     pub(crate) soft: bool,
-    /// What the error said, if there was one.
+    /// The text of the error, if there was one.
     pub(crate) error: Option<Arc<str>>,
 }
 
 impl Failure {
-    /// One that no error was seen of.
+    /// Returns a failure without an error text.
     pub(crate) fn unseen(why: Outcome) -> Self {
         Self {
             why,
-            soft: why.blame() == Blame::Soft,
+            soft: why.severity() == Severity::Soft,
             error: None,
         }
     }
 
-    /// One that is likely, and not certain.
+    /// Returns a soft failure, for an address that has probably but not certainly failed.
     pub(crate) fn softly(why: Outcome) -> Self {
         Self {
             soft: true,
@@ -71,63 +81,66 @@ impl Failure {
     }
 }
 
-/// What is held against one address of one host.
+/// The health record of one address of one host.
 #[derive(Clone, Debug)]
-pub(crate) struct Record {
-    standing: Standing,
+pub(crate) struct AddressRecord {
+    state: State,
     strikes: u32,
     why: Outcome,
     error: Option<Arc<str>>,
     since: Instant,
-    /// Since when nothing good is known of it.
+    /// When the first failure after the last healthy state was recorded.
     bad_since: Instant,
-    /// Whether a probe has connected since the last failure, which came after TCP, so that only a request can
-    /// tell whether the address is back.
+    /// Whether a probe has connected since the last failure, which a probe cannot clear.
+    ///
+    /// Only a request can then clear the failure.
     accepts: bool,
-    /// How often the network here was down before the last failure.
+    /// Number of outages of the local network before the last failure.
     outages_before: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Standing {
+enum State {
     Healthy,
     Suspect {
         until: Instant,
     },
-    Penalised {
+    Penalized {
         until: Instant,
-        /// When its turn is among addresses that are all bad.
+        /// The turn of the address among penalized addresses; see [`Rank::Penalized`].
         turn: Instant,
     },
     Trial {
         until: Instant,
     },
-    /// It lost a race by more than a whole delay, on a network that may just be slow.
+    /// The address may be slow, or the network is.
+    ///
+    /// The address has lost a race by a whole attempt delay, or is first in a second lane that was slow.
     Doubtful {
         until: Instant,
-        /// Whether a probe is to come.
+        /// Whether the doubt waits for its probe.
         awaits_probe: bool,
     },
 }
 
-/// What a report changed.
+/// How a report changed the record of an address.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transition {
-    /// The report was old news or nothing was held against the address.
+    /// The report added no strike and cleared no failure.
     None,
-    /// The address goes behind the healthy ones for so long.
+    /// The address goes behind healthy addresses for this time.
     Suspected(Duration),
-    /// The address goes last for so long.
-    Penalised(Duration),
-    /// The address is as good as any.
+    /// The address goes last for this time.
+    Penalized(Duration),
+    /// The address is healthy again.
     Recovered,
 }
 
-impl Record {
+impl AddressRecord {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
-            standing: Standing::Healthy,
+            state: State::Healthy,
             strikes: 0,
             why: Outcome::Connected,
             error: None,
@@ -138,9 +151,8 @@ impl Record {
         }
     }
 
-    /// Takes a failure whose dial began at `began`. `last_turn` is the last one among the host's
-    /// addresses.
-    pub(crate) fn fail(
+    /// Records a failure whose connect began at `began`. `last_turn` is the latest turn among the host's addresses.
+    pub(crate) fn record_failure(
         &mut self,
         failure: &Failure,
         began: Instant,
@@ -151,15 +163,15 @@ impl Record {
         if self.is_old_news(failure, began) {
             return Transition::None;
         }
-        if let Standing::Penalised { until, turn } = &mut self.standing
+        if let State::Penalized { until, turn } = &mut self.state
             && now < *until
         {
-            // The same outage: no strike, but the penalty counts from the last failure, and the
-            // others have their turn before it.
+            // A failure during a penalty adds no strike. The penalty starts again, and the other penalized addresses
+            // have their turn first.
             *until = now + PENALTY.jittered(self.strikes, rng);
             *turn = last_turn.max(*until) + Duration::from_nanos(1);
             self.since = now;
-            // A process died, and its host then: connects that were refused hang now.
+            // Connects that were refused are slow now: the process went down, and then its machine.
             if self.why.is_in_tcp() && failure.why.is_slow() {
                 self.why = failure.why;
             }
@@ -169,11 +181,11 @@ impl Record {
         let penalty = PENALTY.jittered(self.strikes, rng);
         let until = now + penalty;
         if failure.soft && self.strikes == 1 {
-            self.standing = Standing::Suspect { until };
+            self.state = State::Suspect { until };
             Transition::Suspected(penalty)
         } else {
-            self.standing = Standing::Penalised { until, turn: until };
-            Transition::Penalised(penalty)
+            self.state = State::Penalized { until, turn: until };
+            Transition::Penalized(penalty)
         }
     }
 
@@ -181,12 +193,12 @@ impl Record {
         if self.is_spent(now) {
             self.strikes = 0;
         }
-        if matches!(self.standing, Standing::Healthy | Standing::Doubtful { .. }) {
+        if matches!(self.state, State::Healthy | State::Doubtful { .. }) {
             self.bad_since = now;
         }
         self.accepts = false;
-        // A dial that was slow and has failed now is one strike.
-        let counted = matches!(self.standing, Standing::Suspect { .. }) && began <= self.since;
+        // A connect that was slow and has failed now is one strike.
+        let counted = matches!(self.state, State::Suspect { .. }) && began <= self.since;
         if !counted {
             self.strikes = self.strikes.saturating_add(1);
         }
@@ -195,27 +207,28 @@ impl Record {
         self.since = now;
     }
 
-    /// Takes a success whose dial began at `began`. It clears, with two exceptions: one that began
-    /// before the failure is old news, and that a connection was made says nothing about an edge
-    /// that fails after it accepted connections. That one serves again after its penalty,
-    /// and its strikes are only forgotten after a quiet time.
-    pub(crate) fn succeed(&mut self, began: Instant, now: Instant) -> Transition {
+    /// Records a successful connect that began at `began`, and clears the failure with two exceptions.
+    ///
+    /// - If the connect began before the failure, the success is outdated, unless that failure was a slow connect.
+    /// - If the address fails after it accepts connections, the connect proves nothing. The address is healthy again
+    ///   after its penalty, and its strikes are forgotten only after a quiet time.
+    pub(crate) fn record_success(&mut self, began: Instant, now: Instant) -> Transition {
         let after_connect = self.why.is_after_connect();
-        let running = match self.standing {
-            Standing::Healthy => return Transition::None,
-            Standing::Doubtful { .. } => {
-                self.standing = Standing::Healthy;
+        let running = match self.state {
+            State::Healthy => return Transition::None,
+            State::Doubtful { .. } => {
+                self.state = State::Healthy;
                 return Transition::None;
             }
-            Standing::Trial { .. } => false,
-            Standing::Suspect { until } | Standing::Penalised { until, .. } => now < until,
+            State::Trial { .. } => false,
+            State::Suspect { until } | State::Penalized { until, .. } => now < until,
         };
-        // One that was only slow is not: that it has connected now says that the address does.
-        let is_old = began < self.since && self.why != Outcome::Stalled;
+        // A slow connect that has succeeded in the end proves that the address connects, so it is not outdated.
+        let is_old = began < self.since && self.why != Outcome::Slow;
         if is_old || (after_connect && running) {
             return Transition::None;
         }
-        self.standing = Standing::Healthy;
+        self.state = State::Healthy;
         self.since = now;
         if !after_connect {
             self.strikes = 0;
@@ -223,36 +236,37 @@ impl Record {
         Transition::Recovered
     }
 
-    /// Takes the one trial that follows a penalty. Returns whether this caller has it.
+    /// Takes the one trial that follows a penalty, and returns whether this caller gets the trial.
     #[must_use]
     pub(crate) fn try_take_trial(&mut self, now: Instant) -> bool {
-        let due = match self.standing {
-            Standing::Healthy | Standing::Doubtful { .. } => return false,
-            Standing::Suspect { until }
-            | Standing::Penalised { until, .. }
-            | Standing::Trial { until } => until <= now,
+        let due = match self.state {
+            State::Healthy | State::Doubtful { .. } => return false,
+            State::Suspect { until } | State::Penalized { until, .. } | State::Trial { until } => {
+                until <= now
+            }
         };
         if due {
-            self.standing = Standing::Trial { until: now + TRIAL };
+            self.state = State::Trial { until: now + TRIAL };
         }
         due
     }
 
     pub(crate) fn rank(&self, now: Instant) -> Rank {
-        match self.standing {
-            Standing::Healthy => Rank::Healthy,
-            Standing::Doubtful { until, .. } if now >= until => Rank::Healthy,
-            Standing::Penalised { until, turn } if now < until => Rank::Penalised(turn),
-            Standing::Doubtful { .. } => Rank::Doubtful,
-            Standing::Suspect { .. } | Standing::Penalised { .. } | Standing::Trial { .. } => {
-                Rank::Recovering
+        match self.state {
+            State::Healthy => Rank::Healthy,
+            State::Doubtful { until, .. } if now >= until => Rank::Healthy,
+            State::Penalized { until, turn } if now < until => Rank::Penalized(turn),
+            State::Doubtful { .. } => Rank::Doubtful,
+            State::Suspect { .. } | State::Penalized { .. } | State::Trial { .. } => {
+                Rank::Probation
             }
         }
     }
 
-    /// Where the address stands for the connect of a moment: an address that has just closed a
-    /// connection early goes last. The request that was on the connection is sent again at once, and for
-    /// the last time.
+    /// Returns the rank for a connect that starts now.
+    ///
+    /// An address that has just closed a connection early goes last, because the request that was on the connection is
+    /// sent again at once and for the last time.
     pub(crate) fn rank_to_deal(&self, now: Instant) -> Rank {
         let has_closed = matches!(self.why, Outcome::ClosedEarly | Outcome::Silent);
         match self.rank(now) {
@@ -262,34 +276,37 @@ impl Record {
         }
     }
 
-    /// Takes a probe that has connected. It clears a fault in TCP. What came after TCP, and a connect that was
-    /// slow for a reason that is not known, leave the address to the trial of one request, which is due at once.
+    /// Records a probe that has connected, which clears a failure in TCP.
+    ///
+    /// If the failure came after TCP, or if the connect was slow for an unknown reason, a request must try the address.
+    /// That trial is due at once.
     pub(crate) fn accept(&mut self, began: Instant, now: Instant) -> Transition {
         let is_clear = self.why.is_in_tcp();
-        match self.standing {
-            Standing::Trial { .. } if !is_clear => {
-                self.standing = Standing::Suspect { until: now };
+        match self.state {
+            State::Trial { .. } if !is_clear => {
+                self.state = State::Suspect { until: now };
                 self.accepts = true;
                 Transition::None
             }
-            Standing::Suspect { .. } | Standing::Penalised { .. } if !is_clear => Transition::None,
-            _ => self.succeed(began, now),
+            State::Suspect { .. } | State::Penalized { .. } if !is_clear => Transition::None,
+            _ => self.record_success(began, now),
         }
     }
 
-    /// Whether only a request can tell if the address is back.
+    /// Returns whether only a request can clear the failure.
     pub(crate) fn needs_request(&self) -> bool {
         self.accepts
     }
 
-    /// Doubts a healthy address: it goes behind the healthy ones until a probe has decided, or for a while.
-    /// Returns whether that is news.
+    /// Puts a healthy address in doubt, and returns whether the address was healthy.
+    ///
+    /// An address in doubt goes behind healthy ones until a probe decides or the doubt ends.
     #[must_use]
     pub(crate) fn doubt(&mut self, awaits_probe: bool, now: Instant) -> bool {
         let is_news = self.rank(now) == Rank::Healthy;
         if is_news {
             let doubt = if awaits_probe { UNPROBED_DOUBT } else { DOUBT };
-            self.standing = Standing::Doubtful {
+            self.state = State::Doubtful {
                 until: now + doubt,
                 awaits_probe,
             };
@@ -297,26 +314,28 @@ impl Record {
         is_news
     }
 
-    /// Whether the address is in doubt and waits for a probe.
+    /// Returns whether the address is in doubt and waits for a probe.
     pub(crate) fn awaits_probe(&self, now: Instant) -> bool {
         let awaits = |standing| {
             matches!(
                 standing,
-                Standing::Doubtful {
+                State::Doubtful {
                     awaits_probe: true,
                     ..
                 }
             )
         };
-        awaits(self.standing) && self.rank(now) == Rank::Doubtful
+        awaits(self.state) && self.rank(now) == Rank::Doubtful
     }
 
-    /// Takes the one probe of a doubt, which ends soon after it. Returns whether this caller has it.
+    /// Takes the one probe of a doubt, and returns whether this caller gets the probe.
+    ///
+    /// The doubt ends [`DOUBT`] later at the latest.
     #[must_use]
     pub(crate) fn try_take_probe(&mut self, now: Instant) -> bool {
         let awaits_probe = self.awaits_probe(now);
         if awaits_probe {
-            self.standing = Standing::Doubtful {
+            self.state = State::Doubtful {
                 until: now + DOUBT,
                 awaits_probe: false,
             };
@@ -324,27 +343,25 @@ impl Record {
         awaits_probe
     }
 
-    /// Whether the last failure was so short a while ago that its request may be on its way again.
+    /// Returns whether the last failure is so recent that a retry of its request may be under way.
     pub(crate) fn has_just_failed(&self, now: Instant) -> bool {
-        let is_bad = matches!(
-            self.standing,
-            Standing::Suspect { .. } | Standing::Penalised { .. }
-        );
+        let is_bad = matches!(self.state, State::Suspect { .. } | State::Penalized { .. });
         is_bad && !self.accepts && now < self.since + ONE_EVENT
     }
 
-    /// Whether the address goes behind the last resort.
+    /// Returns whether the address goes behind the last resort.
     pub(crate) fn goes_behind_last_resort(&self, now: Instant) -> bool {
         self.has_just_failed(now) || self.hangs(now)
     }
 
-    /// Whether the address hung, and no probe has connected since. It would cost each connect the time after which one
-    /// is slow.
+    /// Returns whether the address was slow, and no probe has connected since.
+    ///
+    /// Such an address would delay each connect by the time after which a connect is slow.
     pub(crate) fn hangs(&self, now: Instant) -> bool {
-        self.rank(now) >= Rank::Recovering && self.why.is_slow() && !self.accepts
+        self.rank(now) >= Rank::Probation && self.why.is_slow() && !self.accepts
     }
 
-    /// Notes that the last failure came after so many outages of the network here.
+    /// Records the number of outages of the local network before the last failure.
     pub(crate) fn failed_after(&mut self, outages: u32) {
         self.outages_before = outages;
     }
@@ -353,44 +370,41 @@ impl Record {
         self.outages_before
     }
 
-    /// When it last changed for the worse or the better.
+    /// Returns when the address last failed or recovered.
     pub(crate) fn since(&self) -> Instant {
         self.since
     }
 
-    /// Since when it stands where it does among the others: since its first failure in a row, or its
-    /// recovery.
-    pub(crate) fn stands_since(&self) -> Instant {
-        match self.standing {
-            Standing::Healthy | Standing::Doubtful { .. } => self.since,
-            Standing::Suspect { .. } | Standing::Penalised { .. } | Standing::Trial { .. } => {
-                self.bad_since
-            }
+    /// Returns when the current state began: the first failure in a row, or the recovery.
+    pub(crate) fn state_since(&self) -> Instant {
+        match self.state {
+            State::Healthy | State::Doubtful { .. } => self.since,
+            State::Suspect { .. } | State::Penalized { .. } | State::Trial { .. } => self.bad_since,
         }
     }
 
-    /// When the penalty ends, or has ended.
+    /// Returns when the penalty or doubt ends, or has ended.
     pub(crate) fn end(&self) -> Option<Instant> {
-        match self.standing {
-            Standing::Healthy | Standing::Trial { .. } => None,
-            Standing::Suspect { until }
-            | Standing::Penalised { until, .. }
-            | Standing::Doubtful { until, .. } => Some(until),
+        match self.state {
+            State::Healthy | State::Trial { .. } => None,
+            State::Suspect { until }
+            | State::Penalized { until, .. }
+            | State::Doubtful { until, .. } => Some(until),
         }
     }
 
-    /// When its turn is among addresses that are all bad.
+    /// Returns the turn of the address among penalized addresses.
     pub(crate) fn turn(&self) -> Option<Instant> {
-        match self.standing {
-            Standing::Penalised { turn, .. } => Some(turn),
-            Standing::Healthy
-            | Standing::Suspect { .. }
-            | Standing::Trial { .. }
-            | Standing::Doubtful { .. } => None,
+        match self.state {
+            State::Penalized { turn, .. } => Some(turn),
+            State::Healthy
+            | State::Suspect { .. }
+            | State::Trial { .. }
+            | State::Doubtful { .. } => None,
         }
     }
 
-    /// Whether nothing would be lost without this record.
+    /// Returns whether the record may be removed without a loss of knowledge.
     pub(crate) fn is_spent(&self, now: Instant) -> bool {
         self.rank(now) == Rank::Healthy && now > self.since + self.quiet_time()
     }
@@ -403,25 +417,26 @@ impl Record {
         self.why
     }
 
-    /// What the error of the last failure said, if there was one.
+    /// Returns the error text of the last failure, if there was one.
     pub(crate) fn error(&self) -> Option<&Arc<str>> {
         self.error.as_ref()
     }
 
-    /// A failure that began before the last verdict is overtaken by it: a thousand callers that
-    /// fail at once are one strike.
+    /// Returns whether a failure is outdated, because its connect began before the last change of the record.
+    ///
+    /// A thousand callers that fail at once are therefore one strike.
     fn is_old_news(&self, failure: &Failure, began: Instant) -> bool {
-        match self.standing {
-            // A doubt changes nothing of what was cleared.
-            Standing::Healthy | Standing::Doubtful { .. } => {
+        match self.state {
+            // A doubt does not undo a recovery.
+            State::Healthy | State::Doubtful { .. } => {
                 self.why != Outcome::Connected && began < self.since
             }
-            Standing::Suspect { .. } => failure.soft && began <= self.since + ONE_EVENT,
-            Standing::Penalised { .. } | Standing::Trial { .. } => began <= self.since,
+            State::Suspect { .. } => failure.soft && began <= self.since + ONE_EVENT,
+            State::Penalized { .. } | State::Trial { .. } => began <= self.since,
         }
     }
 
-    /// As long again as the last penalty, and at least as long as a dial may take.
+    /// Returns how long a healthy address keeps its record: twice the last penalty, and at least [`MEMORY`].
     fn quiet_time(&self) -> Duration {
         MEMORY.max(2 * PENALTY.delay(self.strikes))
     }

@@ -1,4 +1,4 @@
-//! Settings, each with its reason to be changed.
+//! The builder of a resolver. The setters say when to change each setting.
 
 mod connects;
 
@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::{SourceAddress, Sources};
-use super::{Resolver, Shared};
-use crate::error::InvalidConfig;
+use super::{Inner, Resolver};
+use crate::addrs::{AddressOrder, Family};
+use crate::error::ConfigError;
 use crate::filter::Filter;
-use crate::lookup::{Lookup, Table};
+use crate::lookup::{Lookup, StaticHosts};
 use crate::observe::Observe;
-use crate::order::{Family, Order};
 
 /// Builds a [`Resolver`].
 ///
@@ -24,25 +24,25 @@ use crate::order::{Family, Order};
 ///
 /// let resolver = sidestep::Resolver::builder()
 ///     .max_ttl(Duration::from_secs(30))
-///     .capacity(1_000)
+///     .max_hosts(1_000)
 ///     .build()?;
-/// # Ok::<(), sidestep::InvalidConfig>(())
+/// # Ok::<(), sidestep::ConfigError>(())
 /// ```
 #[derive(Clone)]
 #[must_use]
-pub struct Builder {
+pub struct ResolverBuilder {
     pub(super) lookup: Option<Arc<dyn Lookup>>,
-    pub(super) pins: Option<Table>,
-    pub(super) fallbacks: Option<Table>,
+    pub(super) pins: Option<StaticHosts>,
+    pub(super) fallbacks: Option<StaticHosts>,
     pub(super) observe: Option<Arc<dyn Observe>>,
     pub(super) filter: Option<Arc<Filter>>,
     pub(super) min_ttl: Duration,
     pub(super) max_ttl: Duration,
-    pub(super) serve_stale: Duration,
-    pub(super) stale_after: Duration,
+    pub(super) max_stale: Duration,
+    pub(super) serve_stale_after: Duration,
     pub(super) lookup_timeout: Duration,
     pub(super) lookups_at_once: usize,
-    pub(super) stalled_after: Option<Duration>,
+    pub(super) slow_connect_after: Option<Duration>,
     pub(super) attempt_timeout: Option<Duration>,
     pub(super) attempt_delay: Option<Duration>,
     pub(super) connect_timeout: Option<Duration>,
@@ -50,12 +50,12 @@ pub struct Builder {
     pub(super) lanes: bool,
     pub(super) probe: bool,
     pub(super) last_resort: bool,
-    pub(super) order: Order,
+    pub(super) order: AddressOrder,
     pub(super) prefer: Option<Family>,
     pub(super) source_address: Option<Arc<SourceAddress>>,
 }
 
-impl Builder {
+impl ResolverBuilder {
     pub(super) fn new() -> Self {
         Self {
             lookup: None,
@@ -65,11 +65,11 @@ impl Builder {
             filter: None,
             min_ttl: Duration::from_secs(1),
             max_ttl: Duration::from_secs(60),
-            serve_stale: Duration::from_secs(24 * 60 * 60),
-            stale_after: Duration::from_millis(1_800),
+            max_stale: Duration::from_secs(24 * 60 * 60),
+            serve_stale_after: Duration::from_millis(1_800),
             lookup_timeout: Duration::from_secs(5),
             lookups_at_once: 64,
-            stalled_after: None,
+            slow_connect_after: None,
             attempt_timeout: Some(Duration::from_secs(10)),
             attempt_delay: None,
             connect_timeout: Some(Duration::from_secs(30)),
@@ -77,85 +77,85 @@ impl Builder {
             lanes: true,
             probe: true,
             last_resort: true,
-            order: Order::Shuffle,
+            order: AddressOrder::Shuffle,
             prefer: None,
             source_address: None,
         }
     }
 
-    /// Sets where addresses come from.
+    /// Sets the lookup that the resolver gets addresses from.
     ///
-    /// Defaults to [`Dns`](crate::lookup::Dns) if `Dns` implements the system's configuration in full, else
-    /// to [`System`](crate::lookup::System). The choice is logged, and made again when the configuration
-    /// changes. Without the feature `hickory` the default is [`System`](crate::lookup::System).
+    /// Defaults to [`Dns`](crate::lookup::Dns) if `Dns` implements the system's configuration in full, and otherwise
+    /// to [`System`](crate::lookup::System). The choice is logged, and made again when the configuration changes.
+    /// Without the feature `hickory` the default is [`System`](crate::lookup::System).
     pub fn lookup(mut self, lookup: impl Lookup) -> Self {
         self.lookup = Some(Arc::new(lookup));
         self
     }
 
-    /// Sets the table of addresses that are answered before any lookup.
+    /// Sets the table of overrides, whose addresses are used before any lookup.
     ///
-    /// Defaults to an empty table of the resolver's own; [`Resolver::pins`] changes it while requests
-    /// run. Pin a host to
-    /// dial what no name server says, as in a test or a migration. Pinned addresses are
-    /// ordered by their health as any others are, pass no [`filter`](Self::filter), and are given no
-    /// order by RFC 6724: the family of the first one leads.
-    pub fn pins(mut self, table: Table) -> Self {
+    /// Defaults to an empty table of the resolver's own, which the program may change through [`Resolver::overrides`]
+    /// while requests run. Set an override to connect to an address that no name server returns, for example in a
+    /// test or a migration.
+    ///
+    /// Overrides are ordered by their health like all addresses. Neither the [`filter`](Self::filter) nor the order
+    /// of RFC 6724 applies to them: the family of the first override goes first.
+    pub fn overrides(mut self, table: StaticHosts) -> Self {
         self.pins = Some(table);
         self
     }
 
-    /// Sets the table of addresses that are used only after a lookup has failed.
+    /// Sets the table of fallbacks, whose addresses are used only after a lookup has failed.
     ///
-    /// Defaults to an empty table of the resolver's own; [`Resolver::fallbacks`] changes it while
-    /// requests run. For hosts
-    /// that must be found while name servers are down or blocked.
+    /// Defaults to an empty table of the resolver's own, which the program may change through [`Resolver::fallbacks`]
+    /// while requests run. Set fallbacks for hosts that requests must reach while name servers are down or blocked.
     ///
-    /// - An answer that may still be served, fresh or [stale](Self::serve_stale), goes first.
-    /// - "Failed" is every end without addresses: a timeout, SERVFAIL, but also "no such name", which
-    ///   is what a blocked name looks like. A lookup that takes longer than
-    ///   [`stale_after`](Self::stale_after) counts too, for those who wait for it.
-    /// - Fallbacks are then served at once, without asking anybody, for 30 s (within
-    ///   [`min_ttl`](Self::min_ttl) and [`max_ttl`](Self::max_ttl), as an answer without a TTL); a
-    ///   host in use is looked up again behind its callers before that ends. The first answer of a
-    ///   lookup ends it, and so does [`Resolver::invalidate`].
-    /// - Names that never leave the machine (`.onion`, `.invalid`) are not looked up, so that there is
-    ///   nothing to fall back from; they can be pinned.
-    /// - They are ordered as any answer's addresses are, pass the [`filter`](Self::filter), and
-    ///   connects that fail on them have the host looked up again.
+    /// - An answer that may still be served, fresh or [stale](Self::max_stale), is used before the fallbacks.
+    /// - A lookup has failed if it ends without addresses. That includes a timeout, SERVFAIL and "no such name",
+    ///   because a blocked name looks like a missing one. For its waiting callers, a lookup that takes longer than
+    ///   [`serve_stale_after`](Self::serve_stale_after) has failed, too.
+    /// - Fallbacks are then served without a lookup for 30 s (within [`min_ttl`](Self::min_ttl) and
+    ///   [`max_ttl`](Self::max_ttl), like an answer without a TTL). A host in use is looked up again in the
+    ///   background before that time ends. The first answer of a lookup replaces the fallbacks, and
+    ///   [`Resolver::invalidate`] ends their use.
+    /// - Names that never leave the machine (`.onion`, `.invalid`) are not looked up, so fallbacks do not apply to
+    ///   them. Overrides do.
+    /// - Fallbacks are ordered and [filtered](Self::filter) like the addresses of any answer. If a connect to a
+    ///   fallback fails, the host is looked up again.
     ///
     /// # Examples
     ///
     /// ```
     /// use std::net::IpAddr;
-    /// use sidestep::{Resolver, Source, lookup::Table};
+    /// use sidestep::{AnswerSource, Resolver, lookup::StaticHosts};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let fallbacks = Table::new();
+    /// let fallbacks = StaticHosts::new();
     /// fallbacks.set("api.example.com", [IpAddr::from([192, 0, 2, 7])])?;
     /// let resolver = Resolver::builder()
-    /// #   .lookup(Table::new()) // knows no name
+    /// #   .lookup(StaticHosts::new()) // knows no name
     ///     .fallbacks(fallbacks)
     ///     .build()?;
     /// // While no name server answers:
     /// let resolved = resolver.resolve("api.example.com").await?;
-    /// assert_eq!(resolved.source(), Source::Fallback);
+    /// assert_eq!(resolved.source(), AnswerSource::Fallback);
     /// # Ok(())
     /// # }
     /// ```
-    pub fn fallbacks(mut self, table: Table) -> Self {
+    pub fn fallbacks(mut self, table: StaticHosts) -> Self {
         self.fallbacks = Some(table);
         self
     }
 
-    /// Sets who is told of each [`Event`](crate::Event), besides the log.
+    /// Sets the observer that receives each [`Event`](crate::Event), besides the log.
     ///
-    /// Defaults to nobody.
+    /// Defaults to no observer.
     ///
     /// # Examples
     ///
-    /// A closure has to name the type of its argument:
+    /// A closure must name the type of its argument:
     ///
     /// ```
     /// use sidestep::{Event, Resolver};
@@ -167,35 +167,43 @@ impl Builder {
     ///         }
     ///     })
     ///     .build()?;
-    /// # Ok::<(), sidestep::InvalidConfig>(())
+    /// # Ok::<(), sidestep::ConfigError>(())
     /// ```
     pub fn observe(mut self, observe: impl Observe) -> Self {
         self.observe = Some(Arc::new(observe));
         self
     }
 
-    /// Sets which addresses may be handed out: those for which `filter` returns true, told the host
-    /// and one of its addresses. A second call replaces the filter of the first.
+    /// Sets the function that decides which addresses the resolver may return.
     ///
-    /// Defaults to none: every address is handed out. Set it where others choose the names that are
-    /// dialled, to keep them out of your own network (server-side request forgery, DNS
-    /// rebinding); [`filter::public_only`](crate::filter::public_only) is ready-made for that.
+    /// The function receives a host and one of its addresses, and returns true if the resolver may return the
+    /// address. A second call of this method replaces the filter of the first call.
     ///
-    /// The host is in lower case and without the root dot, and an IPv4-mapped IPv6 address comes as
-    /// IPv4. The filter is asked once for each address of an answer, when that comes in, and not
-    /// when a kept answer is served; for each asking of an IP literal or `localhost`; and again before an address
-    /// that left is given to a connect as its [last resort](Self::last_resort). Return
-    /// quickly, and neither block nor panic. Each refusal is an
+    /// Defaults to no filter. Set a filter if other parties choose the names that your program connects to, so that
+    /// no connect goes into your own network (server-side request forgery, DNS rebinding).
+    /// [`filter::public_only`](crate::filter::public_only) is a filter for that purpose.
+    ///
+    /// The host is in lower case and without the root dot. An IPv4-mapped IPv6 address is passed as IPv4. The
+    /// resolver calls the filter in these cases:
+    ///
+    /// | when | for |
+    /// |---|---|
+    /// | a lookup returns an answer | each address, once, and not again when the cached answer is served |
+    /// | a caller resolves an IP literal or `localhost` | each address, each time |
+    /// | a connect is given a [last resort](Self::last_resort) | each address that left |
+    ///
+    /// The filter must return quickly, and must neither block nor panic. Each refused address is an
     /// [`Event::AddressRefused`](crate::Event::AddressRefused).
     ///
-    /// An answer with nothing left is an error that [says so](crate::Error::is_filtered). Like a
-    /// NODATA it ends what was known of the host, and is kept for the answer's TTL within 1 s and
-    /// 60 s, without one for 5 s.
+    /// If the filter refuses all addresses of an answer, the lookup fails with an error whose
+    /// [`is_filtered`](crate::ResolveError::is_filtered) returns true. Like a NODATA answer, the error replaces an
+    /// earlier answer of the host. The error is cached for the TTL of the answer, within 1 s and 60 s, or for 5 s
+    /// without a TTL.
     ///
-    /// **What does not pass through the resolver is not filtered**: an IP literal in a URL, which
-    /// reqwest and hyper dial without asking; reqwest's `resolve` and `resolve_to_addrs`; and
-    /// the targets of a proxy, which looks them up by itself; nor are [pins](Self::pins), which you
-    /// mean. See [`filter`](mod@crate::filter).
+    /// **Addresses that do not pass through the resolver are not filtered**: an IP literal in a URL, which reqwest
+    /// and hyper connect to without a resolver; the addresses of reqwest's `resolve` and `resolve_to_addrs`; and the
+    /// targets of a proxy, which the proxy resolves. [Overrides](Self::overrides) are not filtered either, because
+    /// the program has chosen them. See [`filter`](mod@crate::filter).
     ///
     /// # Examples
     ///
@@ -203,7 +211,7 @@ impl Builder {
     /// use std::net::Ipv4Addr;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), sidestep::InvalidConfig> {
+    /// # async fn main() -> Result<(), sidestep::ConfigError> {
     /// let resolver = sidestep::Resolver::builder()
     ///     .filter(|host, addr| host != "localhost" || addr == Ipv4Addr::LOCALHOST)
     ///     .build()?;
@@ -220,44 +228,44 @@ impl Builder {
         self
     }
 
-    /// Sets the least time that an answer is kept, whatever its TTL.
+    /// Sets the shortest lifetime of an answer, whatever its TTL.
     ///
-    /// Defaults to 1 s. Raise it when a zone publishes a TTL of 0 and lookups are dear.
+    /// Defaults to 1 s. Raise it if a zone publishes a TTL of 0 and lookups are expensive.
     pub fn min_ttl(mut self, ttl: Duration) -> Self {
         self.min_ttl = ttl;
         self
     }
 
-    /// Sets the most time that an answer is kept, whatever its TTL.
+    /// Sets the longest lifetime of an answer, whatever its TTL.
     ///
-    /// Defaults to 60 s: what DNS says of an edge that left arrives within a minute, even where
-    /// the zone publishes half an hour. Raise it to ask a slow name server less often.
+    /// Defaults to 60 s. The resolver then learns within a minute that an address has left DNS, even if the zone
+    /// publishes a TTL of half an hour. Raise it to query a slow name server less often.
     pub fn max_ttl(mut self, ttl: Duration) -> Self {
         self.max_ttl = ttl;
         self
     }
 
-    /// Sets for how long an answer past its life may still be served when a lookup is slow or
-    /// fails. Zero: never.
+    /// Sets how long an expired answer may still be served if a lookup fails or takes too long.
     ///
-    /// Defaults to 24 h (RFC 8767, section 5, suggests one to three days). Lower it where a name
-    /// may move to another owner.
-    pub fn serve_stale(mut self, longest: Duration) -> Self {
-        self.serve_stale = longest;
+    /// Defaults to 24 h (RFC 8767, section 5, suggests one to three days). If zero, no expired answer is served.
+    /// Lower the time if a name may move to another owner.
+    pub fn max_stale(mut self, longest: Duration) -> Self {
+        self.max_stale = longest;
         self
     }
 
-    /// Sets how long a lookup may take before a stale answer is served to those who wait for it.
+    /// Sets how long callers wait for a lookup before they are served a stale answer.
     ///
-    /// The time counts from the sending of the lookup. While lookups fail, no caller waits for the next one. While a
-    /// healthy address is left, no caller waits for a lookup that was sent before the answer ended, either.
-    /// Defaults to 1.8 s (RFC 8767, section 5, client response timer).
-    pub fn stale_after(mut self, wait: Duration) -> Self {
-        self.stale_after = wait;
+    /// Defaults to 1.8 s (RFC 8767, section 5, client response timer). The time counts from when the lookup was sent.
+    ///
+    /// While lookups fail, no caller waits for the next one. While a healthy address is left, no caller waits for a
+    /// lookup that was sent before the answer expired, either.
+    pub fn serve_stale_after(mut self, wait: Duration) -> Self {
+        self.serve_stale_after = wait;
         self
     }
 
-    /// Sets how long one lookup may take, counted from when it is sent.
+    /// Sets how long one lookup may take, counted from when the lookup is sent.
     ///
     /// Defaults to 5 s.
     pub fn lookup_timeout(mut self, timeout: Duration) -> Self {
@@ -265,10 +273,10 @@ impl Builder {
         self
     }
 
-    /// Sets how many lookups run at once; the others wait for their turn.
+    /// Sets how many lookups run at once. Further lookups wait for their turn.
     ///
-    /// Defaults to 64. Each lookup has two sockets, and twelve if three name servers are silent; so all sockets fit
-    /// into the 1 024 file descriptors that many systems allow. Raise the limit if no name server answers for
+    /// Defaults to 64. Each lookup has two sockets, or twelve if three name servers do not answer. All sockets then
+    /// fit into the 1 024 file descriptors that many systems allow. Raise the limit if no name server answers for
     /// many of your names.
     ///
     /// A lookup that gets no turn within four times [`lookup_timeout`](Self::lookup_timeout) fails.
@@ -282,75 +290,76 @@ impl Builder {
     /// Defaults to 10 000 hosts. A host with four addresses takes about 400 bytes, as much again once connects have
     /// reached the addresses, and as much again once the addresses have failed.
     ///
-    /// When a new host needs room, the resolver compares some thirty random hosts and removes the one that
-    /// was asked for longest ago. A host whose addresses have penalties leaves after the other idle hosts. A
-    /// host with a lookup in flight stays. Memory does not grow with the number of names that were ever asked
-    /// for, and no call takes longer because the resolver keeps many hosts: `cargo bench --bench flood`
-    /// measures both.
-    pub fn capacity(mut self, hosts: usize) -> Self {
+    /// When a new host needs room, the resolver compares some thirty random hosts and removes the host that was used
+    /// longest ago. A host whose addresses have penalties leaves after the other idle hosts. A host with an in-flight
+    /// lookup stays. Memory does not grow with the number of names that were ever looked up, and no call takes longer
+    /// because the resolver keeps many hosts: `cargo bench --bench flood` measures both.
+    pub fn max_hosts(mut self, hosts: usize) -> Self {
         self.capacity = hosts;
         self
     }
 
-    /// Sets whether the addresses of an IPv4-only host are also handed out as IPv4-mapped IPv6
-    /// addresses, so that a connector which only races families races them.
+    /// Sets whether the addresses of an IPv4-only host are also returned as IPv4-mapped IPv6 addresses.
     ///
-    /// Defaults to `true`, on systems that dial such addresses. Turn it off where a firewall or a
-    /// log must never see `::ffff:192.0.2.1`.
-    pub fn lanes(mut self, on: bool) -> Self {
+    /// A connector that attempts two families side by side then also attempts two IPv4 addresses side by side.
+    ///
+    /// Defaults to `true`, on systems that can connect to such addresses. Turn it off if a firewall or a log must
+    /// never see `::ffff:192.0.2.1`.
+    pub fn ipv4_mapped_fallback(mut self, on: bool) -> Self {
         self.lanes = on;
         self
     }
 
-    /// Sets whether probes find out whether addresses connect: connects of the crate's own, in the background.
+    /// Sets whether the resolver probes addresses by TCP connects of its own, in the background.
     ///
-    /// Defaults to `true`: no request pays for an edge that is still dead. A probe goes to the port of the last connect
-    /// to the host, straight from this machine, and is closed at once. An address is probed when its penalty is over.
-    /// An address is also probed if another one connected first, in a race or in the other lane, while the network
-    /// may just be slow. A probe that connects clears what failed in TCP. What was slow or failed later is then tried
-    /// by one request.
+    /// Defaults to `true`, so that no request has to try an address that still fails. A probe goes to the port of the
+    /// last connect to the host, straight from this machine, and is closed at once. An address is probed when its
+    /// penalty is over. An address is also probed if another address connected first, in a race or in the other lane,
+    /// while the network may just be slow. A probe that connects clears a failure in TCP. If the address was slow or
+    /// failed after TCP, one request then tries the address.
     ///
-    /// Turn probes off where connections must leave by a bound interface or a proxy, because a probe that is blocked
-    /// penalizes an address that is well, or where connections must be few. Then one request tries each address whose
-    /// penalty is over, and a doubt ends after 5 s.
-    pub fn probe(mut self, on: bool) -> Self {
+    /// Turn probes off if connections must leave by a bound interface or a proxy, because a blocked probe penalizes
+    /// an address that works. Turn probes off also if connections must be few. Without probes, one request tries each
+    /// address whose penalty is over, and a doubt ends after 5 s.
+    pub fn background_probe(mut self, on: bool) -> Self {
         self.probe = on;
         self
     }
 
-    /// Sets in which order the addresses of one family are handed out.
+    /// Sets the order in which the addresses of one family are returned.
     ///
-    /// Defaults to [`Order::Shuffle`], which spreads the load over all edges and makes each retry
-    /// meet another one.
-    pub fn order(mut self, order: Order) -> Self {
+    /// Defaults to [`AddressOrder::Shuffle`], which spreads the load over all addresses and sends each retry to
+    /// another one.
+    pub fn address_order(mut self, order: AddressOrder) -> Self {
         self.order = order;
         self
     }
 
-    /// Sets which family is dialled first. `None`: the one with the better route.
+    /// Sets which family a connect attempts first.
     ///
-    /// Defaults to `None`: by RFC 6724, that is IPv6 unless this system has no route to it, or only
-    /// from a local address. Set [`Family::V4`] where IPv6 is known to be slow. Whatever is set, a
-    /// family goes second for 10 s after a connect found no route to it, and for 5 min after two addresses of a host
-    /// were slow while the other family connected. A connect or a [probe](Self::probe) that reaches the family ends
-    /// that.
-    pub fn prefer(mut self, family: impl Into<Option<Family>>) -> Self {
+    /// Defaults to `None`, which leaves the choice to RFC 6724. IPv6 then goes first, unless this system has no route
+    /// to it, or a route from a local address only. Set [`Family::V4`] if IPv6 is known to be slow.
+    ///
+    /// Whatever is set, a family goes second for 10 s after a connect found no route to it. A family also goes second
+    /// for 5 min after two of its addresses were slow while the other family connected. A connect or a
+    /// [probe](Self::background_probe) that reaches the family ends both.
+    pub fn prefer_family(mut self, family: impl Into<Option<Family>>) -> Self {
         self.prefer = family.into();
         self
     }
 
-    /// Sets how the source address of a destination is found, for the order of RFC 6724; `None`
-    /// means that there is no route.
+    /// Sets the function that finds the source address of a connect, for the order of RFC 6724.
     ///
-    /// Defaults to asking the system, by connecting a UDP socket, which sends nothing. Asked when
-    /// a lookup brings addresses that it may make a difference for: two families, or two scopes; and
-    /// by the feature `watch-network`, to find out whether this is another network.
-    /// Set it where your connections leave through another interface than the routing table says;
-    /// it must not block.
+    /// The function receives the destination, and returns `None` if there is no route. The function must not block.
+    ///
+    /// Defaults to the choice of the system, which the resolver finds by connecting a UDP socket. That sends nothing.
+    /// The function is called if a lookup returns addresses whose order depends on it: two families or two scopes.
+    /// The feature `watch-network` calls the function to find out whether the network has changed. Set the function
+    /// if your connections leave through another interface than the routing table says.
     ///
     /// # Examples
     ///
-    /// Behind a VPN that carries IPv4 only, whatever the routing table says:
+    /// This function is for a VPN that carries only IPv4, whatever the routing table says:
     ///
     /// ```
     /// use std::net::IpAddr;
@@ -358,7 +367,7 @@ impl Builder {
     /// let resolver = sidestep::Resolver::builder()
     ///     .source_address(|to| to.is_ipv4().then_some(IpAddr::from([10, 8, 0, 2])))
     ///     .build()?;
-    /// # Ok::<(), sidestep::InvalidConfig>(())
+    /// # Ok::<(), sidestep::ConfigError>(())
     /// ```
     pub fn source_address(
         mut self,
@@ -368,12 +377,12 @@ impl Builder {
         self
     }
 
-    /// Makes the resolver. It needs no tokio runtime.
+    /// Builds the resolver. The call needs no tokio runtime.
     ///
     /// # Errors
     ///
-    /// [`InvalidConfig`] names the setter whose value can't be worked with.
-    pub fn build(self) -> Result<Resolver, InvalidConfig> {
+    /// Returns a [`ConfigError`] that names the setter whose value is invalid.
+    pub fn build(self) -> Result<Resolver, ConfigError> {
         let config = self.check()?;
         let sources = Sources {
             lookup: self.lookup.unwrap_or_else(default_lookup),
@@ -381,7 +390,7 @@ impl Builder {
             fallbacks: self.fallbacks.unwrap_or_default(),
             filter: self.filter,
         };
-        Ok(Resolver::of(Shared::new(config, sources, self.observe)))
+        Ok(Resolver::of(Inner::new(config, sources, self.observe)))
     }
 }
 
@@ -392,8 +401,8 @@ fn default_lookup() -> Arc<dyn Lookup> {
     Arc::new(crate::lookup::System::new())
 }
 
-impl fmt::Debug for Builder {
+impl fmt::Debug for ResolverBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder").finish_non_exhaustive()
+        f.debug_struct("ResolverBuilder").finish_non_exhaustive()
     }
 }

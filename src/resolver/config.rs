@@ -1,53 +1,53 @@
-//! What a builder has proved.
+//! The checked settings of a resolver.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Builder;
-use crate::error::InvalidConfig;
+use super::ResolverBuilder;
+use crate::addrs::{AddressOrder, Family};
+use crate::error::ConfigError;
 use crate::filter::Filter;
-use crate::lookup::{Lookup, Table};
-use crate::order::{Family, Order};
+use crate::lookup::{Lookup, StaticHosts};
 use crate::ttl::TtlBounds;
 
-/// Tells from which address one would be dialled.
+/// A function that returns the source address of a connect, or `None` without a route.
 pub(crate) type SourceAddress = dyn Fn(IpAddr) -> Option<IpAddr> + Send + Sync;
 
-/// Where addresses come from.
+/// The lookup, the tables of addresses and the filter of a resolver.
 pub(super) struct Sources {
     pub(super) lookup: Arc<dyn Lookup>,
-    pub(super) pins: Table,
-    pub(super) fallbacks: Table,
+    pub(super) pins: StaticHosts,
+    pub(super) fallbacks: StaticHosts,
     pub(super) filter: Option<Arc<Filter>>,
 }
 
-/// What `build` has proved.
+/// The settings that [`ResolverBuilder::build`] has checked.
 pub(crate) struct Config {
     pub(crate) ttl: TtlBounds,
-    pub(crate) serve_stale: Duration,
-    pub(crate) stale_after: Duration,
+    pub(crate) max_stale: Duration,
+    pub(crate) serve_stale_after: Duration,
     pub(crate) lookup_timeout: Duration,
     pub(crate) lookups_at_once: usize,
-    /// `None`: by the recent connects to the host.
-    pub(crate) stalled_after: Option<Duration>,
+    /// If `None`, the recent connects to the host decide.
+    pub(crate) slow_connect_after: Option<Duration>,
     pub(crate) attempt_timeout: Option<Duration>,
-    /// `None`: by the recent connects to the host.
+    /// If `None`, the recent connects to the host decide.
     pub(crate) attempt_delay: Option<Duration>,
     pub(crate) connect_timeout: Option<Duration>,
     pub(crate) capacity: usize,
     pub(crate) lanes: bool,
     pub(crate) probe: bool,
     pub(crate) last_resort: bool,
-    pub(crate) order: Order,
+    pub(crate) order: AddressOrder,
     pub(crate) prefer: Option<Family>,
-    /// `None`: by the routes of the system.
+    /// If `None`, the routes of the system decide.
     pub(crate) source_address: Option<Arc<SourceAddress>>,
 }
 
 impl Config {
-    /// Returns from which address another one would be dialled, asked anew.
+    /// Returns the function that finds the source address of a connect, without a cache.
     #[cfg(feature = "watch-network")]
     pub(super) fn source_of(&self) -> Arc<SourceAddress> {
         let source = self.source_address.clone();
@@ -55,9 +55,9 @@ impl Config {
     }
 }
 
-impl Builder {
-    pub(super) fn check(&self) -> Result<Config, InvalidConfig> {
-        let invalid = |setter, problem| Err(InvalidConfig::new(setter, problem));
+impl ResolverBuilder {
+    pub(super) fn check(&self) -> Result<Config, ConfigError> {
+        let invalid = |setter, problem| Err(ConfigError::new(setter, problem));
         let Self {
             lookup: _,
             pins: _,
@@ -66,11 +66,11 @@ impl Builder {
             filter: _,
             min_ttl,
             max_ttl,
-            serve_stale,
-            stale_after,
+            max_stale,
+            serve_stale_after,
             lookup_timeout,
             lookups_at_once,
-            stalled_after,
+            slow_connect_after,
             attempt_timeout,
             attempt_delay,
             connect_timeout,
@@ -91,30 +91,32 @@ impl Builder {
             () if min_ttl > max_ttl => {
                 invalid("min_ttl", "it must not exceed max_ttl (60 s unless set)")
             }
-            () if serve_stale > LONGEST => invalid("serve_stale", "it must not exceed 7 days"),
+            () if max_stale > LONGEST => invalid("max_stale", "it must not exceed 7 days"),
             () if lookup_timeout.is_zero() => invalid("lookup_timeout", "it must not be zero"),
             () if lookup_timeout > LONGEST => {
                 invalid("lookup_timeout", "it must not exceed 7 days")
             }
-            () if stale_after > LONGEST => invalid("stale_after", "it must not exceed 7 days"),
-            () if stalled_after.is_some_and(|t| t.is_zero() || t > LONGEST) => invalid(
-                "stalled_after",
+            () if serve_stale_after > LONGEST => {
+                invalid("serve_stale_after", "it must not exceed 7 days")
+            }
+            () if slow_connect_after.is_some_and(|t| t.is_zero() || t > LONGEST) => invalid(
+                "slow_connect_after",
                 "it must be over zero and at most 7 days, or None",
             ),
             () if attempt_timeout.is_some_and(|t| t.is_zero() || t > LONGEST) => invalid(
                 "attempt_timeout",
                 "it must be over zero and at most 7 days, or None",
             ),
-            () if attempt_timeout.is_some_and(|t| Some(t) < stalled_after)
+            () if attempt_timeout.is_some_and(|t| Some(t) < slow_connect_after)
                 && attempt_timeout == Self::new().attempt_timeout =>
             {
                 invalid(
-                    "stalled_after",
+                    "slow_connect_after",
                     "it must not exceed attempt_timeout (10 s unless set, or None)",
                 )
             }
-            () if attempt_timeout.is_some_and(|t| Some(t) < stalled_after) => {
-                invalid("attempt_timeout", "it must not be under stalled_after")
+            () if attempt_timeout.is_some_and(|t| Some(t) < slow_connect_after) => {
+                invalid("attempt_timeout", "it must not be under slow_connect_after")
             }
             () if attempt_delay.is_some_and(|delay| !DELAYS.contains(&delay)) => invalid(
                 "attempt_delay",
@@ -127,17 +129,17 @@ impl Builder {
             () if lookups_at_once == 0 => {
                 invalid("lookups_at_once", "at least one lookup must be sent")
             }
-            () if capacity == 0 => invalid("capacity", "at least one host must be kept"),
+            () if capacity == 0 => invalid("max_hosts", "at least one host must be kept"),
             () => Ok(Config {
                 ttl: TtlBounds {
                     min: min_ttl,
                     max: max_ttl,
                 },
-                serve_stale,
-                stale_after,
+                max_stale,
+                serve_stale_after,
                 lookup_timeout,
                 lookups_at_once,
-                stalled_after,
+                slow_connect_after,
                 attempt_timeout,
                 attempt_delay,
                 connect_timeout,
@@ -153,9 +155,11 @@ impl Builder {
     }
 }
 
-/// No setting of time is longer: RFC 8767, section 4, caps a TTL there, and sums of them stay far
-/// from the end of the clock.
+/// The longest time that a setting accepts, because RFC 8767, section 4, caps a TTL at 7 days.
+///
+/// Sums of such times stay far below the greatest `Instant`.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// Within these the time between two starts of a race may be set (RFC 8305, section 8: at least
-/// 100 ms and at most 2 s are recommended, and under 10 ms it must never be).
+/// The range of [`ResolverBuilder::attempt_delay`].
+///
+/// RFC 8305, section 8, recommends at least 100 ms and at most 2 s, and forbids less than 10 ms.
 const DELAYS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(2);

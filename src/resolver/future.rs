@@ -1,44 +1,44 @@
-//! What a connector waits for and gets.
+//! The future that a connector gets from a resolver, and the addresses that the future returns.
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::Error;
-use crate::order::Dealt;
+use crate::ResolveError;
+use crate::addrs::AddressList;
 
-/// The future of a resolver asked as a service: the host's addresses, in dialling order.
+/// The future of a [`Resolver`](crate::Resolver) as a service, which returns the addresses of a host in order.
 ///
 /// # Cancel safety
 ///
-/// Dropping it leaves the lookup running; its answer is kept for the next caller.
+/// If the future is dropped, the lookup keeps running. The cache keeps its answer for the next caller.
 #[must_use = "futures do nothing unless polled"]
-pub struct ResponseFuture(State);
+pub struct ResolveFuture(State);
 
 enum State {
-    Known(Option<Result<Dealt, Error>>),
-    Asking(Pin<Box<dyn Future<Output = Result<Dealt, Error>> + Send>>),
+    Known(Option<Result<AddressList, ResolveError>>),
+    Asking(Pin<Box<dyn Future<Output = Result<AddressList, ResolveError>> + Send>>),
 }
 
-impl ResponseFuture {
-    pub(super) fn known(dealt: Result<Dealt, Error>) -> Self {
+impl ResolveFuture {
+    pub(super) fn known(dealt: Result<AddressList, ResolveError>) -> Self {
         Self(State::Known(Some(dealt)))
     }
 
     pub(super) fn asking(
-        asking: impl Future<Output = Result<Dealt, Error>> + Send + 'static,
+        asking: impl Future<Output = Result<AddressList, ResolveError>> + Send + 'static,
     ) -> Self {
         Self(State::Asking(Box::pin(asking)))
     }
 }
 
-impl Future for ResponseFuture {
-    type Output = Result<Addrs, Error>;
+impl Future for ResolveFuture {
+    type Output = Result<Addrs, ResolveError>;
 
     /// # Panics
     ///
-    /// When polled again after it was ready.
+    /// Panics if the future is polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let dealt = match &mut self.0 {
             State::Known(dealt) => Poll::Ready(
@@ -52,15 +52,17 @@ impl Future for ResponseFuture {
     }
 }
 
-impl fmt::Debug for ResponseFuture {
+impl fmt::Debug for ResolveFuture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+        f.debug_struct("ResolveFuture").finish_non_exhaustive()
     }
 }
 
-/// The addresses dealt to one connector: an iterator of at most eight, port 0 ("the scheme's").
+/// The addresses that a connector is given, at most eight.
+///
+/// The port of each address is 0, which stands for the port of the scheme.
 #[derive(Clone, Debug)]
-pub struct Addrs(pub(super) Dealt);
+pub struct Addrs(pub(super) AddressList);
 
 impl Iterator for Addrs {
     type Item = SocketAddr;

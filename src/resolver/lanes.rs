@@ -1,12 +1,12 @@
-//! Whether this system dials IPv4-mapped IPv6 addresses.
+//! Finds out whether this system connects to IPv4-mapped IPv6 addresses.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::OnceLock;
 
-/// Returns whether lanes work here. Asked of the system once.
+/// Returns whether this system connects to IPv4-mapped IPv6 addresses. The first call finds out.
 ///
-/// A UDP socket tells without sending anything: connecting it only picks a route. Systems without
-/// IPv6, with `bindv6only`, OpenBSD and Windows say no.
+/// The function connects a UDP socket, which picks a route and sends nothing. The connect fails on systems without
+/// IPv6 or with `bindv6only`, on OpenBSD and on Windows.
 pub(super) fn are_dialled() -> bool {
     static DIALLED: OnceLock<bool> = OnceLock::new();
     *DIALLED.get_or_init(|| {
@@ -21,7 +21,7 @@ pub(super) fn are_dialled() -> bool {
 mod tests {
     use super::*;
 
-    /// What the probe says is what TCP does.
+    /// The UDP socket gives the same result as a TCP connect.
     #[test]
     fn the_probe_agrees_with_tcp() {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

@@ -1,25 +1,25 @@
-//! The last resort of a connect: addresses that connected a short while ago and have left since.
+//! Selects the last resort of a connect, which are addresses that connected recently and have left.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Shared;
+use super::Inner;
 use super::resolve::rank;
+use crate::addrs::{self, AddressList, Family, MAX_PER_FAMILY};
 use crate::attempt::AllAddrs;
-use crate::cache::{Known, Origin};
+use crate::cache::{CachedAnswer, Origin};
 use crate::health::Left;
 use crate::host::{self, Host};
-use crate::order::{self, Dealt, Family, PER_FAMILY};
-use crate::penalty::{Rank, Record};
+use crate::penalty::{AddressRecord, Rank};
 
-impl Shared {
-    /// Returns the addresses that a connect may try after all addresses of an answer, best first, and those that are
-    /// as good as others in random order: callers that come at once try several, so that few wait for the dead ones.
+impl Inner {
+    /// Returns the addresses that a connect may attempt after all addresses of an answer, in order of their rank.
     ///
-    /// They connected within the last 60 s and left with this answer or one before. They have no penalty, and they
-    /// pass the filter as it is now.
-    pub(super) fn left(&self, host: &Host, known: &Known, now: Instant) -> Left {
+    /// The addresses connected within the last 60 s and left with this answer or an earlier one. They have no
+    /// penalty, and the current filter accepts them. Addresses of the same rank are in random order. Callers that
+    /// connect at the same time then attempt different addresses, so that few of them wait for an address that fails.
+    pub(super) fn left(&self, host: &Host, known: &CachedAnswer, now: Instant) -> Left {
         let may_have_left = known.origin == Origin::Lookup && known.addrs.replaces_others();
         if !self.config.last_resort || !may_have_left {
             return Left::new();
@@ -29,23 +29,25 @@ impl Shared {
         if let Some(filter) = &self.filter {
             left.retain(|addr| filter(host::bare(host.as_str()), *addr));
         }
-        self.book.read(host.as_str(), now, |page| {
+        self.health.read(host.as_str(), now, |page| {
             let rank = |addr: &IpAddr| rank(page, *addr, now);
-            left.retain(|addr| rank(addr) <= Rank::Recovering);
+            left.retain(|addr| rank(addr) <= Rank::Probation);
             fastrand::shuffle(&mut left);
             left.sort_by_key(|addr| rank(addr));
         });
         left
     }
 
-    /// Adds them to what a connect is dealt, if that is the whole answer. An address whose trial the connect has goes
-    /// first all the same. Returns how many addresses the second lane turns.
+    /// Adds the last resort to the addresses of a connect, if these are the whole answer.
+    ///
+    /// The address of the `trial` is not ordered behind the last resort. Returns how many addresses
+    /// [`AddressList::add_lane`] rotates in the second lane.
     #[inline(never)]
     pub(super) fn add_last_resort(
         &self,
         host: &Host,
-        known: &Known,
-        dealt: &mut Dealt,
+        known: &CachedAnswer,
+        dealt: &mut AddressList,
         trial: Option<IpAddr>,
         now: Instant,
     ) -> usize {
@@ -58,21 +60,21 @@ impl Shared {
             return count;
         }
         let goes_last = self.those(host, |record| record.goes_behind_last_resort(now), now);
-        order::add_last_resort(dealt, &left, |addr| {
+        addrs::add_last_resort(dealt, &left, |addr| {
             goes_last.contains(&addr) && trial != Some(addr)
         })
     }
 
-    /// Returns those that a connect is dealt, at most.
-    pub(super) fn dealt_left(&self, host: &Host, known: &Known, now: Instant) -> Left {
-        let leads = self.leads(known, now);
+    /// Returns the addresses of the last resort that a connect is given at most.
+    pub(super) fn dealt_left(&self, host: &Host, known: &CachedAnswer, now: Instant) -> Left {
+        let leads = self.preferred_family(known, now);
         let (first, second): (Vec<IpAddr>, Vec<IpAddr>) = known
             .addrs
             .as_slice()
             .iter()
             .partition(|addr| Family::of(**addr) == leads);
-        let mut dealt = Dealt::new();
-        if known.addrs.dealt(PER_FAMILY) == first.len() + second.len() {
+        let mut dealt = AddressList::new();
+        if known.addrs.dealt(MAX_PER_FAMILY) == first.len() + second.len() {
             first
                 .into_iter()
                 .chain(second)
@@ -83,20 +85,27 @@ impl Shared {
         dealt.filter(|addr| !known.addrs.contains(*addr)).collect()
     }
 
-    /// Returns the addresses of a host whose record is such.
-    fn those(&self, host: &Host, is_such: impl Fn(&Record) -> bool, now: Instant) -> AllAddrs {
-        self.book.read(host.as_str(), now, |page| {
+    /// Returns the addresses of a host for whose record `is_such` returns true.
+    fn those(
+        &self,
+        host: &Host,
+        is_such: impl Fn(&AddressRecord) -> bool,
+        now: Instant,
+    ) -> AllAddrs {
+        self.health.read(host.as_str(), now, |page| {
             let such = page.iter().filter(|(_, record)| is_such(record));
             such.map(|(addr, _)| *addr).collect()
         })
     }
 
-    /// Returns the addresses that a race begins with, in their order: those of the answer, then the last resort. If all
-    /// addresses of the answer hang, the first one follows one that left.
+    /// Returns the addresses that a race begins with, in order: those of the answer, then the last resort.
+    ///
+    /// If connects to all addresses of the answer were slow, and no probe has connected since, one address that left
+    /// goes first.
     pub(super) fn all_for_race(
         self: &Arc<Self>,
         host: &Host,
-        known: &Known,
+        known: &CachedAnswer,
         now: Instant,
     ) -> AllAddrs {
         let trial = self.take_trial(host, known, now);

@@ -1,34 +1,34 @@
-//! The resolver: joins memory, rules and lookups.
+//! The [`Resolver`], which joins the cache, the health records and the lookups.
 //!
 //! ```text
-//! ask ▶ literal? ▶ judge what is known ▶ join a lookup ▶ order ▶ write the slip ▶ answer
+//! name ▶ literal? ▶ override? ▶ cached answer? ▶ join or start a lookup ▶ order addresses ▶ record them in context
 //! ```
 
-mod account;
-mod afterwards;
 mod builder;
 mod config;
+mod connect_report;
 mod future;
+mod host_status;
 mod lanes;
 mod last_resort;
-mod lookups;
+mod lookup_task;
 mod network;
-mod outlook;
-mod pilot;
-mod question;
+mod query;
 mod race;
 mod refresh;
 mod report;
 mod resolve;
 mod resolved;
+mod responses;
 mod route;
 mod search;
 mod shared;
-mod sift;
+mod sieve;
 mod sleepers;
-mod tables;
+mod snapshot;
+mod static_answers;
 mod turns;
-mod view;
+mod upstream;
 #[cfg(feature = "watch-network")]
 mod watch;
 
@@ -36,46 +36,46 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
-pub(crate) use self::account::Account;
-#[cfg(feature = "__again")]
-pub(crate) use self::afterwards::Hope;
-pub use self::builder::Builder;
-pub use self::future::{Addrs, ResponseFuture};
-pub(crate) use self::outlook::Outlook;
-pub(crate) use self::report::Ending;
+pub use self::builder::ResolverBuilder;
+pub(crate) use self::connect_report::ConnectReport;
+pub use self::future::{Addrs, ResolveFuture};
+pub(crate) use self::host_status::HostStatus;
+pub(crate) use self::report::AttemptEnd;
 pub use self::resolved::Resolved;
-pub(crate) use self::shared::Shared;
+#[cfg(feature = "__again")]
+pub(crate) use self::responses::FailoverOutlook;
+pub(crate) use self::shared::Inner;
 #[cfg(feature = "watch-network")]
-pub use self::watch::WatchFailed;
-use crate::cache::Cause;
+pub use self::watch::WatchError;
+use crate::addrs::AddressList;
+use crate::cache::LookupReason;
 use crate::host::{self, Parsed};
-use crate::lookup::{Lookup, Table};
+use crate::lookup::{Lookup, StaticHosts};
 use crate::observe::{Event, Snapshot};
-use crate::order::Dealt;
-use crate::{Error, Outcome, time};
+use crate::{Outcome, ResolveError, time};
 
-/// A DNS resolver that caches, shuffles, and learns from connects which addresses are dead.
+/// A DNS resolver that caches answers, shuffles addresses, and learns from connects which addresses fail.
 ///
-/// It is a `tower::Service<Name>` for hyper-util's `HttpConnector`, and with the feature
-/// `reqwest` a [`reqwest::dns::Resolve`]. Together with its
-/// [`connect_layer`](Self::connect_layer) it sees connects fail and acts on it.
+/// The resolver is a `tower::Service<Name>` for hyper-util's `HttpConnector`, and with the feature `reqwest` a
+/// [`reqwest::dns::Resolve`]. The layer of [`connect_layer`](Self::connect_layer) reports to the resolver how each
+/// connect ended. If an address fails, the resolver orders that address last and looks the host up again.
 ///
 /// # Cloning
 ///
-/// A clone is one `Arc` and shares everything. Share one resolver among all clients of a process,
-/// so that each learns from all.
+/// A clone is one `Arc` and shares all state. Share one resolver among all clients of a process, so that each client
+/// learns from the connects of all.
 ///
 /// # Runtimes
 ///
-/// It may be made outside of a tokio runtime (in a `static`, in a sync `main`) and asked from any
-/// number of runtimes, one after another or side by side. Lookups run on the runtime that asks,
-/// which needs its timer and I/O enabled.
+/// A resolver can be made outside of a tokio runtime (in a `static`, in a sync `main`) and used from any number of
+/// runtimes, one after another or side by side. A lookup runs on the runtime of the caller that starts the lookup.
+/// That runtime needs its timer and I/O enabled.
 ///
 /// # Examples
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), sidestep::Error> {
+/// # async fn main() -> Result<(), sidestep::ResolveError> {
 /// let resolver = sidestep::Resolver::new();
 /// let resolved = resolver.resolve("localhost").await?;
 /// assert!(resolved.addrs().iter().all(|addr| addr.is_loopback()));
@@ -84,24 +84,25 @@ use crate::{Error, Outcome, time};
 /// ```
 #[derive(Clone)]
 pub struct Resolver {
-    shared: Arc<Shared>,
+    shared: Arc<Inner>,
 }
 
 impl Resolver {
     /// Makes a resolver with all defaults.
     ///
-    /// It asks the name servers that the system is configured with, where
-    /// [`Dns`](crate::lookup::Dns) implements that configuration in full; else it asks the system
-    /// by `getaddrinfo`. The log tells which. It never asks a public name server.
+    /// If [`Dns`](crate::lookup::Dns) implements the system's configuration in full, the resolver queries the name
+    /// servers that the system is configured with. Otherwise the resolver calls the system's `getaddrinfo`. The log
+    /// says which. The resolver never queries a public name server that the system is not configured with.
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "a test builds the defaults")]
     pub fn new() -> Self {
         Self::builder().build().expect("the defaults are valid")
     }
 
-    /// Returns the one resolver of this process, made with all defaults at first use.
+    /// Returns the one shared resolver of this process, which the first call makes with all defaults.
     ///
-    /// For programs that build clients in many places and want each to learn from all.
+    /// Use the shared resolver in programs that build clients in many places, so that each client learns from the
+    /// connects of all.
     ///
     /// # Examples
     ///
@@ -115,40 +116,43 @@ impl Resolver {
         SHARED.clone()
     }
 
-    /// Starts from the defaults.
-    pub fn builder() -> Builder {
-        Builder::new()
+    /// Returns a builder with all defaults.
+    pub fn builder() -> ResolverBuilder {
+        ResolverBuilder::new()
     }
 
-    fn of(shared: Shared) -> Self {
+    fn of(shared: Inner) -> Self {
         Self {
             shared: Arc::new(shared),
         }
     }
 
-    /// Looks a host up, or takes what is known of it.
+    /// Returns the addresses of a host, from the cache or from a lookup.
     ///
-    /// All addresses are returned, at most 64, in the order in which to dial them; ports are the
-    /// caller's. Tell the resolver with [`report`](Self::report) how the dial went.
+    /// The resolver returns all addresses, at most 64, in the order in which to connect to them. The caller adds the
+    /// port. Report the outcome of each attempt with [`report`](Self::report).
     ///
     /// # Errors
     ///
-    /// An [`Error`] only while no address of the host is known, fresh or stale, or when the
-    /// [filter](Builder::filter) refused them all.
+    /// Returns a [`ResolveError`] only if the resolver has no fresh or stale address of the host, or if the
+    /// [filter](ResolverBuilder::filter) refused all addresses.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the lookup running; its answer is kept for the next caller.
-    pub async fn resolve(&self, host: &str) -> Result<Resolved, Error> {
+    /// If the future is dropped, the lookup keeps running. The cache keeps its answer for the next caller.
+    pub async fn resolve(&self, host: &str) -> Result<Resolved, ResolveError> {
         self.shared.resolve(host).await
     }
 
-    /// Ends what is known of a host: the next caller waits for a fresh answer, past every cache.
+    /// Invalidates the answer of a host, so that the next caller waits for a new lookup.
     ///
-    /// The old answer is kept and served only if the lookup fails. The penalties of its addresses stay, too.
-    /// Addresses that have left are no [last resort](Builder::last_resort) any more. A lookup that was sent before
-    /// does not undo the call. The call changes nothing for an unknown host and for a text that is no name, and holds
-    /// for the name with the root dot and without.
+    /// That lookup bypasses every cache. The resolver serves the old answer only if the lookup fails, or takes longer
+    /// than [`serve_stale_after`](ResolverBuilder::serve_stale_after). The penalties of the addresses stay. Addresses
+    /// that have left the answer are no longer a [last resort](ResolverBuilder::last_resort). A lookup that was sent
+    /// before the call does not undo the call.
+    ///
+    /// The call applies to the host with and without the root dot. If the resolver does not know the host, or if
+    /// `host` is not a name, the call does nothing.
     pub fn invalidate(&self, host: &str) {
         let Ok(Parsed::Name(host)) = host::parse(host) else {
             return;
@@ -157,72 +161,77 @@ impl Resolver {
             let known = self
                 .shared
                 .store
-                .edit_present(&host, |slot| slot.invalidate_by_hand());
+                .edit_present(&host, |slot| slot.invalidate_explicitly());
             if known.is_some() {
                 self.shared.connects.forget_addrs(&host, time::now());
-                self.shared.tell(&Event::Invalidated {
+                self.shared.emit(&Event::Invalidated {
                     host: host.as_str(),
-                    cause: Cause::Invalidated,
+                    cause: LookupReason::Invalidated,
                 });
             }
         }
     }
 
-    /// Returns the table of addresses that are answered before any lookup, to be read and changed
-    /// while requests run; see [`Builder::pins`].
+    /// Returns the table of overrides, whose addresses are used before any lookup.
+    ///
+    /// The program may read and change the table while requests run; see [`ResolverBuilder::overrides`].
     #[must_use]
-    pub fn pins(&self) -> &Table {
+    pub fn overrides(&self) -> &StaticHosts {
         &self.shared.pins
     }
 
-    /// Returns the table of addresses that are used after a lookup has failed, to be read and
-    /// changed while requests run; see [`Builder::fallbacks`].
+    /// Returns the table of fallbacks, whose addresses are used after a lookup has failed.
+    ///
+    /// The program may read and change the table while requests run; see [`ResolverBuilder::fallbacks`].
     #[must_use]
-    pub fn fallbacks(&self) -> &Table {
+    pub fn fallbacks(&self) -> &StaticHosts {
         &self.shared.fallbacks
     }
 
-    /// Forgets what was learned on another network: health, answers, and lookups in flight.
+    /// Forgets what the resolver learned on another network: answers, health records and in-flight lookups.
     ///
-    /// Call it when the device has moved, as from Wi-Fi to a mobile network (the feature
-    /// `watch-network` has a `watch_network` that does it for you): the answers of one
-    /// network may be wrong on another (RFC 9460, section 6.1, would have caches flushed), and what
-    /// failed there may work here. The next question for each host waits for its lookup; pins and
-    /// fallbacks stay. Callers that wait for a lookup in flight get the answer of one that is sent
-    /// anew. The system's name servers are read again, and a [`Lookup`] of yours
-    /// [is told](Lookup::network_changed). Connections that are up are not touched.
+    /// Call this method when the device has moved to another network, for example from Wi-Fi to a mobile network.
+    /// With the feature `watch-network`, `watch_network` calls this method for you. The answers of one network may be
+    /// wrong on another (RFC 9460, section 6.1, asks for a flush of caches), and an address that failed there may
+    /// connect here.
+    ///
+    /// The next caller for each host waits for a new lookup. Overrides and fallbacks stay. A caller that waits for an
+    /// in-flight lookup gets the answer of a new one. The name servers of the system are read again, and the
+    /// configured lookup is notified by [`Lookup::network_changed`]. Established connections stay.
     pub fn network_changed(&self) {
         self.shared.network_changed();
     }
 
-    /// Asks the system by `getaddrinfo` from now on, in place of the configured lookup.
+    /// Uses the system's `getaddrinfo` for lookups from now on, in place of the configured lookup.
     ///
-    /// For networks that let nothing else through, such as a hotel's before its page is accepted.
-    /// Answers that are good stay and live out their time; what the other lookup failed at, and
-    /// said not to exist, is asked again. Callers that wait for a lookup in flight get its answer
-    /// if it brings one, else the system's.
+    /// Use the system's lookup on a network that lets nothing else through, such as the network of a hotel before its
+    /// page is accepted. Cached answers stay valid until they expire. Failed lookups and negative answers of the
+    /// configured lookup are forgotten, so that the next caller starts a new lookup. A caller that waits for an
+    /// in-flight lookup gets its answer if that lookup succeeds, and otherwise the answer of the system.
     pub fn use_system(&self) {
         self.shared.use_system(true);
     }
 
-    /// Asks the configured lookup again, after [`use_system`](Self::use_system). As there, what is
-    /// good stays.
+    /// Switches back to the configured lookup, after [`use_system`](Self::use_system).
+    ///
+    /// Cached answers stay valid until they expire.
     pub fn use_configured(&self) {
         self.shared.use_system(false);
     }
 
-    /// Sets another lookup in place of the configured one, such as other name servers. It is asked
-    /// from now on, or after [`use_configured`](Self::use_configured) if the system is asked now.
-    /// What is good stays.
+    /// Replaces the configured lookup, for example to use other name servers.
+    ///
+    /// The resolver uses the new lookup from now on, or after [`use_configured`](Self::use_configured) if the
+    /// system's lookup is in use. Cached answers stay valid until they expire.
     pub fn set_lookup(&self, lookup: impl Lookup) {
         self.shared.set_lookup(Arc::new(lookup));
     }
 
-    /// Tells the resolver what a dial of yours came to.
+    /// Reports the outcome of an attempt that the caller has made.
     ///
-    /// For connectors under a [`ConnectLayer`](crate::ConnectLayer) this is done for you. An
-    /// address that is not among the host's known ones is left out of account, and so is a host
-    /// that is no name.
+    /// A [`ConnectLayer`](crate::ConnectLayer) reports the attempts of its connector, so such a connector needs no
+    /// call. If the current answer of the host does not name the address, or if `host` is not a name, the call does
+    /// nothing.
     ///
     /// # Examples
     ///
@@ -238,7 +247,7 @@ impl Resolver {
     ///             resolver.report("api.example.com", addr, Outcome::Connected);
     ///             break;
     ///         }
-    ///         Err(error) => resolver.report("api.example.com", addr, Outcome::of(&error)),
+    ///         Err(error) => resolver.report("api.example.com", addr, Outcome::from_error(&error)),
     ///     }
     /// }
     /// # Ok(())
@@ -254,31 +263,33 @@ impl Resolver {
         }
     }
 
-    /// Returns plain numbers: what is known of each host and how often each thing happened.
+    /// Returns the state of each host and the number of events of each kind, as plain data.
     ///
-    /// It walks over all hosts; made for a status page, not for each request.
+    /// The call visits all hosts. Use it for a status page, not for each request.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         self.shared.snapshot()
     }
 
-    pub(crate) fn inner(&self) -> &Arc<Shared> {
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
         &self.shared
     }
 
-    /// Deals the addresses of a host to a connector.
-    pub(crate) fn deal(&self, host: &str) -> ResponseFuture {
-        let mut dealt = Dealt::new();
-        let asking = self.shared.deal(host, &mut dealt);
-        asking.unwrap_or_else(|| ResponseFuture::known(Ok(dealt)))
+    /// Returns a future of the addresses of a host for a connector.
+    pub(crate) fn resolve_into(&self, host: &str) -> ResolveFuture {
+        let mut dealt = AddressList::new();
+        let asking = self.shared.resolve_into(host, &mut dealt);
+        asking.unwrap_or_else(|| ResolveFuture::known(Ok(dealt)))
     }
 
-    /// The same for who needs a box: dealt in its place. `Err`: they are yet to come.
+    /// Returns the addresses of a host in a box, or the future of a lookup as `Err`.
+    ///
+    /// The addresses are written into the box, without a copy.
     #[cfg(any(feature = "reqwest", feature = "reqwest-012"))]
     #[inline(always)]
-    pub(crate) fn deal_boxed(&self, host: &str) -> Result<Box<Addrs>, Box<ResponseFuture>> {
-        let mut addrs = Box::new(Addrs(Dealt::new()));
-        match self.shared.deal(host, &mut addrs.0) {
+    pub(crate) fn resolve_boxed(&self, host: &str) -> Result<Box<Addrs>, Box<ResolveFuture>> {
+        let mut addrs = Box::new(Addrs(AddressList::new()));
+        match self.shared.resolve_into(host, &mut addrs.0) {
             None => Ok(addrs),
             Some(asking) => Err(Box::new(asking)),
         }

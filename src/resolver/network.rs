@@ -1,27 +1,27 @@
-//! Whether the network here is there, and when it was changed for another.
+//! Detects outages of the local network, and handles a change of the network.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use super::Shared;
+use super::Inner;
 use crate::host::Host;
 use crate::observe::Event;
-use crate::outage::{Outage, Verdict};
+use crate::outage::{OutageDetector, Verdict};
 use crate::time;
 
-/// The network that everything else is reached by.
+/// The state of the local network.
 #[derive(Debug, Default)]
 pub(super) struct Network {
     state: Mutex<State>,
-    /// So that a success costs nothing while nothing has failed.
+    /// Whether a failure was recorded since the last success. If not, a success takes no lock.
     in_doubt: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    outage: Outage,
+    outage: OutageDetector,
     changed_at: Option<Instant>,
 }
 
@@ -35,35 +35,37 @@ impl Network {
     }
 }
 
-impl Shared {
-    /// Whether a failure says something about its address. While many unrelated hosts fail
-    /// together it says that the network here is down.
+impl Inner {
+    /// Records a failure, and returns whether the failure counts against its address.
+    ///
+    /// While many unrelated hosts fail together, the local network is down, and no failure counts.
     pub(super) fn is_about_the_address(&self, host: &Host, addr: IpAddr, now: Instant) -> bool {
         match self
             .network
-            .edit(|state| state.outage.fail(host, addr, now))
+            .edit(|state| state.outage.record_failure(host, addr, now))
         {
             Verdict::Normal => true,
             Verdict::Down => false,
             Verdict::Began(since) => {
-                self.book.forgive(since);
-                self.tell(&Event::NetworkDown);
+                self.health.clear_since(since);
+                self.emit(&Event::NetworkDown);
                 false
             }
         }
     }
 
-    /// Something has connected: the network is there.
+    /// Records that a connect has succeeded, so that the local network is up.
     pub(super) fn network_works(&self) {
         if self.network.in_doubt.load(Ordering::Relaxed)
-            && self.network.edit(|state| state.outage.succeed())
+            && self.network.edit(|state| state.outage.record_success())
         {
-            self.tell(&Event::NetworkUp);
+            self.emit(&Event::NetworkUp);
         }
     }
 
     pub(super) fn network_changed(&self) {
-        // First, so that no lookup that counts as sent on this network asks as on the one before.
+        // The lookup is notified first. Otherwise a lookup that counts as sent on the new network could use name
+        // servers of the old one.
         self.lookups.network_changed();
         self.network.edit(|state| {
             *state = State {
@@ -73,12 +75,12 @@ impl Shared {
         });
         self.routes.clear();
         self.store.clear();
-        self.book.clear();
+        self.health.clear();
         self.connects.clear(time::now());
-        self.tell(&Event::NetworkChanged);
+        self.emit(&Event::NetworkChanged);
     }
 
-    /// Whether a lookup that was sent then was sent on another network.
+    /// Returns whether a lookup or an attempt that began at `asked_at` began on another network.
     pub(super) fn was_elsewhere(&self, asked_at: Instant) -> bool {
         let changed_at = self.network.edit(|state| state.changed_at);
         changed_at.is_some_and(|changed_at| asked_at <= changed_at)

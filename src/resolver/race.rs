@@ -1,94 +1,113 @@
-//! What a race asks: one address after the other, and a fresh answer.
+//! Resolves names for a race, which gets one address per attempt, and a fresh answer later.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Shared;
-use crate::attempt::{Note, Slip};
-use crate::cache::{Cause, Known, Origin, Slot};
+use super::Inner;
+use crate::addrs::AddressList;
+use crate::attempt::{AttemptContext, Resolution};
+use crate::cache::{CachedAnswer, HostEntry, LookupReason, Origin};
 use crate::host::Host;
-use crate::order::Dealt;
 use crate::time;
 
-impl Shared {
-    /// Deals the first attempt of a race one address, and lets the race keep all.
+impl Inner {
+    /// Selects one address for the first attempt of a race, and stores all addresses in its attempt context.
+    ///
+    /// Returns false if the attempt context does not begin a race.
     #[inline(never)]
-    pub(super) fn deal_first(
+    pub(super) fn start_race(
         self: &Arc<Self>,
         host: &Host,
-        known: &Known,
-        slip: &Slip,
+        known: &CachedAnswer,
+        context: &AttemptContext,
         now: Instant,
-        dealt: &mut Dealt,
+        dealt: &mut AddressList,
     ) -> bool {
-        let first = slip.keep_all(|| self.all_for_race(host, known, now));
+        let first = context.start_race(|| self.all_for_race(host, known, now));
         if let Some(first) = first {
             dealt.push(first);
-            slip.write(self.note(host, known, dealt.clone(), now));
+            context.record(self.resolution(host, known, dealt.clone(), now));
         }
         first.is_some()
     }
 
-    /// Deals an attempt of a race the address that is its own. It was judged when the race began, so that
-    /// nothing is looked up.
+    /// Selects the address that an attempt of a race is for, and returns false if there is none.
+    ///
+    /// The address was selected when the race began, so nothing is looked up.
     #[inline(never)]
-    pub(super) fn deal_pin(slip: &Slip, name: &str, dealt: &mut Dealt) -> bool {
-        let Some(note) = slip.pin(name) else {
+    pub(super) fn assigned_address(
+        context: &AttemptContext,
+        name: &str,
+        dealt: &mut AddressList,
+    ) -> bool {
+        let Some(resolution) = context.assigned(name) else {
             return false;
         };
-        *dealt = note.dealt.clone();
+        *dealt = resolution.addrs.clone();
         let at = time::now();
-        slip.write(Note { at, ..note });
+        context.record(Resolution {
+            resolved_at: at,
+            ..resolution
+        });
         true
     }
 
-    /// Returns a host's addresses in dialling order after all of them have failed somebody: where what is
-    /// known is suspect it waits for a fresh answer, at most [`stale_after`](crate::Builder::stale_after), and
-    /// for one that is put off as long before that. `None` where there is no answer.
+    /// Returns the addresses of a host in order, for a race whose attempts are slow or have failed.
     ///
-    /// The race has its last resort from the start, so none is added here.
+    /// If the answer is suspect, the method waits for a fresh answer, at most for
+    /// [`serve_stale_after`](crate::ResolverBuilder::serve_stale_after). If the backoff defers the lookup, the method
+    /// first waits for the start of the lookup, at most for the same time. Returns `None` if there is no answer.
     ///
-    /// What is still held to be healthy, as a family without a route, is no reason not to wait here.
-    pub(crate) async fn again(self: Arc<Self>, host: Host) -> Option<(Note, Vec<IpAddr>)> {
-        if let Some(due) = self.put_off(&host) {
+    /// The race has its last resort from the start, so the method adds none. The method waits even if an address
+    /// still counts as healthy, for example because its family has no route.
+    pub(crate) async fn reresolved(
+        self: Arc<Self>,
+        host: Host,
+    ) -> Option<(Resolution, Vec<IpAddr>)> {
+        if let Some(due) = self.deferred_until(&host) {
             tokio::time::sleep_until(due.into()).await;
         }
-        let mut known = self.known(&host).await.ok()?;
+        let mut known = self.answer(&host).await.ok()?;
         if known.origin == Origin::Lookup && self.may_be_replaced(&host) {
-            let fresh = self.ask_or_serve(&host, Cause::ConnectFailed, known);
+            let fresh = self.look_up_or_serve(&host, LookupReason::ConnectFailed, known);
             known = fresh.await.ok()?;
         }
         let now = time::now();
         let addrs = self.all_in_order(&host, &known, now);
-        let note = self.note(&host, &known, Dealt::new(), now);
-        Some((note, addrs.into_vec()))
+        let resolution = self.resolution(&host, &known, AddressList::new(), now);
+        Some((resolution, addrs.into_vec()))
     }
 
-    /// Returns the current answer of a host if it is another one than `note` is about, in dialling order.
-    pub(crate) fn newer_answer(self: &Arc<Self>, note: &Note) -> Option<(Note, Vec<IpAddr>)> {
+    /// Returns the addresses of the current answer in order, if `resolution` is of another answer.
+    pub(crate) fn newer_answer(
+        self: &Arc<Self>,
+        resolution: &Resolution,
+    ) -> Option<(Resolution, Vec<IpAddr>)> {
         let now = time::now();
-        let known = self.current(&note.host, now)?;
-        if known.generation == note.generation {
+        let known = self.current(&resolution.host, now)?;
+        if known.generation == resolution.generation {
             return None;
         }
-        let addrs = self.all_in_order(&note.host, &known, now);
-        let note = self.note(&note.host, &known, Dealt::new(), now);
-        Some((note, addrs.into_vec()))
+        let addrs = self.all_in_order(&resolution.host, &known, now);
+        let resolution = self.resolution(&resolution.host, &known, AddressList::new(), now);
+        Some((resolution, addrs.into_vec()))
     }
 
-    /// Returns when the host may be looked up again, if that is soon.
-    fn put_off(&self, host: &Host) -> Option<Instant> {
+    /// Returns when the host may be re-resolved, if that is later than now and within `serve_stale_after`.
+    fn deferred_until(&self, host: &Host) -> Option<Instant> {
         let now = time::now();
-        let due = self.store.peek(host.as_str(), |slot| slot.recheck_at(now));
-        let is_soon = |due: &Instant| *due > now && *due <= now + self.config.stale_after;
+        let due = self
+            .store
+            .peek(host.as_str(), |slot| slot.reresolve_at(now));
+        let is_soon = |due: &Instant| *due > now && *due <= now + self.config.serve_stale_after;
         due.flatten().filter(is_soon)
     }
 
-    /// Whether a suspect answer is being looked up again, or may be.
+    /// Returns whether the answer is suspect, and a lookup that replaces it is in flight or may start.
     fn may_be_replaced(&self, host: &Host) -> bool {
         let now = time::now();
-        let open = |slot: &Slot| match slot.recheck_at(now) {
+        let open = |slot: &HostEntry| match slot.reresolve_at(now) {
             Some(due) => due <= now,
             None => slot.is_suspect(),
         };

@@ -1,4 +1,4 @@
-//! Lookups: the one place that spawns.
+//! Starts lookups, their timers and probes. No other module spawns async tasks.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
@@ -8,93 +8,112 @@ use futures_util::future::{Either, select};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
-use super::Shared;
-use super::pilot::Pilot;
+use super::Inner;
+use super::lookup_task::LookupTask;
 use super::sleepers::Bed;
-use crate::cache::{Cause, Flight, Known, Landing, Origin, Slot};
+use crate::cache::{
+    CachedAnswer, CompletedLookup, HostEntry, InFlightLookup, LookupReason, Origin,
+};
 use crate::host::Host;
 use crate::observe::Event;
 use crate::penalty::Failure;
-use crate::{Error, Outcome, outcome, time};
+use crate::{Outcome, ResolveError, outcome, time};
 
-impl Shared {
-    /// Joins the lookup of a host that is in the air on this runtime, or sends one.
+impl Inner {
+    /// Joins the in-flight lookup of a host on this runtime, or starts a lookup.
     ///
-    /// The task that flies it belongs to the runtime of the caller and ends with it. It holds the
-    /// resolver weakly: when the last one is dropped, its answer is thrown away.
-    pub(super) fn ask(self: &Arc<Self>, host: &Host, cause: Cause) -> Result<Flight, Error> {
-        let runtime = Handle::try_current().map_err(|_| Error::no_runtime(host.as_str()))?;
+    /// The task of the lookup runs on the runtime of the caller and ends with that runtime. The task holds the
+    /// resolver weakly. If the last resolver is dropped, the answer of the lookup is dropped, too.
+    pub(super) fn join_or_start_lookup(
+        self: &Arc<Self>,
+        host: &Host,
+        cause: LookupReason,
+    ) -> Result<InFlightLookup, ResolveError> {
+        let runtime = Handle::try_current().map_err(|_| ResolveError::no_runtime(host.as_str()))?;
         let read = self.store.read(host.as_str(), |_, slot| {
-            slot.boardable(runtime.id()).cloned()
+            slot.joinable(runtime.id()).cloned()
         });
         if let Some(current) = read.flatten() {
             return Ok(current);
         }
-        if !self.take_from_quota(cause) {
-            let any = |slot: &Slot| {
+        if !self.try_acquire_lookup(cause) {
+            let any = |slot: &HostEntry| {
                 (
-                    slot.in_the_air(runtime.id()).cloned(),
-                    slot.known().is_some(),
+                    slot.in_flight(runtime.id()).cloned(),
+                    slot.answer().is_some(),
                 )
             };
             match self.store.peek(host.as_str(), any) {
-                // The next best is a lookup that was sent before the invalidation.
+                // The second choice is a lookup that was sent before the invalidation.
                 Some((Some(flight), _)) => return Ok(flight),
-                Some((None, true)) => return Err(Error::too_many(host.as_str())),
-                // Nothing is known: that is no second lookup.
+                Some((None, true)) => return Err(ResolveError::too_many(host.as_str())),
+                // The host has no answer, so this lookup is not a repeated one.
                 Some((None, false)) | None => {}
             }
         }
-        Ok(self.send(&runtime, host, cause))
+        Ok(self.start_lookup(&runtime, host, cause))
     }
 
-    /// Sends a lookup, if none has been sent meanwhile.
-    fn send(self: &Arc<Self>, runtime: &Handle, host: &Host, cause: Cause) -> Flight {
+    /// Starts a lookup, unless another caller has started one meanwhile.
+    fn start_lookup(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        host: &Host,
+        cause: LookupReason,
+    ) -> InFlightLookup {
         let now = time::now();
-        let (land, flight) = Flight::new(runtime.id(), now);
+        let (land, flight) = InFlightLookup::new(runtime.id(), now);
         let (current, generation) = self.store.edit(host, |slot| {
-            (slot.board(&flight, cause, now), slot.generation())
+            (slot.join_or_start(&flight, cause, now), slot.generation())
         });
         if let Some(current) = current {
             return current;
         }
         let flight = flight.sent_at(generation);
         self.make_room(host);
-        self.tell(&Event::Asked {
+        self.emit(&Event::LookupStarted {
             host: host.as_str(),
             cause,
         });
-        let pilot = Pilot::new(self, host, &flight, land);
-        runtime.spawn(pilot.fly(self.lookups.current()));
+        let pilot = LookupTask::new(self, host, &flight, land);
+        runtime.spawn(pilot.run(self.lookups.current()));
         flight
     }
 
-    /// Looks a host up again on whose answer a connect has failed: at once, or as soon as that is
-    /// due and the quota allows. Nobody has to ask for it.
+    /// Re-resolves a host after a connect to one of its addresses has failed. The lookup needs no caller.
     ///
-    /// The next caller does instead when it is due and a healthy address is left, for then nobody
-    /// needs it sooner: the processes of a fleet that lose an edge together do not ask together. So
-    /// it is outside of a runtime, and where too many wait already. A connect that hangs needs it at once.
-    pub(super) fn look_again(self: &Arc<Self>, host: &Host, urgency: Urgency) {
+    /// The first row that applies decides when the lookup starts:
+    ///
+    /// | if | the lookup starts |
+    /// |---|---|
+    /// | there is no runtime | with the next caller |
+    /// | the backoff has not passed | from a timer, when the backoff has passed |
+    /// | a healthy address is left, and the urgency is [`Urgency::Usual`] | with the next caller |
+    /// | the rate limit is used up | from a timer in turn, or with the next caller if too many lookups wait |
+    /// | otherwise | now |
+    ///
+    /// While a healthy address is left, no request needs the lookup sooner. If many processes lose an address at the
+    /// same time, their lookups then do not start at the same time. A slow connect needs the lookup at once.
+    pub(super) fn reresolve(self: &Arc<Self>, host: &Host, urgency: Urgency) {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
         let now = time::now();
         let is_well_served = self.is_well_served(host, now);
         let due = self.store.edit_present(host, |slot| {
-            slot.health_is_left(is_well_served);
-            slot.recheck_at(now)
+            slot.set_has_healthy(is_well_served);
+            slot.reresolve_at(now)
         });
         match due.flatten() {
             Some(due) if due > now => {
                 self.sleep(&runtime, host, due, false);
             }
             Some(_) if is_well_served && urgency == Urgency::Usual => {}
-            Some(_) => match self.book_from_quota(now) {
+            Some(_) => match self.reserve_lookup(now) {
                 Some(due) if due > now => {
                     self.sleep(&runtime, host, due, true);
                 }
-                Some(_) => drop(self.send(&runtime, host, Cause::ConnectFailed)),
+                Some(_) => drop(self.start_lookup(&runtime, host, LookupReason::ConnectFailed)),
                 None => {}
             },
             None => {}
@@ -103,14 +122,13 @@ impl Shared {
 
     pub(super) fn is_well_served(&self, host: &Host, now: Instant) -> bool {
         let known = self.kept(host);
-        known.is_some_and(|known| self.health_left(host, &known, now))
+        known.is_some_and(|known| self.has_healthy(host, &known, now))
     }
 
-    /// Looks a host in use up again before its answer ends, so that no caller has to wait.
+    /// Schedules the refresh of a host in use before its answer expires, so that no caller has to wait.
     ///
-    /// The first use of an answer starts a task that sleeps until then; a host that nobody asks for
-    /// has none.
-    pub(super) fn refresh_ahead(self: &Arc<Self>, host: &Host, known: &Arc<Known>) {
+    /// The first use of an answer starts a timer. A host without callers has no timer.
+    pub(super) fn schedule_refresh(self: &Arc<Self>, host: &Host, known: &Arc<CachedAnswer>) {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
@@ -119,15 +137,14 @@ impl Shared {
         if let Some((due, _)) = next.flatten()
             && !self.sleep(&runtime, host, due, false)
         {
-            known.forget_use();
+            known.clear_used();
         }
     }
 
-    /// Starts a task that sleeps until a host is to be looked up though nobody asks. Returns false
-    /// when there are too many.
+    /// Starts a timer that looks a host up at `due`, and returns false if there are too many timers.
     ///
-    /// A host has one. It belongs to the runtime of the caller and holds the resolver weakly, and
-    /// there are at most as many as hosts are kept.
+    /// A host has at most one timer, and there are at most as many timers as hosts that the resolver may keep. The
+    /// timer runs on the runtime of the caller and holds the resolver weakly.
     fn sleep(self: &Arc<Self>, runtime: &Handle, host: &Host, due: Instant, is_paid: bool) -> bool {
         match self.sleepers.lie_down(host, due, time::now()) {
             Bed::Free => {
@@ -141,28 +158,27 @@ impl Shared {
                 self.sleepers.is_asleep(host, due, &task.abort_handle());
                 true
             }
-            // It sees at its waking that there is another answer.
+            // The timer reads the current answer when it fires.
             Bed::Taken => true,
             Bed::None => false,
         }
     }
 
-    /// Finds out in the background whether an address accepts connections again, so that no request
-    /// pays for it. Returns false outside of a runtime.
+    /// Starts a probe of an address, so that no request has to try the address. Returns false outside of a runtime.
     ///
-    /// One for each penalty or doubt of an address. The task belongs to the runtime of the caller and ends within
-    /// 5 s, or with the last resolver, which it holds weakly.
+    /// Each penalty or doubt of an address has one probe. The task runs on the runtime of the caller and holds the
+    /// resolver weakly. The task ends within 5 s, or when the last resolver is dropped.
     pub(super) fn probe(self: &Arc<Self>, host: &Host, addr: IpAddr, port: u16) -> bool {
         let Ok(runtime) = Handle::try_current() else {
             return false;
         };
-        self.tell(&Event::Probe {
+        self.emit(&Event::Probe {
             host: host.as_str(),
             addr,
             port,
         });
         let (host, shared) = (host.clone(), Arc::downgrade(self));
-        let mut life = self.life.subscribe();
+        let mut life = self.shutdown.subscribe();
         runtime.spawn(async move {
             let began = time::now();
             let connecting = tokio::time::timeout(PROBE, TcpStream::connect((addr, port)));
@@ -175,7 +191,10 @@ impl Shared {
             };
             let (why, error) = match ended {
                 Ok(Ok(_connected)) => (Outcome::Connected, None),
-                Ok(Err(error)) => (Outcome::of(&error), Some(outcome::text(&error))),
+                Ok(Err(error)) => (
+                    Outcome::from_error(&error),
+                    Some(outcome::describe_chain(&error)),
+                ),
                 Err(_elapsed) => (Outcome::TimedOut, None),
             };
             let soft = false;
@@ -185,31 +204,34 @@ impl Shared {
     }
 
     pub(super) fn make_room(&self, host: &Host) {
-        self.store.make_room(host, |host| self.book.holds(host));
+        self.store
+            .make_room(host, |host| self.health.has_records(host));
     }
 
-    /// Keeps what a lookup brought. `None`: it failed after it had been let go, and its waiters are
-    /// to ask again.
-    pub(super) fn land(
+    /// Stores the result of a lookup, and returns the result for its waiters.
+    ///
+    /// Returns `None` if the lookup was detached before it failed; see [`HostEntry::detach_lookups`]. The waiters
+    /// then look the host up again.
+    pub(super) fn complete_lookup(
         &self,
         host: &Host,
-        flight: &Flight,
-        landing: &Landing,
-    ) -> Option<Result<Arc<Known>, Error>> {
+        flight: &InFlightLookup,
+        landing: &CompletedLookup,
+    ) -> Option<Result<Arc<CachedAnswer>, ResolveError>> {
         let now = time::now();
         let landed = self
             .store
-            .edit(host, |slot| slot.land(flight, landing, now));
+            .edit(host, |slot| slot.complete(flight, landing, now));
         self.make_room(host);
         match &landing.outcome {
             Ok(brought) => {
-                self.tell(&Event::Answered {
+                self.emit(&Event::LookupSucceeded {
                     host: host.as_str(),
                     addrs: brought.addrs.as_slice(),
                     life: brought.life,
                 });
             }
-            Err(error) => self.tell(&Event::LookupFailed {
+            Err(error) => self.emit(&Event::LookupFailed {
                 host: host.as_str(),
                 error,
             }),
@@ -220,8 +242,8 @@ impl Shared {
         let is_denied = landing
             .outcome
             .as_ref()
-            .is_err_and(Error::is_negative_answer);
-        let is_overtaken = |known: &Arc<Known>| known.origin == Origin::Lookup;
+            .is_err_and(ResolveError::is_negative_answer);
+        let is_overtaken = |known: &Arc<CachedAnswer>| known.origin == Origin::Lookup;
         if is_denied
             && !landed
                 .as_ref()
@@ -233,25 +255,25 @@ impl Shared {
     }
 }
 
-/// How soon an answer on which a connect has failed is looked up again.
+/// How urgent the lookup after a failed connect is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Urgency {
-    /// By the next caller, if a healthy address is left.
+    /// If a healthy address is left, the next caller starts the lookup.
     Usual,
-    /// At once: a connect is pending that a fresh answer may help.
+    /// The lookup starts at once, because a fresh answer may help a pending connect.
     Now,
 }
 
-/// How long a connect of our own may take: a SYN sent three times, at 0, 1 and 3 s.
+/// The timeout of a probe, within which the system sends a SYN three times, at 0, 1 and 3 s.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// Sleeps until a host is to be looked up though nobody asks.
+/// A timer that looks a host up without a caller.
 struct Sleeper {
     host: Host,
     due: Instant,
-    /// Whether its lookup is taken from the quota already.
+    /// Whether the lookup is already taken from the rate limit.
     is_paid: bool,
-    shared: Weak<Shared>,
+    shared: Weak<Inner>,
 }
 
 impl Sleeper {
@@ -262,21 +284,23 @@ impl Sleeper {
         else {
             return;
         };
-        // Up before it asks: who uses the new answer first starts the next.
+        // The timer is removed before the lookup starts, so that the first use of the new answer can start a timer.
         drop(self);
         let now = time::now();
         let next = shared
             .store
             .peek(host.as_str(), |slot| slot.next_lookup(now));
         match next.flatten() {
-            Some((due, Cause::ConnectFailed)) if due <= now && !is_paid => {
-                shared.look_again(&host, Urgency::Usual);
+            Some((due, LookupReason::ConnectFailed)) if due <= now && !is_paid => {
+                shared.reresolve(&host, Urgency::Usual);
             }
-            // Whoever waits for it finds it in the air.
-            Some((due, cause)) if due <= now => drop(shared.send(&Handle::current(), &host, cause)),
+            // Callers find the lookup in flight and join it, so the handle is not needed.
+            Some((due, cause)) if due <= now => {
+                drop(shared.start_lookup(&Handle::current(), &host, cause))
+            }
             Some(_) => {
                 let known = shared.kept(&host);
-                known.inspect(|known| shared.refresh_ahead(&host, known));
+                known.inspect(|known| shared.schedule_refresh(&host, known));
             }
             None => {}
         }
@@ -284,13 +308,15 @@ impl Sleeper {
 }
 
 impl Drop for Sleeper {
-    /// Its runtime may have been shut down: the next one who uses the answer starts another.
+    /// Removes the timer, whose runtime may have been shut down before `due`.
+    ///
+    /// The next use of the answer then starts another timer.
     fn drop(&mut self) {
         let Some(shared) = self.shared.upgrade() else {
             return;
         };
         if shared.sleepers.get_up(&self.host, self.due) && time::now() < self.due {
-            shared.kept(&self.host).inspect(|known| known.forget_use());
+            shared.kept(&self.host).inspect(|known| known.clear_used());
         }
     }
 }

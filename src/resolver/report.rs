@@ -1,4 +1,4 @@
-//! What a connect came to, and what follows for its addresses and its answer.
+//! Records how each connect ended, in the health of its addresses and the state of its answer.
 
 use std::error::Error as StdError;
 use std::net::IpAddr;
@@ -9,95 +9,106 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 
 use super::refresh::Urgency;
-use super::{Shared, route};
-use crate::attempt::{Fresh, Made, Note, Slip};
-use crate::blame::Reach;
-use crate::cache::{Cause, Generation, Slot};
-use crate::ends::Ends;
+use super::{Inner, route};
+use crate::addrs::Family;
+use crate::attempt::{AttemptContext, Fresh, NewConnection, Resolution};
+use crate::attribution::FamiliesUsed;
+use crate::cache::{Generation, HostEntry, LookupReason};
+use crate::ends::ConnectionId;
 use crate::health::Connect;
 use crate::host::Host;
 use crate::observe::Event;
-use crate::order::Family;
-use crate::outcome::{Blame, Outcome};
+use crate::outcome::{Outcome, Severity};
 use crate::penalty::{Failure, Transition};
-use crate::{blame, outcome, time};
+use crate::{attribution, outcome, time};
 
-/// How a connect ended, as far as a connector layer sees it.
+/// The end of a connect, as far as a connector layer sees it.
 #[derive(Clone, Debug)]
-pub(crate) enum Ending {
-    /// Connected, as the socket names its ends.
-    Connected(Ends),
-    /// Connected, and the socket no longer names its peer: mostly the peer is gone already.
-    Nameless,
-    /// Failed, with what the error said.
+pub(crate) enum AttemptEnd {
+    /// The connect succeeded, and the socket names both ends of the connection.
+    Connected(ConnectionId),
+    /// The connect succeeded, and the socket does not name its peer, mostly because the peer is already gone.
+    ConnectedUnknownPeer,
+    /// The connect failed with this outcome and this text of its error.
     Failed(Outcome, Arc<str>),
-    /// Failed in TCP, at this address after those that were dealt with it.
+    /// TCP failed at this address, after it had failed at the other addresses of the same resolution.
     FailedAt(IpAddr, Outcome, Arc<str>),
-    /// Pending for so long that it counts.
-    Stalled,
-    /// The layer itself gave it up; the addresses after the first may never have been dialled.
-    GivenUp,
+    /// The connect was pending for so long that it is slow.
+    Slow,
+    /// The layer gave the connect up after its timeout. The connector may not have attempted the addresses after the
+    /// first.
+    TimedOut,
 }
 
-impl Ending {
-    /// Returns what it says of the connect.
+impl AttemptEnd {
+    /// Returns the outcome of the connect.
     pub(crate) fn outcome(&self) -> Outcome {
         self.clone()
             .failure()
             .map_or(Outcome::Connected, |(failure, _)| failure.why)
     }
 
-    /// As a failure, and whether that came after TCP was up.
+    /// Returns the failure of the connect, if there is one, and whether the failure came after TCP was up.
     pub(super) fn failure(self) -> Option<(Failure, bool)> {
         let (why, error, after_tcp) = match self {
-            Self::Connected(_) | Self::Nameless => return None,
+            Self::Connected(_) | Self::ConnectedUnknownPeer => return None,
             Self::Failed(why, error) => (why, Some(error), why.is_after_tcp()),
             Self::FailedAt(_, why, error) => (why, Some(error), false),
-            Self::Stalled => (Outcome::Stalled, None, true),
-            Self::GivenUp => (Outcome::TimedOut, None, true),
+            Self::Slow => (Outcome::Slow, None, true),
+            Self::TimedOut => (Outcome::TimedOut, None, true),
         };
-        let soft = why.blame() == Blame::Soft;
+        let soft = why.severity() == Severity::Soft;
         Some((Failure { why, soft, error }, after_tcp))
     }
 
-    /// The note that it is about. Of two names, as SOCKS asks for, neither can be blamed, unless the
-    /// error names an address.
-    pub(super) fn note(&self, slip: &Slip) -> Option<Note> {
+    /// Returns the resolution whose addresses the connect has attempted.
+    ///
+    /// If the connect resolved two names, as through SOCKS, the failure is attributed to neither, unless the error
+    /// names an address.
+    pub(super) fn note(&self, context: &AttemptContext) -> Option<Resolution> {
         match self {
-            Self::FailedAt(addr, ..) => slip.note_with(*addr),
-            _ => slip.only_note(),
+            Self::FailedAt(addr, ..) => context.containing(*addr),
+            _ => context.single(),
         }
     }
 }
 
-impl Shared {
-    /// Takes the end of a connect with what its slip says.
-    pub(crate) fn ended(self: &Arc<Self>, slip: &Slip, reach: Reach, ending: &Ending) {
+impl Inner {
+    /// Records the end of a connect for the addresses in its attempt context.
+    pub(crate) fn attempt_ended(
+        self: &Arc<Self>,
+        context: &AttemptContext,
+        reach: FamiliesUsed,
+        ending: &AttemptEnd,
+    ) {
         match ending {
-            &Ending::Connected(ends) => {
+            &AttemptEnd::Connected(ends) => {
                 self.network_works();
-                self.connected(slip, reach, ends);
+                self.connected(context, reach, ends);
             }
-            Ending::Nameless => {
+            AttemptEnd::ConnectedUnknownPeer => {
                 self.network_works();
-                self.nameless(slip, reach);
+                self.nameless(context, reach);
             }
             failed => {
-                if let Some(note) = failed.note(slip)
+                if let Some(resolution) = failed.note(context)
                     && let Some((failure, after_tcp)) = failed.clone().failure()
                 {
-                    self.failed(&note, reach, &failure, after_tcp);
+                    self.failed(&resolution, reach, &failure, after_tcp);
                 }
             }
         }
     }
 
-    /// Tells the two meanings of EADDRNOTAVAIL apart. Where every address that was dealt has a source
-    /// address here, the local ports to one of them are used up, and no address is to blame. IPv6 without
-    /// an address of this machine has no source address: there is no route.
+    /// Returns the outcome of a connect, and distinguishes the two meanings of EADDRNOTAVAIL.
+    ///
+    /// | if | the error means | outcome |
+    /// |---|---|---|
+    /// | this machine has a source address for every address of the connect | the local ports to one of them are used up | [`Outcome::LocalError`] |
+    /// | an address has no source address, as IPv6 without an IPv6 address of this machine | there is no route | [`Outcome::NoRoute`] |
     pub(crate) fn without_ports(
         &self,
-        slip: &Slip,
+        context: &AttemptContext,
         outcome: Outcome,
         error: &(dyn StdError + 'static),
     ) -> Outcome {
@@ -105,39 +116,48 @@ impl Shared {
             return outcome;
         }
         let has_source = |addr| route::source_of(addr).is_some();
-        let have_sources = |note: Note| blame::all(note.dealt.as_slice()).all(has_source);
-        match slip.only_note().is_some_and(have_sources) {
-            true => Outcome::Local,
+        let have_sources = |resolution: Resolution| {
+            attribution::every_address(resolution.addrs.as_slice()).all(has_source)
+        };
+        match context.single().is_some_and(have_sources) {
+            true => Outcome::LocalError,
             false => outcome,
         }
     }
 
-    fn connected(self: &Arc<Self>, slip: &Slip, reach: Reach, ends: Ends) {
+    fn connected(
+        self: &Arc<Self>,
+        context: &AttemptContext,
+        reach: FamiliesUsed,
+        ends: ConnectionId,
+    ) {
         let winner = ends.remote.ip();
         let now = time::now();
-        let Some(note) = slip.note_with(winner) else {
+        let Some(resolution) = context.containing(winner) else {
             return;
         };
-        if (1..BLANK_SLIPS).contains(&self.blank.load(Ordering::Relaxed)) {
+        if (1..EMPTY_CONTEXTS).contains(&self.blank.load(Ordering::Relaxed)) {
             self.blank.store(0, Ordering::Relaxed);
         }
-        let dealt = note.dealt.as_slice();
-        let losers: SmallVec<[IpAddr; 4]> = blame::losers(dealt, winner).collect();
+        let dealt = resolution.addrs.as_slice();
+        let losers: SmallVec<[IpAddr; 4]> =
+            attribution::failed_before_winner(dealt, winner).collect();
         for &loser in &losers {
-            self.hold_against(&note, loser, &Failure::unseen(Outcome::Failed));
+            self.hold_against(&resolution, loser, &Failure::unseen(Outcome::Failed));
         }
-        let late = now >= note.at + blame::HEAD_START;
-        let overtaken: SmallVec<[_; 4]> = blame::overtaken(dealt, winner, late, reach).collect();
+        let late = now >= resolution.resolved_at + attribution::HEAD_START;
+        let overtaken: SmallVec<[_; 4]> =
+            attribution::slower_than_winner(dealt, winner, late, reach).collect();
         let is_second = late && !overtaken.is_empty();
         let head_start = if is_second {
-            blame::HEAD_START
+            attribution::HEAD_START
         } else {
             Duration::ZERO
         };
-        let began = note.at + head_start;
+        let began = resolution.resolved_at + head_start;
         let took = now.saturating_duration_since(began);
         let (port, peer) = (ends.remote.port(), ends.addr());
-        let is_remembered = self.config.last_resort && note.source.is_of_lookup();
+        let is_remembered = self.config.last_resort && resolution.source.is_of_lookup();
         let connect = Connect {
             addr: peer,
             port,
@@ -145,49 +165,57 @@ impl Shared {
             took,
             is_remembered,
         };
-        self.connects.connected(&note.host, &connect);
-        self.book.connects(Family::of(peer));
-        self.clear(&note.host, peer, note.at, now);
-        if self.book.holds(&note.host) {
-            self.probe_doubted(&note.host, now);
+        self.connects.connected(&resolution.host, &connect);
+        self.health.connects(Family::of(peer));
+        self.clear(&resolution.host, peer, resolution.resolved_at, now);
+        if self.health.has_records(&resolution.host) {
+            self.probe_doubted(&resolution.host, now);
         }
         for (loser, why) in overtaken {
             match why {
-                Outcome::Stalled if late => self.beaten(&note, loser, now),
-                _ => self.hold_against(&note, loser, &Failure::softly(why)),
+                Outcome::Slow if late => self.beaten(&resolution, loser, now),
+                _ => self.hold_against(&resolution, loser, &Failure::softly(why)),
             }
         }
-        self.made(note, peer, losers, Some(ends));
+        self.made(resolution, peer, losers, Some(ends));
     }
 
-    /// Nothing is known of the connection; should it die without an answer, the head of the list
-    /// is the likeliest peer.
+    /// Records a connection whose peer the connector does not name.
     ///
-    /// hyper-util's connector names every peer but one that is gone already. One that never names any
-    /// is of another kind, and it works: so does the address, if it was dealt no other.
-    fn nameless(&self, slip: &Slip, reach: Reach) {
-        let Some(note) = slip.only_note() else {
+    /// If the connection dies before a response, its most likely peer is the first address of the list.
+    ///
+    /// hyper-util's connector names every peer, except a peer that is already gone. A connector that has never named
+    /// a peer is of another kind, and its connection works. If the connect had only one address, that address works,
+    /// too.
+    fn nameless(&self, context: &AttemptContext, reach: FamiliesUsed) {
+        let Some(resolution) = context.single() else {
             return;
         };
         let (head, is_alone) = {
-            let mut dealt = blame::all(note.dealt.as_slice());
+            let mut dealt = attribution::every_address(resolution.addrs.as_slice());
             (dealt.next(), dealt.next().is_none())
         };
         if let Some(head) = head {
             if is_alone && !reach.is_any() {
-                self.clear(&note.host, head, note.at, time::now());
+                self.clear(&resolution.host, head, resolution.resolved_at, time::now());
             }
-            self.made(note, head, SmallVec::new(), None);
+            self.made(resolution, head, SmallVec::new(), None);
         }
     }
 
-    /// Notes a connection to `peer`, which was attempted after `losers`.
-    fn made(&self, note: Note, peer: IpAddr, losers: SmallVec<[IpAddr; 4]>, ends: Option<Ends>) {
+    /// Records a new connection to `peer`, which the connector attempted after `losers`.
+    fn made(
+        &self,
+        resolution: Resolution,
+        peer: IpAddr,
+        losers: SmallVec<[IpAddr; 4]>,
+        ends: Option<ConnectionId>,
+    ) {
         let mut attempted = losers;
         attempted.push(peer);
-        let made = Made {
-            host: note.host,
-            generation: note.generation,
+        let made = NewConnection {
+            host: resolution.host,
+            generation: resolution.generation,
             peer,
             ends,
             task: tokio::task::try_id(),
@@ -199,71 +227,87 @@ impl Shared {
         self.recent.note(made);
     }
 
-    fn failed(self: &Arc<Self>, note: &Note, reach: Reach, failure: &Failure, after_tcp: bool) {
-        let dealt = note.dealt.as_slice();
-        match failure.why.blame() {
-            Blame::None => {}
-            Blame::Family => self.no_route(note),
-            Blame::Soft if failure.why == Outcome::Stalled => {
+    fn failed(
+        self: &Arc<Self>,
+        resolution: &Resolution,
+        reach: FamiliesUsed,
+        failure: &Failure,
+        after_tcp: bool,
+    ) {
+        let dealt = resolution.addrs.as_slice();
+        match failure.why.severity() {
+            Severity::None => {}
+            Severity::Family => self.no_route(resolution),
+            Severity::Soft if failure.why == Outcome::Slow => {
                 for addr in dialled(dealt, reach, failure.why, after_tcp) {
-                    self.slow(note, addr);
+                    self.slow(resolution, addr);
                 }
             }
-            Blame::Soft | Blame::Hard => {
+            Severity::Soft | Severity::Hard => {
                 for addr in dialled(dealt, reach, failure.why, after_tcp) {
                     let certain = match after_tcp {
-                        true => !blame::has_two_families(dealt),
-                        false => blame::is_certain(dealt, addr, reach),
+                        true => !attribution::has_two_families(dealt),
+                        false => attribution::is_certain(dealt, addr, reach),
                     };
                     let soft = failure.soft || !certain;
                     let failure = failure.clone();
-                    self.hold_against(note, addr, &Failure { soft, ..failure });
+                    self.hold_against(resolution, addr, &Failure { soft, ..failure });
                 }
             }
         }
     }
 
-    /// Where one family was dealt it has no route. Where both were, both have failed and the error
-    /// is one's: all may be gone, so they are looked up again, and none is blamed for certain.
-    fn no_route(self: &Arc<Self>, note: &Note) {
-        let dealt = note.dealt.as_slice();
-        if blame::has_two_families(dealt) {
+    /// Records that a connect found no route.
+    ///
+    /// If the connect was given one family, that family has no route. If the connect was given both families, both
+    /// have failed, and the error is about one of them. All addresses may then be gone, so the host is looked up
+    /// again. Each address gets a soft strike, because its failure is not certain.
+    fn no_route(self: &Arc<Self>, resolution: &Resolution) {
+        let dealt = resolution.addrs.as_slice();
+        if attribution::has_two_families(dealt) {
             let failure = Failure::softly(Outcome::Failed);
-            return blame::all(dealt).for_each(|addr| self.hold_against(note, addr, &failure));
+            return attribution::every_address(dealt)
+                .for_each(|addr| self.hold_against(resolution, addr, &failure));
         }
-        if let Some(first) = blame::all(dealt).next() {
+        if let Some(first) = attribution::every_address(dealt).next() {
             self.family_has_no_route(Family::of(first));
-            self.complete(note);
+            self.complete(resolution);
         }
     }
 
-    /// A partial answer whose only family has no route is looked up again at once: this time the
-    /// lookup waits for the other family.
-    fn complete(self: &Arc<Self>, note: &Note) {
-        let (host, now) = (&note.host, time::now());
-        let invalidate = |slot: &mut Slot| slot.invalidate_partial(note.generation, now);
+    /// Looks a host up again at once if its answer is partial and the only family of the answer has no route.
+    ///
+    /// That lookup waits for the other family.
+    fn complete(self: &Arc<Self>, resolution: &Resolution) {
+        let (host, now) = (&resolution.host, time::now());
+        let invalidate = |slot: &mut HostEntry| slot.invalidate_partial(resolution.generation, now);
         if self.store.edit_present(host, invalidate) == Some(true) {
-            let cause = Cause::ConnectFailed;
-            self.tell(&Event::Invalidated {
+            let cause = LookupReason::ConnectFailed;
+            self.emit(&Event::Invalidated {
                 host: host.as_str(),
                 cause,
             });
-            // Without a lookup behind it the next caller asks.
-            let _ = self.ask(host, cause);
+            // If no lookup can start now, the next caller starts one.
+            let _ = self.join_or_start_lookup(host, cause);
         }
     }
 
     fn family_has_no_route(&self, family: Family) {
-        let penalty = self.book.no_route(family, time::now());
-        self.tell(&Event::NoRoute { family, penalty });
+        let penalty = self.health.no_route(family, time::now());
+        self.emit(&Event::NoRoute { family, penalty });
     }
 
-    pub(super) fn hold_against(self: &Arc<Self>, note: &Note, addr: IpAddr, failure: &Failure) {
-        let is_news = self.penalise(&note.host, addr, failure, note.at);
-        self.suspect(&note.host, note.generation, is_news);
+    pub(super) fn hold_against(
+        self: &Arc<Self>,
+        resolution: &Resolution,
+        addr: IpAddr,
+        failure: &Failure,
+    ) {
+        let is_news = self.penalize(&resolution.host, addr, failure, resolution.resolved_at);
+        self.suspect(&resolution.host, resolution.generation, is_news);
     }
 
-    /// Takes a report of a caller that dials for itself: about what is known now.
+    /// Records an outcome that the program reports, for the current answer of a host.
     pub(super) fn report_by_hand(self: &Arc<Self>, host: &Host, addr: IpAddr, outcome: Outcome) {
         self.report(host, addr, &Failure::unseen(outcome));
     }
@@ -277,41 +321,42 @@ impl Shared {
             return;
         }
         let generation = known.generation;
-        match report.why.blame() {
-            Blame::None if report.why == Outcome::Connected => {
+        match report.why.severity() {
+            Severity::None if report.why == Outcome::Connected => {
                 self.network_works();
-                self.book.connects(Family::of(addr));
+                self.health.connects(Family::of(addr));
                 self.clear(host, addr, now, now);
             }
-            Blame::None => {}
-            Blame::Family => self.family_has_no_route(Family::of(addr)),
-            Blame::Soft | Blame::Hard => {
-                let is_news = self.penalise(host, addr, report, now);
+            Severity::None => {}
+            Severity::Family => self.family_has_no_route(Family::of(addr)),
+            Severity::Soft | Severity::Hard => {
+                let is_news = self.penalize(host, addr, report, now);
                 self.suspect(host, generation, is_news);
             }
         }
     }
 
-    /// Takes the end of a connect of our own to an address whose penalty was over. What says nothing
-    /// about the address leaves it to the next trial.
+    /// Records the end of a probe.
+    ///
+    /// If the outcome says nothing about the address, the address stays as it is until the next trial.
     pub(super) fn probed(&self, host: &Host, addr: IpAddr, probed: &Failure, began: Instant) {
-        match probed.why.blame() {
-            Blame::None if probed.why == Outcome::Connected => {
+        match probed.why.severity() {
+            Severity::None if probed.why == Outcome::Connected => {
                 self.network_works();
-                self.book.connects(Family::of(addr));
+                self.health.connects(Family::of(addr));
                 let now = time::now();
-                let change = self.book.accepts(host, addr, began, now);
+                let change = self.health.accepts(host, addr, began, now);
                 self.tell_recovered(host, addr, change);
             }
-            Blame::None | Blame::Family => {}
-            Blame::Soft | Blame::Hard => {
-                self.penalise(host, addr, probed, began);
+            Severity::None | Severity::Family => {}
+            Severity::Soft | Severity::Hard => {
+                self.penalize(host, addr, probed, began);
             }
         }
     }
 
-    /// Returns whether the address stands elsewhere now.
-    pub(super) fn penalise(
+    /// Records a failure of an address, and returns whether the address has changed its place in the order.
+    pub(super) fn penalize(
         &self,
         host: &Host,
         addr: IpAddr,
@@ -322,17 +367,20 @@ impl Shared {
         if self.was_elsewhere(began) {
             return false;
         }
-        // A connection that was made and failed later says that the network is there.
+        // A connection that was made and failed later shows that the network is up.
         if !failure.why.is_after_connect() && !self.is_about_the_address(host, addr, now) {
             return false;
         }
         let rng = fastrand::Rng::new();
-        let (hard, penalty) = match self.book.fail(host, addr, failure, began, now, &rng) {
+        let (hard, penalty) = match self
+            .health
+            .record_failure(host, addr, failure, began, now, &rng)
+        {
             Transition::Suspected(penalty) => (false, penalty),
-            Transition::Penalised(penalty) => (true, penalty),
+            Transition::Penalized(penalty) => (true, penalty),
             Transition::None | Transition::Recovered => return false,
         };
-        self.tell(&Event::AddressFailed {
+        self.emit(&Event::AddressFailed {
             host: host.as_str(),
             addr,
             outcome: failure.why,
@@ -343,83 +391,95 @@ impl Shared {
         true
     }
 
-    /// Marks the answer that was dealt and has the host looked up again; a newer one is left alone.
+    /// Marks the answer of generation `seen` suspect, and re-resolves the host. A newer answer stays as it is.
     pub(super) fn suspect(self: &Arc<Self>, host: &Host, seen: Generation, is_news: bool) {
         let marked = self.store.edit_present(host, |slot| slot.invalidate(seen));
         if marked == Some(true) {
-            let cause = Cause::ConnectFailed;
-            self.tell(&Event::Invalidated {
+            let cause = LookupReason::ConnectFailed;
+            self.emit(&Event::Invalidated {
                 host: host.as_str(),
                 cause,
             });
         }
-        // Though it was marked before, this may have been its last healthy address.
+        // The answer may have been suspect before, and its last healthy address may have failed now.
         if marked == Some(true) || is_news {
-            self.look_again(host, Urgency::Usual);
+            self.reresolve(host, Urgency::Usual);
         }
     }
 
     fn clear(&self, host: &Host, addr: IpAddr, began: Instant, now: Instant) {
-        let change = self.book.succeed(host, addr, began, now);
+        let change = self.health.record_success(host, addr, began, now);
         self.tell_recovered(host, addr, change);
     }
 
     fn tell_recovered(&self, host: &Host, addr: IpAddr, change: Transition) {
         if change == Transition::Recovered {
-            let healthy = |slot: &mut Slot| slot.health_is_left(true);
+            let healthy = |slot: &mut HostEntry| slot.set_has_healthy(true);
             self.store.edit_present(host, healthy);
-            self.tell(&Event::AddressRecovered {
+            self.emit(&Event::AddressRecovered {
                 host: host.as_str(),
                 addr,
             });
         }
     }
 
-    /// Warns once when a connect ended with a blank slip at an address of ours, and the resolver
-    /// was asked outside of any slip meanwhile. A blank slip alone means nothing: an address in
-    /// the URL or an override asks nobody.
-    pub(crate) fn check_blank_slip(&self, asked_before: u64, winner: IpAddr) {
+    /// Warns once if the attempt context of a connect was lost.
+    ///
+    /// The context was lost if all of these are true:
+    ///
+    /// - The context is empty at the end of the connect.
+    /// - The resolver has resolved a name outside of any context meanwhile.
+    /// - `winner` is an address that the resolver returned outside of any context.
+    ///
+    /// An empty context alone shows nothing. If the URL holds an address, or the client has an override, the client
+    /// resolves no name.
+    pub(crate) fn warn_if_context_lost(&self, asked_before: u64, winner: IpAddr) {
         let winner = winner.to_canonical();
-        let asked_outside = self.unslipped() != asked_before;
-        self.count_blank_slip(asked_outside, winner);
+        let asked_outside = self.queries_without_context() != asked_before;
+        self.count_empty_context(asked_outside, winner);
         if !asked_outside || self.warned.load(Ordering::Relaxed) {
             return;
         }
         let is_ours = self.was_dealt_outside(winner);
         if is_ours && !self.warned.swap(true, Ordering::Relaxed) {
-            self.tell(&Event::SlipLost { addr: winner });
+            self.emit(&Event::ContextLost { addr: winner });
         }
     }
 
-    /// Warns once when so many connects in a row asked for no name. A few mean nothing: an address in the
-    /// URL needs no name.
-    fn count_blank_slip(&self, asked_outside: bool, winner: IpAddr) {
-        if asked_outside || self.blank.load(Ordering::Relaxed) >= BLANK_SLIPS {
+    /// Warns once if [`EMPTY_CONTEXTS`] connects in a row have resolved no name.
+    ///
+    /// A few such connects show nothing, because an address in the URL needs no lookup.
+    fn count_empty_context(&self, asked_outside: bool, winner: IpAddr) {
+        if asked_outside || self.blank.load(Ordering::Relaxed) >= EMPTY_CONTEXTS {
             return;
         }
         let connects = self.blank.fetch_add(1, Ordering::Relaxed) + 1;
-        if connects == BLANK_SLIPS {
+        if connects == EMPTY_CONTEXTS {
             let addr = winner;
-            self.tell(&Event::NeverAsked { addr, connects });
+            self.emit(&Event::NeverAsked { addr, connects });
         }
     }
 }
 
-/// Connects in a row without a name that the log warns of.
-const BLANK_SLIPS: u32 = 20;
+/// Number of connects in a row without a resolved name after which the log warns.
+const EMPTY_CONTEXTS: u32 = 20;
 
-/// The addresses that a connect which ended so has dialled, as far as can be told.
+/// Returns the addresses that a failed connect has attempted, as far as its outcome shows.
 pub(super) fn dialled(
     dealt: &[IpAddr],
-    reach: Reach,
+    reach: FamiliesUsed,
     why: Outcome,
     after_tcp: bool,
 ) -> Vec<IpAddr> {
-    match why.blame() {
-        Blame::None => Vec::new(),
-        Blame::Family | Blame::Soft | Blame::Hard if after_tcp => {
-            blame::head(dealt, reach).into_iter().collect()
+    match why.severity() {
+        Severity::None => Vec::new(),
+        Severity::Family | Severity::Soft | Severity::Hard if after_tcp => {
+            attribution::first_candidate(dealt, reach)
+                .into_iter()
+                .collect()
         }
-        Blame::Family | Blame::Soft | Blame::Hard => blame::all(dealt).collect(),
+        Severity::Family | Severity::Soft | Severity::Hard => {
+            attribution::every_address(dealt).collect()
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The path of one question.
+//! Resolves one name, from the cache or by a lookup, and selects the addresses for the caller.
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,47 +7,60 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 
-use super::future::ResponseFuture;
-use super::question::Question;
-use super::{Resolved, Shared};
-use crate::attempt::{AllAddrs, Note, Slip};
-use crate::cache::{Cause, Known, Origin, Plan, Slot};
+use super::future::ResolveFuture;
+use super::query::Query;
+use super::{Inner, Resolved};
+use crate::addrs::{
+    self, AddressList, AddressOrder, Family, MAX_ADDRS, MAX_PER_FAMILY, SelectParams,
+};
+use crate::attempt::{AllAddrs, AttemptContext, Resolution};
+use crate::cache::{CachedAnswer, HostEntry, LookupReason, Origin, ServePlan};
 use crate::health::Trial;
 use crate::host::{self, Host};
-use crate::observe::{Event, Source};
-use crate::order::{self, Dealt, Family, How, MAX_ADDRS, Order, PER_FAMILY};
-use crate::penalty::{Rank, Record};
-use crate::{Error, time};
+use crate::observe::{AnswerSource, Event};
+use crate::penalty::{AddressRecord, Rank};
+use crate::{ResolveError, time};
 
-impl Shared {
-    /// Deals addresses to a connector and writes them on the slip that hangs around it. `None`:
-    /// they are in `dealt` at once.
+impl Inner {
+    /// Selects addresses for a connector, and records them in the attempt context of the caller.
+    ///
+    /// Returns `None` if `dealt` holds the addresses already, and otherwise a future of the addresses.
     #[inline(always)]
-    pub(super) fn deal(self: &Arc<Self>, name: &str, dealt: &mut Dealt) -> Option<ResponseFuture> {
-        let slip = Slip::hanging(self.id);
-        if let Some(slip) = &slip
-            && Self::deal_pin(slip, name, dealt)
+    pub(super) fn resolve_into(
+        self: &Arc<Self>,
+        name: &str,
+        dealt: &mut AddressList,
+    ) -> Option<ResolveFuture> {
+        let context = AttemptContext::current(self.id);
+        if let Some(context) = &context
+            && Self::assigned_address(context, name, dealt)
         {
             return None;
         }
-        if !self.deal_at_once(name, slip.as_ref(), dealt) {
-            return Some(self.deal_slowly(name, slip));
+        if !self.resolve_cached(name, context.as_ref(), dealt) {
+            return Some(self.resolve_uncached(name, context));
         }
-        if slip.is_none() {
+        if context.is_none() {
             self.note_asked_outside(dealt);
         }
         None
     }
 
-    /// A name in its one spelling that is known and good is the common case: no parsing, nothing
-    /// to wait for. Returns false in every other.
+    /// Selects addresses from a fresh answer, and returns false if no fresh answer may be served.
+    ///
+    /// A fresh answer is the common case. A name in its one spelling then needs no parsing and no wait.
     #[inline(always)]
-    fn deal_at_once(self: &Arc<Self>, name: &str, slip: Option<&Slip>, dealt: &mut Dealt) -> bool {
+    fn resolve_cached(
+        self: &Arc<Self>,
+        name: &str,
+        context: Option<&AttemptContext>,
+        dealt: &mut AddressList,
+    ) -> bool {
         let now = time::now();
-        let hit = self.store.read(name, |host, slot| match slot.good(now) {
-            Some(known) if !self.is_overruled(name, known) => {
+        let hit = self.store.read(name, |host, slot| match slot.fresh(now) {
+            Some(known) if !self.is_overridden(name, known) => {
                 self.note_use(host, known);
-                self.deal_from(host, known, slip, now, dealt);
+                self.select_into(host, known, context, now, dealt);
                 true
             }
             _ => false,
@@ -56,51 +69,55 @@ impl Shared {
     }
 
     #[inline(never)]
-    fn deal_slowly(self: &Arc<Self>, name: &str, slip: Option<Slip>) -> ResponseFuture {
-        let host = match self.question(name) {
-            Err(error) => return ResponseFuture::known(Err(error)),
-            Ok(Question::Answered(dealt, _)) => return ResponseFuture::known(Ok(dealt)),
-            Ok(Question::Open(host) | Question::Reserved(host)) => host,
+    fn resolve_uncached(
+        self: &Arc<Self>,
+        name: &str,
+        context: Option<AttemptContext>,
+    ) -> ResolveFuture {
+        let host = match self.query(name) {
+            Err(error) => return ResolveFuture::known(Err(error)),
+            Ok(Query::Immediate(dealt, _)) => return ResolveFuture::known(Ok(dealt)),
+            Ok(Query::Lookup(host) | Query::Reserved(host)) => host,
         };
         let shared = Arc::clone(self);
-        ResponseFuture::asking(async move {
-            let known = shared.known(&host).await?;
-            let mut dealt = Dealt::new();
-            shared.deal_from(&host, &known, slip.as_ref(), time::now(), &mut dealt);
-            if slip.is_none() {
+        ResolveFuture::asking(async move {
+            let known = shared.answer(&host).await?;
+            let mut dealt = AddressList::new();
+            shared.select_into(&host, &known, context.as_ref(), time::now(), &mut dealt);
+            if context.is_none() {
                 shared.note_asked_outside(&dealt);
             }
             Ok(dealt)
         })
     }
 
-    /// Reads a name; what needs no lookup passes the filter here.
-    fn question(&self, name: &str) -> Result<Question, Error> {
-        match self.read_question(name)? {
-            Question::Answered(dealt, source) if self.filter.is_some() => {
-                let sifted = self.sift(&host::spelling(name), dealt.as_slice())?;
-                Ok(Question::answered(&sifted, source))
+    /// Parses a name, and filters its addresses if the name needs no lookup.
+    fn query(&self, name: &str) -> Result<Query, ResolveError> {
+        match self.read_query(name)? {
+            Query::Immediate(dealt, source) if self.filter.is_some() => {
+                let sifted = self.apply_filter(&host::normalized(name), dealt.as_slice())?;
+                Ok(Query::answered(&sifted, source))
             }
-            Question::Reserved(host) if self.pins.find(host.as_str()).is_none() => {
-                Err(Error::never_sent(host.as_str()))
+            Query::Reserved(host) if self.pins.find(host.as_str()).is_none() => {
+                Err(ResolveError::never_sent(host.as_str()))
             }
             question => Ok(question),
         }
     }
 
-    /// Returns all addresses in dialling order.
-    pub(super) async fn resolve(self: &Arc<Self>, name: &str) -> Result<Resolved, Error> {
-        let host = match self.question(name)? {
-            Question::Answered(dealt, source) => {
+    /// Returns all addresses of a host in the order in which to connect to them.
+    pub(super) async fn resolve(self: &Arc<Self>, name: &str) -> Result<Resolved, ResolveError> {
+        let host = match self.query(name)? {
+            Query::Immediate(dealt, source) => {
                 return Ok(Resolved {
                     addrs: dealt.collect(),
                     source,
                     age: Duration::ZERO,
                 });
             }
-            Question::Open(host) | Question::Reserved(host) => host,
+            Query::Lookup(host) | Query::Reserved(host) => host,
         };
-        let known = self.known(&host).await?;
+        let known = self.answer(&host).await?;
         let now = time::now();
         Ok(Resolved {
             addrs: self.all_in_order(&host, &known, now).into_vec(),
@@ -109,25 +126,31 @@ impl Shared {
         })
     }
 
-    fn source(&self, host: &Host, known: &Known, now: Instant) -> Source {
-        let suspect = self.store.peek(host.as_str(), Slot::is_suspect);
-        Source::of(known, suspect == Some(true), now)
+    fn source(&self, host: &Host, known: &CachedAnswer, now: Instant) -> AnswerSource {
+        let suspect = self.store.peek(host.as_str(), HostEntry::is_suspect);
+        AnswerSource::of(known, suspect == Some(true), now)
     }
 
-    /// Returns what is pinned for a host or known of it, or asks and waits as far as its plan says.
-    pub(super) async fn known(self: &Arc<Self>, host: &Host) -> Result<Arc<Known>, Error> {
+    /// Returns the override of a host, its cached answer, or the answer of a lookup.
+    ///
+    /// The [`ServePlan`] of the host decides whether the caller waits for a lookup.
+    pub(super) async fn answer(
+        self: &Arc<Self>,
+        host: &Host,
+    ) -> Result<Arc<CachedAnswer>, ResolveError> {
         let now = time::now();
         if let Some(pinned) = self.deal_pinned(host.as_str(), now) {
             return Ok(Arc::new(pinned));
         }
         self.refit(host);
-        let known = self.known_by_plan(host, now).await;
+        let known = self.answer_by_plan(host, now).await;
         known.or_else(|error| self.after_failed_lookup(host).ok_or(error))
     }
 
-    /// What may be served though the lookup that a caller waited for failed: another one may have
-    /// brought an answer meanwhile, and there may be fallbacks.
-    fn after_failed_lookup(&self, host: &Host) -> Option<Arc<Known>> {
+    /// Returns an answer that may be served although the lookup of a caller has failed.
+    ///
+    /// Another lookup may have succeeded meanwhile, or the host may have fallbacks.
+    fn after_failed_lookup(&self, host: &Host) -> Option<Arc<CachedAnswer>> {
         let now = time::now();
         let known = self
             .store
@@ -135,114 +158,121 @@ impl Shared {
         known.flatten().or_else(|| self.fall_back(host))
     }
 
-    async fn known_by_plan(
+    async fn answer_by_plan(
         self: &Arc<Self>,
         host: &Host,
         now: Instant,
-    ) -> Result<Arc<Known>, Error> {
+    ) -> Result<Arc<CachedAnswer>, ResolveError> {
         let planned = self.store.read(host.as_str(), |host, slot| {
             (self.plan(host, slot, now), self.servable(slot, now))
         });
-        match planned.unwrap_or((Plan::Ask(Cause::Unknown), None)) {
-            (Plan::Serve, Some(known)) => {
+        match planned.unwrap_or((ServePlan::Wait(LookupReason::Miss), None)) {
+            (ServePlan::Serve, Some(known)) => {
                 self.note_use(host, &known);
                 Ok(self.served(host, known))
             }
-            (Plan::ServeAndAsk(cause), Some(known)) => {
-                // Without a lookup behind it the mark stays, and a later caller asks.
-                let _ = self.ask(host, cause);
+            (ServePlan::ServeAndRefresh(cause), Some(known)) => {
+                // If no lookup can start, the answer stays as it is, and a later caller starts the lookup.
+                let _ = self.join_or_start_lookup(host, cause);
                 Ok(self.served(host, known))
             }
-            (Plan::Fail(error), _) => Err(error),
-            (Plan::Ask(cause), None) => self.ask_or_fall_back(host, cause).await,
-            (Plan::Ask(cause), Some(known)) => self.ask_or_serve(host, cause, known).await,
-            (Plan::Serve | Plan::ServeAndAsk(_), None) => {
-                self.ask_or_fall_back(host, Cause::Unknown).await
+            (ServePlan::Fail(error), _) => Err(error),
+            (ServePlan::Wait(cause), None) => self.look_up_or_fall_back(host, cause).await,
+            (ServePlan::Wait(cause), Some(known)) => {
+                self.look_up_or_serve(host, cause, known).await
+            }
+            (ServePlan::Serve | ServePlan::ServeAndRefresh(_), None) => {
+                self.look_up_or_fall_back(host, LookupReason::Miss).await
             }
         }
     }
 
-    /// Waits for an answer; not long where there are fallbacks.
-    async fn ask_or_fall_back(
+    /// Waits for a lookup. If the host has fallbacks, serves them once the lookup takes too long.
+    async fn look_up_or_fall_back(
         self: &Arc<Self>,
         host: &Host,
-        cause: Cause,
-    ) -> Result<Arc<Known>, Error> {
+        cause: LookupReason,
+    ) -> Result<Arc<CachedAnswer>, ResolveError> {
         if self.fallbacks.find(host.as_str()).is_none() {
-            return self.ask_and_wait(host, cause).await;
+            return self.look_up(host, cause).await;
         }
-        let mut asking = std::pin::pin!(self.ask_and_wait(host, cause));
-        match within(self.patience(host), &mut asking).await {
+        let mut asking = std::pin::pin!(self.look_up(host, cause));
+        match within(self.time_to_wait(host), &mut asking).await {
             Some(landed) => landed,
             None => match self.fall_back(host) {
                 Some(known) => Ok(known),
-                // The filter refuses them, or they were taken out meanwhile.
+                // The filter refuses the fallbacks, or the program has removed them meanwhile.
                 None => asking.await,
             },
         }
     }
 
-    /// Waits for a fresh answer, but not long, and serves what is known if none comes.
+    /// Waits for a fresh answer as long as `serve_stale_after` allows, and otherwise serves the old answer.
     ///
-    /// A host in use is looked up again before its answer ends, so that no caller waits. If that lookup is slow, the
-    /// answer is served past its end, as long as a healthy address is left.
-    pub(super) async fn ask_or_serve(
+    /// A host in use is refreshed before its answer expires, so that no caller waits. If the refresh is still pending
+    /// when the answer expires, the answer is served stale as long as one of its addresses is healthy.
+    pub(super) async fn look_up_or_serve(
         self: &Arc<Self>,
         host: &Host,
-        cause: Cause,
-        old: Arc<Known>,
-    ) -> Result<Arc<Known>, Error> {
-        if cause == Cause::Expired && self.is_asked_in_time(host, &old) {
-            // The lookup may have been sent before a connect failed. Then the host is looked up once more.
-            let _ = self.ask(host, cause);
+        cause: LookupReason,
+        old: Arc<CachedAnswer>,
+    ) -> Result<Arc<CachedAnswer>, ResolveError> {
+        if cause == LookupReason::Expired && self.is_looked_up_in_time(host, &old) {
+            // The pending lookup may have been sent before a connect failed. This call then starts another lookup.
+            let _ = self.join_or_start_lookup(host, cause);
             return Ok(self.served(host, old));
         }
-        match within(self.patience(host), self.ask_and_wait(host, cause)).await {
+        match within(self.time_to_wait(host), self.look_up(host, cause)).await {
             Some(Ok(known)) => Ok(known),
             Some(Err(error)) if error.is_negative_answer() => Err(error),
             Some(Err(_)) | None => Ok(self.served(host, old)),
         }
     }
 
-    /// How long to wait for the lookup that is in the air, or is to be sent: counted from its
-    /// sending, or each caller would wait anew for one that is slow.
-    fn patience(&self, host: &Host) -> Duration {
-        let waited = self.asked_at(host).map_or(Duration::ZERO, |sent| {
+    /// Returns how long a caller waits for the in-flight lookup of a host, or for a new lookup.
+    ///
+    /// The time counts from when the lookup was sent. Otherwise each caller would wait the full time for a lookup
+    /// that takes long.
+    fn time_to_wait(&self, host: &Host) -> Duration {
+        let waited = self.joinable_since(host).map_or(Duration::ZERO, |sent| {
             time::now().saturating_duration_since(sent)
         });
-        self.config.stale_after.saturating_sub(waited)
+        self.config.serve_stale_after.saturating_sub(waited)
     }
 
-    /// Returns whether a pending lookup was sent before the answer ended, and a healthy address of the answer is left.
-    fn is_asked_in_time(&self, host: &Host, known: &Known) -> bool {
-        let asked = |slot: &Slot| {
+    /// Returns whether a pending lookup was sent before the answer expired, and the answer has a healthy address.
+    fn is_looked_up_in_time(&self, host: &Host, known: &CachedAnswer) -> bool {
+        let asked = |slot: &HostEntry| {
             let runtime = tokio::runtime::Handle::try_current().ok()?;
             Some(slot.was_asked_before(known.expires_at, runtime.id()))
         };
         self.store.peek(host.as_str(), asked).flatten() == Some(true)
-            && self.health_left(host, known, time::now())
+            && self.has_healthy(host, known, time::now())
     }
 
-    /// When the lookup was sent that a caller may join.
-    fn asked_at(&self, host: &Host) -> Option<Instant> {
-        let sent = |slot: &Slot| {
+    /// Returns when the in-flight lookup that a caller may join was sent.
+    fn joinable_since(&self, host: &Host) -> Option<Instant> {
+        let sent = |slot: &HostEntry| {
             let runtime = tokio::runtime::Handle::try_current().ok()?;
-            slot.boardable(runtime.id()).map(|flight| flight.sent)
+            slot.joinable(runtime.id()).map(|flight| flight.sent)
         };
         self.store.peek(host.as_str(), sent).flatten()
     }
 
-    /// Waits for the lookup in the air. One that is lost, as when its runtime was shut down or
-    /// another lookup is to be asked, or whose answer came too late to be served, is asked again.
-    async fn ask_and_wait(
+    /// Waits for the in-flight lookup of a host, or for a new lookup.
+    ///
+    /// If a lookup ends without a result, or its answer is too old to be served, the host is looked up again. A
+    /// lookup ends without a result if its runtime is shut down or the network changes. A lookup that fails after the
+    /// program has set another lookup also ends without a result.
+    async fn look_up(
         self: &Arc<Self>,
         host: &Host,
-        cause: Cause,
-    ) -> Result<Arc<Known>, Error> {
-        let mut last = Err(Error::lost(host.as_str()));
+        cause: LookupReason,
+    ) -> Result<Arc<CachedAnswer>, ResolveError> {
+        let mut last = Err(ResolveError::lost(host.as_str()));
         for _ in 0..TRIES {
-            match self.ask(host, cause)?.landed().await {
-                Some(Ok(known)) if !known.may_be_served(time::now(), self.config.serve_stale) => {
+            match self.join_or_start_lookup(host, cause)?.wait().await {
+                Some(Ok(known)) if !known.may_be_served(time::now(), self.config.max_stale) => {
                     last = Ok(known);
                 }
                 Some(landed) => return landed,
@@ -252,36 +282,37 @@ impl Shared {
         last
     }
 
-    /// Whether a good answer is not to be served: the host was pinned since, or it is what another
-    /// edition of the fallbacks said.
+    /// Returns whether a fresh answer may not be served.
+    ///
+    /// The host may have an override since, or the answer may hold fallbacks that the program has changed since.
     #[inline]
-    fn is_overruled(&self, host: &str, known: &Known) -> bool {
+    fn is_overridden(&self, host: &str, known: &CachedAnswer) -> bool {
         (!self.pins.is_empty() && self.pins.find(host).is_some())
             || known.is_outdated(|| self.fallbacks.edition())
     }
 
     #[inline]
-    pub(super) fn note_use(self: &Arc<Self>, host: &Host, known: &Arc<Known>) {
+    pub(super) fn note_use(self: &Arc<Self>, host: &Host, known: &Arc<CachedAnswer>) {
         if known.is_first_use() {
-            self.refresh_ahead(host, known);
+            self.schedule_refresh(host, known);
         }
     }
 
-    pub(super) fn plan(&self, host: &Host, slot: &Slot, now: Instant) -> Plan {
-        slot.plan(now, self.config.serve_stale, |known| {
-            self.health_left(host, known, now)
+    pub(super) fn plan(&self, host: &Host, slot: &HostEntry, now: Instant) -> ServePlan {
+        slot.plan(now, self.config.max_stale, |known| {
+            self.has_healthy(host, known, now)
         })
     }
 
-    fn servable(&self, slot: &Slot, now: Instant) -> Option<Arc<Known>> {
-        slot.servable(now, self.config.serve_stale).cloned()
+    fn servable(&self, slot: &HostEntry, now: Instant) -> Option<Arc<CachedAnswer>> {
+        slot.servable(now, self.config.max_stale).cloned()
     }
 
-    fn served(&self, host: &Host, known: Arc<Known>) -> Arc<Known> {
+    fn served(&self, host: &Host, known: Arc<CachedAnswer>) -> Arc<CachedAnswer> {
         let now = time::now();
         if now >= known.expires_at && known.origin == Origin::Lookup {
             let age = now.saturating_duration_since(known.asked_at);
-            self.tell(&Event::ServedStale {
+            self.emit(&Event::ServedStale {
                 host: host.as_str(),
                 age,
                 is_first: known.is_first_stale(),
@@ -290,37 +321,42 @@ impl Shared {
         known
     }
 
-    /// Whether a healthy address is left.
-    pub(super) fn health_left(&self, host: &Host, known: &Known, now: Instant) -> bool {
+    /// Returns whether an answer has a healthy address.
+    pub(super) fn has_healthy(&self, host: &Host, known: &CachedAnswer, now: Instant) -> bool {
         let best = self.best_rank(host, known, now);
         best.is_some_and(|rank| rank <= Rank::Healthy)
     }
 
-    /// Returns the rank of the address that a connect goes to first. `None`: the answer has no address.
-    pub(super) fn best_rank(&self, host: &Host, known: &Known, now: Instant) -> Option<Rank> {
-        self.book.read(host.as_str(), now, |page| {
+    /// Returns the best rank among the addresses of an answer, or `None` if the answer has no address.
+    pub(super) fn best_rank(
+        &self,
+        host: &Host,
+        known: &CachedAnswer,
+        now: Instant,
+    ) -> Option<Rank> {
+        self.health.read(host.as_str(), now, |page| {
             let addrs = known.addrs.as_slice().iter();
             addrs.map(|&addr| rank(page, addr, now)).min()
         })
     }
 
     #[inline]
-    fn deal_from(
+    fn select_into(
         self: &Arc<Self>,
         host: &Host,
-        known: &Known,
-        slip: Option<&Slip>,
+        known: &CachedAnswer,
+        context: Option<&AttemptContext>,
         now: Instant,
-        dealt: &mut Dealt,
+        dealt: &mut AddressList,
     ) {
-        if let Some(slip) = slip
-            && self.deal_first(host, known, slip, now, dealt)
+        if let Some(context) = context
+            && self.start_race(host, known, context, now, dealt)
         {
             return;
         }
         let trial = self.take_trial(host, known, now);
-        dealt.fill(|out| self.in_order(host, known, PER_FAMILY, trial, now, out));
-        if let Some(slip) = slip {
+        dealt.fill(|out| self.in_order(host, known, MAX_PER_FAMILY, trial, now, out));
+        if let Some(context) = context {
             let turned = match known.addrs.replaces_others() {
                 true => self.add_last_resort(host, known, dealt, trial, now),
                 false => dealt.as_slice().len(),
@@ -328,17 +364,23 @@ impl Shared {
             if self.config.lanes {
                 dealt.add_lane(turned);
             }
-            slip.write(self.note(host, known, dealt.clone(), now));
+            context.record(self.resolution(host, known, dealt.clone(), now));
         }
     }
 
     #[inline(never)]
-    pub(super) fn note(&self, host: &Host, known: &Known, dealt: Dealt, now: Instant) -> Note {
-        Note {
+    pub(super) fn resolution(
+        &self,
+        host: &Host,
+        known: &CachedAnswer,
+        dealt: AddressList,
+        now: Instant,
+    ) -> Resolution {
+        Resolution {
             host: host.clone(),
             generation: known.generation,
-            dealt,
-            at: now,
+            addrs: dealt,
+            resolved_at: now,
             source: self.source(host, known, now),
             age: known.age(now),
         }
@@ -347,18 +389,18 @@ impl Shared {
     pub(super) fn all_in_order(
         self: &Arc<Self>,
         host: &Host,
-        known: &Known,
+        known: &CachedAnswer,
         now: Instant,
     ) -> AllAddrs {
         let trial = self.take_trial(host, known, now);
         self.all_with_trial(host, known, trial, now)
     }
 
-    /// Returns the same for a caller that has the trial of an address.
+    /// Returns all addresses of a host in order, with the address of the caller's `trial` first.
     pub(super) fn all_with_trial(
         &self,
         host: &Host,
-        known: &Known,
+        known: &CachedAnswer,
         trial: Option<IpAddr>,
         now: Instant,
     ) -> AllAddrs {
@@ -367,40 +409,40 @@ impl Shared {
         addrs
     }
 
-    /// Returns the family that a connect begins with.
+    /// Returns the family that a connect attempts first.
     #[inline]
-    pub(super) fn leads(&self, known: &Known, now: Instant) -> Family {
+    pub(super) fn preferred_family(&self, known: &CachedAnswer, now: Instant) -> Family {
         let wanted = self.config.prefer.unwrap_or_else(|| known.addrs.leads());
-        self.book.leads(wanted, now)
+        self.health.preferred_family(wanted, now)
     }
 
     #[inline(always)]
     fn in_order(
         &self,
         host: &Host,
-        known: &Known,
+        known: &CachedAnswer,
         per_family: usize,
         trial: Option<IpAddr>,
         now: Instant,
         out: &mut [IpAddr],
     ) -> usize {
         let (addrs, order) = (&known.addrs, self.config.order);
-        let how = How {
+        let how = SelectParams {
             order,
-            prefer: self.leads(known, now),
+            prefer: self.preferred_family(known, now),
             per_family,
-            turn: if order == Order::RoundRobin {
+            turn: if order == AddressOrder::RoundRobin {
                 known.turn()
             } else {
                 0
             },
         };
         let mut rng = fastrand::Rng::new();
-        // Nothing is held against anyone: by far the most common case, and the cheapest.
-        if self.book.is_empty() {
-            return order::deal(addrs, None, how, &mut rng, out);
+        // Without health records there are no ranks. This case is by far the most common and the cheapest.
+        if self.health.is_empty() {
+            return addrs::select(addrs, None, how, &mut rng, out);
         }
-        self.book.read(host.as_str(), now, |page| {
+        self.health.read(host.as_str(), now, |page| {
             let rank = |addr| {
                 if trial == Some(addr) {
                     Rank::Trial
@@ -409,20 +451,21 @@ impl Shared {
                     found.map_or(Rank::Healthy, |(_, record)| record.rank_to_deal(now))
                 }
             };
-            order::deal(addrs, Some(&rank), how, &mut rng, out)
+            addrs::select(addrs, Some(&rank), how, &mut rng, out)
         })
     }
 
-    /// Has an address tried whose penalty is over: by a connect of our own, or by this caller, which is told the
-    /// address.
+    /// Starts the trial of an address whose penalty is over, if a trial is due.
+    ///
+    /// A probe tries the address if possible. Otherwise the caller tries the address that the method returns.
     #[inline]
     pub(super) fn take_trial(
         self: &Arc<Self>,
         host: &Host,
-        known: &Known,
+        known: &CachedAnswer,
         now: Instant,
     ) -> Option<IpAddr> {
-        match self.book.is_empty() {
+        match self.health.is_empty() {
             true => None,
             false => self.take_due_trial(host, known, now),
         }
@@ -431,17 +474,17 @@ impl Shared {
     fn take_due_trial(
         self: &Arc<Self>,
         host: &Host,
-        known: &Known,
+        known: &CachedAnswer,
         now: Instant,
     ) -> Option<IpAddr> {
         let port = self.config.probe.then(|| self.connects.port(host));
         let addrs = known.addrs.as_slice();
-        let Trial { addr, port } = self.book.take_trial(host, addrs, port.flatten(), now)?;
+        let Trial { addr, port } = self.health.take_trial(host, addrs, port.flatten(), now)?;
         let is_probed = |port| self.probe(host, addr, port);
         if port.is_some_and(is_probed) {
             return None;
         }
-        self.tell(&Event::Trial {
+        self.emit(&Event::TrialStarted {
             host: host.as_str(),
             addr,
         });
@@ -449,24 +492,25 @@ impl Shared {
     }
 }
 
-/// A lookup that is lost so often is not asked again.
+/// The most lookups that one caller waits for, if lookups end without a result.
 const TRIES: usize = 4;
 
-/// Waits so long at most. Where no timer can be had, not at all: whoever calls has something to
-/// serve.
+/// Waits for a future for at most `wait`, and returns `None` if the future takes longer.
+///
+/// If the runtime has no timer, the function does not wait at all, because its callers have other addresses to serve.
 async fn within<T>(wait: Duration, future: impl Future<Output = T>) -> Option<T> {
     let mut future = std::pin::pin!(future);
     if let Some(ready) = future.as_mut().now_or_never() {
         return Some(ready);
     }
     let timer = || tokio::time::timeout(wait, future);
-    // A runtime without its timer panics, and does not tell before.
+    // `timeout` panics on a runtime without a timer, and tokio offers no way to find out before.
     let has_runtime = tokio::runtime::Handle::try_current().is_ok();
     let timer = has_runtime.then(|| catch_unwind(AssertUnwindSafe(timer)).ok());
     timer.flatten()?.await.ok()
 }
 
-pub(super) fn rank(page: &[(IpAddr, Record)], addr: IpAddr, now: Instant) -> Rank {
+pub(super) fn rank(page: &[(IpAddr, AddressRecord)], addr: IpAddr, now: Instant) -> Rank {
     let found = page.iter().find(|(other, _)| *other == addr);
     found.map_or(Rank::Healthy, |(_, record)| record.rank(now))
 }

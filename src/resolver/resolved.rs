@@ -1,33 +1,34 @@
-//! What a caller that dials for itself gets.
+//! The result of [`Resolver::resolve`](crate::Resolver::resolve).
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::observe::Source;
+use crate::observe::AnswerSource;
 
 /// The addresses of a host, and where they came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
     pub(super) addrs: Vec<IpAddr>,
-    pub(super) source: Source,
+    pub(super) source: AnswerSource,
     pub(super) age: Duration,
 }
 
 impl Resolved {
-    /// Returns the addresses, in the order in which to dial them. Never empty.
+    /// Returns the addresses in the order in which to connect to them. There is at least one.
     #[must_use]
     pub fn addrs(&self) -> &[IpAddr] {
         &self.addrs
     }
 
-    /// Returns where they came from.
+    /// Returns where the addresses came from.
     #[must_use]
-    pub fn source(&self) -> Source {
+    pub fn source(&self) -> AnswerSource {
         self.source
     }
 
-    /// Returns how long ago they had been asked for, or taken from the fallbacks; zero where nothing
-    /// was asked.
+    /// Returns how long ago the lookup of the addresses was sent, or the fallbacks were taken.
+    ///
+    /// The age is zero if the host needed no lookup.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.age

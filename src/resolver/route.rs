@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use crate::bounded::{Bounded, Edit};
 
-/// The source addresses that the system chose within the last second. Without them a cold lookup takes a fifth
-/// longer: each choice costs a socket.
+/// The source addresses that the system chose within the last second.
+///
+/// Without this cache, a lookup of a new host takes a fifth longer, because each choice costs a socket.
 #[derive(Debug)]
 pub(super) struct Routes(Bounded<IpAddr, (Option<IpAddr>, Instant)>);
 
-/// How long a choice is reused.
+/// How long a source address is reused.
 const FOR: Duration = Duration::from_secs(1);
-/// Addresses that are remembered.
+/// Number of addresses whose source address is remembered.
 const REMEMBERED: usize = 1024;
 
 impl Routes {
@@ -21,7 +22,7 @@ impl Routes {
         Self(Bounded::new(REMEMBERED))
     }
 
-    /// Returns the source address as [`source_of`] does, or as it did within the last second.
+    /// Returns the source address of a connect from the cache, or else from [`source_of`].
     pub(super) fn source_of(&self, addr: IpAddr, now: Instant) -> Option<IpAddr> {
         let known = self
             .0
@@ -35,15 +36,15 @@ impl Routes {
         source
     }
 
-    /// Forgets all choices, because another network has other routes.
+    /// Forgets all source addresses, because another network has other routes.
     pub(super) fn clear(&self) {
         self.0.clear();
     }
 }
 
-/// Returns the source address; `None` when there is no route, or no socket to be had.
+/// Returns the source address of a connect, or `None` if there is no route or no free socket.
 ///
-/// Connecting a UDP socket picks route and source and sends nothing.
+/// The function connects a UDP socket, which picks the route and the source address and sends nothing.
 pub(super) fn source_of(addr: IpAddr) -> Option<IpAddr> {
     let any: IpAddr = match addr {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -54,7 +55,7 @@ pub(super) fn source_of(addr: IpAddr) -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
-/// The discard port (RFC 863). Any would do: nothing is sent.
+/// The discard port (RFC 863). Any port would do, because nothing is sent.
 const DISCARD: u16 = 9;
 
 #[cfg(test)]
@@ -85,7 +86,7 @@ mod tests {
         assert_eq!(until(&routes), None);
     }
 
-    /// Linux says no to broadcast when it is connected; others when something is sent.
+    /// Linux refuses broadcast when a socket connects. Other systems refuse when a socket sends.
     #[cfg(target_os = "linux")]
     #[test]
     fn where_no_route_leads_there_is_no_source() {

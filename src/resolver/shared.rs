@@ -1,4 +1,4 @@
-//! What all clones of a resolver share.
+//! The state that all clones of a resolver share.
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
@@ -10,62 +10,62 @@ use tokio::sync::watch;
 
 use super::config::{Config, Sources};
 use super::lanes;
-use super::lookups::Lookups;
 use super::network::Network;
 use super::route::Routes;
 use super::sleepers::Sleepers;
 use super::turns::Turns;
+use super::upstream::Lookups;
 #[cfg(feature = "watch-network")]
 use super::watch::Watch;
-use crate::attempt::Recent;
+use crate::addrs::AddressList;
+use crate::attempt::NewConnections;
 use crate::bounded::{Bounded, Edit};
-use crate::cache::{Cause, Slot, Store};
+use crate::cache::{HostEntry, LookupReason, Store};
 use crate::filter::Filter;
-use crate::health::{Book, Connects};
-use crate::lookup::{Lookup, Table};
+use crate::health::{Connects, HealthStore};
+use crate::lookup::{Lookup, StaticHosts};
 use crate::observe::{Event, Observe, Observers};
-use crate::order::Dealt;
-use crate::recheck::Quota;
+use crate::recheck::RateLimiter;
 use crate::time;
 
-pub(crate) struct Shared {
-    /// Tells the slips of several resolvers apart.
+pub(crate) struct Inner {
+    /// Tells the attempt contexts of several resolvers apart.
     pub(super) id: u64,
     pub(super) config: Config,
     pub(super) lookups: Lookups,
     pub(super) turns: Arc<Turns>,
     pub(super) routes: Routes,
-    pub(super) pins: Table,
-    pub(super) fallbacks: Table,
+    pub(super) pins: StaticHosts,
+    pub(super) fallbacks: StaticHosts,
     pub(super) filter: Option<Arc<Filter>>,
     pub(super) store: Store,
-    pub(super) book: Book,
-    pub(super) quota: Mutex<Quota>,
-    pub(super) quota_by_hand: Mutex<Quota>,
+    pub(super) health: HealthStore,
+    pub(super) lookup_limiter: Mutex<RateLimiter>,
+    pub(super) invalidation_limiter: Mutex<RateLimiter>,
     pub(super) network: Network,
     #[cfg(feature = "watch-network")]
     pub(super) watch: Watch,
-    /// Tasks that sleep until a host is looked up though nobody asks.
+    /// The timers that start lookups without a caller.
     pub(super) sleepers: Sleepers,
     pub(super) observers: Observers,
-    /// Ends with the last resolver, and tells those who wait for that.
-    pub(super) life: watch::Sender<()>,
-    /// Whether a connector layer was made: only then can a slip be lost.
-    pub(super) layered: AtomicBool,
-    unslipped: AtomicU64,
-    /// The last addresses that were dealt outside of any slip.
+    /// A sender whose drop, with the last resolver, ends the subscribed probes.
+    pub(super) shutdown: watch::Sender<()>,
+    /// Whether a connector layer was made. Without a layer, no attempt context can be lost.
+    pub(super) context_expected: AtomicBool,
+    queries_without_context: AtomicU64,
+    /// The last addresses that were returned outside of any attempt context.
     dealt_outside: Bounded<IpAddr, ()>,
     pub(super) warned: AtomicBool,
-    /// Connects in a row that asked for no name.
+    /// Number of connects in a row that resolved no name.
     pub(super) blank: AtomicU32,
-    pub(super) recent: Recent,
+    pub(super) recent: NewConnections,
     pub(super) connects: Connects,
 }
 
-/// Addresses dealt outside of a slip that are remembered: those of the connects of one moment.
+/// Number of addresses in `dealt_outside`, enough for the connects of one moment.
 const DEALT_OUTSIDE: usize = 1024;
 
-impl Shared {
+impl Inner {
     pub(super) fn new(config: Config, sources: Sources, user: Option<Arc<dyn Observe>>) -> Self {
         static MADE: AtomicU64 = AtomicU64::new(0);
         let now = time::now();
@@ -74,7 +74,7 @@ impl Shared {
             routes: Routes::new(),
             turns: Arc::new(Turns::new(config.lookups_at_once)),
             store: Store::new(config.capacity),
-            book: Book::new(config.capacity, now),
+            health: HealthStore::new(config.capacity, now),
             connects: Connects::new(config.capacity, now),
             config: Config {
                 lanes: config.lanes && lanes::are_dialled(),
@@ -84,20 +84,20 @@ impl Shared {
             pins: sources.pins,
             fallbacks: sources.fallbacks,
             filter: sources.filter,
-            quota: Mutex::default(),
-            quota_by_hand: Mutex::default(),
+            lookup_limiter: Mutex::default(),
+            invalidation_limiter: Mutex::default(),
             network: Network::default(),
             #[cfg(feature = "watch-network")]
             watch: Watch::default(),
             sleepers: Sleepers::new(config.capacity),
-            life: watch::Sender::new(()),
+            shutdown: watch::Sender::new(()),
             observers: Observers::new(user),
-            layered: AtomicBool::new(false),
-            unslipped: AtomicU64::new(0),
+            context_expected: AtomicBool::new(false),
+            queries_without_context: AtomicU64::new(0),
             dealt_outside: Bounded::new(DEALT_OUTSIDE),
             warned: AtomicBool::new(false),
             blank: AtomicU32::new(0),
-            recent: Recent::new(now),
+            recent: NewConnections::new(now),
         }
     }
 
@@ -109,7 +109,7 @@ impl Shared {
         &self.config
     }
 
-    pub(crate) fn tell(&self, event: &Event<'_>) {
+    pub(crate) fn emit(&self, event: &Event<'_>) {
         self.observers.tell(event);
     }
 
@@ -124,51 +124,58 @@ impl Shared {
         self.let_go();
     }
 
-    /// Another lookup is asked from now on.
+    /// Detaches the in-flight lookups and forgets failed ones, because another lookup is used from now on.
     fn let_go(&self) {
         let mut busy = Vec::new();
         self.store.for_each(|host, slot| {
-            if slot.is_busy() {
+            if slot.has_pending_state() {
                 busy.push(host.clone());
             }
         });
         for host in busy {
-            self.store.edit_present(&host, Slot::let_go);
+            self.store.edit_present(&host, HostEntry::detach_lookups);
         }
     }
 
-    /// Takes one lookup after a failure from the quota of all hosts, and one by hand from a quota that
-    /// no failures use up; others need none.
-    pub(super) fn take_from_quota(&self, cause: Cause) -> bool {
+    /// Takes one lookup from the rate limit of its reason, and returns false if that limit is reached.
+    ///
+    /// | reason | rate limit |
+    /// |---|---|
+    /// | a connect has failed | one for all hosts |
+    /// | the program has invalidated the answer | another one for all hosts, which failures do not use up |
+    /// | any other | none |
+    pub(super) fn try_acquire_lookup(&self, cause: LookupReason) -> bool {
         let quota = match cause {
-            Cause::ConnectFailed => &self.quota,
-            Cause::Invalidated => &self.quota_by_hand,
-            Cause::Ageing | Cause::Expired | Cause::Unknown => return true,
+            LookupReason::ConnectFailed => &self.lookup_limiter,
+            LookupReason::Invalidated => &self.invalidation_limiter,
+            LookupReason::Refresh | LookupReason::Expired | LookupReason::Miss => return true,
         };
-        edit(quota, |quota| quota.take(time::now()))
+        edit(quota, |quota| quota.try_acquire(time::now()))
     }
 
-    /// Takes one for later, and tells when.
-    pub(super) fn book_from_quota(&self, now: Instant) -> Option<Instant> {
-        edit(&self.quota, |quota| quota.book(now))
+    /// Reserves one lookup after a failed connect, and returns when the lookup may start.
+    ///
+    /// Returns `None` if too many lookups wait already.
+    pub(super) fn reserve_lookup(&self, now: Instant) -> Option<Instant> {
+        edit(&self.lookup_limiter, |quota| quota.reserve(now))
     }
 
-    /// Notes that a connector layer was made: from now on slips can be lost.
-    pub(crate) fn expect_slips(&self) {
-        self.layered.store(true, Ordering::Relaxed);
+    /// Records that a connector layer was made, so that from now on attempt contexts can be lost.
+    pub(crate) fn expect_context(&self) {
+        self.context_expected.store(true, Ordering::Relaxed);
     }
 
-    /// Notes what was dealt outside of any slip; see [`Event::SlipLost`].
+    /// Records addresses that were returned outside of any attempt context; see [`Event::ContextLost`].
     #[inline]
-    pub(super) fn note_asked_outside(&self, dealt: &Dealt) {
-        if self.layered.load(Ordering::Relaxed) && !self.warned.load(Ordering::Relaxed) {
+    pub(super) fn note_asked_outside(&self, dealt: &AddressList) {
+        if self.context_expected.load(Ordering::Relaxed) && !self.warned.load(Ordering::Relaxed) {
             self.remember_asked_outside(dealt);
         }
     }
 
     #[inline(never)]
-    fn remember_asked_outside(&self, dealt: &Dealt) {
-        self.unslipped.fetch_add(1, Ordering::Relaxed);
+    fn remember_asked_outside(&self, dealt: &AddressList) {
+        self.queries_without_context.fetch_add(1, Ordering::Relaxed);
         let addrs = dealt.as_slice().iter().map(IpAddr::to_canonical);
         for addr in addrs {
             if self.dealt_outside.read(&addr, |_, ()| ()).is_none() {
@@ -179,17 +186,17 @@ impl Shared {
         }
     }
 
-    /// Whether an address was dealt outside of any slip a short while ago.
+    /// Returns whether an address was recently returned outside of any attempt context.
     pub(super) fn was_dealt_outside(&self, addr: IpAddr) -> bool {
         self.dealt_outside.contains(&addr)
     }
 
-    /// How often a connector has asked outside of any slip; see [`Event::SlipLost`].
-    pub(crate) fn unslipped(&self) -> u64 {
-        self.unslipped.load(Ordering::Relaxed)
+    /// Returns how often a connector has resolved a name outside of any attempt context; see [`Event::ContextLost`].
+    pub(crate) fn queries_without_context(&self) -> u64 {
+        self.queries_without_context.load(Ordering::Relaxed)
     }
 }
 
-fn edit<T>(quota: &Mutex<Quota>, change: impl FnOnce(&mut Quota) -> T) -> T {
+fn edit<T>(quota: &Mutex<RateLimiter>, change: impl FnOnce(&mut RateLimiter) -> T) -> T {
     change(&mut quota.lock().unwrap_or_else(PoisonError::into_inner))
 }

@@ -1,4 +1,4 @@
-//! Who sleeps until a host is looked up though nobody asks.
+//! The timers that start lookups without a caller.
 
 use std::time::{Duration, Instant};
 
@@ -7,27 +7,27 @@ use tokio::task::AbortHandle;
 use crate::bounded::{Bounded, Edit};
 use crate::host::Host;
 
-/// Those that sleep, and when each wakes: one for each host.
+/// The timers, and when each fires. A host has at most one.
 #[derive(Debug)]
 pub(super) struct Sleepers(Bounded<Host, Asleep>);
 
 #[derive(Clone, Debug)]
 struct Asleep {
     due: Instant,
-    /// Ends it. Unknown for the moment in which it is started.
+    /// Aborts the task of the timer. `None` until the task is spawned.
     task: Option<AbortHandle>,
 }
 
-/// What there is for one who wants to sleep.
+/// Whether a timer may start.
 pub(super) enum Bed {
     Free,
-    /// Somebody sleeps for this host, and wakes no later.
+    /// The host has a timer that does not fire later.
     Taken,
-    /// There are too many.
+    /// There are too many timers.
     None,
 }
 
-/// Later than so a task only runs whose runtime is not driven.
+/// A timer that is overdue for longer is on a runtime that is not polled.
 const OVERSLEPT: Duration = Duration::from_millis(100);
 
 impl Sleepers {
@@ -35,9 +35,9 @@ impl Sleepers {
         Self(Bounded::new(capacity))
     }
 
-    /// Makes a bed. Whoever sleeps for this host and would wake later is sent away.
+    /// Reserves the timer of a host, and aborts an existing timer that fires later.
     ///
-    /// One who has overslept is on a runtime that stands still.
+    /// An existing timer that is overdue by more than 100 ms is replaced, too, because its runtime is not polled.
     pub(super) fn lie_down(&self, host: &Host, due: Instant, now: Instant) -> Bed {
         let (bed, later) = self.0.edit(host, |asleep| match asleep {
             Some(asleep) if asleep.due <= due && now <= asleep.due + OVERSLEPT => {
@@ -55,7 +55,7 @@ impl Sleepers {
         bed
     }
 
-    /// Notes which task sleeps there, unless it has got up already.
+    /// Records the task of a timer, unless the timer has fired already.
     pub(super) fn is_asleep(&self, host: &Host, due: Instant, task: &AbortHandle) {
         self.0.edit(host, |asleep| match asleep {
             Some(asleep) if asleep.due == due => {
@@ -66,7 +66,7 @@ impl Sleepers {
         });
     }
 
-    /// Returns false when another one sleeps in this place by now.
+    /// Removes a timer, and returns false if another timer has replaced it.
     pub(super) fn get_up(&self, host: &Host, due: Instant) -> bool {
         self.0.edit(host, |asleep| match asleep {
             Some(asleep) if asleep.due == due => (Edit::Remove, true),
@@ -76,7 +76,7 @@ impl Sleepers {
 }
 
 impl Drop for Sleepers {
-    /// With the last resolver nobody is left to look anything up for.
+    /// Aborts all timers, because the last resolver is dropped.
     fn drop(&mut self) {
         self.0.for_each(|_, asleep| {
             if let Some(task) = &asleep.task {

@@ -1,4 +1,4 @@
-//! Limits the lookups in flight, and decides how long an answer waits for its other family.
+//! Limits the in-flight lookups, and decides how long an answer waits for its other family.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::Shared;
+use super::Inner;
+use crate::addrs::Family;
 use crate::lookup::Answer;
-use crate::order::Family;
 use crate::time;
 
-/// The limits on lookups of all hosts, and which families have a route.
+/// The limits on the lookups of all hosts together.
 #[derive(Debug)]
 pub(super) struct Turns {
     pub(super) lookups: Semaphore,
@@ -19,7 +19,7 @@ pub(super) struct Turns {
     pub(super) late: Semaphore,
 }
 
-/// Lookup timeouts that a lookup may wait for its turn before it fails.
+/// Number of lookup timeouts that a lookup may wait for its turn before it fails.
 pub(super) const QUEUE: u32 = 4;
 /// How long an answer of one family waits for the other (RFC 8305, section 3).
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
@@ -39,11 +39,11 @@ impl Turns {
     }
 }
 
-impl Shared {
+impl Inner {
     /// Returns how long an answer of one family waits for the other.
     ///
-    /// `None` means that it waits until the other family has answered, because no address of the answer has a
-    /// route.
+    /// If no address of the answer has a route, returns `None`, and the answer waits until the other family has
+    /// answered.
     pub(super) fn resolution_delay(&self, answer: &Answer) -> Option<Duration> {
         let addr = answer.addrs.first()?.to_canonical();
         let (family, other) = (Family::of(addr), Family::of(addr).other());
@@ -59,7 +59,7 @@ impl Shared {
 
     /// Returns whether this machine has a route to an address of a family, and the family is not dark.
     fn has_route(&self, family: Family, addr: IpAddr) -> bool {
-        if self.book.is_second(family, time::now()) {
+        if self.health.is_second(family, time::now()) {
             return false;
         }
         // The user's `source_address` may panic; the sorting of the answer reports that.

@@ -1,8 +1,8 @@
-//! Watches the system's interfaces: the one place with a thread.
+//! Watches the network interfaces of the system. Only this module starts a thread.
 //!
 //! ```text
-//! a notice of the system ▶ wait for the burst to end ▶ from where is the internet dialled now?
-//!     ▶ from elsewhere: `network_changed`
+//! notice of the system ▶ wait for the end of the burst ▶ find the source addresses of connects to the internet
+//!     ▶ another network: `network_changed`
 //! ```
 
 mod system;
@@ -14,79 +14,87 @@ use std::thread;
 use std::time::Instant;
 
 use super::config::SourceAddress;
-use super::{Resolver, Shared};
+use super::{Inner, Resolver};
 use crate::error::BoxError;
 use crate::time;
-use crate::whereabouts::{Place, Whereabouts};
+use crate::whereabouts::{NetworkFingerprint, NetworkMonitor};
 
-/// The system's network interfaces could not be watched.
+/// The error of [`Resolver::watch_network`], if the system's network interfaces cannot be watched.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "could not watch the system's network interfaces: call Resolver::network_changed yourself when \
      the device has moved to another network"
 )]
-pub struct WatchFailed {
+pub struct WatchError {
     source: BoxError,
 }
 
-/// What the system's notices end with. It ends with the last resolver, and its thread with it.
+/// The subscription to the notices of the system, which is dropped with the last resolver. The drop ends the thread.
 #[derive(Default)]
 pub(super) struct Watch(Mutex<Option<Subscription>>);
 
-/// Notices come until it is dropped. Each is sent where there is room: one that waits says it all.
+/// A subscription to the notices of the system, which end when the subscription is dropped.
+///
+/// The channel has room for one notice. If a notice waits already, a further notice says nothing new and is dropped.
 type Subscription = Box<dyn Send>;
 
 impl Resolver {
-    /// Notices by itself when the device is on another network, and calls
-    /// [`network_changed`](Self::network_changed).
+    /// Calls [`network_changed`](Self::network_changed) whenever the device moves to another network.
     ///
-    /// For programs on devices that move: phones, laptops, what connects by VPN. One call is enough
-    /// for all clones, a second one does nothing. It needs no tokio runtime and lasts as long as
-    /// the last clone, in a `static` for ever. While no interface changes it costs nothing but one
-    /// thread that sleeps and, on all systems but Windows and Android, one that listens.
-    /// [`Event::NetworkChanged`](crate::Event::NetworkChanged) is then told outside of any runtime.
+    /// Use the watch in programs on devices that move, such as phones, laptops and devices that connect by VPN. One
+    /// call serves all clones, and a second call does nothing. The watch needs no tokio runtime and lasts as long as
+    /// the last clone, which is forever for a resolver in a `static`. While no interface changes, the watch costs one
+    /// thread that sleeps and, except on Windows and Android, one thread that listens. The thread emits
+    /// [`Event::NetworkChanged`](crate::Event::NetworkChanged) outside of any runtime.
     ///
     /// # What is another network
     ///
-    /// When interfaces have changed and a second has passed without more of it (5 s at most), the
-    /// system is asked from which addresses the internet would be dialled, and again 3 s and 10 s
-    /// after the last change, for what comes late. It is another network when the IPv4 address or
-    /// the /64 of the IPv6 address is not the one found last, or a family has come or gone.
-    /// So another Wi-Fi, Wi-Fi for Ethernet and a VPN that takes everything count. Containers,
-    /// virtual machines, link-local addresses and privacy addresses (RFC 8981) do not, and neither
-    /// does a network that is gone for a while and comes back. A
-    /// [`Builder::source_address`](crate::Builder::source_address) of yours is asked in place of the
-    /// system.
+    /// After a change of interfaces, the watch waits until no further change has come for a second, but at most 5 s.
+    /// The watch then finds the source addresses of connects to the internet. Because some changes come late, the
+    /// watch does so again 3 s and 10 s after the last change. The network is another one if the IPv4 source address
+    /// or the /64 of the IPv6 source address has changed, or if a family has come or gone.
     ///
-    /// # What it does not see
+    /// | change | another network |
+    /// |---|---|
+    /// | another Wi-Fi, Wi-Fi instead of Ethernet, a VPN that takes all traffic | yes |
+    /// | containers, virtual machines, link-local addresses, privacy addresses (RFC 8981) | no |
+    /// | a network that is gone for a while and comes back | no |
     ///
-    /// Another network that gives the device the same addresses; another gateway or name server on
-    /// the same one; a VPN that takes some destinations only; a captive portal before and after
-    /// its page is accepted. Call [`network_changed`](Self::network_changed) if your program knows.
+    /// If [`ResolverBuilder::source_address`](crate::ResolverBuilder::source_address) is set, that function returns
+    /// the source addresses instead of the system.
+    ///
+    /// # What the watch does not see
+    ///
+    /// The watch does not notice these changes. Call [`network_changed`](Self::network_changed) if your program does.
+    ///
+    /// - Another network gives the device the same addresses.
+    /// - The network gets another gateway or name server.
+    /// - A VPN takes only some destinations.
+    /// - The page of a captive portal is accepted.
     ///
     /// # Errors
     ///
-    /// [`WatchFailed`] when the system refuses, as when there are no more file descriptors; and on
-    /// systems other than Linux, Android, macOS, iOS, FreeBSD and Windows. On Android the Rust part
-    /// must have the app's `Context` by the crate `ndk-context`, the app the permission
-    /// `ACCESS_NETWORK_STATE`, and the build an Android SDK.
+    /// Returns a [`WatchError`] if the system refuses, for example without a free file descriptor, and on systems
+    /// other than Linux, Android, macOS, iOS, FreeBSD and Windows. On Android, the Rust part must have the app's
+    /// `Context` by the crate `ndk-context`, the app must have the permission `ACCESS_NETWORK_STATE`, and the build
+    /// needs an Android SDK.
     ///
     /// # Examples
     ///
     /// ```
     /// let resolver = sidestep::Resolver::new();
     /// if let Err(error) = resolver.watch_network() {
-    ///     eprintln!("{error}: {:?}", std::error::Error::source(&error)); // all else works without
+    ///     eprintln!("{error}: {:?}", std::error::Error::source(&error)); // the resolver works without the watch
     /// }
     /// ```
-    pub fn watch_network(&self) -> Result<(), WatchFailed> {
+    pub fn watch_network(&self) -> Result<(), WatchError> {
         self.shared
             .watch_by(system::subscribe)
-            .map_err(|source| WatchFailed { source })
+            .map_err(|source| WatchError { source })
     }
 }
 
-impl Shared {
+impl Inner {
     fn watch_by(
         self: &Arc<Self>,
         subscribe: impl FnOnce(SyncSender<()>) -> Result<Subscription, BoxError>,
@@ -106,17 +114,19 @@ impl Shared {
     }
 }
 
-/// Ends with the notices, which end with the last resolver; until then it holds that weakly.
-fn follow(notices: &Receiver<()>, source_of: &SourceAddress, shared: &Weak<Shared>) {
-    let mut whereabouts = Whereabouts::at(Place::of(source_of));
+/// Runs the watch until the notices end, which they do when the last resolver is dropped.
+///
+/// The thread holds the resolver weakly.
+fn follow(notices: &Receiver<()>, source_of: &SourceAddress, shared: &Weak<Inner>) {
+    let mut whereabouts = NetworkMonitor::at(NetworkFingerprint::of(source_of));
     loop {
         match wait(notices, whereabouts.due()) {
             Ok(()) => whereabouts.notice(time::now()),
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
-                // What a user's source_address, lookup or observer panics at must not end the watch.
+                // A panic of the user's `source_address`, lookup or observer must not end the watch.
                 let look = AssertUnwindSafe(|| {
-                    if whereabouts.look(Place::of(source_of))
+                    if whereabouts.check(NetworkFingerprint::of(source_of))
                         && let Some(shared) = shared.upgrade()
                     {
                         shared.network_changed();

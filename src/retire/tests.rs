@@ -11,37 +11,37 @@ const LIMITS: Limits = Limits {
     idle: Duration::from_secs(90),
 };
 
-const LISTED: Stand = Stand {
+const LISTED: AddressStatus = AddressStatus {
     listed: Some(true),
-    penalised: false,
-    others: true,
+    penalized: false,
+    has_alternative: true,
 };
 
-const GONE: Stand = Stand {
+const GONE: AddressStatus = AddressStatus {
     listed: Some(false),
     ..LISTED
 };
 
-fn tenure(limits: &Limits) -> (Tenure, Instant) {
+fn tenure(limits: &Limits) -> (ConnectionAge, Instant) {
     let now = time::now();
-    let tenure = Tenure::new(limits, now, &mut fastrand::Rng::with_seed(7));
+    let tenure = ConnectionAge::new(limits, now, &mut fastrand::Rng::with_seed(7));
     (tenure, now)
 }
 
 #[test]
-fn a_penalised_address_takes_no_new_requests_while_another_is_healthy() {
+fn a_penalized_address_takes_no_new_requests_while_another_is_healthy() {
     let (mut tenure, now) = tenure(&LIMITS);
-    let bad = Stand {
-        penalised: true,
+    let bad = AddressStatus {
+        penalized: true,
         ..LISTED
     };
-    let all_bad = Stand {
-        others: false,
+    let all_bad = AddressStatus {
+        has_alternative: false,
         ..bad
     };
     assert_eq!(tenure.judge(all_bad, &LIMITS, now), None);
     let verdict = tenure.judge(bad, &LIMITS, now);
-    assert_eq!(verdict, Some(Retirement::Penalised));
+    assert_eq!(verdict, Some(DrainReason::Penalized));
 }
 
 #[test]
@@ -52,10 +52,10 @@ fn an_address_that_left_dns_is_left_after_the_grace_period() {
     assert_eq!(tenure.judge(GONE, &LIMITS, now + 59 * SECOND), None);
     assert_eq!(tenure.due(&LIMITS), now + 60 * SECOND);
     let verdict = tenure.judge(GONE, &LIMITS, now + 60 * SECOND);
-    assert_eq!(verdict, Some(Retirement::Departed));
+    assert_eq!(verdict, Some(DrainReason::RemovedFromDns));
 }
 
-/// New, old, new: each time the grace period begins anew.
+/// The address leaves DNS and comes back in turn, and each time the grace period starts anew.
 #[test]
 fn flicker_moves_nothing() {
     let (mut tenure, now) = tenure(&LIMITS);
@@ -66,7 +66,7 @@ fn flicker_moves_nothing() {
     }
 }
 
-/// As a proxy's, or one that the URL names itself.
+/// The address is a proxy's, or the URL names the address.
 #[test]
 fn an_address_that_dns_never_named_cannot_leave() {
     let (mut tenure, now) = tenure(&LIMITS);
@@ -76,11 +76,11 @@ fn an_address_that_dns_never_named_cannot_leave() {
     assert!(!tenure.is_of_dns());
 }
 
-/// While DNS is down nobody knows who has left.
+/// While DNS is down, no answer says which addresses have left.
 #[test]
 fn nobody_leaves_without_a_good_answer() {
     let (mut tenure, now) = tenure(&LIMITS);
-    let no_answer = Stand {
+    let no_answer = AddressStatus {
         listed: None,
         ..LISTED
     };
@@ -89,7 +89,7 @@ fn nobody_leaves_without_a_good_answer() {
     let late = now + 1_000 * SECOND;
     assert_eq!(tenure.judge(no_answer, &LIMITS, late), None);
     let verdict = tenure.judge(GONE, &LIMITS, late);
-    assert_eq!(verdict, Some(Retirement::Departed));
+    assert_eq!(verdict, Some(DrainReason::RemovedFromDns));
 }
 
 #[test]
@@ -100,14 +100,17 @@ fn an_old_connection_is_replaced_unless_all_addresses_are_bad() {
     };
     let (mut tenure, now) = tenure(&limits);
     let late = now + 110 * SECOND;
-    let all_bad = Stand {
-        others: false,
+    let all_bad = AddressStatus {
+        has_alternative: false,
         ..LISTED
     };
     assert_eq!(tenure.judge(LISTED, &limits, now + 89 * SECOND), None);
     assert_eq!(tenure.judge(all_bad, &limits, late), None);
-    for stand in [LISTED, Stand::UNKNOWN] {
-        assert_eq!(tenure.judge(stand, &limits, late), Some(Retirement::Aged));
+    for stand in [LISTED, AddressStatus::UNKNOWN] {
+        assert_eq!(
+            tenure.judge(stand, &limits, late),
+            Some(DrainReason::MaxAge)
+        );
     }
 }
 
@@ -129,14 +132,14 @@ proptest! {
         prop_assert!(spread >= age.mul_f64(0.899) && spread <= age.mul_f64(1.101));
     }
 
-    /// Before it is due, no verdict changes while the address stands as it does.
+    /// Before the connection is due, no decision changes while the status of the address stays the same.
     #[test]
     fn time_alone_changes_nothing_before_it_is_due(
         seed: u64, age in proptest::option::of(1_u64..200), gone: bool, ahead in 0_u32..200
     ) {
         let limits = Limits { age: age.map(Duration::from_secs), ..LIMITS };
         let now = time::now();
-        let mut tenure = Tenure::new(&limits, now, &mut fastrand::Rng::with_seed(seed));
+        let mut tenure = ConnectionAge::new(&limits, now, &mut fastrand::Rng::with_seed(seed));
         let _ = tenure.judge(LISTED, &limits, now);
         let stand = if gone { GONE } else { LISTED };
         let verdict = tenure.judge(stand, &limits, now);

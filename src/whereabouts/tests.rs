@@ -8,22 +8,22 @@ use crate::time;
 const S: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
 
-fn place(v4: Option<&str>, v6: Option<&str>) -> Place {
-    Place::of(|to| match to {
+fn place(v4: Option<&str>, v6: Option<&str>) -> NetworkFingerprint {
+    NetworkFingerprint::of(|to| match to {
         IpAddr::V4(_) => v4.map(|addr| addr.parse().unwrap()),
         IpAddr::V6(_) => v6.map(|addr| addr.parse().unwrap()),
     })
 }
 
-fn at_home() -> Place {
+fn at_home() -> NetworkFingerprint {
     place(Some("192.168.1.5"), Some("2001:db8:1:1::5"))
 }
 
-/// Whether each of them is another network, looked at one after another.
-fn moves(places: &[Place]) -> Vec<bool> {
-    let mut whereabouts = Whereabouts::at(places[0]);
+/// Returns for each place after the first whether a check finds another network.
+fn moves(places: &[NetworkFingerprint]) -> Vec<bool> {
+    let mut whereabouts = NetworkMonitor::at(places[0]);
     let later = places[1..].iter();
-    later.map(|&place| whereabouts.look(place)).collect()
+    later.map(|&place| whereabouts.check(place)).collect()
 }
 
 #[test]
@@ -45,14 +45,14 @@ fn another_address_or_prefix_is_another_network() {
     }
 }
 
-/// A privacy address (RFC 8981) is a new one each day, of the same /64.
+/// A privacy address (RFC 8981) changes each day, but its /64 stays the same.
 #[test]
 fn a_new_privacy_address_is_no_other_network() {
     let tomorrow = place(Some("192.168.1.5"), Some("2001:db8:1:1:a1b2:c3d4:e5f6:7"));
     assert_eq!(moves(&[at_home(), tomorrow]), [false]);
 }
 
-/// Who comes back to where they were has not moved; who comes back elsewhere has.
+/// A machine that comes back to its network has not moved. A machine that comes back to another network has.
 #[test]
 fn to_be_nowhere_for_a_while_is_no_other_network() {
     let nowhere = place(None, None);
@@ -74,11 +74,11 @@ fn addresses_that_lead_nowhere_are_no_place() {
     }
 }
 
-/// The one look that matters comes a second after the last of a burst; two follow for what is late.
+/// The check that matters comes one second after the last notice of a burst. Two checks follow for late changes.
 #[test]
 fn a_burst_is_one_look_after_its_end() {
     let begun = time::now();
-    let mut whereabouts = Whereabouts::at(at_home());
+    let mut whereabouts = NetworkMonitor::at(at_home());
     assert_eq!(whereabouts.due(), None);
     for n in 0..10 {
         whereabouts.notice(begun + n * 300 * MS);
@@ -86,21 +86,21 @@ fn a_burst_is_one_look_after_its_end() {
     let ended = begun + 2_700 * MS;
     for after in [1, 3, 10] {
         assert_eq!(whereabouts.due(), Some(ended + after * S), "{after} s");
-        assert!(!whereabouts.look(at_home()));
+        assert!(!whereabouts.check(at_home()));
     }
     assert_eq!(whereabouts.due(), None);
 }
 
-/// Containers that come and go all the time do not hide that one has moved.
+/// Containers that come and go all the time do not hide that the machine has moved.
 #[test]
 fn a_burst_without_end_is_looked_into_all_the_same() {
     let begun = time::now();
-    let mut whereabouts = Whereabouts::at(at_home());
+    let mut whereabouts = NetworkMonitor::at(at_home());
     for n in 0..=50 {
         whereabouts.notice(begun + n * 100 * MS);
-        assert!(whereabouts.due().unwrap() <= begun + PATIENCE);
+        assert!(whereabouts.due().unwrap() <= begun + MAX_DEBOUNCE);
     }
-    assert!(whereabouts.look(place(Some("10.0.0.2"), None)));
+    assert!(whereabouts.check(place(Some("10.0.0.2"), None)));
     whereabouts.notice(begun + 6 * S);
     assert_eq!(whereabouts.due(), Some(begun + 7 * S), "a burst of its own");
 }
@@ -112,7 +112,7 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    // Few different ones, so that they meet again; among them some that lead nowhere.
+    // There are few different addresses, so that they repeat. Some of them lead nowhere.
     let v4 = prop_oneof![
         Just([192, 168, 1, 5]),
         Just([10, 0, 0, 2]),
@@ -127,13 +127,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// Whatever happens: a move is told once, when the place differs from the last that was one, and
-    /// after a notice there are at most three looks, the first within 5 s, none before its time.
+    /// A move is reported once, when the place differs from the last known one.
+    ///
+    /// After a notice there are at most three checks. The first is due within 5 s, and none comes before its time.
     #[test]
     fn each_move_is_told_once_and_looks_are_bounded(steps in steps()) {
         let mut now = time::now();
-        let mut whereabouts = Whereabouts::at(Place::default());
-        let (mut last, mut looks) = (Place::default(), LOOKS.len());
+        let mut whereabouts = NetworkMonitor::at(NetworkFingerprint::default());
+        let (mut last, mut looks) = (NetworkFingerprint::default(), CHECK_DELAYS.len());
         for step in steps {
             match step {
                 Step::Notice(after) => {
@@ -141,45 +142,45 @@ proptest! {
                     let due = whereabouts.due();
                     whereabouts.notice(now);
                     let next = whereabouts.due().unwrap();
-                    prop_assert!(next <= now + LOOKS[0]);
+                    prop_assert!(next <= now + CHECK_DELAYS[0]);
                     if let Some(due) = due.filter(|_| looks == 0) {
                         prop_assert!(next >= due.min(now), "a burst puts off, never forward");
                     }
                     looks = 0;
                 }
                 Step::Look(v4, v6) => {
-                    let place = Place::of(|to| match to {
+                    let place = NetworkFingerprint::of(|to| match to {
                         IpAddr::V4(_) => v4.map(IpAddr::from),
                         IpAddr::V6(_) => v6.map(IpAddr::from),
                     });
-                    let moved = whereabouts.look(place);
+                    let moved = whereabouts.check(place);
                     prop_assert_eq!(moved, !place.is_nowhere() && place != last);
                     prop_assert!(!whereabouts.look_again(place), "told once");
                     if moved {
                         last = place;
                     }
                     looks += 1;
-                    prop_assert_eq!(whereabouts.due().is_some(), looks < LOOKS.len());
+                    prop_assert_eq!(whereabouts.due().is_some(), looks < CHECK_DELAYS.len());
                 }
             }
         }
     }
 
-    /// Only the /64 of an IPv6 address is a place.
+    /// Only the /64 of an IPv6 address belongs to the fingerprint.
     #[test]
     fn the_lower_half_of_an_ipv6_address_says_nothing(net: [u16; 4], one: [u16; 4], other: [u16; 4]) {
         let at = |own: [u16; 4]| {
             let [a, b, c, d] = net;
             let [e, f, g, h] = own;
-            Place::of(|to| to.is_ipv6().then_some([a | 0x2000, b, c, d, e, f, g, h].into()))
+            NetworkFingerprint::of(|to| to.is_ipv6().then_some([a | 0x2000, b, c, d, e, f, g, h].into()))
         };
-        prop_assert!(!Whereabouts::at(at(one)).look(at(other)));
+        prop_assert!(!NetworkMonitor::at(at(one)).check(at(other)));
     }
 }
 
-impl Whereabouts {
-    /// A look that is not counted.
-    fn look_again(&self, place: Place) -> bool {
-        Self::at(self.place).look(place)
+impl NetworkMonitor {
+    /// Checks a place without recording the check.
+    fn look_again(&self, place: NetworkFingerprint) -> bool {
+        Self::at(self.place).check(place)
     }
 }

@@ -7,7 +7,7 @@ async fn capacity_holds_whatever_names_are_asked() {
     let script = Script::answer(&[1], 60);
     let resolver = Resolver::builder()
         .lookup(script.clone())
-        .capacity(64)
+        .max_hosts(64)
         .build()
         .unwrap();
     sorted(&resolver, "hot.test").await;
@@ -28,7 +28,7 @@ async fn capacity_holds_whatever_names_are_asked() {
 async fn a_flood_of_names_pushes_out_nothing_worth_keeping() {
     let script = Script::answer(&[1, 2], 60);
     let builder = Resolver::builder().lookup(script.clone());
-    let resolver = builder.capacity(1_000).build().unwrap();
+    let resolver = builder.max_hosts(1_000).build().unwrap();
     for name in ["hot.test", "bad.test"] {
         sorted(&resolver, name).await;
     }
@@ -53,7 +53,7 @@ async fn after_a_burst_of_lookups_the_capacity_holds_again() {
     let script = Script::answer(&[1], 60);
     script.takes(S);
     let builder = Resolver::builder().lookup(script);
-    let resolver = builder.capacity(4).build().unwrap();
+    let resolver = builder.max_hosts(4).build().unwrap();
     let names: Vec<String> = (0..200).map(|n| format!("h{n}.test")).collect();
     let all = names.iter().map(|name| resolver.resolve(name));
     futures_util::future::join_all(all).await;
@@ -80,21 +80,23 @@ async fn ten_thousand_addresses_are_cut_to_64_and_a_connector_gets_four_of_a_fam
 
 #[test]
 fn a_setting_that_cannot_work_names_its_setter() {
-    type Set = fn(sidestep::Builder) -> sidestep::Builder;
+    type Set = fn(sidestep::ResolverBuilder) -> sidestep::ResolverBuilder;
     let bad: [(&str, Set); 16] = [
-        ("stalled_after", |b| b.stalled_after(20 * S)),
+        ("slow_connect_after", |b| b.slow_connect_after(20 * S)),
         ("max_ttl", |b| b.max_ttl(500 * MS)),
         ("attempt_timeout", |b| {
-            b.stalled_after(S).attempt_timeout(900 * MS)
+            b.slow_connect_after(S).attempt_timeout(900 * MS)
         }),
         ("min_ttl", |b| b.min_ttl(61 * S)),
         ("max_ttl", |b| b.max_ttl(Duration::ZERO)),
         ("max_ttl", |b| b.max_ttl(Duration::MAX)),
-        ("capacity", |b| b.capacity(0)),
+        ("max_hosts", |b| b.max_hosts(0)),
         ("lookup_timeout", |b| b.lookup_timeout(Duration::ZERO)),
-        ("serve_stale", |b| b.serve_stale(Duration::MAX)),
-        ("stale_after", |b| b.stale_after(Duration::MAX)),
-        ("stalled_after", |b| b.stalled_after(Duration::ZERO)),
+        ("max_stale", |b| b.max_stale(Duration::MAX)),
+        ("serve_stale_after", |b| b.serve_stale_after(Duration::MAX)),
+        ("slow_connect_after", |b| {
+            b.slow_connect_after(Duration::ZERO)
+        }),
         ("attempt_timeout", |b| b.attempt_timeout(Duration::ZERO)),
         ("attempt_delay", |b| b.attempt_delay(99 * MS)),
         ("attempt_delay", |b| b.attempt_delay(2_001 * MS)),
@@ -119,7 +121,7 @@ fn a_setting_that_cannot_work_names_its_setter() {
 async fn failing_names_push_out_no_host_in_use() {
     let script = Script::answer(&[1, 2], 60);
     let builder = Resolver::builder().lookup(script.clone());
-    let resolver = builder.capacity(64).build().unwrap();
+    let resolver = builder.max_hosts(64).build().unwrap();
     sorted(&resolver, "hot.test").await;
     for n in 0..2_000 {
         let name = format!("h{n}.attacker.test");
@@ -168,6 +170,6 @@ async fn many_addresses_of_one_family_leave_room_for_the_other() {
 fn resolvers_of_one_builder_are_independent() {
     let builder = Resolver::builder().lookup(Script::answer(&[1], 60));
     let (one, other) = (builder.clone().build().unwrap(), builder.build().unwrap());
-    one.pins().set("a.test", [ip(1)]).unwrap();
-    assert!(other.pins().is_empty());
+    one.overrides().set("a.test", [ip(1)]).unwrap();
+    assert!(other.overrides().is_empty());
 }

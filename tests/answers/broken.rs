@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sidestep::lookup::{Answering, Lookup};
+use sidestep::lookup::{Lookup, LookupFuture};
 
 use super::*;
 
@@ -37,7 +37,7 @@ impl Broken {
 }
 
 impl Lookup for Broken {
-    fn lookup<'a>(&'a self, _: &'a str) -> Answering<'a> {
+    fn lookup<'a>(&'a self, _: &'a str) -> LookupFuture<'a> {
         let good = self.asked.fetch_add(1, Ordering::Relaxed) < self.good;
         assert!(good || self.way != Way::PanicsAtOnce, "a broken lookup");
         Box::pin(async move {
@@ -100,7 +100,7 @@ async fn a_stale_answer_is_served_when_the_lookup_panics() {
         for stale in futures_util::future::join_all((0..10).map(|_| stale())).await {
             assert_eq!(
                 (stale.addrs(), stale.source()),
-                (&[ip(1)][..], Source::Stale)
+                (&[ip(1)][..], AnswerSource::Stale)
             );
         }
         assert!(Instant::now() - begun <= S, "{way:?}");

@@ -108,14 +108,14 @@ async fn addresses_that_ask_nobody_are_filtered_too() {
     }
     for (name, addr) in [("192.0.2.8", ip(8)), ("[::ffff:192.0.2.8]", ip(8))] {
         let resolved = resolver.resolve(name).await.unwrap();
-        assert_eq!(resolved.source(), Source::Literal);
+        assert_eq!(resolved.source(), AnswerSource::Literal);
         assert_eq!(resolved.addrs()[0].to_canonical(), addr);
         assert_eq!(deal(&resolver, name).await.unwrap().len(), 1);
     }
     let v4_only = keeping(&Script::answer(&[1], 60), |addr| addr.is_ipv4());
     let resolved = v4_only.resolve("localhost").await.unwrap();
     assert_eq!(resolved.addrs(), [IpAddr::from([127, 0, 0, 1])]);
-    assert_eq!(resolved.source(), Source::Loopback);
+    assert_eq!(resolved.source(), AnswerSource::Loopback);
 }
 
 /// Hosts in lower case without the root dot and without brackets, IPv4-mapped addresses as IPv4,

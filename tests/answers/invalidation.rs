@@ -41,12 +41,12 @@ async fn an_invalidated_answer_is_the_last_resort() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
-    script.say(|host| Err(Error::failed(host, "SERVFAIL")));
+    script.say(|host| Err(ResolveError::failed(host, "SERVFAIL")));
     resolver.invalidate("a.test");
     assert_eq!(sorted(&resolver, "a.test").await, [ip(1)]);
     assert_eq!(
         resolver.resolve("a.test").await.unwrap().source(),
-        Source::Suspect
+        AnswerSource::Suspect
     );
 }
 

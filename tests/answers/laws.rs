@@ -41,18 +41,18 @@ fn ending() -> impl Strategy<Value = Ending> {
 
 fn outcome() -> impl Strategy<Value = Outcome> {
     prop::sample::select(vec![
-        Outcome::Abandoned,
+        Outcome::Canceled,
         Outcome::BadCertificate,
         Outcome::ClosedEarly,
         Outcome::Connected,
         Outcome::Failed,
-        Outcome::Local,
+        Outcome::LocalError,
         Outcome::NoRoute,
         Outcome::Refused,
         Outcome::Reset,
-        Outcome::Stalled,
+        Outcome::Slow,
         Outcome::TimedOut,
-        Outcome::Tls,
+        Outcome::TlsFailed,
         Outcome::Unreachable,
         Outcome::Unknown,
     ])
@@ -102,7 +102,7 @@ impl Host {
 
     /// One that no lookup ever knew, but the program itself.
     async fn with_fallbacks() -> Self {
-        let script = Script::new(|host| Err(Error::failed(host, "SERVFAIL")));
+        let script = Script::new(|host| Err(ResolveError::failed(host, "SERVFAIL")));
         let resolver = script.resolver();
         resolver.fallbacks().set("a.test", [ip(1), ip(2)]).unwrap();
         Self { script, resolver }
@@ -136,9 +136,9 @@ impl Host {
         self.script.0.said.clear_poison();
         self.script.say(move |host| match &ending {
             Ending::Answer { last, ttl } => Ok(answer(last, *ttl)),
-            Ending::Failed => Err(Error::failed(host, "SERVFAIL")),
+            Ending::Failed => Err(ResolveError::failed(host, "SERVFAIL")),
             Ending::Panicked => panic!("a broken lookup"),
-            Ending::Denied => Err(Error::not_found(host)),
+            Ending::Denied => Err(ResolveError::not_found(host)),
         });
     }
 
@@ -157,7 +157,7 @@ impl Host {
 
 proptest! {
     /// No failed or panicking lookup, no invalidation, no report of any outcome and no time under
-    /// `serve_stale` costs a caller the addresses, or more than the 1.8 s of A4.
+    /// `max_stale` costs a caller the addresses, or more than the 1.8 s of A4.
     #[test]
     fn what_is_known_is_served_whatever_happens(
         events in prop::collection::vec(happens(), 1..MOST),

@@ -23,7 +23,7 @@ async fn a_known_address_is_served_while_dns_is_down() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
-    script.say(|host| Err(Error::failed(host, "SERVFAIL")));
+    script.say(|host| Err(ResolveError::failed(host, "SERVFAIL")));
     let mut longest = Duration::ZERO;
     for _ in 0..600 {
         advance(S).await;
@@ -39,7 +39,7 @@ async fn a_known_address_is_served_while_dns_is_down() {
     );
     assert_eq!(
         resolver.resolve("a.test").await.unwrap().source(),
-        Source::Stale
+        AnswerSource::Stale
     );
 }
 
@@ -193,13 +193,13 @@ async fn a_failed_refresh_changes_nothing() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
-    script.say(|host| Err(Error::failed(host, "SERVFAIL")));
+    script.say(|host| Err(ResolveError::failed(host, "SERVFAIL")));
     for _ in 0..58 {
         tokio::time::sleep(S).await;
         let resolved = resolver.resolve("a.test").await.unwrap();
         assert_eq!(
             (resolved.addrs(), resolved.source()),
-            (&[ip(1)][..], Source::Fresh)
+            (&[ip(1)][..], AnswerSource::Fresh)
         );
     }
     assert_eq!(script.asked("a.test"), 2);
@@ -245,7 +245,7 @@ async fn who_joins_a_slow_lookup_waits_only_for_what_is_left() {
             tokio::time::sleep(after * MS).await;
             let begun = Instant::now();
             let resolved = resolver.resolve("a.test").await.unwrap();
-            assert_eq!(resolved.source(), Source::Stale);
+            assert_eq!(resolved.source(), AnswerSource::Stale);
             (Instant::now() - begun).as_millis()
         }
     });
@@ -338,7 +338,7 @@ async fn stale_answers_end_after_a_day() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
-    script.say(|host| Err(Error::failed(host, "SERVFAIL")));
+    script.say(|host| Err(ResolveError::failed(host, "SERVFAIL")));
     advance(24 * 60 * 60 * S).await;
     sorted(&resolver, "a.test").await;
     advance(61 * S).await;
@@ -347,14 +347,17 @@ async fn stale_answers_end_after_a_day() {
 
 #[tokio::test(start_paused = true)]
 async fn nxdomain_and_nodata_end_an_answer_and_are_kept_by_their_ttl() {
-    type Negative = fn(&str) -> Error;
+    type Negative = fn(&str) -> ResolveError;
     let negatives: [(Negative, u32); 3] = [
-        (|host| Error::not_found(host).with_negative_ttl(20 * S), 20),
         (
-            |host| Error::no_records(host).with_negative_ttl(900 * S),
+            |host| ResolveError::not_found(host).with_negative_ttl(20 * S),
+            20,
+        ),
+        (
+            |host| ResolveError::no_records(host).with_negative_ttl(900 * S),
             60,
         ),
-        (Error::not_found, 5),
+        (ResolveError::not_found, 5),
     ];
     for (negative, life) in negatives {
         let script = Script::answer(&[1], 60);
@@ -375,7 +378,7 @@ async fn nxdomain_and_nodata_end_an_answer_and_are_kept_by_their_ttl() {
 /// RFC 9520: a failed lookup is not repeated at once, and ever less often.
 #[tokio::test(start_paused = true)]
 async fn failed_lookups_back_off() {
-    let script = Script::new(|host| Err(Error::failed(host, "refused")));
+    let script = Script::new(|host| Err(ResolveError::failed(host, "refused")));
     let resolver = script.resolver();
     for _ in 0..600 {
         resolver.resolve("a.test").await.unwrap_err();
@@ -457,7 +460,7 @@ async fn a_refresh_that_was_let_go_is_repeated() {
     sorted(&resolver, "a.test").await;
     sorted(&resolver, "a.test").await;
     old.takes(500 * MS);
-    old.say(|host| Err(Error::failed(host, "SERVFAIL")));
+    old.say(|host| Err(ResolveError::failed(host, "SERVFAIL")));
     while old.asked("a.test") < 2 {
         tokio::time::sleep(100 * MS).await;
     }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sidestep::lookup::Answer;
-use sidestep::{Error, Outcome, Resolver, Source};
+use sidestep::{AnswerSource, Outcome, ResolveError, Resolver};
 use tokio::time::{Instant, advance};
 
 use self::script::{MS, S, Script, answer, deal, down, ip, sorted};

@@ -35,12 +35,12 @@ async fn literals_localhost_and_reserved_names_ask_nobody() {
         let resolved = resolver.resolve(name).await.unwrap();
         assert_eq!(
             (resolved.addrs(), resolved.source()),
-            (&[addr][..], Source::Literal)
+            (&[addr][..], AnswerSource::Literal)
         );
     }
     for name in ["localhost", "db.localhost."] {
         let resolved = resolver.resolve(name).await.unwrap();
-        assert_eq!(resolved.source(), Source::Loopback);
+        assert_eq!(resolved.source(), AnswerSource::Loopback);
         assert!(resolved.addrs().iter().all(IpAddr::is_loopback));
     }
     for name in ["duck.onion", "nobody.invalid"] {

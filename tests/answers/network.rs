@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use super::*;
-use sidestep::lookup::{Answering, Fallback, Lookup};
-use sidestep::{Event, Standing};
+use sidestep::lookup::{Chain, Lookup, LookupFuture};
+use sidestep::{AddressState, Event};
 
 /// Four hosts, each in a network of its own, and one more address in the first one's.
 fn host(n: u8) -> String {
@@ -55,15 +55,15 @@ impl Told {
     }
 }
 
-fn standing(resolver: &Resolver, n: u8) -> Standing {
+fn standing(resolver: &Resolver, n: u8) -> AddressState {
     let snapshot = resolver.snapshot();
     let host = snapshot.host(&host(n)).unwrap();
-    host.addr(addr(n)).unwrap().standing
+    host.addr(addr(n)).unwrap().state
 }
 
-fn penalised(resolver: &Resolver, hosts: std::ops::RangeInclusive<u8>) -> usize {
+fn penalized(resolver: &Resolver, hosts: std::ops::RangeInclusive<u8>) -> usize {
     hosts
-        .filter(|&n| standing(resolver, n) != Standing::Healthy)
+        .filter(|&n| standing(resolver, n) != AddressState::Healthy)
         .count()
 }
 
@@ -74,14 +74,14 @@ async fn an_outage_of_our_own_is_held_against_nobody() {
     for n in 1..=20 {
         resolver.report(&host(n), addr(n), Outcome::TimedOut);
     }
-    assert_eq!(penalised(&resolver, 1..=20), 0);
+    assert_eq!(penalized(&resolver, 1..=20), 0);
     advance(60 * S).await;
     resolver.report(&host(7), addr(7), Outcome::TimedOut);
-    assert_eq!(penalised(&resolver, 1..=20), 0, "until something connects");
+    assert_eq!(penalized(&resolver, 1..=20), 0, "until something connects");
     resolver.report(&host(9), addr(9), Outcome::Connected);
     assert_eq!(told.all(), ["down", "up"]);
     resolver.report(&host(7), addr(7), Outcome::TimedOut);
-    assert_eq!(penalised(&resolver, 1..=20), 1, "and then failures count");
+    assert_eq!(penalized(&resolver, 1..=20), 1, "and then failures count");
 }
 
 /// What was bad before stays bad.
@@ -97,8 +97,8 @@ async fn what_failed_before_the_outage_stays_as_it_was() {
     for n in 1..=8 {
         resolver.report(&host(n), addr(n), Outcome::TimedOut);
     }
-    assert_eq!(penalised(&resolver, 1..=8), 0);
-    assert!(matches!(standing(&resolver, 9), Standing::Penalised(_)));
+    assert_eq!(penalized(&resolver, 1..=8), 0);
+    assert!(matches!(standing(&resolver, 9), AddressState::Penalized));
 }
 
 /// While something still connects, failures are the addresses' own, however many.
@@ -109,7 +109,7 @@ async fn many_dead_hosts_beside_a_live_one_are_no_outage() {
         resolver.report(&host(n), addr(n), Outcome::TimedOut);
         resolver.report(&host(1), [10, 1, 0, 2].into(), Outcome::Connected);
     }
-    assert_eq!(penalised(&resolver, 1..=20), 20);
+    assert_eq!(penalized(&resolver, 1..=20), 20);
     assert!(told.all().is_empty());
 }
 
@@ -118,7 +118,7 @@ async fn many_dead_hosts_beside_a_live_one_are_no_outage() {
 #[tokio::test(start_paused = true)]
 async fn on_another_network_all_is_asked_and_judged_anew() {
     let (script, resolver, told) = known(1..=2).await;
-    resolver.pins().set("pinned.test", [ip(1)]).unwrap();
+    resolver.overrides().set("pinned.test", [ip(1)]).unwrap();
     resolver.report(&host(1), addr(1), Outcome::Refused);
     script.takes(2 * S);
     let waiting = tokio::spawn({
@@ -145,7 +145,7 @@ async fn on_another_network_all_is_asked_and_judged_anew() {
     resolver.resolve(&host(1)).await.unwrap();
     assert_eq!(
         (script.asked("h1.test"), standing(&resolver, 1)),
-        (2, Standing::Healthy)
+        (2, AddressState::Healthy)
     );
     assert_eq!(told.all(), ["changed"]);
 }
@@ -157,7 +157,7 @@ async fn a_lookup_is_told_of_another_network() {
     struct Networks(Arc<AtomicU8>);
 
     impl Lookup for Networks {
-        fn lookup<'a>(&'a self, _host: &'a str) -> Answering<'a> {
+        fn lookup<'a>(&'a self, _host: &'a str) -> LookupFuture<'a> {
             Box::pin(async { Ok(Answer::new([addr(self.0.load(Relaxed))])) })
         }
 
@@ -167,7 +167,7 @@ async fn a_lookup_is_told_of_another_network() {
     }
 
     let networks = Networks::default();
-    let one_after_another = Fallback::new(Arc::new(networks.clone())).or(networks.clone());
+    let one_after_another = Chain::new(Arc::new(networks.clone())).or(networks.clone());
     let resolver = Resolver::builder()
         .lookup(one_after_another)
         .build()
@@ -188,7 +188,7 @@ async fn an_answer_of_the_name_servers_of_before_is_not_believed() {
     struct Late(Arc<AtomicU8>, Arc<OnceLock<Resolver>>);
 
     impl Lookup for Late {
-        fn lookup<'a>(&'a self, _host: &'a str) -> Answering<'a> {
+        fn lookup<'a>(&'a self, _host: &'a str) -> LookupFuture<'a> {
             Box::pin(async { Ok(Answer::new([addr(self.0.load(Relaxed))])) })
         }
 

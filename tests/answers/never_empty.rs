@@ -3,15 +3,15 @@
 use std::sync::{Mutex, mpsc};
 
 use super::*;
-use sidestep::lookup::Table;
+use sidestep::lookup::StaticHosts;
 
-fn table(last: u8) -> Table {
-    let table = Table::new();
+fn table(last: u8) -> StaticHosts {
+    let table = StaticHosts::new();
     table.set(".test", [ip(last)]).unwrap();
     table
 }
 
-fn ask(resolver: &Resolver) -> tokio::task::JoinHandle<Result<Vec<IpAddr>, Error>> {
+fn ask(resolver: &Resolver) -> tokio::task::JoinHandle<Result<Vec<IpAddr>, ResolveError>> {
     let resolver = resolver.clone();
     tokio::spawn(async move {
         let resolved = resolver.resolve("a.test").await?;
@@ -93,7 +93,7 @@ async fn an_old_denial_is_worse_than_a_stale_answer() {
     sorted(&resolver, "a.test").await;
     advance(11 * S).await;
     script.takes(S);
-    script.say(|host| Err(Error::not_found(host)));
+    script.say(|host| Err(ResolveError::not_found(host)));
     let waiting = ask(&resolver);
     tokio::time::sleep(500 * MS).await;
     resolver.invalidate("a.test");
@@ -105,7 +105,7 @@ async fn an_old_denial_is_worse_than_a_stale_answer() {
 async fn the_quota_costs_nobody_an_answer() {
     let names: Vec<String> = (0..200).map(|n| format!("h{n}.test")).collect();
     let script = Script::answer(&[9], 60);
-    let resolver = script.build(|builder| builder.serve_stale(Duration::ZERO).fallbacks(table(7)));
+    let resolver = script.build(|builder| builder.max_stale(Duration::ZERO).fallbacks(table(7)));
     for name in &names {
         sorted(&resolver, name).await;
     }
@@ -116,7 +116,7 @@ async fn the_quota_costs_nobody_an_answer() {
     for name in &names {
         resolver.resolve(name).await.unwrap();
     }
-    script.say(|host| Err(Error::not_found(host)));
+    script.say(|host| Err(ResolveError::not_found(host)));
     let resolver = script.resolver();
     for name in &names {
         resolver.resolve(name).await.unwrap_err();

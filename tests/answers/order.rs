@@ -1,7 +1,7 @@
 //! Behaviour A8: in which order addresses are handed out.
 
 use super::*;
-use sidestep::{Builder, Family, Order};
+use sidestep::{AddressOrder, Family, ResolverBuilder};
 
 fn v6(last: u16) -> IpAddr {
     [0x2001, 0xdb8, 0, 0, 0, 0, 0, last].into()
@@ -11,7 +11,7 @@ fn v6(last: u16) -> IpAddr {
 fn dual_stack(
     addrs: &'static [fn() -> IpAddr],
     source: fn(IpAddr) -> Option<IpAddr>,
-    set: impl FnOnce(Builder) -> Builder,
+    set: impl FnOnce(ResolverBuilder) -> ResolverBuilder,
 ) -> Resolver {
     let script = Script::new(move |_| Ok(Answer::new(addrs.iter().map(|addr| addr()))));
     let builder = Resolver::builder().lookup(script).source_address(source);
@@ -54,7 +54,7 @@ async fn ipv6_that_leads_nowhere_does_not_lead() {
     for source in sources {
         let resolver = dual_stack(BOTH, source, |builder| builder);
         assert_eq!(families(&resolver).await, [false, true, false, true]);
-        let resolver = dual_stack(BOTH, source, |builder| builder.prefer(Family::V6));
+        let resolver = dual_stack(BOTH, source, |builder| builder.prefer_family(Family::V6));
         assert_eq!(
             families(&resolver).await,
             [true, false, true, false],
@@ -65,7 +65,7 @@ async fn ipv6_that_leads_nowhere_does_not_lead() {
 
 #[tokio::test(start_paused = true)]
 async fn ipv4_may_be_preferred() {
-    let resolver = dual_stack(BOTH, Some, |builder| builder.prefer(Family::V4));
+    let resolver = dual_stack(BOTH, Some, |builder| builder.prefer_family(Family::V4));
     assert_eq!(families(&resolver).await, [false, true, false, true]);
 }
 
@@ -110,8 +110,13 @@ async fn a_family_without_a_route_is_learned_and_forgotten() {
 #[tokio::test(start_paused = true)]
 async fn in_turn_each_lookup_begins_with_the_next_address() {
     let script = Script::answer(&[1, 2, 3], 60);
-    let builder = Resolver::builder().lookup(script).lanes(false);
-    let resolver = builder.order(Order::RoundRobin).build().unwrap();
+    let builder = Resolver::builder()
+        .lookup(script)
+        .ipv4_mapped_fallback(false);
+    let resolver = builder
+        .address_order(AddressOrder::RoundRobin)
+        .build()
+        .unwrap();
     let mut leads = Vec::new();
     for _ in 0..7 {
         leads.push(deal(&resolver, "a.test").await.unwrap()[0].ip());
@@ -122,7 +127,9 @@ async fn in_turn_each_lookup_begins_with_the_next_address() {
 /// The order of the name server, also across families; health comes before it.
 #[tokio::test(start_paused = true)]
 async fn as_given_the_order_is_the_name_servers() {
-    let resolver = dual_stack(BOTH, Some, |builder| builder.order(Order::AsGiven));
+    let resolver = dual_stack(BOTH, Some, |builder| {
+        builder.address_order(AddressOrder::Preserve)
+    });
     for _ in 0..20 {
         let resolved = resolver.resolve("a.test").await.unwrap();
         assert_eq!(resolved.addrs(), [ip(1), v6(1), ip(2), v6(2)]);
@@ -136,8 +143,13 @@ async fn as_given_the_order_is_the_name_servers() {
 #[tokio::test(start_paused = true)]
 async fn turns_go_on_and_are_shared_evenly() {
     let script = Script::answer(&[1, 2, 3, 4, 5, 6], 5);
-    let builder = Resolver::builder().lookup(script).lanes(false);
-    let resolver = builder.order(Order::RoundRobin).build().unwrap();
+    let builder = Resolver::builder()
+        .lookup(script)
+        .ipv4_mapped_fallback(false);
+    let resolver = builder
+        .address_order(AddressOrder::RoundRobin)
+        .build()
+        .unwrap();
     let mut leads = std::collections::BTreeMap::<IpAddr, usize>::new();
     for _ in 0..12 {
         let addrs = deal(&resolver, "a.test").await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use sidestep::{Cause, Event};
+use sidestep::{Event, LookupReason};
 use tokio::runtime::Handle;
 
 use super::*;
@@ -265,8 +265,8 @@ fn a_runtime_that_stands_still_keeps_no_other_from_looking_up_ahead() {
     let counted = ahead.clone();
     let resolver = script.build(|builder| {
         builder.observe(move |event: &Event<'_>| {
-            if let Event::Asked {
-                cause: Cause::Ageing,
+            if let Event::LookupStarted {
+                cause: LookupReason::Refresh,
                 ..
             } = event
             {

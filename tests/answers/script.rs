@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::dns::Name;
-use sidestep::lookup::{Answer, Answering, Lookup};
-use sidestep::{Builder, Error, Resolver};
+use sidestep::lookup::{Answer, Lookup, LookupFuture};
+use sidestep::{ResolveError, Resolver, ResolverBuilder};
 use tokio::sync::Semaphore;
 use tower::{Service as _, ServiceExt as _};
 
@@ -23,7 +23,7 @@ pub(crate) fn ip(last: u8) -> IpAddr {
 #[derive(Clone)]
 pub(crate) struct Script(pub(crate) Arc<Inner>);
 
-pub(crate) type Say = dyn FnMut(&str) -> Result<Answer, Error> + Send;
+pub(crate) type Say = dyn FnMut(&str) -> Result<Answer, ResolveError> + Send;
 
 pub(crate) struct Inner {
     pub(crate) said: Mutex<Box<Say>>,
@@ -34,7 +34,9 @@ pub(crate) struct Inner {
 }
 
 impl Script {
-    pub(crate) fn new(say: impl FnMut(&str) -> Result<Answer, Error> + Send + 'static) -> Self {
+    pub(crate) fn new(
+        say: impl FnMut(&str) -> Result<Answer, ResolveError> + Send + 'static,
+    ) -> Self {
         Self(Arc::new(Inner {
             said: Mutex::new(Box::new(say)),
             asked: Mutex::default(),
@@ -47,7 +49,10 @@ impl Script {
         Self::new(move |_| Ok(answer(last, ttl)))
     }
 
-    pub(crate) fn say(&self, say: impl FnMut(&str) -> Result<Answer, Error> + Send + 'static) {
+    pub(crate) fn say(
+        &self,
+        say: impl FnMut(&str) -> Result<Answer, ResolveError> + Send + 'static,
+    ) {
         *self.0.said.lock().unwrap() = Box::new(say);
     }
 
@@ -78,7 +83,7 @@ impl Script {
         self.build(|builder| builder)
     }
 
-    pub(crate) fn build(&self, set: impl FnOnce(Builder) -> Builder) -> Resolver {
+    pub(crate) fn build(&self, set: impl FnOnce(ResolverBuilder) -> ResolverBuilder) -> Resolver {
         set(Resolver::builder().lookup(self.clone()))
             .build()
             .unwrap()
@@ -86,7 +91,7 @@ impl Script {
 }
 
 impl Lookup for Script {
-    fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
+    fn lookup<'a>(&'a self, host: &'a str) -> LookupFuture<'a> {
         *self
             .0
             .asked
@@ -114,7 +119,7 @@ pub(crate) async fn sorted(resolver: &Resolver, host: &str) -> Vec<IpAddr> {
 }
 
 /// Asks as hyper-util's connector does.
-pub(crate) async fn deal(resolver: &Resolver, host: &str) -> Result<Vec<SocketAddr>, Error> {
+pub(crate) async fn deal(resolver: &Resolver, host: &str) -> Result<Vec<SocketAddr>, ResolveError> {
     let mut service = resolver.clone();
     let addrs = service
         .ready()
@@ -125,6 +130,6 @@ pub(crate) async fn deal(resolver: &Resolver, host: &str) -> Result<Vec<SocketAd
 }
 
 /// A name server that fails.
-pub(crate) fn down(host: &str) -> Result<Answer, Error> {
-    Err(Error::failed(host, "SERVFAIL"))
+pub(crate) fn down(host: &str) -> Result<Answer, ResolveError> {
+    Err(ResolveError::failed(host, "SERVFAIL"))
 }

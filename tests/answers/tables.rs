@@ -1,18 +1,18 @@
 //! Fixed and fallback addresses, and the lookup that is asked, all changed while in use.
 
 use super::*;
-use sidestep::lookup::{Fallback, Lookup as _, Table};
+use sidestep::lookup::{Chain, Lookup as _, StaticHosts};
 use sidestep::{Event, Family};
 
-fn table(rows: &[(&str, &[u8])]) -> Table {
-    let table = Table::new();
+fn table(rows: &[(&str, &[u8])]) -> StaticHosts {
+    let table = StaticHosts::new();
     for (name, last) in rows {
         table.set(name, last.iter().map(|&n| ip(n))).unwrap();
     }
     table
 }
 
-async fn seen(resolver: &Resolver, host: &str) -> (Vec<IpAddr>, Source) {
+async fn seen(resolver: &Resolver, host: &str) -> (Vec<IpAddr>, AnswerSource) {
     let resolved = resolver.resolve(host).await.unwrap();
     let mut addrs = resolved.addrs().to_vec();
     addrs.sort();
@@ -27,14 +27,17 @@ async fn seen(resolver: &Resolver, host: &str) -> (Vec<IpAddr>, Source) {
 async fn pinned_addresses_are_answered_before_any_lookup() {
     let script = Script::answer(&[9], 60);
     let pins = table(&[("a.test", &[1, 2]), (".b.test", &[3]), ("c.onion", &[4])]);
-    let resolver = script.build(|builder| builder.pins(pins));
+    let resolver = script.build(|builder| builder.overrides(pins));
     for (name, addrs) in [
         ("A.test.", vec![ip(1), ip(2)]),
         ("x.B.test", vec![ip(3)]),
         ("x.y.b.test", vec![ip(3)]),
         ("c.onion", vec![ip(4)]),
     ] {
-        assert_eq!(seen(&resolver, name).await, (addrs.clone(), Source::Pinned));
+        assert_eq!(
+            seen(&resolver, name).await,
+            (addrs.clone(), AnswerSource::Override)
+        );
         let mut dealt: Vec<IpAddr> = deal(&resolver, name).await.unwrap()[..addrs.len()]
             .iter()
             .map(SocketAddr::ip)
@@ -45,7 +48,7 @@ async fn pinned_addresses_are_answered_before_any_lookup() {
     assert!(script.0.asked.lock().unwrap().is_empty());
     assert_eq!(
         seen(&resolver, "b.test").await,
-        (vec![ip(9)], Source::Fresh)
+        (vec![ip(9)], AnswerSource::Fresh)
     );
 }
 
@@ -57,16 +60,16 @@ async fn pins_change_while_in_use() {
     for _ in 0..2 {
         assert_eq!(
             seen(&resolver, "a.test").await,
-            (vec![ip(9)], Source::Fresh)
+            (vec![ip(9)], AnswerSource::Fresh)
         );
     }
-    resolver.pins().set("a.test", [ip(1)]).unwrap();
-    assert_eq!(seen(&resolver, "a.test").await.1, Source::Pinned);
+    resolver.overrides().set("a.test", [ip(1)]).unwrap();
+    assert_eq!(seen(&resolver, "a.test").await.1, AnswerSource::Override);
     assert_eq!(deal(&resolver, "a.test").await.unwrap()[0].ip(), ip(1));
-    resolver.pins().replace([(".test", [ip(2)])]).unwrap();
+    resolver.overrides().replace([(".test", [ip(2)])]).unwrap();
     assert_eq!(deal(&resolver, "a.test").await.unwrap()[0].ip(), ip(2));
-    assert_eq!(resolver.pins().get(".test"), Some(vec![ip(2)]));
-    resolver.pins().clear();
+    assert_eq!(resolver.overrides().get(".test"), Some(vec![ip(2)]));
+    resolver.overrides().clear();
     assert_eq!(deal(&resolver, "a.test").await.unwrap()[0].ip(), ip(9));
     assert_eq!(script.asked("a.test"), 1, "what was good is still good");
 }
@@ -75,7 +78,7 @@ async fn pins_change_while_in_use() {
 #[tokio::test(start_paused = true)]
 async fn health_applies_to_pinned_addresses() {
     let resolver = Script::answer(&[9], 60)
-        .build(|builder| builder.pins(table(&[("a.test", &[1, 2]), ("c.onion", &[1, 2])])));
+        .build(|builder| builder.overrides(table(&[("a.test", &[1, 2]), ("c.onion", &[1, 2])])));
     resolver.report("c.onion", ip(1), Outcome::Refused);
     let resolved = resolver.resolve("c.onion").await.unwrap();
     assert_eq!(resolved.addrs(), [ip(2), ip(1)]);
@@ -86,7 +89,7 @@ async fn health_applies_to_pinned_addresses() {
     }
     let snapshot = resolver.snapshot();
     let host = snapshot.host("a.test").unwrap();
-    assert_eq!(host.source, Some(Source::Pinned));
+    assert_eq!(host.source, Some(AnswerSource::Override));
     assert_eq!(host.addr(ip(1)).unwrap().strikes, 1);
     assert_eq!(snapshot.lookups, 0, "there is nothing to look up again");
 }
@@ -97,14 +100,14 @@ async fn pins_pass_no_filter_and_fallbacks_do() {
     let script = Script::new(down);
     let resolver = script.build(|builder| {
         builder
-            .pins(table(&[("pinned.test", &[1])]))
+            .overrides(table(&[("pinned.test", &[1])]))
             .fallbacks(table(&[("a.test", &[1, 2]), ("b.test", &[1])]))
             .filter(|_, addr| addr != ip(1))
     });
     assert_eq!(seen(&resolver, "pinned.test").await.0, [ip(1)]);
     assert_eq!(
         seen(&resolver, "a.test").await,
-        (vec![ip(2)], Source::Fallback)
+        (vec![ip(2)], AnswerSource::Fallback)
     );
     let error = resolver.resolve("b.test").await.unwrap_err();
     assert!(error.to_string().contains("the lookup failed"), "{error}");
@@ -115,9 +118,9 @@ async fn pins_pass_no_filter_and_fallbacks_do() {
 async fn in_turn_pinned_addresses_take_turns_too() {
     let resolver = Script::new(down).build(|builder| {
         builder
-            .pins(table(&[("a.test", &[1, 2]), ("b.test", &[1, 2])]))
-            .order(sidestep::Order::RoundRobin)
-            .prefer(Family::V4)
+            .overrides(table(&[("a.test", &[1, 2]), ("b.test", &[1, 2])]))
+            .address_order(sidestep::AddressOrder::RoundRobin)
+            .prefer_family(Family::V4)
     });
     let mut leads = Vec::new();
     for _ in 0..4 {
@@ -156,24 +159,24 @@ fn a_replaced_table_has_no_gap() {
 /// 30 s.
 #[tokio::test(start_paused = true)]
 async fn fallbacks_are_used_only_after_the_lookup_failed() {
-    type Fails = fn(&str) -> Result<Answer, Error>;
+    type Fails = fn(&str) -> Result<Answer, ResolveError>;
     let fails: [Fails; 3] = [
         down,
-        |host| Err(Error::not_found(host).with_negative_ttl(60 * S)),
+        |host| Err(ResolveError::not_found(host).with_negative_ttl(60 * S)),
         |_| Ok(Answer::new([])),
     ];
     for fails in fails {
         let script = Script::answer(&[9], 60);
         let rows = table(&[("a.test", &[1, 2]), (".b.test", &[3])]);
         let resolver = script.build(|builder| builder.fallbacks(rows));
-        assert_eq!(seen(&resolver, "x.a.test").await.1, Source::Fresh);
-        assert_eq!(seen(&resolver, "ok.b.test").await.1, Source::Fresh);
+        assert_eq!(seen(&resolver, "x.a.test").await.1, AnswerSource::Fresh);
+        assert_eq!(seen(&resolver, "ok.b.test").await.1, AnswerSource::Fresh);
         script.say(fails);
-        let expected = (vec![ip(1), ip(2)], Source::Fallback);
+        let expected = (vec![ip(1), ip(2)], AnswerSource::Fallback);
         assert_eq!(seen(&resolver, "a.test").await, expected);
         assert_eq!(
             seen(&resolver, "x.b.test").await,
-            (vec![ip(3)], Source::Fallback)
+            (vec![ip(3)], AnswerSource::Fallback)
         );
         resolver.resolve("other.test").await.unwrap_err();
         for _ in 0..20 {
@@ -197,21 +200,21 @@ async fn the_first_answer_of_the_network_ends_a_fallback() {
     for _ in 0..300 {
         tokio::time::sleep(S).await;
         let begun = Instant::now();
-        assert_eq!(seen(&resolver, "a.test").await.1, Source::Fallback);
+        assert_eq!(seen(&resolver, "a.test").await.1, AnswerSource::Fallback);
         assert_eq!(Instant::now(), begun);
     }
     let asked = script.asked("a.test");
     assert!((9..=14).contains(&asked), "asked {asked} times in 300 s");
     script.say(|_| Ok(answer(&[9], 60)));
     let mut seconds = 0;
-    while seen(&resolver, "a.test").await.1 == Source::Fallback {
+    while seen(&resolver, "a.test").await.1 == AnswerSource::Fallback {
         tokio::time::sleep(S).await;
         seconds += 1;
     }
     assert!(seconds <= 32, "{seconds} s");
     assert_eq!(
         seen(&resolver, "a.test").await,
-        (vec![ip(9)], Source::Fresh)
+        (vec![ip(9)], AnswerSource::Fresh)
     );
 }
 
@@ -221,14 +224,14 @@ async fn an_invalidation_asks_the_network_before_the_fallback() {
     let resolver = script.build(|builder| builder.fallbacks(table(&[("a.test", &[1])])));
     seen(&resolver, "a.test").await;
     resolver.invalidate("a.test");
-    assert_eq!(seen(&resolver, "a.test").await.1, Source::Fallback);
+    assert_eq!(seen(&resolver, "a.test").await.1, AnswerSource::Fallback);
     assert_eq!(script.asked("a.test"), 2);
     script.say(|_| Ok(answer(&[9], 60)));
-    assert_eq!(seen(&resolver, "a.test").await.1, Source::Fallback);
+    assert_eq!(seen(&resolver, "a.test").await.1, AnswerSource::Fallback);
     resolver.invalidate("a.test");
     assert_eq!(
         seen(&resolver, "a.test").await,
-        (vec![ip(9)], Source::Fresh)
+        (vec![ip(9)], AnswerSource::Fresh)
     );
 }
 
@@ -239,19 +242,19 @@ async fn a_stale_answer_goes_before_a_fallback() {
     let resolver = script.build(|builder| {
         builder
             .fallbacks(table(&[("a.test", &[1])]))
-            .serve_stale(600 * S)
+            .max_stale(600 * S)
     });
     seen(&resolver, "a.test").await;
     script.say(down);
     advance(61 * S).await;
     assert_eq!(
         seen(&resolver, "a.test").await,
-        (vec![ip(9)], Source::Stale)
+        (vec![ip(9)], AnswerSource::Stale)
     );
     advance(600 * S).await;
     assert_eq!(
         seen(&resolver, "a.test").await,
-        (vec![ip(1)], Source::Fallback)
+        (vec![ip(1)], AnswerSource::Fallback)
     );
 }
 
@@ -265,7 +268,7 @@ async fn nobody_waits_once_fallbacks_are_in_service() {
     for _ in 0..20 {
         tokio::time::sleep(40 * S).await;
         let begun = Instant::now();
-        assert_eq!(seen(&resolver, "a.test").await.1, Source::Fallback);
+        assert_eq!(seen(&resolver, "a.test").await.1, AnswerSource::Fallback);
         assert_eq!(Instant::now(), begun);
     }
 }
@@ -277,14 +280,14 @@ async fn a_slow_lookup_serves_the_fallback() {
     script.takes(4 * S);
     let resolver = script.build(|builder| builder.fallbacks(table(&[("a.test", &[1])])));
     let begun = Instant::now();
-    assert_eq!(seen(&resolver, "a.test").await.1, Source::Fallback);
+    assert_eq!(seen(&resolver, "a.test").await.1, AnswerSource::Fallback);
     assert_eq!(Instant::now() - begun, 1_800 * MS);
-    assert_eq!(seen(&resolver, "a.test").await.1, Source::Fallback);
+    assert_eq!(seen(&resolver, "a.test").await.1, AnswerSource::Fallback);
     assert_eq!(Instant::now() - begun, 1_800 * MS);
     tokio::time::sleep(3 * S).await;
     assert_eq!(
         seen(&resolver, "a.test").await,
-        (vec![ip(9)], Source::Fresh)
+        (vec![ip(9)], AnswerSource::Fresh)
     );
     assert_eq!(script.asked("a.test"), 1);
 }
@@ -298,14 +301,14 @@ async fn fallbacks_change_while_in_use() {
     resolver.fallbacks().set("a.test", [ip(1)]).unwrap();
     assert_eq!(
         seen(&resolver, "a.test").await,
-        (vec![ip(1)], Source::Fallback)
+        (vec![ip(1)], AnswerSource::Fallback)
     );
     resolver.fallbacks().set("a.test", [ip(2)]).unwrap();
     assert_eq!(deal(&resolver, "a.test").await.unwrap()[0].ip(), ip(2));
     resolver.fallbacks().replace([(".test", [ip(3)])]).unwrap();
     assert_eq!(
         seen(&resolver, "a.test").await,
-        (vec![ip(3)], Source::Fallback)
+        (vec![ip(3)], AnswerSource::Fallback)
     );
     assert_eq!(script.asked("a.test"), 1);
     assert!(resolver.fallbacks().remove(".test"));
@@ -333,10 +336,10 @@ async fn health_applies_to_fallbacks() {
     resolver.report("a.test", ip(2), Outcome::Refused);
     assert_eq!(
         seen(&resolver, "a.test").await,
-        (vec![ip(9)], Source::Fresh)
+        (vec![ip(9)], AnswerSource::Fresh)
     );
     assert_eq!(
-        resolver.snapshot().fell_back,
+        resolver.snapshot().served_fallbacks,
         2,
         "after the first report too"
     );
@@ -350,7 +353,7 @@ async fn an_observer_is_told_of_a_fallback() {
         builder
             .fallbacks(table(&[("a.test", &[1])]))
             .observe(move |event: &Event<'_>| {
-                if let Event::FellBack { host, addrs, .. } = event {
+                if let Event::FallbackServed { host, addrs, .. } = event {
                     told.lock()
                         .unwrap()
                         .push(((*host).to_owned(), addrs.to_vec()));
@@ -369,7 +372,7 @@ async fn dead_fallbacks_give_no_new_hope() {
     let resolver = script.build(|builder| builder.fallbacks(table(&[("a.test", &[1, 2])])));
     let begun = Instant::now();
     for _ in 0..10 {
-        assert_eq!(seen(&resolver, "a.test").await.1, Source::Fallback);
+        assert_eq!(seen(&resolver, "a.test").await.1, AnswerSource::Fallback);
         for last in [1, 2] {
             resolver.report("a.test", ip(last), Outcome::Refused);
         }
@@ -394,7 +397,10 @@ fn without_a_runtime_fallbacks_and_stale_answers_are_served() {
     let bare = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    for (host, source) in [("a.test", Source::Suspect), ("b.test", Source::Fallback)] {
+    for (host, source) in [
+        ("a.test", AnswerSource::Suspect),
+        ("b.test", AnswerSource::Fallback),
+    ] {
         let outside = futures_util::FutureExt::now_or_never(resolver.resolve(host));
         assert_eq!(
             outside.unwrap().unwrap().source(),
@@ -410,7 +416,8 @@ fn without_a_runtime_fallbacks_and_stale_answers_are_served() {
 /// Health is kept for each host, also for those that a suffix stands for.
 #[tokio::test(start_paused = true)]
 async fn the_snapshot_shows_hosts_below_a_pinned_suffix() {
-    let resolver = Script::new(down).build(|builder| builder.pins(table(&[(".b.test", &[1, 2])])));
+    let resolver =
+        Script::new(down).build(|builder| builder.overrides(table(&[(".b.test", &[1, 2])])));
     assert_eq!(
         resolver.resolve("x.b.test").await.unwrap().age(),
         Duration::ZERO
@@ -429,7 +436,7 @@ async fn the_snapshot_shows_hosts_below_a_pinned_suffix() {
 #[tokio::test(start_paused = true)]
 async fn fallbacks_are_ordered_and_are_never_stale() {
     let v6 = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]);
-    let rows = Table::new();
+    let rows = StaticHosts::new();
     rows.set("a.test", [v6, ip(1)]).unwrap();
     let resolver = Script::new(down).build(|builder| {
         let builder = builder.source_address(|to| to.is_ipv4().then_some(to));
@@ -439,13 +446,13 @@ async fn fallbacks_are_ordered_and_are_never_stale() {
         let resolved = resolver.resolve("a.test").await.unwrap();
         assert_eq!(
             (resolved.addrs(), resolved.source()),
-            (&[ip(1), v6][..], Source::Fallback)
+            (&[ip(1), v6][..], AnswerSource::Fallback)
         );
         advance(31 * S).await;
     }
     let snapshot = resolver.snapshot();
     assert!(
-        snapshot.served_stale == 0 && snapshot.fell_back > 1,
+        snapshot.served_stale == 0 && snapshot.served_fallbacks > 1,
         "{snapshot:?}"
     );
 }
@@ -455,11 +462,12 @@ async fn fallbacks_are_ordered_and_are_never_stale() {
 async fn a_fallback_for_a_slow_lookup_is_one_too() {
     let script = Script::new(down);
     script.takes(60 * S);
-    let resolver = script.build(|builder| builder.fallbacks(table(&[(".test", &[1])])).capacity(4));
+    let resolver =
+        script.build(|builder| builder.fallbacks(table(&[(".test", &[1])])).max_hosts(4));
     let names: Vec<String> = (0..50).map(|n| format!("h{n}.test")).collect();
     let all = names.iter().map(|name| seen(&resolver, name));
     futures_util::future::join_all(all).await;
-    assert_eq!(resolver.snapshot().fell_back, 50);
+    assert_eq!(resolver.snapshot().served_fallbacks, 50);
     tokio::time::sleep(10 * S).await;
     assert!(resolver.snapshot().hosts.len() <= 4);
 }
@@ -470,18 +478,18 @@ async fn a_fallback_for_a_slow_lookup_is_one_too() {
 #[tokio::test(start_paused = true)]
 async fn one_lookup_after_another_is_asked_until_one_answers() {
     let (first, second) = (Script::new(down), Script::answer(&[2], 60));
-    let lookup = Fallback::new(first.clone()).or(second.clone());
+    let lookup = Chain::new(first.clone()).or(second.clone());
     let resolver = Resolver::builder().lookup(lookup).build().unwrap();
     assert_eq!(
         seen(&resolver, "a.test").await,
-        (vec![ip(2)], Source::Fresh)
+        (vec![ip(2)], AnswerSource::Fresh)
     );
     first.takes(60 * S);
     let begun = Instant::now();
     assert_eq!(seen(&resolver, "b.test").await.0, [ip(2)]);
     assert_eq!(Instant::now() - begun, 2_500 * MS);
     first.takes(Duration::ZERO);
-    first.say(|host| Err(Error::not_found(host)));
+    first.say(|host| Err(ResolveError::not_found(host)));
     assert!(resolver.resolve("c.test").await.unwrap_err().is_not_found());
     first.say(|_| Ok(Answer::new([])));
     assert!(
@@ -492,7 +500,11 @@ async fn one_lookup_after_another_is_asked_until_one_answers() {
             .is_no_records()
     );
     assert_eq!((second.asked("c.test"), second.asked("d.test")), (0, 0));
-    assert!(Fallback::new(first).patience(Duration::ZERO).is_err());
+    assert!(
+        Chain::new(first)
+            .per_lookup_timeout(Duration::ZERO)
+            .is_err()
+    );
 }
 
 /// Of three the first two share the time with the third, and an answer lives from when it was
@@ -501,19 +513,17 @@ async fn one_lookup_after_another_is_asked_until_one_answers() {
 async fn the_last_of_many_lookups_is_asked_in_time() {
     let (hangs, good) = (Script::new(down), Script::answer(&[2], 1));
     hangs.takes(60 * S);
-    let lookup = Fallback::new(hangs.clone()).or(hangs).or(good.clone());
-    let builder = Resolver::builder()
-        .lookup(lookup)
-        .serve_stale(Duration::ZERO);
+    let lookup = Chain::new(hangs.clone()).or(hangs).or(good.clone());
+    let builder = Resolver::builder().lookup(lookup).max_stale(Duration::ZERO);
     let resolver = builder.build().unwrap();
     assert_eq!(
         seen(&resolver, "a.test").await,
-        (vec![ip(2)], Source::Fresh)
+        (vec![ip(2)], AnswerSource::Fresh)
     );
     advance(900 * MS).await;
     assert_eq!(
         seen(&resolver, "a.test").await,
-        (vec![ip(2)], Source::Fresh)
+        (vec![ip(2)], AnswerSource::Fresh)
     );
     assert_eq!(good.asked("a.test"), 1);
 }
@@ -526,7 +536,7 @@ async fn a_table_is_a_lookup_too() {
     let resolver = Resolver::builder().lookup(rows).build().unwrap();
     assert_eq!(
         seen(&resolver, "a.test").await,
-        (vec![ip(1)], Source::Fresh)
+        (vec![ip(1)], AnswerSource::Fresh)
     );
     assert!(resolver.resolve("b.test").await.unwrap_err().is_not_found());
 }
@@ -537,12 +547,12 @@ async fn a_switched_lookup_drops_nothing_that_is_good() {
     let (old, new) = (Script::answer(&[1], 60), Script::answer(&[2], 60));
     let resolver = old.resolver();
     seen(&resolver, "good.test").await;
-    old.say(|host| Err(Error::not_found(host).with_negative_ttl(60 * S)));
+    old.say(|host| Err(ResolveError::not_found(host).with_negative_ttl(60 * S)));
     resolver.resolve("bad.test").await.unwrap_err();
     resolver.set_lookup(new.clone());
     assert_eq!(
         seen(&resolver, "good.test").await,
-        (vec![ip(1)], Source::Fresh)
+        (vec![ip(1)], AnswerSource::Fresh)
     );
     assert_eq!(seen(&resolver, "bad.test").await.0, [ip(2)]);
     assert_eq!((new.asked("good.test"), old.asked("bad.test")), (0, 1));
@@ -585,7 +595,7 @@ async fn a_switch_lets_lookups_in_flight_go() {
 async fn a_waiter_that_was_let_go_gets_no_answer_past_its_life() {
     let (old, new) = (Script::new(down), Script::answer(&[2], 1));
     old.takes(4 * S);
-    let builder = Resolver::builder().lookup(old).serve_stale(Duration::ZERO);
+    let builder = Resolver::builder().lookup(old).max_stale(Duration::ZERO);
     let resolver = builder.build().unwrap();
     let early = tokio::spawn({
         let resolver = resolver.clone();
@@ -593,8 +603,8 @@ async fn a_waiter_that_was_let_go_gets_no_answer_past_its_life() {
     });
     tokio::time::sleep(S).await;
     resolver.set_lookup(new);
-    assert_eq!(seen(&resolver, "a.test").await.1, Source::Fresh);
-    assert_eq!(early.await.unwrap(), (vec![ip(2)], Source::Fresh));
+    assert_eq!(seen(&resolver, "a.test").await.1, AnswerSource::Fresh);
+    assert_eq!(early.await.unwrap(), (vec![ip(2)], AnswerSource::Fresh));
 }
 
 /// With nothing newer, the answer of the old lookup counts.

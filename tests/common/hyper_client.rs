@@ -44,10 +44,13 @@ pub(crate) fn tls(edges: &Edges) -> HttpsConnectorBuilder<WantsProtocols1> {
 pub(crate) fn raced(
     world: &World,
 ) -> Client<impl Connect + Clone + Send + Sync + 'static + use<>, Body> {
-    let tcp = world.resolver.tcp_layer().layer(tcp(&world.resolver));
+    let tcp = world
+        .resolver
+        .tcp_connected_layer()
+        .layer(tcp(&world.resolver));
     let https = tls(&world.edges).enable_http1().enable_http2();
     let https = https.wrap_connector(tcp);
-    build(world.resolver.race_layer().layer(https))
+    build(world.resolver.happy_eyeballs_layer().layer(https))
 }
 
 /// Sends a GET and reads the whole answer, which names the edge that gave it.

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sidestep::lookup::Dns;
 use sidestep::reqwest::ClientBuilderExt as _;
-use sidestep::{Builder, Event, Outcome, Resolver, Retirement, Standing};
+use sidestep::{AddressState, DrainReason, Event, Outcome, Resolver, ResolverBuilder};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -48,7 +48,10 @@ impl World {
     }
 
     /// A world of these edges, whose resolver is set up further.
-    pub(crate) async fn of(edges: Edges, set: impl FnOnce(Builder) -> Builder) -> Self {
+    pub(crate) async fn of(
+        edges: Edges,
+        set: impl FnOnce(ResolverBuilder) -> ResolverBuilder,
+    ) -> Self {
         let dns = NameServer::start().await;
         dns.set(HOST, &edges.ips(), 1800);
         let journal = Journal::default();
@@ -115,14 +118,24 @@ impl World {
     }
 
     /// Where the address stands; healthy while the host has not been asked for.
-    pub(crate) fn standing(&self, ip: IpAddr) -> Standing {
+    pub(crate) fn standing(&self, ip: IpAddr) -> AddressState {
         let snapshot = self.resolver.snapshot();
         let addr = snapshot.host(HOST).and_then(|host| host.addr(ip));
-        addr.map_or(Standing::Healthy, |addr| addr.standing)
+        addr.map_or(AddressState::Healthy, |addr| addr.state)
     }
 
-    pub(crate) fn is_penalised(&self, ip: IpAddr) -> bool {
-        matches!(self.standing(ip), Standing::Penalised(_))
+    pub(crate) fn is_penalized(&self, ip: IpAddr) -> bool {
+        matches!(self.standing(ip), AddressState::Penalized)
+    }
+
+    /// How long the penalty of the address still runs.
+    #[track_caller]
+    pub(crate) fn penalty_left(&self, ip: IpAddr) -> std::time::Duration {
+        let snapshot = self.resolver.snapshot();
+        let addr = snapshot.host(HOST).and_then(|host| host.addr(ip));
+        let penalized = addr.filter(|addr| addr.state == AddressState::Penalized);
+        let left = penalized.and_then(|addr| addr.until);
+        left.unwrap_or_else(|| panic!("{ip} has no penalty: {addr:?}"))
     }
 
     /// How many TCP connections all edges have accepted.
@@ -185,8 +198,8 @@ pub(crate) enum Seen {
     ServedStale,
     NoRoute,
     FamilyDark,
-    Retired(IpAddr, Retirement),
-    SlipLost,
+    Retired(IpAddr, DrainReason),
+    ContextLost,
 }
 
 /// The transcript of a resolver's events.
@@ -198,8 +211,8 @@ impl Journal {
         let (journal, lookups) = (self.0.clone(), self.1.clone());
         move |event| {
             match event {
-                Event::Asked { .. } => drop(lookups.fetch_add(1, Ordering::SeqCst)),
-                Event::Answered { .. } | Event::LookupFailed { .. } => {
+                Event::LookupStarted { .. } => drop(lookups.fetch_add(1, Ordering::SeqCst)),
+                Event::LookupSucceeded { .. } | Event::LookupFailed { .. } => {
                     lookups.fetch_sub(1, Ordering::SeqCst);
                 }
                 _ => {}
@@ -244,17 +257,17 @@ impl Journal {
 
 fn seen(event: &Event<'_>) -> Option<Seen> {
     Some(match *event {
-        Event::Asked { .. } => Seen::Asked,
+        Event::LookupStarted { .. } => Seen::Asked,
         Event::AddressFailed { addr, outcome, .. } => Seen::Failed(addr, outcome),
         Event::AddressRecovered { addr, .. } => Seen::Recovered(addr),
-        Event::Trial { addr, .. } => Seen::Trial(addr),
+        Event::TrialStarted { addr, .. } => Seen::Trial(addr),
         Event::Probe { addr, .. } => Seen::Probe(addr),
         Event::Invalidated { .. } => Seen::Invalidated,
         Event::ServedStale { .. } => Seen::ServedStale,
         Event::NoRoute { .. } => Seen::NoRoute,
         Event::FamilyDark { .. } => Seen::FamilyDark,
-        Event::Retired { addr, why, .. } => Seen::Retired(addr, why),
-        Event::SlipLost { .. } => Seen::SlipLost,
+        Event::ConnectionDrained { addr, why, .. } => Seen::Retired(addr, why),
+        Event::ContextLost { .. } => Seen::ContextLost,
         _ => return None,
     })
 }

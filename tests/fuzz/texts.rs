@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use bolero::TypeGenerator;
 use hyper_util::client::legacy::connect::dns::Name;
-use sidestep::lookup::{Answer, Answering, Lookup};
-use sidestep::{Error, Outcome, Resolver};
+use sidestep::lookup::{Answer, Lookup, LookupFuture};
+use sidestep::{Outcome, ResolveError, Resolver};
 use tokio::runtime::{Builder, Runtime};
 use tower::Service as _;
 
@@ -92,7 +92,7 @@ impl Notes {
 }
 
 impl Lookup for Notes {
-    fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
+    fn lookup<'a>(&'a self, host: &'a str) -> LookupFuture<'a> {
         self.asked.lock().unwrap().push(host.to_owned());
         Box::pin(async { Ok(Answer::new([ADDR])) })
     }
@@ -177,7 +177,7 @@ async fn check_absolute(text: &str) {
 }
 
 /// Asks by hand, and as a connector where it could.
-async fn ask(resolver: &Resolver, text: &str) -> Result<Vec<IpAddr>, Error> {
+async fn ask(resolver: &Resolver, text: &str) -> Result<Vec<IpAddr>, ResolveError> {
     let by_hand = resolver.resolve(text).await;
     if let Ok(name) = Name::from_str(text) {
         let dealt = resolver.clone().call(name).await;

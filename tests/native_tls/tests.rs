@@ -22,7 +22,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Edges that are always dealt in the same order.
 async fn world(edges: Edges) -> World {
-    let world = World::of(edges, |builder| builder.order(Order::AsGiven)).await;
+    let world = World::of(edges, |builder| builder.order(AddressOrder::Preserve)).await;
     world.dns.rotate(false);
     world
 }
@@ -50,9 +50,9 @@ async fn only_this_failed(world: &World, case: &str, addr: IpAddr, outcome: Outc
 async fn a_dead_edge_costs_no_request_and_is_met_once() {
     for (mode, outcome) in [
         (Mode::Refuse, Outcome::Failed),
-        (Mode::BlackHole, Outcome::Stalled),
-        (Mode::TlsReset, Outcome::Tls),
-        (Mode::AcceptAndClose, Outcome::Tls),
+        (Mode::BlackHole, Outcome::Slow),
+        (Mode::TlsReset, Outcome::TlsFailed),
+        (Mode::AcceptAndClose, Outcome::TlsFailed),
         (Mode::WrongCertificate, Outcome::BadCertificate),
         (Mode::CloseAfterRequest, Outcome::ClosedEarly),
     ] {
@@ -83,7 +83,7 @@ async fn an_edge_that_closes_in_the_handshake_is_broken_in_tls() {
     let url = world.url().replace("http:", "https:");
     get(&client, &url).await.unwrap_err();
     let failures = world.journal.failures();
-    let only = (world.ips()[0], Outcome::Tls);
+    let only = (world.ips()[0], Outcome::TlsFailed);
     assert!(
         !failures.is_empty() && failures.iter().all(|seen| *seen == only),
         "{failures:?}"
@@ -108,7 +108,7 @@ async fn an_edge_that_says_something_else_is_broken_in_tls() {
         let url = world.url().replace("http:", "https:");
         let error = get(&client, &url).await.unwrap_err();
         let failures = world.journal.failures();
-        let only = (world.ips()[0], Outcome::Tls);
+        let only = (world.ips()[0], Outcome::TlsFailed);
         assert!(
             !failures.is_empty() && failures.iter().all(|seen| *seen == only),
             "{failures:?}: {error:?}"
@@ -179,7 +179,7 @@ async fn an_origin_that_fails_outside_of_tls_is_not_held_against_the_proxy() {
 #[tokio::test]
 async fn a_handshake_that_fails_at_the_origin_is_held_against_the_proxy() {
     for (mode, outcome) in [
-        (Mode::TlsReset, Outcome::Tls),
+        (Mode::TlsReset, Outcome::TlsFailed),
         (Mode::WrongCertificate, Outcome::BadCertificate),
     ] {
         let (origin, world, client) = tunnelled().await;
@@ -190,6 +190,6 @@ async fn a_handshake_that_fails_at_the_origin_is_held_against_the_proxy() {
         assert_eq!(failures[0], (world.ips()[0], outcome), "{mode:?}");
         origin.set(origin.ips()[0], Mode::Serve).await;
         let answer = get(&client, &origin.url("origin.edge.test")).await;
-        answer.expect("proxies that are all penalised are dialled all the same");
+        answer.expect("proxies that are all penalized are dialled all the same");
     }
 }

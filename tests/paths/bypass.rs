@@ -1,7 +1,7 @@
 //! Paths on which nobody is asked, and redirects from one host to another.
 
 use sidestep::reqwest::ClientBuilderExt as _;
-use sidestep::{Outcome, Standing};
+use sidestep::{AddressState, Outcome};
 
 use crate::common::{Edges, HOST, Mode, Scheme, World, get};
 use crate::guests::redirect_to;
@@ -52,7 +52,7 @@ async fn an_overridden_host_blames_nobody_and_another_does() {
         }
         let outcome = match mode {
             Mode::Refuse => Outcome::Failed,
-            _ => Outcome::Tls,
+            _ => Outcome::TlsFailed,
         };
         only_these_failed(&world, &case, &[(dead, outcome)]).await;
     }
@@ -81,7 +81,7 @@ async fn a_redirect_is_learned_about_at_both_ends() {
     let failures = world.journal.failures();
     assert_eq!(
         failures,
-        [(ips[0], Outcome::Failed), (ips[1], Outcome::Tls)]
+        [(ips[0], Outcome::Failed), (ips[1], Outcome::TlsFailed)]
     );
     assert_eq!(blamed(&world, FROM), [ips[0]]);
     assert_eq!(blamed(&world, HOST), [ips[1]]);
@@ -92,6 +92,6 @@ fn blamed(world: &World, host: &str) -> Vec<std::net::IpAddr> {
     let addrs = &snapshot.host(host).unwrap().addrs;
     let bad = addrs
         .iter()
-        .filter(|addr| addr.standing != Standing::Healthy);
+        .filter(|addr| addr.state != AddressState::Healthy);
     bad.map(|addr| addr.addr).collect()
 }

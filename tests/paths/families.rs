@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use sidestep::{Family, Outcome, Standing};
+use sidestep::{AddressState, Family, Outcome};
 
 use crate::common::{Edges, Mode, Seen, World};
 use crate::stock::Stock;
@@ -27,7 +27,7 @@ fn accepted(world: &World) -> Vec<usize> {
     ips.iter().map(|&ip| world.edges.accepted(ip)).collect()
 }
 
-/// One address, and it dies and comes back: each request dials it, penalised or not.
+/// One address, and it dies and comes back: each request dials it, penalized or not.
 async fn out_and_back(stock: Stock, only: IpAddr, mode: Mode, outcome: Outcome) {
     let case = format!("{only} {mode:?} {stock:?}");
     let world = in_order(Edges::on(&[only], stock.scheme).await).await;
@@ -35,7 +35,7 @@ async fn out_and_back(stock: Stock, only: IpAddr, mode: Mode, outcome: Outcome) 
     client.get(&world.url()).await.unwrap();
     world.edges.set(only, mode).await;
     client.get(&world.url()).await.unwrap_err();
-    assert!(world.is_penalised(only), "{case}");
+    assert!(world.is_penalized(only), "{case}");
     let failures = world.journal.failures();
     assert!(
         failures.iter().all(|seen| *seen == (only, outcome)),
@@ -46,7 +46,7 @@ async fn out_and_back(stock: Stock, only: IpAddr, mode: Mode, outcome: Outcome) 
         .get(&world.url())
         .await
         .expect("it is dialled at once");
-    assert_eq!(world.standing(only), Standing::Healthy, "{case}");
+    assert_eq!(world.standing(only), AddressState::Healthy, "{case}");
     let recovered = world.journal.count(|seen| *seen == Seen::Recovered(only));
     assert_eq!(recovered, 1, "{case}");
     assert_eq!(world.journal.failures(), failures, "{case}");
@@ -59,7 +59,7 @@ async fn a_single_address_is_dialled_dead_or_back() {
         out_and_back(stock, v4(2), Mode::Refuse, Outcome::Refused).await;
     }
     for stock in Stock::tls() {
-        out_and_back(stock, v4(2), Mode::TlsReset, Outcome::Tls).await;
+        out_and_back(stock, v4(2), Mode::TlsReset, Outcome::TlsFailed).await;
         out_and_back(
             stock,
             v4(2),
@@ -80,7 +80,7 @@ async fn an_ipv6_only_host_is_no_different() {
         out_and_back(stock, V6, Mode::Refuse, Outcome::Refused).await;
     }
     for stock in Stock::tls() {
-        out_and_back(stock, V6, Mode::TlsReset, Outcome::Tls).await;
+        out_and_back(stock, V6, Mode::TlsReset, Outcome::TlsFailed).await;
     }
 }
 
@@ -119,7 +119,7 @@ async fn when_all_refuse_all_are_blamed() {
                 failures.contains(&(ip, Outcome::Refused)),
                 "{stock:?}: {failures:?}"
             );
-            assert!(world.is_penalised(ip), "{stock:?}");
+            assert!(world.is_penalized(ip), "{stock:?}");
         }
     }
 }
@@ -127,7 +127,7 @@ async fn when_all_refuse_all_are_blamed() {
 /// IPv6 and two of IPv4.
 async fn dual(stock: Stock, prefer: Family) -> World {
     let edges = Edges::on(&[V6, v4(2), v4(3)], stock.scheme).await;
-    in_order_with(edges, |builder| builder.prefer(prefer)).await
+    in_order_with(edges, |builder| builder.prefer_family(prefer)).await
 }
 
 /// Both families live: IPv6 is dialled, and IPv4 is left alone.
@@ -161,7 +161,7 @@ async fn a_black_holed_family_costs_one_race() {
             client.get(&world.url()).await.unwrap();
         }
         assert_eq!(accepted(&world)[1..], [5, 0], "{stock:?}");
-        only_these_failed(&world, &format!("{stock:?}"), &[(V6, Outcome::Stalled)]).await;
+        only_these_failed(&world, &format!("{stock:?}"), &[(V6, Outcome::Slow)]).await;
     }
 }
 
@@ -221,7 +221,7 @@ async fn a_family_broken_in_tls_is_left_for_the_other() {
         assert!(lost <= usize::from(!stock.sends_again()), "{case}: {lost}");
         let failures = world.journal.failures();
         assert!(
-            failures.contains(&(V6, Outcome::Tls)),
+            failures.contains(&(V6, Outcome::TlsFailed)),
             "{case}: {failures:?}"
         );
         assert!(

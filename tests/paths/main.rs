@@ -47,7 +47,7 @@ mod waiting;
 
 use std::net::IpAddr;
 
-use sidestep::{Builder, Order, Outcome, Standing};
+use sidestep::{AddressOrder, AddressState, Outcome, ResolverBuilder};
 
 use self::common::{Edges, HOST, RecordType, Seen, World};
 
@@ -57,13 +57,19 @@ async fn in_order(edges: Edges) -> World {
 }
 
 /// The same, with a resolver that is set up further.
-async fn in_order_with(edges: Edges, set: impl FnOnce(Builder) -> Builder) -> World {
-    let world = World::of(edges, |builder| set(builder.order(Order::AsGiven))).await;
+async fn in_order_with(
+    edges: Edges,
+    set: impl FnOnce(ResolverBuilder) -> ResolverBuilder,
+) -> World {
+    let world = World::of(edges, |builder| {
+        set(builder.address_order(AddressOrder::Preserve))
+    })
+    .await;
     world.dns.rotate(false);
     world
 }
 
-/// Each of these failed once and in this way, was penalised or not, and nobody else was blamed; the
+/// Each of these failed once and in this way, was penalized or not, and nobody else was blamed; the
 /// host was looked up again once for all of them.
 async fn only_these_failed(world: &World, case: &str, expected: &[(IpAddr, Outcome)]) {
     assert_eq!(world.journal.failures(), expected, "{case}");
@@ -80,19 +86,18 @@ async fn only_these_failed(world: &World, case: &str, expected: &[(IpAddr, Outco
     let host = snapshot.host(HOST).expect("it was asked for");
     for addr in &host.addrs {
         let why = expected.iter().find(|(ip, _)| *ip == addr.addr);
-        let soft =
-            why.is_some_and(|(_, why)| matches!(why, Outcome::Stalled | Outcome::ClosedEarly));
-        let stands = match addr.standing {
-            Standing::Healthy => why.is_none(),
-            Standing::Recovering => soft,
-            Standing::Penalised(_) => why.is_some() && !soft,
+        let soft = why.is_some_and(|(_, why)| matches!(why, Outcome::Slow | Outcome::ClosedEarly));
+        let stands = match addr.state {
+            AddressState::Healthy => why.is_none(),
+            AddressState::Probation => soft,
+            AddressState::Penalized => why.is_some() && !soft,
             _ => false,
         };
         assert!(stands, "{case}: {addr:?}");
         assert_eq!(addr.why, why.map(|(_, why)| *why), "{case}");
         assert_eq!(addr.strikes, u32::from(why.is_some()), "{case}");
     }
-    assert_eq!(world.journal.count(|seen| *seen == Seen::SlipLost), 0);
+    assert_eq!(world.journal.count(|seen| *seen == Seen::ContextLost), 0);
 }
 
 /// The host was looked up a second time, or is just being so.
@@ -109,5 +114,5 @@ fn nobody_was_blamed(world: &World, case: &str) {
         (0, 0),
         "{case}"
     );
-    assert_eq!(world.journal.count(|seen| *seen == Seen::SlipLost), 0);
+    assert_eq!(world.journal.count(|seen| *seen == Seen::ContextLost), 0);
 }

@@ -151,7 +151,7 @@ async fn a_connect_that_lost_to_a_kept_connection_is_learned_from() {
         .saw(|seen| *seen == Seen::Failed(failed.0, failed.1));
     learned.await;
     assert_eq!(world.journal.failures(), [failed]);
-    assert!(world.is_penalised(ips[1]) && !world.is_penalised(ips[2]));
+    assert!(world.is_penalized(ips[1]) && !world.is_penalized(ips[2]));
 }
 
 /// A connection to a proxy that has answered and then ends is no dead proxy.

@@ -100,7 +100,7 @@ impl Path {
             self.world
                 .ips()
                 .iter()
-                .all(|&ip| !self.world.is_penalised(ip))
+                .all(|&ip| !self.world.is_penalized(ip))
         );
     }
 
@@ -170,7 +170,7 @@ async fn a_dead_proxy_costs_no_request() {
     for (proxy, origin) in EVERY {
         for (mode, outcome) in [
             (Mode::Refuse, Outcome::Failed),
-            (Mode::BlackHole, Outcome::Stalled),
+            (Mode::BlackHole, Outcome::Slow),
         ] {
             let path = Path::through(proxy, origin).await;
             path.survives(mode, outcome).await;
@@ -183,8 +183,8 @@ async fn a_dead_proxy_costs_no_request() {
 async fn a_proxy_broken_in_tls_costs_no_request() {
     for origin in [Scheme::Http, Scheme::Https] {
         for (mode, outcome) in [
-            (Mode::TlsReset, Outcome::Tls),
-            (Mode::AcceptAndClose, Outcome::Tls),
+            (Mode::TlsReset, Outcome::TlsFailed),
+            (Mode::AcceptAndClose, Outcome::TlsFailed),
             (Mode::WrongCertificate, Outcome::BadCertificate),
         ] {
             let path = Path::through(Scheme::Https, origin).await;

@@ -27,7 +27,7 @@ fn every_runtime_learns_the_same() {
                 tokio::spawn(refuses(stock)).await.unwrap();
             }
             for stock in Stock::tls() {
-                let broken = breaks_in_tls(stock, Mode::TlsReset, Outcome::Tls);
+                let broken = breaks_in_tls(stock, Mode::TlsReset, Outcome::TlsFailed);
                 tokio::spawn(broken).await.unwrap();
             }
         });
@@ -41,7 +41,7 @@ fn a_blocking_client_learns_the_same() {
     for stock in Stock::all().filter(|stock| stock.sends_again()) {
         let (mode, outcome) = match stock.scheme {
             Scheme::Http => (Mode::Refuse, Outcome::Failed),
-            Scheme::Https => (Mode::TlsReset, Outcome::Tls),
+            Scheme::Https => (Mode::TlsReset, Outcome::TlsFailed),
         };
         let world = lab.block_on(stock.world(3));
         let dead = world.ips()[0];
@@ -95,7 +95,7 @@ fn a_runtime_that_ends_in_the_middle_of_a_lookup_takes_nobody_with_it() {
             assert!(lab.block_on(lost).is_err_and(|error| error.is_cancelled()));
             let failures = world.journal.failures();
             assert_eq!(failures, [(dead, Outcome::Failed)], "{stock:?}");
-            assert!(world.is_penalised(dead), "{stock:?}");
+            assert!(world.is_penalized(dead), "{stock:?}");
         }
     }
 }

@@ -74,7 +74,7 @@ async fn a_proxy_that_refuses_costs_no_request() {
 async fn a_black_holed_proxy_costs_one_race() {
     for names in [Names::Remote, Names::Local] {
         let path = through(names, Proxy::ByName, Scheme::Http).await;
-        path.survives(Mode::BlackHole, Outcome::Stalled).await;
+        path.survives(Mode::BlackHole, Outcome::Slow).await;
     }
 }
 
@@ -106,7 +106,7 @@ async fn what_fails_behind_the_proxy_is_not_the_proxys() {
     }
 }
 
-/// With the proxy given by its address, a local name is the only one on the slip. What fails is the
+/// With the proxy given by its address, a local name is the only one on the context. What fails is the
 /// proxy, and the origin is not blamed for it.
 #[tokio::test]
 async fn a_dead_proxy_without_a_name_is_not_held_against_the_origin() {

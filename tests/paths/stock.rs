@@ -42,9 +42,9 @@ pub(crate) struct Stock {
 }
 
 /// A stock client that makes a new connection for each request.
-pub(crate) struct Client(Arc<dyn Fn(&str) -> Answering + Send + Sync>);
+pub(crate) struct Client(Arc<dyn Fn(&str) -> LookupFuture + Send + Sync>);
 
-type Answering = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>;
+type LookupFuture = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Client {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use sidestep::reqwest::ClientBuilderExt as _;
-use sidestep::{Builder, Outcome, Standing};
+use sidestep::{AddressState, Outcome, ResolverBuilder};
 
 use crate::common::{Edges, HOST, Mode, Scheme, World};
 use crate::stock::{Client, Stock, of_reqwest};
@@ -25,7 +25,7 @@ const SOON: Duration = Duration::from_millis(10);
 
 /// A world in which no connect of this client ends: one black hole, or three edges that accept and
 /// hang in TLS. The name is known, so that time goes to the connect alone.
-async fn hanging(stock: Stock, stalled_after: impl Into<Option<Duration>>) -> World {
+async fn hanging(stock: Stock, slow_connect_after: impl Into<Option<Duration>>) -> World {
     let (n, mode) = match stock.scheme {
         Scheme::Http => (1, Mode::BlackHole),
         Scheme::Https => (3, Mode::Hang),
@@ -35,7 +35,10 @@ async fn hanging(stock: Stock, stalled_after: impl Into<Option<Duration>>) -> Wo
     for &ip in &ips {
         edges.set(ip, mode).await;
     }
-    let world = in_order_with(edges, |builder| builder.stalled_after(stalled_after)).await;
+    let world = in_order_with(edges, |builder| {
+        builder.slow_connect_after(slow_connect_after)
+    })
+    .await;
     world.resolver.resolve(HOST).await.unwrap();
     world
 }
@@ -81,12 +84,8 @@ fn every() -> impl Iterator<Item = (Stock, End)> {
 /// One strike, soft, against the address that was dialled; the next request asks again.
 async fn only_the_first_stalled(world: &World, case: &str) {
     let first = world.ips()[0];
-    assert_eq!(
-        world.journal.failures(),
-        [(first, Outcome::Stalled)],
-        "{case}"
-    );
-    assert_eq!(world.standing(first), Standing::Recovering, "{case}");
+    assert_eq!(world.journal.failures(), [(first, Outcome::Slow)], "{case}");
+    assert_eq!(world.standing(first), AddressState::Probation, "{case}");
     let dialled: Vec<_> = world
         .ips()
         .iter()
@@ -139,7 +138,11 @@ async fn a_share_of_a_connect_timeout_is_an_address_that_failed() {
     let over_http = |stock: &Stock| stock.sends_again() && stock.scheme == Scheme::Http;
     for stock in Stock::all().filter(over_http) {
         // Neither the other lane nor the watch over slow connects comes first.
-        let set = |builder: Builder| builder.lanes(false).stalled_after(Duration::from_secs(5));
+        let set = |builder: ResolverBuilder| {
+            builder
+                .ipv4_mapped_fallback(false)
+                .slow_connect_after(Duration::from_secs(5))
+        };
         let world = in_order_with(Edges::http(2).await, set).await;
         let dead = world.ips()[0];
         world.edges.set(dead, Mode::BlackHole).await;

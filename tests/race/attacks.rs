@@ -64,7 +64,7 @@ async fn on_a_slow_network_nobody_is_held_to_have_failed() {
 async fn slow_network(mut rng: fastrand::Rng, races: usize) {
     let all = [v4(2), v4(3), v4(4), v4(5)];
     let stage = Stage::with(all.map(|addr| (addr, connects(600))), |b| {
-        b.order(sidestep::Order::Shuffle)
+        b.address_order(sidestep::AddressOrder::Shuffle)
     });
     for _ in 0..races {
         for addr in all {
@@ -191,7 +191,7 @@ async fn one_that_has_just_begun_is_not_said_to_have_taken_too_long() {
     let (error, at) = stage.failed().await;
     assert_eq!(at, 251);
     let told = crate::stage::attempts(&error);
-    assert_ne!(told[1], (v4(3), Some(Outcome::Stalled)), "{error}");
+    assert_ne!(told[1], (v4(3), Some(Outcome::Slow)), "{error}");
 }
 
 /// A race that stops at a fault of this machine, or at a second wrong certificate, is not raced again
@@ -221,19 +221,22 @@ async fn an_origin_that_hangs_behind_a_tunnel_is_held_against_no_proxy() {
     let proxies = Edges::hosting(3, Scheme::Http, guest).await;
     // In real time, for the origin's silence is nothing that a stopped clock would notice.
     let world = World::of(proxies, |b| {
-        b.stalled_after(400 * MS).attempt_timeout(800 * MS)
+        b.slow_connect_after(400 * MS).attempt_timeout(800 * MS)
     })
     .await
     .in_real_time();
-    let tcp = world.resolver.tcp_layer().layer(http(&world.resolver));
+    let tcp = world
+        .resolver
+        .tcp_connected_layer()
+        .layer(http(&world.resolver));
     let https = HttpsConnectorBuilder::new()
         .with_tls_config(Edges::https(1).await.client_config())
         .https_only()
         .enable_http1()
         .wrap_connector(Tunnel::new(world.url().parse().unwrap(), tcp));
-    let client = Client::new(boxed(world.resolver.race_layer().layer(https)), 0);
+    let client = Client::new(boxed(world.resolver.happy_eyeballs_layer().layer(https)), 0);
     client.get("https://origin.test/").await.unwrap_err();
-    let hard = world.ips().into_iter().filter(|&ip| world.is_penalised(ip));
+    let hard = world.ips().into_iter().filter(|&ip| world.is_penalized(ip));
     assert_eq!(hard.count(), 0, "{:?}", world.journal.failures());
 }
 
@@ -333,7 +336,7 @@ where
     }
 }
 
-/// As when `connect_layer()` was left where `race_layer()` was put around it.
+/// As when `connect_layer()` was left where `happy_eyeballs_layer()` was put around it.
 #[tokio::test(start_paused = true)]
 async fn a_connect_layer_inside_leaves_all_to_the_race() {
     let stage = Stage::new([(v4(2), hangs()), (v4(3), refuses(10)), (v4(4), connects(1))]);
@@ -344,6 +347,6 @@ async fn a_connect_layer_inside_leaves_all_to_the_race() {
     assert_eq!(stage.starts(), [(v4(2), 0), (v4(3), 250), (v4(4), 260)]);
     assert_eq!(
         stage.journal.failures(),
-        [(v4(3), Outcome::Refused), (v4(2), Outcome::Stalled)]
+        [(v4(3), Outcome::Refused), (v4(2), Outcome::Slow)]
     );
 }

@@ -7,7 +7,7 @@ use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::Client as Legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use sidestep::{Builder, Order, Resolver};
+use sidestep::{AddressOrder, Resolver, ResolverBuilder};
 use tokio::net::TcpStream;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _};
@@ -22,7 +22,7 @@ pub(crate) enum Kind {
     Https,
     /// HTTP/2, as ALPN settles it.
     Alpn,
-    /// The same with a [`TcpLayer`](sidestep::TcpLayer) inside of TLS.
+    /// The same with a [`TcpConnectedLayer`](sidestep::TcpConnectedLayer) inside of TLS.
     AlpnTold,
 }
 
@@ -55,7 +55,7 @@ impl Kind {
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(world.edges.client_config())
             .https_or_http();
-        let race = world.resolver.race_layer();
+        let race = world.resolver.happy_eyeballs_layer();
         match self {
             Self::Http | Self::Https => {
                 boxed(race.layer(https.enable_http1().wrap_connector(http)))
@@ -65,7 +65,7 @@ impl Kind {
                 boxed(race.layer(https))
             }
             Self::AlpnTold => {
-                let tcp = world.resolver.tcp_layer().layer(http);
+                let tcp = world.resolver.tcp_connected_layer().layer(http);
                 let https = https.enable_all_versions().wrap_connector(tcp);
                 boxed(race.layer(https))
             }
@@ -113,8 +113,15 @@ where
 
 /// A world whose name server and resolver keep the order, and whose clock is stopped: a healthy edge is up within
 /// the delay, however busy the machine is.
-pub(crate) async fn in_order(edges: Edges, set: impl FnOnce(Builder) -> Builder) -> World {
-    let builder = |b: Builder| set(b.order(Order::AsGiven).probe(false));
+pub(crate) async fn in_order(
+    edges: Edges,
+    set: impl FnOnce(ResolverBuilder) -> ResolverBuilder,
+) -> World {
+    let builder = |b: ResolverBuilder| {
+        set(b
+            .address_order(AddressOrder::Preserve)
+            .background_probe(false))
+    };
     let world = World::of(edges, builder).await;
     world.dns.rotate(false);
     world

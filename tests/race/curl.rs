@@ -131,7 +131,7 @@ async fn holds(row: &Row) {
     let cast: Vec<_> = row.answer.iter().map(fate).collect();
     let stage = Stage::of(&cast, |builder| {
         let builder = builder
-            .prefer(Family::V6)
+            .prefer_family(Family::V6)
             .attempt_delay(Duration::from_millis(row.delay));
         match only {
             Some(Family::V4) => builder.filter(|_, addr| addr.is_ipv4()),

@@ -56,7 +56,7 @@ async fn with_nothing_left_to_dial_an_attempt_may_still_connect() {
     let stage = Stage::new([(v4(2), hangs())]);
     let (error, at) = stage.failed().await;
     assert_eq!(at, 30_000);
-    assert_eq!(attempts(&error), [(v4(2), Some(Outcome::Stalled))]);
+    assert_eq!(attempts(&error), [(v4(2), Some(Outcome::Slow))]);
     assert_eq!(stage.end(v4(2)), Some((30_000, End::Cancelled)));
     assert_eq!(stage.starts().len(), 1);
     let stage = Stage::new([(v4(2), connects(15_000)), (v4(3), hangs())]);
@@ -107,7 +107,7 @@ async fn the_connects_own_bound_ends_it_with_every_address_in_the_error() {
     let told = attempts(&error);
     assert_eq!(told.len(), 4);
     for (addr, outcome) in told {
-        let is_about_time = matches!(outcome, Some(Outcome::TimedOut | Outcome::Stalled));
+        let is_about_time = matches!(outcome, Some(Outcome::TimedOut | Outcome::Slow));
         assert!(is_about_time, "{addr}: {outcome:?}");
     }
     let connect = ConnectError::find(&*error).unwrap();

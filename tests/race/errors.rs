@@ -58,9 +58,9 @@ async fn without_addresses_the_lookups_error_is_told() {
     let stage = Stage::new([]);
     stage
         .script
-        .say(|host| Err(sidestep::Error::not_found(host)));
+        .say(|host| Err(sidestep::ResolveError::not_found(host)));
     let (error, _) = stage.failed().await;
-    let error = error.downcast_ref::<sidestep::Error>();
+    let error = error.downcast_ref::<sidestep::ResolveError>();
     assert!(error.expect("it is the lookup's own").is_not_found());
     assert_eq!((stage.starts(), stage.asked()), (vec![], 1));
 }

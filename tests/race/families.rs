@@ -28,7 +28,7 @@ async fn dual(kind: Kind) -> World {
         Kind::Https | Kind::Alpn | Kind::AlpnTold => Scheme::Https,
     };
     let edges = Edges::on(&[v4(2), V6], scheme).await;
-    in_order(edges, |b| b.prefer(sidestep::Family::V6)).await
+    in_order(edges, |b| b.prefer_family(sidestep::Family::V6)).await
 }
 
 /// OkHttp `callIpv6FirstEvenWhenIpv4IpIsListedFirst`, `callIpv6WhenBothServersAreReachable`.
@@ -55,12 +55,7 @@ async fn where_one_family_is_dead_the_other_serves() {
     }
     let dead = [
         (V6, Mode::Refuse, "127.0.0.2", vec![(V6, Outcome::Refused)]),
-        (
-            V6,
-            Mode::BlackHole,
-            "127.0.0.2",
-            vec![(V6, Outcome::Stalled)],
-        ),
+        (V6, Mode::BlackHole, "127.0.0.2", vec![(V6, Outcome::Slow)]),
         (v4(2), Mode::Refuse, "::1", vec![]),
         (v4(2), Mode::BlackHole, "::1", vec![]),
     ];
@@ -90,7 +85,7 @@ async fn an_address_in_the_url_is_dialled_as_it_is() {
         assert!(client.get(&url).await.unwrap().contains("127.0.0.3"));
         world.edges.set(v4(3), Mode::Refuse).await;
         let error = client.get(&url).await.unwrap_err();
-        assert_eq!(Outcome::of(&*error), Outcome::Refused, "{kind:?}");
+        assert_eq!(Outcome::from_error(&*error), Outcome::Refused, "{kind:?}");
         assert_eq!((world.queries(), world.journal.failures()), (0, vec![]));
     }
 }

@@ -2,7 +2,7 @@
 //! `FailFast`, AWS' list of bad addresses.
 
 use futures_util::future::join_all;
-use sidestep::{Outcome, Standing};
+use sidestep::{AddressState, Outcome};
 use tokio::time::Instant;
 
 use crate::common::{HOST, Seen};
@@ -29,8 +29,8 @@ async fn a_loser_that_began_last_is_as_good_as_before() {
 async fn a_black_hole_costs_the_first_connect_and_not_the_second() {
     let stage = Stage::new([(v4(2), hangs()), (v4(3), connects(10))]);
     assert_eq!(stage.connected().await, (v4(3), 260));
-    assert_eq!(stage.journal.failures(), [(v4(2), Outcome::Stalled)]);
-    assert_eq!(stage.standing(v4(2)), Standing::Recovering);
+    assert_eq!(stage.journal.failures(), [(v4(2), Outcome::Slow)]);
+    assert_eq!(stage.standing(v4(2)), AddressState::Probation);
     for _ in 0..10 {
         stage.again();
         assert_eq!(stage.connected().await, (v4(3), 10));
@@ -44,7 +44,7 @@ async fn a_black_hole_costs_the_first_connect_and_not_the_second() {
 async fn an_address_that_may_only_have_lost_is_probed() {
     let cast = [(v4(2), hangs()), (v4(3), connects(100))];
     for probe in [false, true] {
-        let stage = Stage::with(cast, |builder| builder.probe(probe));
+        let stage = Stage::with(cast, |builder| builder.background_probe(probe));
         assert_eq!(stage.connected().await, (v4(3), 350));
         assert_eq!(stage.journal.failures(), []);
         let probes = stage.journal.count(|seen| *seen == Seen::Probe(v4(2)));
@@ -71,11 +71,11 @@ async fn a_penalty_delays_nobody_where_there_is_nothing_else() {
         stage.failed().await;
         stage.again();
     }
-    assert!(matches!(stage.standing(v4(2)), Standing::Penalised(_)));
+    assert!(matches!(stage.standing(v4(2)), AddressState::Penalized));
     stage.turns(v4(2), connects(10));
     stage.again();
     assert_eq!(stage.connected().await, (v4(2), 10));
-    assert_eq!(stage.standing(v4(2)), Standing::Healthy);
+    assert_eq!(stage.standing(v4(2)), AddressState::Healthy);
     assert_eq!(
         stage.journal.count(|seen| *seen == Seen::Recovered(v4(2))),
         1
@@ -134,7 +134,7 @@ async fn when_its_penalty_is_over_one_connect_finds_out_and_it_is_as_good_as_bef
     assert_eq!(stage.connected().await, (v4(2), 10));
     assert_eq!(stage.starts(), [(v4(2), 0)]);
     assert_eq!(stage.journal.count(|seen| *seen == Seen::Trial(v4(2))), 1);
-    assert_eq!(stage.standing(v4(2)), Standing::Healthy);
+    assert_eq!(stage.standing(v4(2)), AddressState::Healthy);
 }
 
 /// c-ares `StickyRecoveryTieBreak`; Finagle "refuse external attempts": of many one finds out. It is

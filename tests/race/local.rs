@@ -1,6 +1,6 @@
 //! Faults of this machine, and callers that leave: nothing is held against an address for them.
 
-use sidestep::{Outcome, Standing};
+use sidestep::{AddressState, Outcome};
 
 use crate::common::Seen;
 use crate::faults::{self, Fault};
@@ -25,7 +25,11 @@ async fn a_fault_of_this_machine_is_returned_at_once() {
     for (case, fault) in FAULTS {
         let stage = Stage::new([(v4(2), fails(5, fault)), (v4(3), connects(1))]);
         let (error, at) = stage.failed().await;
-        assert_eq!(Outcome::of(&*error), Outcome::Local, "{case}: {error:?}");
+        assert_eq!(
+            Outcome::from_error(&*error),
+            Outcome::LocalError,
+            "{case}: {error:?}"
+        );
         assert_eq!((stage.starts(), at), (vec![(v4(2), 0)], 5), "{case}");
         nobody_is_blamed(&stage, case);
     }
@@ -56,7 +60,11 @@ async fn when_what_was_in_the_air_has_failed_the_local_fault_is_returned() {
     ]);
     let (error, at) = stage.failed().await;
     assert_eq!(at, 900);
-    assert_eq!(Outcome::of(&*error), Outcome::Local, "{error:?}");
+    assert_eq!(
+        Outcome::from_error(&*error),
+        Outcome::LocalError,
+        "{error:?}"
+    );
     assert_eq!(stage.starts().len(), 2);
     assert_eq!(stage.journal.failures(), [(v4(2), Outcome::Refused)]);
 }
@@ -117,10 +125,10 @@ async fn a_race_that_is_dropped_late_has_seen_who_hangs() {
     let race = tokio::time::timeout(3 * S, stage.connect()).await;
     assert!(race.is_err());
     assert_eq!(stage.pending(), 0);
-    let both = [2, 3].map(|last| (v4(last), Outcome::Stalled));
+    let both = [2, 3].map(|last| (v4(last), Outcome::Slow));
     assert_eq!(stage.journal.failures(), both);
     for last in [2, 3] {
-        assert_eq!(stage.standing(v4(last)), Standing::Recovering);
+        assert_eq!(stage.standing(v4(last)), AddressState::Probation);
     }
 }
 
@@ -131,5 +139,5 @@ async fn a_race_that_is_dropped_just_before_its_time_has_seen_who_hangs() {
     let stage = Stage::new([(v4(2), hangs()), (v4(3), hangs())]);
     let race = tokio::time::timeout(280 * MS, stage.connect()).await;
     assert!(race.is_err());
-    assert_eq!(stage.journal.failures(), [(v4(2), Outcome::Stalled)]);
+    assert_eq!(stage.journal.failures(), [(v4(2), Outcome::Slow)]);
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sidestep::Order;
+use sidestep::AddressOrder;
 use sidestep::reqwest::ClientBuilderExt as _;
 use tower::util::MapFutureLayer;
 
@@ -45,7 +45,10 @@ async fn a_request_finds_an_answer_that_changes_while_it_waits() {
     for (n, keeps_first) in [(1, false), (4, false), (4, true)] {
         for moves_at in [2, 5] {
             let case = format!("{n} dead, keeps the first: {keeps_first}, after {moves_at} s");
-            let world = World::of(Edges::http(n + 1).await, |b| b.order(Order::AsGiven)).await;
+            let world = World::of(Edges::http(n + 1).await, |b| {
+                b.address_order(AddressOrder::Preserve)
+            })
+            .await;
             let ips = world.ips();
             let (old, new) = ips.split_at(usize::from(n));
             world.dns.set(HOST, old, 1800);
@@ -70,7 +73,9 @@ async fn a_request_finds_an_answer_that_changes_while_it_waits() {
 /// All addresses swallow packets for 12 s and come back. Stock reqwest connects when the system sends its SYN again.
 #[tokio::test]
 async fn a_request_outlasts_black_holes_that_come_back() {
-    let world = World::of(Edges::http(4).await, |b| b.order(Order::AsGiven));
+    let world = World::of(Edges::http(4).await, |b| {
+        b.address_order(AddressOrder::Preserve)
+    });
     let world = world.await.in_real_time();
     for ip in world.ips() {
         world.edges.set(ip, Mode::BlackHole).await;
@@ -89,7 +94,10 @@ async fn a_request_outlasts_black_holes_that_come_back() {
 #[tokio::test]
 async fn the_first_request_gets_past_several_edges_that_hang_in_tls() {
     for (n, hung) in [(2, 1), (4, 2), (4, 3), (8, 5), (8, 7)] {
-        let world = World::of(Edges::https(n).await, |b| b.order(Order::AsGiven)).await;
+        let world = World::of(Edges::https(n).await, |b| {
+            b.address_order(AddressOrder::Preserve)
+        })
+        .await;
         for &ip in &world.ips()[..hung] {
             world.edges.set(ip, Mode::Hang).await;
         }
@@ -103,7 +111,10 @@ async fn the_first_request_gets_past_several_edges_that_hang_in_tls() {
 
 #[tokio::test]
 async fn an_error_says_of_no_black_hole_that_it_connected() {
-    let world = World::of(Edges::http(4).await, |b| b.order(Order::AsGiven)).await;
+    let world = World::of(Edges::http(4).await, |b| {
+        b.address_order(AddressOrder::Preserve)
+    })
+    .await;
     for ip in world.ips() {
         world.edges.set(ip, Mode::BlackHole).await;
     }
@@ -177,7 +188,7 @@ async fn a_request_over_a_slow_link_outlasts_answers_that_change() {
 #[tokio::test(start_paused = true)]
 async fn a_black_hole_is_learned_after_fifty_days() {
     let stage = Stage::with([(v4(2), connects(1)), (v4(3), connects(1))], |builder| {
-        builder.order(Order::AsGiven)
+        builder.address_order(AddressOrder::Preserve)
     });
     tokio::time::sleep(Duration::from_millis((1 << 32) - 2_000)).await;
     stage.again();

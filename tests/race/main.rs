@@ -38,7 +38,7 @@
 //! | singleRoute, singleRouteReturnsFailedRoute | the only address is dialled though it failed | `health::a_penalty_delays_nobody_where_there_is_nothing_else`, `sockets::a_single_address_is_dialled_at_once_dead_or_back` |
 //! | failedRouteWithSingleProxy | the failed go last, none is lost | `health::those_that_failed_are_dialled_last_and_none_is_lost` |
 //! | failedRouteWithMultipleProxies, proxyDnsFailureContinuesToNextProxy | hyper has one proxy: its other addresses are dialled, and its lookup's error is told | `proxies::a_dead_address_of_a_proxy_costs_no_request_and_the_origin_is_not_asked_for`, `proxies::a_proxy_that_has_no_name_is_told_as_the_lookups_error` |
-//! | addressesSortedWhenFastFallbackIsOn, addressesNotSortedWhenFastFallbackIsOff | families take turns; off is `Order::AsGiven` within a family | `order::families_take_turns_to_the_end_of_the_list` |
+//! | addressesSortedWhenFastFallbackIsOn, addressesNotSortedWhenFastFallbackIsOff | families take turns; off is `AddressOrder::Preserve` within a family | `order::families_take_turns_to_the_end_of_the_list` |
 //! | queryForAllSelectedRoutes | every address is come to | `order::every_address_of_the_answer_is_come_to` |
 //! | routeReturnsEncryptedClientHelloData | none: HTTPS records are not looked up | |
 //! | explicitProxyTriesThatProxysAddressesOnly | the origin is asked for by nobody | `proxies::a_dead_address_of_a_proxy_costs_no_request_and_the_origin_is_not_asked_for` |

@@ -143,13 +143,13 @@ async fn a_name_without_addresses_ends_the_answer_and_the_dials_are_told() {
     let stage = moved_to(&[]).await;
     stage
         .script
-        .say(|host| Err(sidestep::Error::no_records(host)));
+        .say(|host| Err(sidestep::ResolveError::no_records(host)));
     let (error, _) = stage.failed().await;
     assert_eq!(primary(&error), Outcome::Refused);
     assert_eq!(attempts(&error).len(), 2);
     stage.again();
     let (error, _) = stage.failed().await;
-    let error = error.downcast_ref::<sidestep::Error>();
+    let error = error.downcast_ref::<sidestep::ResolveError>();
     assert!(error.expect("it is the lookup's").is_no_records());
     assert_eq!(stage.starts(), []);
 }

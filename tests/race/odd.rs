@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use hyper::Uri;
 use hyper_util::rt::TokioIo;
-use sidestep::{ConnectError, Outcome, Resolver, Standing};
+use sidestep::{AddressState, ConnectError, Outcome, Resolver};
 use tokio::net::TcpStream;
 use tower::{Layer as _, Service, ServiceExt as _};
 
@@ -25,7 +25,7 @@ async fn a_connection_without_a_peers_name_clears_its_address_too() {
     stage.failed().await;
     stage.turns(v6(1), connects(1));
     stage.connected().await;
-    assert_eq!(stage.standing(v6(1)), Standing::Healthy);
+    assert_eq!(stage.standing(v6(1)), AddressState::Healthy);
     assert_eq!(
         stage.journal.count(|seen| *seen == Seen::Recovered(v6(1))),
         1
@@ -58,7 +58,7 @@ async fn each_attempts_time_counts_from_its_own_start() {
     let race = tokio::time::timeout(1_200 * MS, stage.connect()).await;
     assert!(race.is_err());
     assert_eq!(stage.end(v4(3)), Some((1_200, End::Cancelled)));
-    assert_eq!(stage.journal.failures(), [(v4(2), Outcome::Stalled)]);
+    assert_eq!(stage.journal.failures(), [(v4(2), Outcome::Slow)]);
 }
 
 /// The certificate of the only address is wrong, for the name has moved and it is another tenant's.
@@ -87,7 +87,7 @@ async fn a_local_fault_after_a_failure_ends_the_race_and_both_are_told() {
     assert_eq!((at, stage.starts().len()), (10, 2));
     let told = attempts(&error);
     assert_eq!(told[0], (v4(2), Some(Outcome::Refused)));
-    assert_eq!(told[1], (v4(3), Some(Outcome::Local)));
+    assert_eq!(told[1], (v4(3), Some(Outcome::LocalError)));
     assert_eq!(primary(&error), Outcome::Refused, "the first goes first");
 }
 
@@ -112,7 +112,7 @@ async fn a_second_chance_waits_for_a_lookup_that_is_put_off() {
 async fn pinned_addresses_are_raced() {
     let stage = Stage::new([(v4(2), connects(1)), (v4(3), refuses(5)), (v4(4), hangs())]);
     let pins = [v4(3), v4(4)];
-    stage.resolver.pins().set(HOST, pins).unwrap();
+    stage.resolver.overrides().set(HOST, pins).unwrap();
     let race = tokio::time::timeout(4 * S, stage.connect()).await;
     assert!(race.is_err());
     assert_eq!(stage.starts(), [(v4(3), 0), (v4(4), 5)]);
@@ -147,7 +147,7 @@ async fn an_address_in_the_url_that_hangs_ends_with_the_connect() {
     let connecting = stage.connect_to("https://127.0.0.2/");
     let error = connecting.await.map(|link| link.addr()).unwrap_err();
     assert_eq!(stage.now(), 30_000);
-    assert_eq!(Outcome::of(&*error), Outcome::TimedOut, "{error:?}");
+    assert_eq!(Outcome::from_error(&*error), Outcome::TimedOut, "{error:?}");
     assert_eq!(stage.pending(), 0);
     assert_eq!((stage.asked(), stage.journal.failures()), (0, vec![]));
 }
@@ -201,7 +201,7 @@ async fn a_connector_that_asks_while_it_is_called_is_raced() {
     world.edges.set(ips[1], Mode::Refuse).await;
     let race = world
         .resolver
-        .race_layer()
+        .happy_eyeballs_layer()
         .layer(Eager(world.resolver.clone()));
     for _ in 0..3 {
         let stream = race.clone().oneshot(world.url().parse().unwrap()).await;
@@ -238,16 +238,16 @@ where
     }
 }
 
-/// Where a spawning layer loses the slip nothing breaks, and one warning says what to move.
+/// Where a spawning layer loses the context nothing breaks, and one warning says what to move.
 #[tokio::test]
 async fn under_a_spawning_layer_the_connector_dials_as_without_a_race() {
     let world = Kind::Http.world(2).await;
     world.edges.set(world.ips()[0], Mode::Refuse).await;
     let http = crate::clients::http(&world.resolver);
-    let race = world.resolver.race_layer().layer(Spawning(http));
+    let race = world.resolver.happy_eyeballs_layer().layer(Spawning(http));
     for _ in 0..5 {
         let uri: Uri = world.url().parse().unwrap();
         race.clone().oneshot(uri).await.unwrap();
     }
-    assert_eq!(world.journal.count(|seen| *seen == Seen::SlipLost), 1);
+    assert_eq!(world.journal.count(|seen| *seen == Seen::ContextLost), 1);
 }

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use sidestep::{Family, Order};
+use sidestep::{AddressOrder, Family};
 
 use crate::stage::{Fate, Stage, connects, hangs, refuses, v4, v6};
 
@@ -28,10 +28,10 @@ fn all_hang<const N: usize>(addrs: [IpAddr; N]) -> [(IpAddr, Fate); N] {
 #[tokio::test(start_paused = true)]
 async fn families_take_turns_to_the_end_of_the_list() {
     let given = [v4(2), v4(3), v4(4), v6(1), v6(2)];
-    let stage = Stage::with(all_hang(given), |b| b.prefer(Family::V6));
+    let stage = Stage::with(all_hang(given), |b| b.prefer_family(Family::V6));
     let ipv6_leads = [v6(1), v4(2), v6(2), v4(3), v4(4)];
     assert_eq!(dialled(&stage).await, ipv6_leads);
-    let stage = Stage::with(all_hang(given), |b| b.prefer(Family::V4));
+    let stage = Stage::with(all_hang(given), |b| b.prefer_family(Family::V4));
     let ipv4_leads = [v4(2), v6(1), v4(3), v6(2), v4(4)];
     assert_eq!(dialled(&stage).await, ipv4_leads);
     let as_given = Stage::new(all_hang([v6(2), v6(1), v4(3), v4(2)]));
@@ -56,7 +56,7 @@ async fn a_single_family_keeps_its_order() {
 #[tokio::test(start_paused = true)]
 async fn ipv6_goes_first_though_ipv4_is_listed_first() {
     let both = [(v4(2), connects(10)), (v6(1), connects(10))];
-    let stage = Stage::with(both, |b| b.order(Order::Shuffle));
+    let stage = Stage::with(both, |b| b.address_order(AddressOrder::Shuffle));
     assert_eq!(stage.connected().await, (v6(1), 10));
     assert_eq!(stage.starts(), [(v6(1), 0)]);
 }
@@ -78,7 +78,7 @@ async fn every_address_of_the_answer_is_come_to() {
 #[tokio::test(start_paused = true)]
 async fn by_default_each_address_is_first_as_often() {
     let cast = [2, 3, 4, 5].map(|last| (v4(last), connects(1)));
-    let stage = Stage::with(cast, |b| b.order(Order::Shuffle));
+    let stage = Stage::with(cast, |b| b.address_order(AddressOrder::Shuffle));
     let mut first = [0; 4];
     for _ in 0..400 {
         stage.again();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use hyper::Uri;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::connect::{Connected, Connection};
-use sidestep::{Order, Resolver};
+use sidestep::{AddressOrder, Resolver};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::{Service, ServiceExt as _};
@@ -92,7 +92,7 @@ async fn recovers(rate: u32, within: u32) {
     // The resolver shuffles by this thread's dice.
     fastrand::seed(u64::from(rate));
     let stage = Stage::with([2, 3, 4, 5].map(|n| (v4(n), connects(1))), |builder| {
-        builder.order(Order::Shuffle)
+        builder.address_order(AddressOrder::Shuffle)
     });
     let resolver = stage.resolver.clone();
     let edges = Arc::<Mutex<Edges>>::default();
@@ -153,7 +153,7 @@ async fn a_race_recovers_from_a_stall_and_makes_it_no_worse() {
 #[tokio::test(start_paused = true)]
 async fn on_merely_slow_edges_a_request_makes_about_one_connect() {
     let stage = Stage::with([2, 3, 4, 5].map(|n| (v4(n), connects(1_400))), |builder| {
-        builder.order(Order::Shuffle)
+        builder.address_order(AddressOrder::Shuffle)
     });
     let (mut attempts, races) = (0, 200);
     for _ in 0..races {

@@ -102,7 +102,7 @@ async fn one_that_restarts_is_connected_to_again() {
         world.edges.set(only, Mode::Serve).await;
         client.gets(&world, "after").await;
         assert_eq!(world.edges.accepted(only), 2, "{kind:?}");
-        assert!(!world.is_penalised(only));
+        assert!(!world.is_penalized(only));
     }
 }
 

@@ -43,7 +43,7 @@ impl Path {
             .https_only()
             .enable_http1()
             .wrap_connector(Tunnel::new(proxy, http(&world.resolver)));
-        let client = Client::new(boxed(world.resolver.race_layer().layer(https)), 0);
+        let client = Client::new(boxed(world.resolver.happy_eyeballs_layer().layer(https)), 0);
         Self {
             world,
             asked,
@@ -98,7 +98,7 @@ async fn a_dead_address_of_a_proxy_costs_no_request_and_the_origin_is_not_asked_
 #[tokio::test]
 async fn a_black_holed_address_of_a_proxy_costs_one_delay() {
     let path = Path::through(3).await;
-    path.meets_once(Mode::BlackHole, Outcome::Stalled).await;
+    path.meets_once(Mode::BlackHole, Outcome::Slow).await;
 }
 
 /// OkHttp `getHostString`: an address for a proxy is no name.
@@ -109,7 +109,7 @@ async fn a_proxy_given_by_its_address_is_never_asked_for() {
     assert_eq!(path.world.dns.total(), 0);
     path.world.edges.set(v4(3), Mode::Refuse).await;
     let error = path.client.get(&path.origin.url(ORIGIN)).await.unwrap_err();
-    assert_eq!(Outcome::of(&*error), Outcome::Refused, "{error:?}");
+    assert_eq!(Outcome::from_error(&*error), Outcome::Refused, "{error:?}");
     assert_eq!(path.world.journal.failures(), []);
 }
 
@@ -166,6 +166,6 @@ async fn a_proxy_that_has_no_name_is_told_as_the_lookups_error() {
         std::iter::successors(Some(&*error as &(dyn std::error::Error + 'static)), |it| {
             it.source()
         });
-    let lookup = causes.find_map(|cause| cause.downcast_ref::<sidestep::Error>());
+    let lookup = causes.find_map(|cause| cause.downcast_ref::<sidestep::ResolveError>());
     assert!(lookup.expect("it is behind the others").is_not_found());
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use hyper_util::rt::TokioIo;
-use sidestep::{ConnectError, Outcome, Standing};
+use sidestep::{AddressState, ConnectError, Outcome};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
@@ -48,11 +48,11 @@ async fn where_all_are_dead_the_error_tells_of_each() {
 /// What an edge does, under which kinds, and what is learned of it.
 const DEATHS: [(Mode, &[Kind], Outcome); 6] = [
     (Mode::Refuse, &EVERY, Outcome::Refused),
-    (Mode::BlackHole, &EVERY, Outcome::Stalled),
-    (Mode::TlsReset, &OVER_TLS, Outcome::Tls),
-    (Mode::AcceptAndClose, &OVER_TLS, Outcome::Tls),
+    (Mode::BlackHole, &EVERY, Outcome::Slow),
+    (Mode::TlsReset, &OVER_TLS, Outcome::TlsFailed),
+    (Mode::AcceptAndClose, &OVER_TLS, Outcome::TlsFailed),
     (Mode::WrongCertificate, &OVER_TLS, Outcome::BadCertificate),
-    (Mode::Hang, &OVER_TLS, Outcome::Stalled),
+    (Mode::Hang, &OVER_TLS, Outcome::Slow),
 ];
 
 /// OkHttp `http2OneBadHostOneGoodRetryOnConnectionFailure` and its three sisters: in the same call,
@@ -77,7 +77,7 @@ async fn dies(mode: Mode, kind: Kind, outcome: Outcome) {
     }
     assert!(world.edges.accepted(dead) <= 1, "{case}");
     assert_eq!(world.journal.failures(), [(dead, outcome)], "{case}");
-    assert_eq!(world.journal.count(|seen| *seen == Seen::SlipLost), 0);
+    assert_eq!(world.journal.count(|seen| *seen == Seen::ContextLost), 0);
 }
 
 /// Three of four die, each in another way: one request walks past them.
@@ -97,7 +97,7 @@ async fn one_request_walks_past_three_that_are_broken() {
         assert!(answer.contains("127.0.0.5"), "{kind:?}: {answer}");
         let failed: Vec<_> = world.journal.failures();
         let expected = [
-            (ips[0], Outcome::Tls),
+            (ips[0], Outcome::TlsFailed),
             (ips[1], Outcome::BadCertificate),
             (ips[2], Outcome::Refused),
         ];
@@ -114,7 +114,11 @@ async fn a_wrong_certificate_everywhere_is_met_twice() {
             world.edges.set(ip, Mode::WrongCertificate).await;
         }
         let error = kind.client(&world).get(&world.url()).await.unwrap_err();
-        assert_eq!(Outcome::of(&*error), Outcome::BadCertificate, "{error:?}");
+        assert_eq!(
+            Outcome::from_error(&*error),
+            Outcome::BadCertificate,
+            "{error:?}"
+        );
         assert_eq!(accepted(&world), [1, 1, 0, 0], "{kind:?}");
     }
 }
@@ -160,12 +164,12 @@ async fn a_single_address_is_dialled_at_once_dead_or_back() {
         world.edges.set(only, Mode::Refuse).await;
         for _ in 0..3 {
             let error = client.get(&world.url()).await.unwrap_err();
-            assert_eq!(Outcome::of(&*error), Outcome::Refused, "{kind:?}");
+            assert_eq!(Outcome::from_error(&*error), Outcome::Refused, "{kind:?}");
         }
-        assert!(world.is_penalised(only));
+        assert!(world.is_penalized(only));
         world.edges.set(only, Mode::Serve).await;
         client.gets(&world, "it is back").await;
-        assert_eq!(world.standing(only), Standing::Healthy, "{kind:?}");
+        assert_eq!(world.standing(only), AddressState::Healthy, "{kind:?}");
         assert_eq!(
             world.journal.count(|seen| *seen == Seen::Recovered(only)),
             1
@@ -182,7 +186,11 @@ async fn a_fault_of_this_machine_blames_nobody() {
         http.set_local_address(Some([192, 0, 2, 1].into()));
         let client = Client::new(kind.around(&world, http), 0);
         let error = client.get(&world.url()).await.unwrap_err();
-        assert_eq!(Outcome::of(&*error), Outcome::Local, "{error:?}");
+        assert_eq!(
+            Outcome::from_error(&*error),
+            Outcome::LocalError,
+            "{error:?}"
+        );
         let snapshot = world.resolver.snapshot();
         assert_eq!(
             (world.journal.failures(), snapshot.invalidations),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hyper::Uri;
 use sidestep::lookup::Answer;
-use sidestep::{Builder, ConnectError, Order, Outcome, Resolver, Standing};
+use sidestep::{AddressOrder, AddressState, ConnectError, Outcome, Resolver, ResolverBuilder};
 use tokio::time::Instant;
 use tower::{Layer as _, ServiceExt as _};
 
@@ -43,21 +43,24 @@ impl Stage {
     /// The same, with a resolver that is set up further.
     pub(crate) fn with<const N: usize>(
         cast: [(IpAddr, Fate); N],
-        set: impl FnOnce(Builder) -> Builder,
+        set: impl FnOnce(ResolverBuilder) -> ResolverBuilder,
     ) -> Self {
         Self::of(&cast, set)
     }
 
-    pub(crate) fn of(cast: &[(IpAddr, Fate)], set: impl FnOnce(Builder) -> Builder) -> Self {
+    pub(crate) fn of(
+        cast: &[(IpAddr, Fate)],
+        set: impl FnOnce(ResolverBuilder) -> ResolverBuilder,
+    ) -> Self {
         let names: Vec<IpAddr> = cast.iter().map(|(addr, _)| *addr).collect();
         let script = Script::new(move |_| Ok(answer(&names)));
         let journal = Journal::default();
         let resolver = script.build(|builder| {
             let builder = builder
                 .observe(journal.observer())
-                .order(Order::AsGiven)
+                .address_order(AddressOrder::Preserve)
                 .source_address(Some)
-                .probe(false);
+                .background_probe(false);
             set(builder)
         });
         let plot = Shared::new(cast);
@@ -71,7 +74,7 @@ impl Stage {
         }
     }
 
-    /// From now on a [`TcpLayer`](sidestep::TcpLayer) stands inside of TLS.
+    /// From now on a [`TcpConnectedLayer`](sidestep::TcpConnectedLayer) stands inside of TLS.
     pub(crate) fn telling_of_tcp(mut self) -> Self {
         self.tells_of_tcp = true;
         self
@@ -116,11 +119,11 @@ impl Stage {
             plot,
             asks_after,
         };
-        let (race, plot) = (self.resolver.race_layer(), self.plot.clone());
+        let (race, plot) = (self.resolver.happy_eyeballs_layer(), self.plot.clone());
         let uri = Uri::from_static(uri);
         match self.tells_of_tcp {
             true => {
-                let tcp = self.resolver.tcp_layer().layer(tcp);
+                let tcp = self.resolver.tcp_connected_layer().layer(tcp);
                 race.layer(Tls { tcp, plot }).oneshot(uri).await
             }
             false => race.layer(Tls { tcp, plot }).oneshot(uri).await,
@@ -128,7 +131,7 @@ impl Stage {
     }
 
     /// A race over a connector that is wrapped so.
-    pub(crate) fn race_over<L, C>(&self, wrap: L) -> sidestep::Race<C>
+    pub(crate) fn race_over<L, C>(&self, wrap: L) -> sidestep::HappyEyeballs<C>
     where
         L: FnOnce(BoxedConnector) -> C,
     {
@@ -140,7 +143,7 @@ impl Stage {
             asks_after,
         };
         let inner = tower::util::BoxCloneService::new(Tls { tcp, plot });
-        self.resolver.race_layer().layer(wrap(inner))
+        self.resolver.happy_eyeballs_layer().layer(wrap(inner))
     }
 
     /// Connects, and returns whereto and when.
@@ -196,10 +199,10 @@ impl Stage {
         self.script.asked(HOST)
     }
 
-    pub(crate) fn standing(&self, addr: IpAddr) -> Standing {
+    pub(crate) fn standing(&self, addr: IpAddr) -> AddressState {
         let snapshot = self.resolver.snapshot();
         let view = snapshot.host(HOST).and_then(|host| host.addr(addr));
-        view.map_or(Standing::Healthy, |view| view.standing)
+        view.map_or(AddressState::Healthy, |view| view.state)
     }
 }
 
@@ -222,5 +225,5 @@ pub(crate) fn primary(error: &BoxError) -> Outcome {
     let connect = ConnectError::find(&**error);
     let connect = connect.unwrap_or_else(|| panic!("it gives no account: {error:?}"));
     let source = std::error::Error::source(connect).expect("it keeps the connector's own");
-    Outcome::of(source)
+    Outcome::from_error(source)
 }

@@ -1,7 +1,7 @@
 //! Who is dialled when: OkHttp's `FastFallbackExchangeFinderTest` and the Happy Eyeballs tests of
 //! gRPC's pick first, told as behaviours of our race.
 
-use sidestep::{Outcome, Standing};
+use sidestep::{AddressState, Outcome};
 
 use crate::common::Seen;
 use crate::faults;
@@ -37,7 +37,7 @@ async fn a_late_first_that_is_up_before_the_second_wins() {
     assert_eq!(stage.starts(), [(v4(A), 0), (v4(B), 250)]);
     assert_eq!(stage.end(v4(B)), Some((260, End::Cancelled)));
     assert_eq!(stage.journal.failures(), []);
-    assert_eq!(stage.standing(v4(B)), Standing::Healthy);
+    assert_eq!(stage.standing(v4(B)), AddressState::Healthy);
 }
 
 /// OkHttp `secondPlanConnectedBeforeFirstPlan`, `secondPlanAlreadyConnected`.
@@ -107,7 +107,7 @@ async fn one_that_was_overtaken_in_tcp_wins_when_the_others_tls_fails() {
     let stage = Stage::new(cast([(A, connects(270)), (B, broken)]));
     assert_eq!(stage.connected().await, (v4(A), 270));
     assert_eq!(stage.starts(), [(v4(A), 0), (v4(B), 250)]);
-    assert_eq!(stage.journal.failures(), [(v4(B), Outcome::Tls)]);
+    assert_eq!(stage.journal.failures(), [(v4(B), Outcome::TlsFailed)]);
 }
 
 /// OkHttp `losingPlanDoesNotConnectTls`. There it is cancelled when the winner has TCP; here when the
@@ -255,7 +255,7 @@ async fn a_connection_without_a_peers_name_wins_too() {
     assert_eq!(stage.connected().await, (v6(2), 15));
     assert_eq!(stage.journal.failures(), [(v6(1), Outcome::Refused)]);
     assert_eq!(
-        stage.journal.count(|seen| *seen == Seen::SlipLost),
+        stage.journal.count(|seen| *seen == Seen::ContextLost),
         0,
         "it is ours"
     );

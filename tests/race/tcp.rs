@@ -1,4 +1,4 @@
-//! Once TCP is up, TLS gets its time: `tcp_layer`, and Chromium's timer that starts anew for TLS.
+//! Once TCP is up, TLS gets its time: `tcp_connected_layer`, and Chromium's timer that starts anew for TLS.
 
 use sidestep::Outcome;
 
@@ -33,7 +33,7 @@ async fn tls_that_fails_starts_the_next_at_once() {
     let broken = in_tls(200, Step::Fails(20, faults::cut_in_tls));
     let stage = Stage::new([(v4(2), broken), (v4(3), connects(10))]).telling_of_tcp();
     assert_eq!(stage.connected().await, (v4(3), 230));
-    assert_eq!(stage.journal.failures(), [(v4(2), Outcome::Tls)]);
+    assert_eq!(stage.journal.failures(), [(v4(2), Outcome::TlsFailed)]);
 }
 
 /// Nothing is put off for one that has no TCP yet.

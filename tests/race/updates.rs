@@ -1,7 +1,7 @@
 //! The answer changes while a race runs: gRPC's list updates. A race dials what it was dealt; what is
 //! new is for the next one, and for the second chance.
 
-use sidestep::{Outcome, Standing};
+use sidestep::{AddressState, Outcome};
 
 use crate::common::HOST;
 use crate::script::{S, down};
@@ -78,7 +78,7 @@ async fn a_name_that_has_no_addresses_left_ends_no_race() {
     let none = || {
         stage
             .script
-            .say(|host| Err(sidestep::Error::no_records(host)));
+            .say(|host| Err(sidestep::ResolveError::no_records(host)));
     };
     let won = meanwhile(&stage, race, none).await;
     assert_eq!(won, (v4(3), 650));
@@ -104,7 +104,7 @@ async fn a_failure_of_one_that_has_left_leaves_the_new_ones_healthy() {
     let race = stage.connected();
     let won = meanwhile(&stage, race, || stage.says(&[v4(4)])).await;
     assert_eq!(won, (v4(4), 320));
-    assert_eq!(stage.standing(v4(4)), Standing::Healthy);
+    assert_eq!(stage.standing(v4(4)), AddressState::Healthy);
     assert_eq!(stage.end(v4(2)), Some((310, End::Failed)));
     let failed = stage.journal.failures();
     let old = [(v4(2), Outcome::Refused)];

@@ -28,11 +28,11 @@ fn reporting(
 ) -> (Resolver, mpsc::UnboundedReceiver<usize>) {
     let (tell, answers) = mpsc::unbounded_channel();
     let observe = move |event: &Event<'_>| {
-        if let Event::Answered { addrs, .. } = event {
+        if let Event::LookupSucceeded { addrs, .. } = event {
             let _ = tell.send(addrs.len());
         }
     };
-    let set = |builder: sidestep::Builder| builder.source_address(source).observe(observe);
+    let set = |builder: sidestep::ResolverBuilder| builder.source_address(source).observe(observe);
     (stage.resolver(|dns| dns, set), answers)
 }
 
@@ -79,7 +79,7 @@ async fn a_half_without_a_route_is_not_served_alone() {
     let stage = Stage::new(1).await;
     stage.dns().set(HOST, &[stage.right(), V6], 60);
     stage.dns().delay_for(RecordType::A, 400 * MS);
-    let set = |builder: sidestep::Builder| builder.source_address(only(Family::V4));
+    let set = |builder: sidestep::ResolverBuilder| builder.source_address(only(Family::V4));
     let resolver = stage.resolver(|dns| dns, set);
     let began = Instant::now();
     assert_eq!(stage.get(&resolver, HOST).await, stage.right());
@@ -92,7 +92,7 @@ async fn a_half_without_a_route_is_not_served_alone() {
     let stage = Stage::new(1).await;
     stage.dns().set(HOST, &[[192, 0, 2, 1].into(), V6], 60);
     stage.dns().delay_for(RecordType::AAAA, 400 * MS);
-    let set = |builder: sidestep::Builder| builder.source_address(only(Family::V6));
+    let set = |builder: sidestep::ResolverBuilder| builder.source_address(only(Family::V6));
     let resolver = stage.resolver(|dns| dns, set);
     assert_eq!(addrs(&resolver, HOST).await.len(), 2);
 }
@@ -104,8 +104,8 @@ async fn ipv4_does_not_wait_where_ipv6_is_not_wanted() {
         let stage = Stage::new(1).await;
         stage.dns().set(HOST, &[stage.right(), V6], 60);
         stage.dns().hold();
-        let set = |builder: sidestep::Builder| match prefers {
-            true => builder.prefer(Family::V4).source_address(routed),
+        let set = |builder: sidestep::ResolverBuilder| match prefers {
+            true => builder.prefer_family(Family::V4).source_address(routed),
             false => builder.source_address(only(Family::V4)),
         };
         let resolver = stage.resolver(|dns| dns, set);
@@ -122,7 +122,7 @@ async fn a_partial_answer_without_a_route_is_looked_up_again() {
     let stage = Stage::new(1).await;
     stage.dns().set(HOST, &[stage.right(), V6], 60);
     stage.dns().fault_for(RecordType::A, Fault::ServFail);
-    let set = |builder: sidestep::Builder| builder.source_address(routed);
+    let set = |builder: sidestep::ResolverBuilder| builder.source_address(routed);
     let resolver = stage.resolver(|dns| dns, set);
     assert_eq!(addrs(&resolver, HOST).await, [V6]);
     stage.dns().fault_for(RecordType::A, Fault::None);

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use hickory_proto::op::Message;
 use sidestep::lookup::{Dns, DnsBuilder};
-use sidestep::{Builder, Resolver};
+use sidestep::{Resolver, ResolverBuilder};
 use tokio::net::UdpSocket;
 
 use self::common::{Edges, NameServer, get};
@@ -69,7 +69,7 @@ impl Stage {
     fn resolver(
         &self,
         set_dns: impl FnOnce(DnsBuilder) -> DnsBuilder,
-        set: impl FnOnce(Builder) -> Builder,
+        set: impl FnOnce(ResolverBuilder) -> ResolverBuilder,
     ) -> Resolver {
         let builder = Resolver::builder().lookup(self.lookup(set_dns));
         set(builder).build().unwrap()

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use sidestep::lookup::{Dns, System};
-use sidestep::{Error, Resolver};
+use sidestep::{ResolveError, Resolver};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::scenario::{Answer, Question};
@@ -249,7 +249,7 @@ async fn resolve(resolver: &Resolver, name: &str) -> LookupResult {
     }
 }
 
-fn answer_of(error: &Error) -> Answer {
+fn answer_of(error: &ResolveError) -> Answer {
     if error.is_not_found() || error.is_no_records() || error.is_invalid_name() {
         Answer::Negative
     } else {

@@ -1,4 +1,4 @@
-//! One host, those who change it, and what must hold after each change.
+//! One host, the threads that change its entry, and the rules that hold after each change.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,10 +9,13 @@ use shuttle::future::block_on;
 use shuttle::thread::{self, JoinHandle};
 use tokio::runtime::Id;
 
-use crate::cache::{Brought, Cause, Flight, Joined, Known, Landing, Origin, Plan, Slot, Store};
-use crate::error::Error;
+use crate::addrs::AddressSet;
+use crate::cache::{
+    CachedAnswer, CompletedLookup, FreshAddresses, HostEntry, InFlightLookup, Joined, LookupReason,
+    Origin, ServePlan, Store,
+};
+use crate::error::ResolveError;
 use crate::host::{self, Host, Parsed};
-use crate::order::Addrs;
 use crate::time;
 
 const S: Duration = Duration::from_secs(1);
@@ -23,17 +26,17 @@ pub(super) enum End {
     Answer,
     Failure,
     NoSuchName,
-    /// Its runtime is shut down.
+    /// The runtime of the lookup is shut down.
     Lost,
 }
 
-/// One host, and what has become of it.
+/// One host, and a record of all changes to its entry.
 pub(super) struct World {
     store: Store,
     host: Host,
     pub(super) runtimes: [Id; 2],
     begun: Instant,
-    /// How the next lookups end; the others bring an answer.
+    /// The ends of the next lookups. Later lookups return an answer.
     ends: Mutex<Vec<End>>,
     pilots: Mutex<Vec<JoinHandle<()>>>,
     seen: Mutex<Seen>,
@@ -42,14 +45,14 @@ pub(super) struct World {
 #[derive(Default)]
 struct Seen {
     ticks: u32,
-    /// All lookups, and when they were sent.
-    flights: Vec<(Flight, u32)>,
-    /// When the lookup was sent that asked the name server at this time.
+    /// All lookups, and the ticks at which they were sent.
+    flights: Vec<(InFlightLookup, u32)>,
+    /// The tick at which each lookup was sent, by the `asked_at` of its result.
     sent: HashMap<Instant, u32>,
-    /// When the newest answer was asked for that was taken, be it that there is no such name.
+    /// The `asked_at` of the newest stored answer, positive or negative.
     newest: Option<Instant>,
     invalidated: u32,
-    /// Invalidated by hand then, and no lookup sent later has landed.
+    /// The tick of the last explicit invalidation, until a lookup that was sent later has completed.
     by_hand: Option<u32>,
 }
 
@@ -71,8 +74,8 @@ impl World {
         Arc::new(world)
     }
 
-    /// Changes the slot; others come in before, and between reading and swapping.
-    fn edit<T>(&self, mut change: impl FnMut(&mut Slot) -> T) -> T {
+    /// Changes the entry. Other threads may run before the change, and between its read and its swap.
+    fn edit<T>(&self, mut change: impl FnMut(&mut HostEntry) -> T) -> T {
         step();
         self.store.edit(&self.host, |slot| {
             let told = change(slot);
@@ -81,12 +84,12 @@ impl World {
         })
     }
 
-    fn read<T>(&self, look: impl FnOnce(&Slot) -> T) -> Option<T> {
-        let look = |_: &Host, slot: &Slot| look(slot);
+    fn read<T>(&self, look: impl FnOnce(&HostEntry) -> T) -> Option<T> {
+        let look = |_: &Host, slot: &HostEntry| look(slot);
         self.store.read(self.host.as_str(), look)
     }
 
-    /// Notes at once what was changed, and checks what must hold.
+    /// Records a change, and checks the rules.
     fn note(&self, note: impl FnOnce(&mut Seen, u32)) -> u32 {
         let mut seen = self.seen.lock().unwrap();
         seen.ticks += 1;
@@ -96,15 +99,15 @@ impl World {
         tick
     }
 
-    /// Joins a lookup or sends one.
-    pub(super) fn ask(self: &Arc<Self>, runtime: Id) -> Flight {
+    /// Joins a lookup in flight, or sends a new lookup.
+    pub(super) fn ask(self: &Arc<Self>, runtime: Id) -> InFlightLookup {
         step();
-        let current = self.read(|slot| slot.boardable(runtime).cloned());
+        let current = self.read(|slot| slot.joinable(runtime).cloned());
         if let Some(current) = current.flatten() {
             return self.joined(current);
         }
-        let (land, flight) = Flight::new(runtime, self.begun);
-        let boarded = self.edit(|slot| slot.board(&flight, Cause::Unknown, self.begun));
+        let (land, flight) = InFlightLookup::new(runtime, self.begun);
+        let boarded = self.edit(|slot| slot.join_or_start(&flight, LookupReason::Miss, self.begun));
         if let Some(current) = boarded {
             return self.joined(current);
         }
@@ -116,10 +119,10 @@ impl World {
         flight
     }
 
-    fn joined(&self, current: Flight) -> Flight {
+    fn joined(&self, current: InFlightLookup) -> InFlightLookup {
         let seen = self.seen.lock().unwrap();
         let sent = seen.flights.iter().find(|(flight, _)| flight.is(&current));
-        // One that is not noted is over: the slot had a good answer by then.
+        // A lookup without a record has completed already: the entry had a result by then.
         let is_late = sent.is_none_or(|&(_, sent)| sent > seen.invalidated);
         assert!(
             is_late,
@@ -128,8 +131,8 @@ impl World {
         current
     }
 
-    /// Flies a lookup that was sent then.
-    fn fly(&self, land: Joined, flight: &Flight, sent: u32, end: End) {
+    /// Runs a lookup that was sent at tick `sent`.
+    fn fly(&self, land: Joined, flight: &InFlightLookup, sent: u32, end: End) {
         step();
         let mut asked_at = self.begun;
         self.note(|seen, tick| {
@@ -137,15 +140,15 @@ impl World {
             seen.sent.insert(asked_at, sent);
         });
         let outcome = match end {
-            End::Answer => Ok(Brought {
+            End::Answer => Ok(FreshAddresses {
                 origin: Origin::Lookup,
                 is_partial: false,
-                addrs: Addrs::new([IpAddr::from([192, 0, 2, 1])]),
+                addrs: AddressSet::new([IpAddr::from([192, 0, 2, 1])]),
                 life: 60 * S,
                 refresh_after: 50 * S,
             }),
-            End::Failure => Err(Error::failed("a.test", "SERVFAIL")),
-            End::NoSuchName => Err(Error::not_found("a.test")),
+            End::Failure => Err(ResolveError::failed("a.test", "SERVFAIL")),
+            End::NoSuchName => Err(ResolveError::not_found("a.test")),
             End::Lost => {
                 self.edit(|slot| slot.remove(flight));
                 self.note(|_, _| ());
@@ -153,17 +156,17 @@ impl World {
                 return drop(land);
             }
         };
-        let landing = Landing {
+        let landing = CompletedLookup {
             asked_at,
             outcome,
             share: 0.85,
-            serve_stale: Duration::ZERO,
+            max_stale: Duration::ZERO,
             fallback: None,
         };
-        let landed = self.edit(|slot| slot.land(flight, &landing, self.begun));
+        let landed = self.edit(|slot| slot.complete(flight, &landing, self.begun));
         let denied = self.read(|slot| {
             let plan = slot.plan(self.begun, 60 * S, |_| true);
-            matches!(plan, Plan::Fail(error) if error.is_negative_answer())
+            matches!(plan, ServePlan::Fail(error) if error.is_negative_answer())
         });
         self.note(|seen, _| {
             seen.by_hand = seen.by_hand.filter(|&by_hand| sent < by_hand);
@@ -176,40 +179,40 @@ impl World {
         step();
     }
 
-    /// Asks until a lookup lands.
-    pub(super) fn wait(self: &Arc<Self>, runtime: Id) -> Result<Arc<Known>, Error> {
+    /// Joins or sends lookups until one of them completes.
+    pub(super) fn wait(self: &Arc<Self>, runtime: Id) -> Result<Arc<CachedAnswer>, ResolveError> {
         loop {
             let flight = self.ask(runtime);
             step();
-            let Some(landed) = block_on(flight.clone().landed()) else {
+            let Some(landed) = block_on(flight.clone().wait()) else {
                 continue;
             };
-            let landed_before = |slot: &Slot| !slot.flights().iter().any(|f| f.is(&flight));
+            let landed_before = |slot: &HostEntry| !slot.flights().iter().any(|f| f.is(&flight));
             assert_eq!(self.read(landed_before), Some(true), "stored, then woken");
             return landed;
         }
     }
 
-    /// How many lookups were sent.
+    /// Returns the number of lookups that were sent.
     pub(super) fn sent(&self) -> usize {
         self.seen.lock().unwrap().flights.len()
     }
 
     pub(super) fn invalidate_by_hand(&self) {
-        self.edit(Slot::invalidate_by_hand);
+        self.edit(HostEntry::invalidate_explicitly);
         self.note(|seen, tick| {
             seen.invalidated = tick;
             seen.by_hand = Some(tick);
-            // That there is no such name is forgotten; an answer is kept in case the lookup fails.
+            // The invalidation removes a negative answer. Addresses are kept in case the lookup fails.
             seen.newest = None;
         });
     }
 
-    /// A connect to an address of this answer has failed.
-    pub(super) fn connect_failed(&self, known: &Known) {
+    /// Reports that a connect to an address of this answer has failed.
+    pub(super) fn connect_failed(&self, known: &CachedAnswer) {
         let seen = known.generation;
         let (was_good, marked) = self.edit(|slot| {
-            let is_it = slot.known().is_some_and(|now| now.generation == seen);
+            let is_it = slot.answer().is_some_and(|now| now.generation == seen);
             (is_it && !slot.is_suspect(), slot.invalidate(seen))
         });
         assert_eq!(marked, was_good, "marked once, and nothing newer");
@@ -220,7 +223,7 @@ impl World {
         });
     }
 
-    /// All who play have played.
+    /// Waits for all lookups, and checks that the entry has none left.
     pub(super) fn end(&self) {
         while let Some(pilot) = { self.pilots.lock().unwrap().pop() } {
             pilot.join().unwrap();
@@ -234,23 +237,19 @@ impl World {
     }
 }
 
-/// Anybody may go on here. Not `yield_now`, which asks that the others be preferred.
+/// Lets shuttle choose the thread that runs next. `yield_now` would make shuttle prefer the other threads.
 pub(super) fn step() {
     thread::sleep(Duration::ZERO);
 }
 
-fn check(slot: &Slot, seen: &mut Seen, now: Instant) {
+fn check(slot: &HostEntry, seen: &mut Seen, now: Instant) {
     let mut kinds = Vec::new();
-    for flight in slot
-        .flights()
-        .iter()
-        .filter(|flight| flight.is_in_the_air())
-    {
+    for flight in slot.flights().iter().filter(|flight| flight.is_in_flight()) {
         let kind = (flight.runtime, flight.generation);
         assert!(!kinds.contains(&kind), "one of each kind");
         kinds.push(kind);
     }
-    if let Some(known) = slot.known() {
+    if let Some(known) = slot.answer() {
         assert!(seen.newest <= Some(known.asked_at), "none older returns");
         seen.newest = Some(known.asked_at);
         let in_time = seen.sent[&known.asked_at] > seen.invalidated;
@@ -258,6 +257,9 @@ fn check(slot: &Slot, seen: &mut Seen, now: Instant) {
     }
     if seen.by_hand.is_some() {
         let plan = slot.plan(now, 60 * S, |_| true);
-        assert!(matches!(plan, Plan::Ask(Cause::Invalidated)), "{plan:?}");
+        assert!(
+            matches!(plan, ServePlan::Wait(LookupReason::Invalidated)),
+            "{plan:?}"
+        );
     }
 }

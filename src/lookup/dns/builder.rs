@@ -1,4 +1,4 @@
-//! The builder of a `Dns` with name servers and options of the caller.
+//! The builder of a `Dns` with the caller's name servers and options.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::config::{IpStrategy, Protocol, Server, StubConfig};
 use super::system::SystemFiles;
 use super::{Dns, Source};
-use crate::error::InvalidConfig;
+use crate::error::ConfigError;
 use crate::host::{self, Parsed};
 
 /// Builds a [`Dns`] with your own name servers and options.
 ///
-/// The options have their names from resolv.conf(5).
+/// The options are named as in resolv.conf(5).
 ///
 /// # Examples
 ///
@@ -38,11 +38,11 @@ pub struct DnsBuilder {
     attempts: usize,
 }
 
-/// Most name servers and most domains of a search list.
+/// The maximum number of name servers, and of domains in a search list.
 const MOST: usize = 32;
-/// Greatest `ndots` (resolv.conf(5)).
+/// The maximum of `ndots` (resolv.conf(5)).
 const MAX_NDOTS: usize = 15;
-/// Most attempts (resolv.conf(5)).
+/// The maximum of `attempts` (resolv.conf(5)).
 const MAX_ATTEMPTS: usize = 5;
 
 impl DnsBuilder {
@@ -56,24 +56,25 @@ impl DnsBuilder {
         }
     }
 
-    /// Adds a name server that is asked over UDP, and over TCP if a reply is truncated.
+    /// Adds a name server that `Dns` queries over UDP, and over TCP if a reply is truncated.
     ///
-    /// Name servers are asked in the order in which they are added. An IPv6 link-local address needs its
+    /// `Dns` queries the name servers in the order in which they were added. An IPv6 link-local address needs its
     /// scope.
     pub fn server(self, addr: SocketAddr) -> Self {
         self.server_by(addr, Protocol::Udp)
     }
 
-    /// Adds a name server that is asked by a protocol of your choice.
+    /// Adds a name server and the protocol by which `Dns` queries the server.
     pub fn server_by(mut self, addr: SocketAddr, protocol: Protocol) -> Self {
         self.config.servers.push(Server { addr, protocol });
         self
     }
 
-    /// Sets the search list: the domains to append to names.
+    /// Sets the search list, which contains the domains that `Dns` appends to hosts.
     ///
-    /// `Dns` appends the domains first to a name with fewer dots than [`ndots`](Self::ndots), and to any
-    /// other name if it is not found. A second call replaces the first.
+    /// If a host has fewer dots than [`ndots`](Self::ndots), `Dns` queries the host with each domain first, and the
+    /// host as written last. Otherwise `Dns` queries the host as written first. A second call replaces the list of
+    /// the first.
     ///
     /// Defaults to an empty list.
     pub fn search<D: AsRef<str>>(mut self, domains: impl IntoIterator<Item = D>) -> Self {
@@ -85,9 +86,9 @@ impl DnsBuilder {
         self
     }
 
-    /// Sets the number of dots from which a name is first asked for as it is written.
+    /// Sets the least number of dots with which `Dns` queries a host as written first.
     ///
-    /// Defaults to 1; at most 15.
+    /// Defaults to 1. The maximum is 15.
     pub fn ndots(mut self, ndots: usize) -> Self {
         self.ndots = ndots;
         self
@@ -95,24 +96,27 @@ impl DnsBuilder {
 
     /// Sets how long `Dns` waits for the reply of one name server.
     ///
-    /// Defaults to 5 s; at least 1 s and at most 30 s. `Dns` asks the next server sooner (after a tenth of this
-    /// time, or five times what the server usually takes, and at least 250 ms), and still takes the first server's
-    /// reply then.
-    /// [`Builder::lookup_timeout`](crate::Builder::lookup_timeout) limits the whole lookup.
+    /// Defaults to 5 s. The minimum is 1 s, and the maximum is 30 s.
+    ///
+    /// `Dns` queries the next server before this time is over, and still accepts the reply of the first server. The
+    /// delay is five times the usual time of the first server, or a tenth of the timeout if the usual time is
+    /// unknown. The delay is at least 250 ms.
+    ///
+    /// [`ResolverBuilder::lookup_timeout`](crate::ResolverBuilder::lookup_timeout) limits the whole lookup.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.config.timeout = timeout;
         self
     }
 
-    /// Sets how often one lookup asks a name server that does not answer.
+    /// Sets how often one lookup queries a name server that does not answer.
     ///
-    /// Defaults to 2; at least 1 and at most 5.
+    /// Defaults to 2. The minimum is 1, and the maximum is 5.
     pub fn attempts(mut self, attempts: usize) -> Self {
         self.attempts = attempts;
         self
     }
 
-    /// Sets whether each lookup starts with another server, to spread the load.
+    /// Sets whether each lookup starts with the next server, to spread the load.
     ///
     /// Defaults to `false`.
     pub fn rotate(mut self, on: bool) -> Self {
@@ -120,7 +124,7 @@ impl DnsBuilder {
         self
     }
 
-    /// Sets whether the system's hosts file comes before the name servers.
+    /// Sets whether `Dns` reads the system's hosts file before querying name servers.
     ///
     /// Defaults to `true`.
     pub fn use_hosts(mut self, on: bool) -> Self {
@@ -128,7 +132,7 @@ impl DnsBuilder {
         self
     }
 
-    /// Sets which record types `Dns` asks for.
+    /// Sets which record types `Dns` queries.
     ///
     /// Defaults to [`IpStrategy::Both`].
     pub fn ip_strategy(mut self, strategy: IpStrategy) -> Self {
@@ -136,9 +140,9 @@ impl DnsBuilder {
         self
     }
 
-    /// Sets whether queries carry EDNS, which lets replies over UDP be longer than 512 octets.
+    /// Sets whether queries carry EDNS, which allows UDP replies of more than 512 octets.
     ///
-    /// `Dns` asks a server that refuses EDNS again without it.
+    /// If a server refuses EDNS, `Dns` sends the query again without EDNS.
     ///
     /// Defaults to `true`. Turn EDNS off if a firewall drops such queries.
     pub fn edns(mut self, on: bool) -> Self {
@@ -146,17 +150,19 @@ impl DnsBuilder {
         self
     }
 
-    /// Makes the lookup. The call needs no tokio runtime.
+    /// Builds the [`Dns`].
+    ///
+    /// `build` needs no tokio runtime.
     ///
     /// # Errors
     ///
-    /// [`InvalidConfig`] names the setter whose value is invalid.
-    pub fn build(self) -> Result<Dns, InvalidConfig> {
+    /// Returns [`ConfigError`] if a value is invalid. The error names the setter.
+    pub fn build(self) -> Result<Dns, ConfigError> {
         self.build_for("server")
     }
 
-    /// Makes the lookup; an error about the name servers names `setter`.
-    pub(super) fn build_for(self, setter: &'static str) -> Result<Dns, InvalidConfig> {
+    /// Builds the [`Dns`], where an error about the name servers names `setter`.
+    pub(super) fn build_for(self, setter: &'static str) -> Result<Dns, ConfigError> {
         self.check(setter)?;
         let Self {
             mut config,
@@ -170,7 +176,7 @@ impl DnsBuilder {
         Ok(Dns::new(Source::Named(Arc::new(config), hosts)))
     }
 
-    fn check(&self, setter: &'static str) -> Result<(), InvalidConfig> {
+    fn check(&self, setter: &'static str) -> Result<(), ConfigError> {
         let config = &self.config;
         let unspecified = |server: &Server| server.addr.ip().is_unspecified();
         let needs_scope = |server: &Server| match (server.addr, server.addr.ip()) {
@@ -206,11 +212,11 @@ impl DnsBuilder {
             }
             () => return Ok(()),
         };
-        Err(InvalidConfig::new(setter, problem))
+        Err(ConfigError::new(setter, problem))
     }
 }
 
-/// Returns whether the search list may hold a domain; the root is a domain too.
+/// Returns whether a search list may contain `domain`, which may be the root.
 fn is_domain(domain: &str) -> bool {
     let is_name = |parsed| !matches!(parsed, Parsed::Literal(_));
     domain.is_empty() || host::parse(domain).is_ok_and(is_name)

@@ -1,42 +1,45 @@
-//! Rule: which names a lookup asks for, in which order, and how its walk over them ends.
+//! Decides which names a lookup queries, in which order, and how the walk over them ends.
 //!
-//! The walk is glibc's `res_search` with one exception: the NXDOMAIN or NODATA of a later candidate never
-//! hides the failure of an earlier one.
+//! A *candidate* is the host as written, or the host with a domain of the search list appended. The walk over the
+//! candidates follows glibc's `res_search` with one exception. The NXDOMAIN or NODATA of a later candidate never
+//! hides the failure of an earlier candidate.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::config::StubConfig;
 
-/// A candidate that brought no addresses.
+/// The reason why a candidate has no addresses.
+///
+/// A duration is the time for which the cache may keep the negative answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Miss<F> {
-    /// The candidate does not exist (NXDOMAIN); how long that may be kept.
+    /// The candidate does not exist (NXDOMAIN).
     NotFound(Option<Duration>),
-    /// The candidate has no addresses (NODATA); how long that may be kept.
+    /// The candidate has no addresses (NODATA).
     NoRecords(Option<Duration>),
-    /// The candidate is an alias of a name without addresses; how long that may be kept. A candidate that
-    /// is an alias exists, so no other is asked for.
+    /// The candidate is an alias of a name without addresses. The walk ends, because such a candidate exists.
     AliasToNothing(Option<Duration>),
-    /// A server answered SERVFAIL, or another error code for one record type alone. The walk goes on to the
+    /// A server answered SERVFAIL, or another error code for one record type only. The walk continues with the
     /// next candidate.
     FailedNextCandidate(F),
     /// No server answered, or each answered with an error other than SERVFAIL. The walk skips the rest of the
-    /// search list.
+    /// search list, unless the candidate is the host as written.
     Failed(F),
-    /// No server could be reached, or the aliases of the candidate lead nowhere. The walk ends.
+    /// No server could be reached, or the reply has aliases that can't be followed, or only records of other names.
+    /// The walk ends.
     EndsWalk(F),
 }
 
-/// The walk over the candidates of one name.
+/// The walk over the candidates of one host.
 #[derive(Debug)]
 pub(super) struct Walk<F> {
-    /// Names that are not asked yet, without the root dot.
+    /// Candidates that are not queried yet, without the root dot.
     left: VecDeque<Candidate>,
     current_is_as_written: bool,
     /// The first failure of a candidate.
     failure: Option<F>,
-    /// The negative answer for the name as it is written, if that name came before the search list.
+    /// The negative answer for the host as written, if queried before the search list, or for an alias.
     as_written: Option<Negative>,
     last: Option<Negative>,
     has_no_records: bool,
@@ -56,14 +59,14 @@ enum Negative {
     NoRecords,
 }
 
-/// The shortest TTL of all candidates. A candidate without an SOA record has none.
+/// The shortest negative TTL of all candidates. A candidate without an SOA record has no TTL.
 #[derive(Clone, Copy, Debug, Default)]
 struct Ttl {
     shortest: Option<Duration>,
     is_missing: bool,
 }
 
-/// How a walk without addresses ends.
+/// The end of a walk that found no addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End<F> {
     NotFound(Option<Duration>),
@@ -72,7 +75,7 @@ pub(super) enum End<F> {
 }
 
 impl<F> Walk<F> {
-    /// Starts the walk for a name in lower case. A root dot makes the name absolute.
+    /// Starts the walk for a host in lower case. With a root dot, the host is the only candidate.
     pub(super) fn new(name: &str, config: &StubConfig) -> Self {
         Self {
             left: candidates(name, config),
@@ -86,14 +89,14 @@ impl<F> Walk<F> {
         }
     }
 
-    /// Returns the next candidate to ask for, without the root dot.
+    /// Returns the next candidate to query, without the root dot.
     pub(super) fn next(&mut self) -> Option<Box<str>> {
         let candidate = self.left.pop_front()?;
         self.current_is_as_written = candidate.is_as_written;
         Some(candidate.name)
     }
 
-    /// Records the miss of the candidate that `next` returned last.
+    /// Records why the candidate that `next` returned last has no addresses.
     pub(super) fn missed(&mut self, miss: Miss<F>) {
         let is_first = self.current_is_as_written && !self.searched;
         self.searched |= !self.current_is_as_written;
@@ -103,8 +106,8 @@ impl<F> Walk<F> {
             Miss::FailedNextCandidate(failure) => self.fail(failure),
             Miss::Failed(failure) => {
                 self.fail(failure);
-                // If the name as it is written fails, the search list is still asked. If another candidate
-                // fails, the rest of the search list is skipped.
+                // If the host as written fails, the walk still queries the search list. If another candidate
+                // fails, the walk skips the rest of the search list.
                 if !self.current_is_as_written {
                     self.left.retain(|candidate| candidate.is_as_written);
                 }
@@ -120,7 +123,7 @@ impl<F> Walk<F> {
         }
     }
 
-    /// Returns how the walk ends when no candidate is left.
+    /// Returns how the walk ends if no candidate has addresses.
     pub(super) fn end(self) -> End<F> {
         if let Some(failure) = self.failure {
             return End::Failed(failure);
@@ -129,7 +132,7 @@ impl<F> Walk<F> {
         let no_records = self.has_no_records.then_some(Negative::NoRecords);
         match self.as_written.or(no_records).or(self.last) {
             Some(Negative::NoRecords) => End::NoRecords(ttl),
-            // Without a candidate the name is longer than DNS carries: it does not exist.
+            // If no candidate was queried, the host is too long for DNS and therefore does not exist.
             Some(Negative::NotFound) | None => End::NotFound(ttl),
         }
     }
@@ -157,7 +160,9 @@ impl Ttl {
         };
     }
 
-    /// Returns the shortest TTL; a candidate without a TTL counts as [`WITHOUT_SOA`].
+    /// Returns the shortest TTL, or `None` if a candidate without a TTL has the shortest.
+    ///
+    /// A candidate without a TTL counts as [`WITHOUT_SOA`].
     fn get(self) -> Option<Duration> {
         self.shortest
             .filter(|&shortest| !self.is_missing || shortest < WITHOUT_SOA)
@@ -166,11 +171,12 @@ impl Ttl {
 
 /// How long the cache keeps a negative answer that has no TTL.
 const WITHOUT_SOA: Duration = Duration::from_secs(5);
-/// Longest name without its root dot, in octets (RFC 1035, section 2.3.4).
+/// The maximum length of a name without its root dot, in octets (RFC 1035, section 2.3.4).
 const MAX_NAME: usize = 253;
 
-/// Returns the names to ask for, each once: the name as it is written first if it has enough dots,
-/// else last.
+/// Returns the candidates of a host, each once.
+///
+/// If the host has at least `ndots` dots, the host as written comes first, else last.
 fn candidates(name: &str, config: &StubConfig) -> VecDeque<Candidate> {
     if let Some(absolute) = name.strip_suffix('.') {
         return [as_written(absolute)].into();
@@ -184,7 +190,7 @@ fn candidates(name: &str, config: &StubConfig) -> VecDeque<Candidate> {
         let is_new = all.iter().all(|other| other.name != candidate.name);
         all.extend((is_new && candidate.name.len() <= MAX_NAME).then_some(candidate));
     }
-    // The root on the search list stands for the name as it is written.
+    // If the search list contains the root, the host as written is already a candidate.
     if !all.iter().any(|candidate| &*candidate.name == name) {
         all.push_back(as_written(name));
     }

@@ -1,4 +1,4 @@
-//! Settings of the stub resolver, in the words of resolv.conf(5).
+//! Settings of the stub resolver, named as in resolv.conf(5).
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -7,18 +7,18 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StubConfig {
     pub(super) servers: Vec<Server>,
-    /// Absolute domains without the root dot, in the order in which they are appended.
+    /// Absolute domains without the root dot, in the order in which candidates use them.
     pub(super) search: Vec<Box<str>>,
-    /// A name with at least this many dots is first asked for as it is written. 0 to 15.
+    /// The least number of dots with which a host is queried as written first, from 0 to 15.
     pub(super) ndots: u8,
-    /// How long a lookup waits for one server. At least 1 s.
+    /// How long a lookup waits for one server, at least 1 s.
     pub(super) timeout: Duration,
-    /// How often a lookup goes through the list of servers. 1 to 5.
+    /// How often a lookup goes through the list of servers, from 1 to 5.
     pub(super) attempts: u8,
-    /// Whether each lookup starts with another server.
+    /// Whether each lookup starts with the next server.
     pub(super) rotate: bool,
     pub(super) edns: bool,
-    /// Whether A and AAAA are asked one after the other.
+    /// Whether a lookup queries A and AAAA one after the other.
     pub(super) single_request: bool,
     pub(super) ip_strategy: IpStrategy,
 }
@@ -40,40 +40,40 @@ impl Default for StubConfig {
     }
 }
 
-/// A name server and how it is asked.
+/// A name server and the protocol by which lookups query the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Server {
-    /// IPv6 link-local addresses keep their scope.
+    /// The address and port, with the scope of an IPv6 link-local address.
     pub(super) addr: SocketAddr,
     pub(super) protocol: Protocol,
 }
 
-/// How a name server is asked.
+/// The protocol by which lookups query a name server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Protocol {
-    /// Over UDP, and over TCP if a reply over UDP is truncated.
+    /// UDP, and TCP if a UDP reply is truncated.
     #[default]
     Udp,
-    /// Over TCP alone.
+    /// TCP only.
     Tcp,
 }
 
-/// Which record types are asked for.
+/// The record types that lookups query.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum IpStrategy {
     /// A and AAAA.
     #[default]
     Both,
-    /// A alone.
+    /// A only.
     Ipv4Only,
-    /// AAAA alone.
+    /// AAAA only.
     Ipv6Only,
 }
 
 impl IpStrategy {
-    /// Returns whether addresses of this family are wanted.
+    /// Returns whether answers may contain addresses of the family of `addr`.
     pub(super) fn takes(self, addr: IpAddr) -> bool {
         match self {
             Self::Both => true,

@@ -1,17 +1,18 @@
-//! The default lookup: the stub resolver if it implements the system's configuration in full, else the
-//! system.
+//! The default lookup, which uses the stub resolver or the system's resolver.
+//!
+//! If the stub resolver implements the system's configuration in full, the lookup uses the stub resolver.
 
 use std::time::Duration;
 
 use super::system::Decision;
 use super::{Dns, Settings, Source, SystemConfig, SystemFiles};
-use crate::error::Error;
-use crate::lookup::{Answer, Answering, Lookup, System, system};
+use crate::error::ResolveError;
+use crate::lookup::{Answer, Lookup, LookupFuture, System, system};
 use crate::time;
 
-/// The default lookup, which asks [`Dns`] or [`System`] as the system's configuration says.
+/// The default lookup, which uses [`Dns`] or [`System`] as the system's configuration requires.
 ///
-/// The decision is made again if the files of the configuration change. The module `system` logs each
+/// The module `system` makes the decision, makes another if the configuration files change, and logs each new
 /// decision.
 #[derive(Debug)]
 pub(crate) struct SystemDefault {
@@ -19,7 +20,9 @@ pub(crate) struct SystemDefault {
     system: System,
 }
 
-/// Time limit of the name servers if the system is asked after them: half of a lookup's 5 s.
+/// The time limit of [`Dns`] if [`System`] may answer afterwards.
+///
+/// This is half of the default time limit of a lookup, which is 5 s.
 const SHARE: Duration = Duration::from_millis(2_500);
 
 impl SystemDefault {
@@ -30,7 +33,7 @@ impl SystemDefault {
         }
     }
 
-    async fn ask(&self, host: &str) -> Result<Answer, Error> {
+    async fn ask(&self, host: &str) -> Result<Answer, ResolveError> {
         let settings = self.dns.settings().await;
         let Settings::System(config) = &settings else {
             return self.dns.ask(host, settings).await;
@@ -40,7 +43,7 @@ impl SystemDefault {
             Decision::Dns { also_system: false } => self.dns.ask(host, settings).await,
             Decision::Dns { also_system: true } => {
                 let asking = tokio::time::timeout(SHARE, self.dns.ask(host, settings)).await;
-                match asking.unwrap_or_else(|_elapsed| Err(Error::timed_out(host))) {
+                match asking.unwrap_or_else(|_elapsed| Err(ResolveError::timed_out(host))) {
                     Ok(answer) => Ok(answer),
                     Err(error) => graver(error, self.ask_system(host).await),
                 }
@@ -48,7 +51,7 @@ impl SystemDefault {
         }
     }
 
-    async fn ask_system(&self, host: &str) -> Result<Answer, Error> {
+    async fn ask_system(&self, host: &str) -> Result<Answer, ResolveError> {
         let now = time::now();
         let answer = self.system.lookup(host).await?;
         Ok(Answer {
@@ -58,7 +61,7 @@ impl SystemDefault {
     }
 }
 
-/// Returns the decision for one name.
+/// Returns the decision for one host.
 fn decision_for(config: &SystemConfig, host: &str) -> Decision {
     match config.is_for_system(host) {
         true => Decision::System {
@@ -68,11 +71,16 @@ fn decision_for(config: &SystemConfig, host: &str) -> Decision {
     }
 }
 
-/// Returns the system's answer, or the graver error: the one that says less about the name.
+/// Returns the system's answer, or the graver of two errors.
 ///
-/// The name servers have failed or given a negative answer before.
-fn graver(of_dns: Error, of_system: Result<Answer, Error>) -> Result<Answer, Error> {
-    let is_graver = |error: &Error| !error.is_negative_answer() && !system::says_no_data(error);
+/// `of_dns` is the failure or the negative answer of the name servers. A failure is graver than a negative answer,
+/// because a failure says less about the host.
+fn graver(
+    of_dns: ResolveError,
+    of_system: Result<Answer, ResolveError>,
+) -> Result<Answer, ResolveError> {
+    let is_graver =
+        |error: &ResolveError| !error.is_negative_answer() && !system::says_no_data(error);
     match of_system {
         Err(error) if of_dns.is_negative_answer() && is_graver(&error) => Err(error),
         Err(_) => Err(of_dns),
@@ -81,7 +89,7 @@ fn graver(of_dns: Error, of_system: Result<Answer, Error>) -> Result<Answer, Err
 }
 
 impl Lookup for SystemDefault {
-    fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
+    fn lookup<'a>(&'a self, host: &'a str) -> LookupFuture<'a> {
         Box::pin(self.ask(host))
     }
 

@@ -1,7 +1,7 @@
-//! Sends one question to one name server; no other module sends.
+//! Sends one question to one name server. No other module sends queries.
 //!
-//! Each query has its own socket and its own random port (RFC 5452), which are closed with the query, so that
-//! no socket belongs to a runtime. hickory provides messages and streams.
+//! Each query has its own socket with a random port (RFC 5452). The socket is closed at the end of the query, so
+//! that no socket stays bound to a runtime. hickory provides messages and streams.
 
 mod sockets;
 
@@ -27,24 +27,24 @@ use self::sockets::{NoQuestion, Sockets};
 use super::config::{Protocol, Server};
 use super::fault::Fault;
 use super::reply::{self, Meaning};
-use crate::order::Family;
+use crate::addrs::Family;
 use crate::outcome;
 
-/// A name and the family of addresses that are asked for.
+/// A question for the addresses of one family of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Question {
     pub(super) name: Name,
     pub(super) family: Family,
 }
 
-/// What a server says of a name.
+/// The positive or negative answer of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
     Addresses(Vec<IpAddr>, Duration),
     Denied(Denied),
 }
 
-/// A negative answer and how long that may be kept.
+/// A negative answer, with the time for which the cache may keep the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Denied {
     NotFound(Option<Duration>),
@@ -53,15 +53,15 @@ pub(super) enum Denied {
     AliasToNothing(Option<Duration>),
 }
 
-/// The end of one question to one server.
+/// The result of one question to one server.
 #[derive(Debug)]
 pub(super) struct Exchanged {
     pub(super) said: Result<Said, Fault>,
-    /// Whether the server refused EDNS and answered without it.
+    /// Whether the server refused EDNS, but not the same query without EDNS.
     pub(super) refused_edns: bool,
 }
 
-/// Asks one server, and follows aliases that its reply does not resolve.
+/// Sends a question to one server, and follows aliases whose targets the reply lacks.
 ///
 /// # Cancel safety
 ///
@@ -118,7 +118,7 @@ async fn follow(
     }
 }
 
-/// Returns whether a server that does not know EDNS may reply so (RFC 6891, section 7).
+/// Returns whether a server that does not support EDNS may cause this fault (RFC 6891, section 7).
 fn refuses_edns(fault: &Fault) -> bool {
     matches!(
         fault,
@@ -126,7 +126,7 @@ fn refuses_edns(fault: &Fault) -> bool {
     )
 }
 
-/// Sends a query by the server's protocol, and again over TCP if the reply is truncated.
+/// Sends a query over the server's protocol, and again over TCP if the reply is truncated.
 async fn send_and_read(
     server: Server,
     query: &Query,
@@ -143,10 +143,10 @@ async fn send_and_read(
             if !reply.truncation {
                 return read(&reply);
             }
-            // Half of the time is left to fall back on the truncated reply.
+            // TCP gets half of the time limit, so that time is left to use the truncated reply.
             match over_tcp(server.addr, request, timeout / 2).await {
                 Ok(whole) => read(&whole),
-                // If TCP is blocked, some addresses are better than none.
+                // If TCP is blocked, the addresses of the truncated reply are better than none.
                 Err(fault) => match read(&reply) {
                     Ok(some @ Meaning::Addresses { .. }) => Ok(some),
                     _ => Err(fault),
@@ -168,7 +168,7 @@ async fn over_udp(
     timeout: Duration,
 ) -> Result<Message, Fault> {
     let sockets = Sockets::default();
-    // One query for each call: `servers` decides when to send again.
+    // Each call sends one query, because `servers` decides when to send another.
     let stream = UdpClientStream::builder(server, sockets.clone())
         .with_timeout(Some(timeout))
         .with_max_retries(1);
@@ -180,7 +180,9 @@ async fn over_udp(
     }
 }
 
-/// Opens a connection for one query: truncated replies are rare.
+/// Sends a query over a new TCP connection.
+///
+/// No connection is kept for other queries, because truncated replies are rare.
 async fn over_tcp(
     server: SocketAddr,
     request: DnsRequest,
@@ -195,7 +197,7 @@ async fn over_tcp(
         if let Poll::Ready(reply) = replies.poll_next_unpin(cx) {
             return Poll::Ready(reply);
         }
-        // The polled connection delivers the reply, or the error that ends the connection.
+        // Polling the connection delivers the reply, or the error that ends the connection.
         let _ = stream.poll_next_unpin(cx);
         replies.poll_next_unpin(cx)
     });
@@ -230,8 +232,7 @@ fn io_fault(error: &Arc<io::Error>) -> Fault {
 
 /// Returns whether a limit of this machine caused the error.
 ///
-/// A missing permission is about one server, as under a packet filter or a prohibiting route: the next server
-/// may be reached.
+/// A missing permission does not count, because a packet filter or a prohibiting route may block one server only.
 fn is_of_this_machine(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::OutOfMemory
         || error

@@ -1,4 +1,4 @@
-//! Asks for both families of one candidate, and joins the late half to the answer.
+//! Queries both families of one candidate, and joins the later reply to the answer.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -15,28 +15,28 @@ use super::config::IpStrategy;
 use super::exchange::{Denied, Question, Said};
 use super::fault::{Fault, ServerFailed};
 use super::question::{self, Asked, Remembered, Rest};
+use crate::addrs::Family;
 use crate::lookup::{Answer, Late};
-use crate::order::Family;
 use crate::time;
 
-/// What all questions of one lookup share.
+/// The state that all questions of one lookup share.
 #[derive(Clone)]
 pub(super) struct With {
     pub(super) settings: Settings,
     pub(super) remembered: Arc<Remembered>,
-    /// The index of the server that is asked first.
+    /// The index of the server that each question is sent to first.
     pub(super) start: usize,
 }
 
-/// The miss of a candidate, with the first server that failed, if any.
+/// The reason why a candidate has no addresses, with the server that failed, if any.
 pub(super) type Missed = Miss<Option<ServerFailed>>;
 
 type Asking = Pin<Box<dyn Future<Output = Asked> + Send>>;
 
-/// Asks for the addresses of one candidate.
+/// Queries the addresses of one candidate.
 ///
-/// As soon as one family has addresses, these addresses are the answer. The other family is its late half,
-/// for which [`Late`] waits.
+/// As soon as one family has addresses, `ask` returns these addresses as the answer. The [`Late`] of the answer
+/// waits for the other family.
 pub(super) async fn ask(with: &With, name: Name) -> Result<Answer, Missed> {
     let began = time::now();
     let ask = |family| with.ask(name.clone(), family);
@@ -86,7 +86,7 @@ async fn first_of(first: Asked, other: Asking, began: Instant) -> Result<Answer,
     }
 }
 
-/// Returns a late part that waits for the other half, and then for the servers that are still tried.
+/// Returns a [`Late`] that waits for the other half, and then for the replies that are still missing.
 fn late_half(half: Half, rest: Option<Rest>, other: Asking, began: Instant) -> Late {
     Late::new(async move {
         let (other, second) = Half::of(other.await);
@@ -112,7 +112,7 @@ fn late_rest(rest: Vec<Rest>) -> Option<Late> {
 enum Half {
     Addresses(Vec<IpAddr>, Duration),
     Denied(Denied),
-    /// `None` if there was no server to ask.
+    /// `None` if there was no server to query.
     Failed(Option<ServerFailed>),
 }
 
@@ -137,7 +137,7 @@ impl Half {
         }
     }
 
-    /// Returns how a candidate with this half alone misses.
+    /// Returns why a candidate with only this half has no addresses.
     fn miss(&self) -> Missed {
         match self {
             Self::Denied(Denied::NotFound(ttl)) => Miss::NotFound(*ttl),
@@ -161,8 +161,8 @@ impl Half {
 
 /// Joins two halves into one answer.
 ///
-/// If one half failed, the answer of the other is partial. If one half is a negative answer, the answer of
-/// the other is whole.
+/// If one half failed, the answer of the other half is partial. If one half is a negative answer, the answer of
+/// the other half is complete.
 fn join(one: &Half, other: &Half, began: Instant) -> Result<Answer, Missed> {
     let failed = |half: &Half| matches!(half, Half::Failed(_));
     let halves = (
@@ -180,10 +180,10 @@ fn join(one: &Half, other: &Half, began: Instant) -> Result<Answer, Missed> {
     }
 }
 
-/// Returns how a candidate with two halves misses.
+/// Returns why a candidate with two halves has no addresses.
 ///
-/// If one record type has an error code and the other a negative answer, the walk goes on to the next
-/// candidate, because glibc goes by the negative answer there.
+/// If one record type has an error code and the other a negative answer, the walk continues with the next
+/// candidate, because glibc follows the negative answer in this case.
 fn missed(one: &Half, other: &Half) -> Missed {
     let is_denied = |half: &Half| {
         matches!(
@@ -201,9 +201,9 @@ fn missed(one: &Half, other: &Half) -> Missed {
     }
 }
 
-/// Returns the half that decides the miss: a failure before NXDOMAIN, and NXDOMAIN before NODATA.
+/// Returns the half that decides why the candidate has no addresses.
 ///
-/// A failure goes first because it says least about the name.
+/// A failure goes before NXDOMAIN, because a failure says least about the name. NXDOMAIN goes before NODATA.
 fn graver<'a>(one: &'a Half, other: &'a Half) -> &'a Half {
     let gravity = |half: &Half| match half {
         Half::Failed(_) => 2,

@@ -1,4 +1,4 @@
-//! Why a name server gave no usable answer.
+//! Reasons why a name server gave no usable answer.
 
 use std::fmt;
 use std::io;
@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use hickory_resolver::proto::op::ResponseCode;
 
-/// What a name server did instead of answering. A fault says nothing about the name.
+/// The reason why a name server gave no usable answer.
+///
+/// A fault says nothing about the name.
 #[derive(Clone, Debug)]
 pub(super) enum Fault {
     /// The server answered with an error code.
@@ -16,21 +18,21 @@ pub(super) enum Fault {
     Referral,
     /// The server answered without addresses, and neither recurses nor is authoritative.
     Lame,
-    /// The reply repeats another question, or none.
+    /// The reply repeats another question or no question.
     OtherQuestion,
     /// All records of the reply belong to other names.
     OtherName,
-    /// The aliases of the reply lead back to an earlier one.
+    /// The aliases of the reply form a loop.
     AliasLoop,
-    /// The reply has more aliases than are followed.
+    /// The reply has more aliases than a question follows.
     AliasChain,
     /// The reply can't be decoded.
     Undecodable,
     /// The server did not answer in time.
     Silent,
-    /// The server can't be reached from here.
+    /// The server can't be reached from this machine.
     Unreachable(Arc<io::Error>),
-    /// This machine could not send the query, as when it has no file descriptor left.
+    /// This machine could not send the query, for example because no file descriptor was left.
     Machine(Arc<io::Error>),
 }
 
@@ -58,7 +60,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A fault, and the name server that showed it.
+/// A fault, and the name server of the query.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("name server {server} {fault}")]
 pub(super) struct ServerFailed {

@@ -1,16 +1,16 @@
-//! A stub resolver that asks name servers as the system's own does, and returns TTLs.
+//! A stub resolver that queries name servers as the system's resolver does, and returns TTLs.
 //!
-//! | file | decides or does |
+//! | module | task |
 //! |---|---|
-//! | `candidates` | which names are asked for (search list, `ndots`), and how the walk ends |
-//! | `servers` | which name server is asked next, and what is remembered of each |
-//! | `reply` | what a whole reply means |
-//! | `question` | one question, sent as `servers` says |
-//! | `exchange` | sends one query to one server |
-//! | `families` | joins A and AAAA |
+//! | `candidates` | selects the names to query (search list, `ndots`), and decides how the walk over them ends |
+//! | `servers` | selects the next name server, and records how each server behaves |
+//! | `reply` | decides what a reply means |
+//! | `question` | sends one question to name servers, as `servers` decides |
+//! | `exchange` | sends one question to one server |
+//! | `families` | joins the addresses of A and AAAA records |
 //! | `system` | reads resolv.conf, the hosts file and nsswitch.conf |
-//! | `decided` | the default lookup: [`Dns`] or [`System`](super::System), as the system does |
-//! | `trial` | asks each server on its own |
+//! | `decided` | contains the default lookup, which uses [`Dns`] or [`System`](super::System) |
+//! | `trial` | queries each server separately |
 //!
 //! The rules are pure functions that take the time as an argument. hickory provides messages and streams.
 
@@ -42,19 +42,21 @@ use self::fault::{Fault, ServerFailed};
 use self::question::Remembered;
 use self::system::{SystemConfig, SystemFiles};
 pub use self::trial::ServerTrial;
-use super::{Answer, Answering, Lookup};
-use crate::error::{Error, InvalidConfig};
+use super::{Answer, Lookup, LookupFuture};
+use crate::error::{ConfigError, ResolveError};
 use crate::time;
 
-/// Asks name servers over UDP, and over TCP if a reply is truncated, and returns the TTLs of answers.
+/// A lookup that queries name servers and returns the TTLs of answers.
 ///
-/// A name resolves as the system's own resolver would resolve it. The hosts file comes first. Then `Dns` asks
-/// the name servers for one candidate of the search list after another, and for A and AAAA at once. `Dns`
-/// asks the name servers in the given order. If a server fails or is slow, `Dns` asks the next one. A server
-/// that is silent or can't be reached while others answer is asked last for a while.
+/// `Dns` sends queries over UDP, and over TCP if a reply is truncated.
 ///
-/// As soon as one family has addresses, these addresses are the answer. The other family joins the answer
-/// when its reply comes.
+/// `Dns` resolves a host as the system's resolver would. The hosts file comes first. Then `Dns` queries the name
+/// servers for one candidate of the search list after another, for A and AAAA at the same time. `Dns` queries the
+/// name servers in the given order. If a server fails or is slow, `Dns` queries the next one. If a server is
+/// silent or can't be reached while others answer, `Dns` queries that server last for a while.
+///
+/// As soon as one family has addresses, `Dns` returns these addresses as the answer. The addresses of the other
+/// family join the answer when their reply arrives.
 ///
 /// # Examples
 ///
@@ -71,12 +73,12 @@ pub struct Dns {
     remembered: Arc<Remembered>,
 }
 
-/// Where the configuration comes from.
+/// The source of the configuration of a [`Dns`].
 #[derive(Debug)]
 enum Source {
-    /// The system's files, as they are now.
+    /// The system's files, which a lookup reads again if they change.
     System(SystemFiles),
-    /// The caller's name servers, and the system's hosts file if it is read.
+    /// The caller's name servers, and the system's files if lookups use the hosts file.
     Named(Arc<StubConfig>, Option<SystemFiles>),
 }
 
@@ -84,17 +86,17 @@ enum Source {
 #[derive(Clone, Debug)]
 enum Settings {
     System(Arc<SystemConfig>),
-    /// The caller's name servers, and the system's configuration for its hosts file.
+    /// The caller's name servers, and the system's configuration if lookups use the hosts file.
     Named(Arc<StubConfig>, Option<Arc<SystemConfig>>),
 }
 
-/// The system's DNS configuration could not be read.
+/// The error of [`Dns::from_system`] if the system's DNS configuration names no server.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "could not read the system's DNS configuration ({PLACE}): name the servers with \
      Dns::with_servers, or ask the system with lookup::System"
 )]
-pub struct NoSystemConfig {
+pub struct SystemConfigError {
     source: Box<dyn std::error::Error + Send + Sync>,
 }
 
@@ -107,36 +109,36 @@ const PLACE: &str = if cfg!(windows) {
 };
 
 impl Dns {
-    /// Makes a lookup that asks the system's name servers.
+    /// Returns a lookup that queries the system's name servers.
     ///
-    /// This call reads the configuration, and lookups read it again if its files change. The call needs no
-    /// tokio runtime.
+    /// `from_system` reads the system's configuration files. Lookups read the files again if they change.
+    /// `from_system` needs no tokio runtime.
     ///
     /// # Errors
     ///
-    /// [`NoSystemConfig`] if the configuration names no server. sidestep takes no public name server in its
-    /// place.
-    pub fn from_system() -> Result<Self, NoSystemConfig> {
+    /// Returns [`SystemConfigError`] if the configuration names no server. sidestep uses no public name server
+    /// instead.
+    pub fn from_system() -> Result<Self, SystemConfigError> {
         let files = SystemFiles::default();
         if files.current().stub.servers.is_empty() {
-            return Err(NoSystemConfig {
+            return Err(SystemConfigError {
                 source: "it names no server".into(),
             });
         }
         Ok(Self::new(Source::System(files)))
     }
 
-    /// Makes a lookup that asks these name servers, each over UDP and TCP on its port.
+    /// Returns a lookup that queries these name servers, each over UDP and TCP on its port.
     ///
-    /// The system's hosts file comes first. There is no search list.
+    /// The lookup reads the system's hosts file first, and uses no search list.
     ///
     /// # Errors
     ///
-    /// [`InvalidConfig`] if the list is empty or has more than 32 servers, or if a server has port 0, the
-    /// unspecified address, or a link-local address without its scope.
+    /// Returns [`ConfigError`] if the list is empty or has more than 32 servers, or if a server has port 0, the
+    /// unspecified address, or an IPv6 link-local address without its scope.
     pub fn with_servers(
         servers: impl IntoIterator<Item = SocketAddr>,
-    ) -> Result<Self, InvalidConfig> {
+    ) -> Result<Self, ConfigError> {
         servers
             .into_iter()
             .fold(Self::builder(), DnsBuilder::server)
@@ -168,7 +170,7 @@ impl Dns {
         }
     }
 
-    async fn ask(&self, host: &str, settings: Settings) -> Result<Answer, Error> {
+    async fn ask(&self, host: &str, settings: Settings) -> Result<Answer, ResolveError> {
         if let Some(answer) = settings.hosts_answer(host) {
             return Ok(answer);
         }
@@ -180,7 +182,7 @@ impl Dns {
             start,
         };
         while let Some(candidate) = walk.next() {
-            // The labels of a candidate are ASCII and have 1 to 63 octets; the resolver refuses other names.
+            // The labels of a candidate are ASCII and have 1 to 63 octets, because the resolver refuses other hosts.
             let labels = candidate.split('.').map(str::as_bytes);
             let Ok(name) = Name::from_labels(labels) else {
                 continue;
@@ -202,10 +204,10 @@ impl Settings {
         }
     }
 
-    /// Returns the answer of the hosts file to the name as it is written.
+    /// Returns the answer of the hosts file for `host`.
     ///
-    /// glibc compares the root dot too, so that it finds no absolute name. With the caller's name servers the
-    /// root dot makes no difference.
+    /// With the system's name servers, a root dot of `host` must be in the file too, because glibc compares the root
+    /// dot. With the caller's name servers, a root dot is ignored.
     fn hosts_answer(&self, host: &str) -> Option<Answer> {
         let addrs = match self {
             Self::System(system) => system.hosts.find(host)?,
@@ -228,20 +230,21 @@ impl Settings {
 }
 
 impl Lookup for Dns {
-    fn lookup<'a>(&'a self, host: &'a str) -> Answering<'a> {
+    fn lookup<'a>(&'a self, host: &'a str) -> LookupFuture<'a> {
         Box::pin(async move {
             let settings = self.settings().await;
             self.ask(host, settings).await
         })
     }
 
-    /// Forgets what lookups learned about the name servers. A change of the system's files is noticed without
-    /// this call.
+    /// Forgets what lookups learned about the name servers.
+    ///
+    /// Lookups notice a change of the system's files without this call.
     fn network_changed(&self) {
         self.remembered.clear();
     }
 
-    /// Returns true if there may be a search list, with which `api` and `api.` are two names.
+    /// Returns true if there may be a search list, because `api` and `api.` are then two names.
     fn root_dot_matters(&self) -> bool {
         match &self.source {
             Source::System(_) => true,
@@ -250,19 +253,19 @@ impl Lookup for Dns {
     }
 }
 
-fn error(host: &str, end: End<Option<ServerFailed>>) -> Error {
-    let with_ttl = |error: Error, ttl: Option<_>| match ttl {
+fn error(host: &str, end: End<Option<ServerFailed>>) -> ResolveError {
+    let with_ttl = |error: ResolveError, ttl: Option<_>| match ttl {
         Some(ttl) => error.with_negative_ttl(ttl),
         None => error,
     };
     match end {
-        End::NotFound(ttl) => with_ttl(Error::not_found(host), ttl),
-        End::NoRecords(ttl) => with_ttl(Error::no_records(host), ttl),
-        End::Failed(None) => Error::failed(host, "no name server is configured"),
+        End::NotFound(ttl) => with_ttl(ResolveError::not_found(host), ttl),
+        End::NoRecords(ttl) => with_ttl(ResolveError::no_records(host), ttl),
+        End::Failed(None) => ResolveError::failed(host, "no name server is configured"),
         End::Failed(Some(failed)) => match failed.fault {
-            Fault::Silent => Error::timed_out_at(host, failed),
-            Fault::Machine(_) => Error::of_this_machine(host, failed),
-            _ => Error::failed(host, failed),
+            Fault::Silent => ResolveError::timed_out_at(host, failed),
+            Fault::Machine(_) => ResolveError::of_this_machine(host, failed),
+            _ => ResolveError::failed(host, failed),
         },
     }
 }

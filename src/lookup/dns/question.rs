@@ -13,7 +13,7 @@ use super::fault::{Fault, ServerFailed};
 use super::servers::{End, Memory, Outdone, Slot, Step, Turn};
 use crate::time;
 
-/// What all lookups of one `Dns` remember of the name servers.
+/// The memory of the name servers that all lookups of one `Dns` share.
 #[derive(Debug, Default)]
 pub(super) struct Remembered(Mutex<Memory>);
 
@@ -30,20 +30,22 @@ impl Remembered {
 /// The result of one question.
 pub(super) struct Asked {
     pub(super) said: Result<Said, Option<ServerFailed>>,
-    /// Waits for the replies of the servers that were asked beside the one that answered.
+    /// Waits for the replies of other servers that got the question too.
     pub(super) rest: Option<Rest>,
 }
 
-/// The future of the replies that are still missing when the question has its answer.
+/// A future that waits for the replies that are missing when a question has its answer, and records them.
 pub(super) type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 type Pending = FuturesUnordered<Pin<Box<dyn Future<Output = (Slot, Exchanged)> + Send>>>;
 
-/// Asks the name servers of a configuration. `start` is the index of the first.
+/// Sends a question to the name servers of a configuration.
+///
+/// `start` is the index of the first server.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future closes its sockets. The replies that are still missing are not remembered then.
+/// Dropping the future closes its sockets. Replies that are still missing are then not recorded.
 pub(super) async fn ask(
     remembered: Arc<Remembered>,
     config: &StubConfig,
@@ -100,7 +102,9 @@ struct Asking {
 }
 
 impl Drop for Asking {
-    /// A lookup whose time limit ends first has still seen which servers are silent while another one answers.
+    /// Records which servers were silent while another server denied the name.
+    ///
+    /// The time limit of the lookup may drop the question before the question has an answer.
     fn drop(&mut self) {
         if let Some(slot) = self.turn.denied_slot() {
             self.remember_outdone(slot);
@@ -117,7 +121,7 @@ impl Asking {
         self.pending.push(Box::pin(asking));
     }
 
-    /// Waits for a reply, and returns it if it has addresses.
+    /// Waits for a reply at most until the given time, and returns the addresses of the reply, if any.
     async fn reply(&mut self, until: Instant) -> Option<(Slot, Said)> {
         let timer = std::pin::pin!(tokio::time::sleep_until(until.into()));
         let (slot, exchanged) = match select(self.pending.next(), timer).await {
@@ -130,7 +134,7 @@ impl Asking {
     fn take(&mut self, slot: Slot, exchanged: Exchanged) -> Option<(Slot, Said)> {
         let (server, sent) = (self.turn.server(slot), self.turn.sent_at(slot));
         self.remember(server, sent, &exchanged);
-        // If a reply comes when its time limit has passed, the reply is remembered and not used.
+        // A reply that arrives after its time limit is recorded and not used.
         sent?;
         match exchanged.said {
             Ok(Said::Denied(denied)) => self.turn.denied_by(slot, denied),
@@ -157,7 +161,9 @@ impl Asking {
         });
     }
 
-    /// Ends the question with this server's answer. Later replies of other servers are still remembered.
+    /// Ends the question with this server's answer.
+    ///
+    /// The `rest` of the result still records the replies of other servers.
     fn answered(self, slot: Slot, said: Said) -> Asked {
         self.remember_outdone(slot);
         let rest = self.turn.others_are_pending(slot);

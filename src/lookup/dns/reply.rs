@@ -1,4 +1,4 @@
-//! Rule: what a whole reply of a name server means.
+//! Decides what the reply of a name server means.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,7 +10,9 @@ use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
 use super::fault::Fault;
 
-/// What a reply says of the name that was asked for.
+/// The meaning of a reply for the name of the query.
+///
+/// A duration is the time for which the cache may keep a negative answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
     /// The name has these addresses.
@@ -19,7 +21,7 @@ pub(super) enum Meaning {
         /// The shortest TTL of the addresses and of the aliases that lead to them, in seconds.
         ttl: u32,
     },
-    /// The name, or what its aliases lead to, does not exist (NXDOMAIN).
+    /// The name, or the name that its aliases lead to, does not exist (NXDOMAIN).
     NotFound(Option<Duration>),
     /// The name has no addresses (NODATA).
     NoRecords(Option<Duration>),
@@ -27,26 +29,29 @@ pub(super) enum Meaning {
     AliasToNothing(Option<Duration>),
     /// The name is an alias, and the reply lacks the addresses of its target.
     Alias {
-        /// The name to ask for next.
+        /// The name to query next.
         to: Name,
-        /// Number of aliases that lead there.
+        /// The number of aliases that lead to this name.
         links: usize,
         /// The shortest TTL of these aliases, in seconds.
         ttl: u32,
     },
 }
 
-/// Most aliases that are followed for one question, over all replies.
+/// The maximum number of aliases that one question follows, over all replies.
 pub(super) const MAX_LINKS: usize = 16;
-/// Most addresses that are read: more than are kept, because duplicates are dropped later.
+/// The maximum number of addresses that are read from one reply.
+///
+/// An answer keeps fewer addresses, but duplicates are dropped later.
 const MAX_ADDRS: usize = 256;
 
-/// Reads a reply to the question for `rtype` records of `name`. `links` aliases were followed
-/// before.
+/// Reads a reply to the question for `rtype` records of `name`.
+///
+/// `links` is the number of aliases that the question has followed before.
 ///
 /// # Errors
 ///
-/// A [`Fault`] if the reply says nothing about the name. The reply of another server may.
+/// Returns a [`Fault`] if the reply says nothing about the name. Another server's reply may be usable.
 pub(super) fn read(
     reply: &Message,
     name: &Name,
@@ -78,7 +83,7 @@ fn check(reply: &Message, name: &Name, rtype: RecordType) -> Result<(), Fault> {
     };
     match reply.response_code {
         ResponseCode::NoError | ResponseCode::NXDomain => {}
-        // An error reply may leave the question out.
+        // An error reply may omit the question.
         code if is_ours || reply.queries.is_empty() => return Err(Fault::Code(code)),
         _ => {}
     }
@@ -89,7 +94,7 @@ fn check(reply: &Message, name: &Name, rtype: RecordType) -> Result<(), Fault> {
     }
 }
 
-/// Where the aliases of a reply lead.
+/// The end of the aliases of a reply, with their number and shortest TTL.
 struct Trail<'a> {
     end: &'a Name,
     links: usize,
@@ -98,7 +103,7 @@ struct Trail<'a> {
 
 /// Follows the aliases from the name to their end, in any order of the records.
 ///
-/// This takes time linear in the number of records.
+/// `follow` takes time linear in the number of records.
 fn follow<'a>(reply: &'a Message, name: &'a Name, before: usize) -> Result<Trail<'a>, Fault> {
     let mut trail = Trail {
         end: name,
@@ -159,7 +164,7 @@ fn addresses(reply: &Message, name: &Name, rtype: RecordType, mut ttl: u32) -> (
     (addrs, ttl)
 }
 
-/// Reads a NOERROR reply without addresses of the name: NODATA, an alias to follow, or a fault.
+/// Reads a NOERROR reply without addresses as NODATA, as an alias to follow, or as a fault.
 fn without_addresses(reply: &Message, name: &Name, trail: &Trail<'_>) -> Result<Meaning, Fault> {
     let has = |rtype| in_class(&reply.authorities).any(|record| record.record_type() == rtype);
     let has_soa = has(RecordType::SOA);
@@ -174,7 +179,7 @@ fn without_addresses(reply: &Message, name: &Name, trail: &Trail<'_>) -> Result<
     if !reply.answers.is_empty() && reply.answers.iter().all(is_of_others) {
         return Err(Fault::OtherName);
     }
-    // RFC 2308, section 2.2: NODATA without an SOA record has no NS record either.
+    // A NODATA reply without an SOA record has no NS record either (RFC 2308, section 2.2).
     if !has_soa && has(RecordType::NS) && !reply.authoritative {
         return Err(Fault::Referral);
     }
@@ -185,7 +190,7 @@ fn without_addresses(reply: &Message, name: &Name, trail: &Trail<'_>) -> Result<
     })
 }
 
-/// Checks that the server recurses or is authoritative: no other server can deny a name.
+/// Checks that the server recurses or is authoritative, because no other server can deny a name.
 fn answers_for_the_zone(reply: &Message) -> Result<(), Fault> {
     match reply.authoritative || reply.recursion_available {
         true => Ok(()),
@@ -193,10 +198,9 @@ fn answers_for_the_zone(reply: &Message) -> Result<(), Fault> {
     }
 }
 
-/// Returns how long a negative answer may be kept.
+/// Returns how long the cache may keep a negative answer.
 ///
-/// That is the lesser of the SOA record's TTL and its MINIMUM field (RFC 2308, section 5), and no longer than
-/// the TTL of the aliases on the way.
+/// This is the least of the SOA record's TTL, its MINIMUM field (RFC 2308, section 5) and the TTLs of the aliases.
 fn negative_ttl(reply: &Message, of_aliases: u32) -> Option<Duration> {
     let soa = in_class(&reply.authorities).find_map(|record| match &record.data {
         RData::SOA(soa) => Some(record.ttl.min(soa.minimum)),

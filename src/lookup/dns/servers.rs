@@ -1,15 +1,17 @@
-//! Rule: which name server is asked next, and what is remembered about each.
+//! Decides which name server gets a question next, and records how each server behaves.
 //!
-//! Servers are asked in the given order. If a server fails, the next one is asked at once. If a server takes
-//! longer than usual, the next one *overlaps* it: a second query is sent beside the first.
+//! A lookup sends a question to the servers in the given order. If a server fails, the lookup sends the question to
+//! the next server at once. If a server takes longer than usual, the lookup sends the question to the next server
+//! too, and still waits for the first. The next server then *overlaps* the first. The time until then is the
+//! *overlap delay*.
 //!
-//! | a server, while another answers | is from then on |
+//! | While another server answers, a server ... | From then on, the server is ... |
 //! |---|---|
-//! | replies with an error | asked as before: the reply costs no wait, and the order decides which server is right |
-//! | is silent | *suspect*: asked after the others; a later server's negative answer still waits for it |
-//! | is silent for 2 s, or can't be reached | *set back*: asked last for 30 s, then tried beside a working server |
+//! | replies with an error | queried as before. The reply costs no wait, and the order decides which server is right. |
+//! | is silent | *suspect*: queried after the others. A later server's negative answer still waits for the suspect. |
+//! | is silent for 2 s, or can't be reached | *set back*: queried last for 30 s, then tried together with a working server. |
 //!
-//! Any reply of a server ends both states.
+//! Any reply of a server ends both states of the server.
 
 mod turn;
 
@@ -18,32 +20,37 @@ use std::time::{Duration, Instant};
 pub(super) use self::turn::{End, Outdone, Slot, Step, Turn};
 use super::config::{Server, StubConfig};
 
-/// A server is set back if it is silent for this long while others answer.
+/// How long a server is silent, while others answer, before the server is set back.
 const SILENT: Duration = Duration::from_secs(2);
-/// A suspect is waited for this many overlaps if a later server has denied the name.
+/// How many overlap delays a question waits for a suspect if a later server has denied the name.
 const PATIENCE: u32 = 4;
-/// A server that works is waited for this many fifths of its time limit if a later server has denied the name.
-/// The rest is left to end the lookup before its own time limit, so that the silence is remembered.
+/// How many fifths of the time limit a working server gets if a later server has denied the name.
+///
+/// The rest of the time lets the question end before the lookup's own time limit, so that the silence is recorded.
 const PATIENCE_FIFTHS: u32 = 3;
-/// A lone server that answers SERVFAIL is asked once more, and not again until it has answered this many
-/// questions: names that fail cost a tenth more queries at most.
+/// How many answers a lone server must give between two repeats after SERVFAIL.
+///
+/// If a lone server answers SERVFAIL, a question repeats the query once. With this number, names that fail cost at
+/// most a tenth more queries.
 const ANSWERS_PER_REPEAT: u32 = 10;
 /// How long a server is set back at first. Each failed trial doubles this time.
 const SET_BACK: Duration = Duration::from_secs(30);
 /// The longest time for which a server is set back.
 const SET_BACK_MOST: Duration = Duration::from_secs(5 * 60);
-/// A server is overlapped after this multiple of its usual time.
+/// The overlap delay of a server is this multiple of the server's usual time.
 const USUAL_TIMES: u32 = 5;
-/// The least time before a server is overlapped, so that a slow recursion costs no second query.
+/// The minimum overlap delay, so that a slow recursion costs no second query.
 const OVERLAP_LEAST: Duration = Duration::from_millis(250);
-/// An unknown server is overlapped after its time limit divided by this number: 500 ms of the usual 5 s.
+/// The overlap delay of an unknown server is the time limit divided by this number.
+///
+/// With the default time limit of 5 s, the overlap delay is 500 ms.
 const UNKNOWN_PART: u32 = 10;
-/// A server is overlapped at the latest after its time limit divided by this number.
+/// The maximum overlap delay is the time limit divided by this number.
 const MOST_PART: u32 = 2;
-/// Most servers that are remembered; the system's configuration names at most three.
+/// The maximum number of servers in a [`Memory`]. The system's configuration names at most three servers.
 const MAX_SERVERS: usize = 64;
 
-/// What all lookups of one `Dns` remember about the name servers.
+/// The memory of the name servers that all lookups of one `Dns` share.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     records: Vec<Record>,
@@ -53,13 +60,13 @@ pub(super) struct Memory {
 #[derive(Debug)]
 struct Record {
     server: Server,
-    /// The usual time of an answer: an average that moves by an eighth.
+    /// The moving average of the time of an answer, in which a new answer counts for an eighth.
     usual: Option<Duration>,
-    /// Answers since SERVFAIL was repeated last. `None`: it was never repeated.
+    /// The number of answers since a query was last repeated after SERVFAIL, or `None` before the first repeat.
     answers_since_repeat: Option<u32>,
-    /// When the last reply came, of whatever kind.
+    /// When the last reply of any kind arrived.
     replied_at: Option<Instant>,
-    /// When the first query was sent that the server left without a reply while others answered.
+    /// When the first query was sent that the server did not answer while others answered.
     silent_since: Option<Instant>,
     set_back: Option<SetBack>,
     refuses_edns: bool,
@@ -71,29 +78,33 @@ struct SetBack {
     length: Duration,
 }
 
-/// The servers of one question in the order in which they are asked.
+/// The servers of one question, in the order in which the question is sent to them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Order {
     pub(super) servers: Vec<Server>,
-    /// Servers that keep their place, and are asked after the others.
+    /// Suspect servers, which are queried after the others.
+    ///
+    /// The place of a suspect in `servers` still decides whose negative answer counts.
     pub(super) suspects: Vec<Server>,
-    /// A server that failed before and is tried beside the first.
+    /// A server that failed before and is tried together with the first.
     pub(super) trial: Option<Server>,
-    /// Whether a lone server that answers SERVFAIL is asked once more.
+    /// Whether a query to a lone server is repeated after SERVFAIL.
     pub(super) repeats_servfail: bool,
 }
 
-/// How long a server is waited for.
+/// How long a question waits for one server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
-    /// How long until the next server is asked beside it.
+    /// The overlap delay.
     pub(super) alone: Duration,
-    /// How long until the server counts as failed, if a later server has denied the name.
+    /// The time after which the server counts as failed if a later server has denied the name.
     pub(super) denied_by_later: Duration,
 }
 
 impl Memory {
-    /// Returns the index of the server that a lookup starts with: the first, or each in turn.
+    /// Returns the index of the server that a lookup starts with.
+    ///
+    /// With `rotate`, each lookup starts with the next server. Otherwise each lookup starts with the first.
     pub(super) fn start(&mut self, config: &StubConfig) -> usize {
         if !config.rotate {
             return 0;
@@ -102,7 +113,9 @@ impl Memory {
         self.turns - 1
     }
 
-    /// Returns the order of the servers for one question. Only one question gets the trial of a server.
+    /// Returns the order of the servers for one question.
+    ///
+    /// If a server is due for a trial, only one question gets the trial.
     pub(super) fn order(&mut self, config: &StubConfig, start: usize, now: Instant) -> Order {
         let mut servers = config.servers.clone();
         if !servers.is_empty() {
@@ -128,7 +141,7 @@ impl Memory {
         }
     }
 
-    /// Returns how long a server is waited for.
+    /// Returns how long a question waits for a server.
     pub(super) fn wait(&self, server: Server, timeout: Duration) -> Wait {
         let record = self.get(server);
         let usual = record.and_then(|record| record.usual);
@@ -144,7 +157,7 @@ impl Memory {
         }
     }
 
-    /// Records that a server answered, and the time of the answer if it is known.
+    /// Records that a server answered, and how long the answer took, if known.
     pub(super) fn answered(&mut self, server: Server, took: Option<Duration>, now: Instant) {
         let Some(record) = self.edit(server) else {
             return;
@@ -167,9 +180,10 @@ impl Memory {
         }
     }
 
-    /// Records that a query which was sent at `since` is left without a reply, while another server answered.
+    /// Records that a server did not reply to a query sent at `since` while another server answered.
     ///
-    /// A server that has replied to another query since then is not silent: one name alone is not answered.
+    /// If the server has replied to another query since then, the server is not silent, because only one name has no
+    /// answer.
     pub(super) fn silent(&mut self, server: Server, since: Instant, now: Instant) {
         let Some(record) = self.edit(server) else {
             return;
@@ -183,20 +197,20 @@ impl Memory {
         }
     }
 
-    /// Records that a server does not work while others do: the server is asked last for a while.
+    /// Sets a server back, because the server does not work while others do.
     pub(super) fn set_back(&mut self, server: Server, now: Instant) {
         let Some(record) = self.edit(server) else {
             return;
         };
-        // A server that is already set back waits for its trial, because the failures of questions that were
-        // sent together count as one.
+        // If the server is already set back, the time of its trial stays, because the failures of questions that
+        // were sent together count as one.
         record.set_back.get_or_insert(SetBack {
             until: now + SET_BACK,
             length: SET_BACK,
         });
     }
 
-    /// Records that a server refused EDNS and answered without it.
+    /// Records that a server refused EDNS, but not the same query without EDNS.
     pub(super) fn refused_edns(&mut self, server: Server) {
         if let Some(record) = self.edit(server) {
             record.refuses_edns = true;
@@ -217,10 +231,10 @@ impl Memory {
             .is_some_and(|record| record.silent_since.is_some())
     }
 
-    /// Returns the server that is due for a trial beside a working one.
+    /// Returns the server that is due for a trial together with a working server.
     ///
-    /// The server is set back, or has been suspect for long. No other trial of the server begins until this
-    /// one ends.
+    /// The server is set back, or has been suspect for [`SILENT`]. The trial sets the server back anew, so that no
+    /// other trial of the server begins meanwhile.
     fn take_trial(
         &mut self,
         working: &[Server],
@@ -258,8 +272,9 @@ impl Memory {
         self.records.iter().find(|record| record.server == server)
     }
 
-    /// Returns the record of a server, and makes one if there is none; if there are too many, the oldest
-    /// leaves.
+    /// Returns the record of a server, and adds a record if there is none.
+    ///
+    /// If there are [`MAX_SERVERS`] records, the oldest is removed first.
     fn edit(&mut self, server: Server) -> Option<&mut Record> {
         if self.get(server).is_none() {
             if self.records.len() == MAX_SERVERS {
@@ -282,7 +297,7 @@ impl Memory {
 }
 
 impl Record {
-    /// Whether SERVFAIL of the server, if it is the only one, is worth a second query.
+    /// Returns whether a question repeats a query after SERVFAIL, if this server is the only one.
     fn may_be_repeated(&self) -> bool {
         self.answers_since_repeat
             .is_none_or(|answers| answers >= ANSWERS_PER_REPEAT)

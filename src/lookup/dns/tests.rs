@@ -1,9 +1,9 @@
 use super::*;
 
-/// What was attempted, on what, and what to do.
+/// The error says what failed, where, and what to do.
 #[test]
 fn a_missing_system_configuration_is_told_with_a_way_out() {
-    let error = NoSystemConfig {
+    let error = SystemConfigError {
         source: "no such file".into(),
     };
     let said = error.to_string();
@@ -47,7 +47,7 @@ fn options_out_of_bounds_are_refused_by_their_name() {
     assert_eq!(config.search, ["corp.test".into(), "".into()]);
 }
 
-/// The error names the server and what it did; only NXDOMAIN and NODATA are about the name.
+/// The error names the server and its fault. Only NXDOMAIN and NODATA are negative answers.
 #[test]
 fn an_error_tells_which_server_failed_and_how() {
     let server = ([192, 0, 2, 53], 53).into();
@@ -64,7 +64,7 @@ fn an_error_tells_which_server_failed_and_how() {
     assert!(error("a.test", End::NoRecords(None)).is_no_records());
 }
 
-/// A search list makes `web` and `web.` two names.
+/// With a search list, `web` and `web.` are two names.
 #[test]
 fn the_root_dot_matters_where_names_are_searched() {
     let named = || Dns::builder().server(([127, 0, 0, 1], 53).into());

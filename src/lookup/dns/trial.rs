@@ -1,4 +1,4 @@
-//! Asks each name server on its own, to find out which one works.
+//! Queries each name server separately, to find out which servers work.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,10 +10,10 @@ use hickory_resolver::proto::rr::Name;
 use super::config::{Protocol, Server, StubConfig};
 use super::exchange::{self, Question};
 use super::{Dns, Fault};
-use crate::order::Family;
+use crate::addrs::Family;
 use crate::time;
 
-/// The result of the trial of one name server; see [`Dns::trial`].
+/// The result of [`Dns::trial`] for one name server.
 #[derive(Clone, Debug)]
 pub struct ServerTrial {
     server: Server,
@@ -22,19 +22,19 @@ pub struct ServerTrial {
 }
 
 impl ServerTrial {
-    /// Returns the name server's address.
+    /// Returns the address and port of the name server.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.server.addr
     }
 
-    /// Returns how the name server was asked.
+    /// Returns the protocol by which `trial` queried the name server.
     #[must_use]
     pub fn protocol(&self) -> Protocol {
         self.server.protocol
     }
 
-    /// Returns true when the name server has answered.
+    /// Returns true if the name server answered.
     #[must_use]
     pub fn works(&self) -> bool {
         self.fault.is_none()
@@ -68,15 +68,15 @@ impl fmt::Display for ServerTrial {
 }
 
 impl Dns {
-    /// Asks each configured name server for the root, and returns whether it works and how fast.
+    /// Queries each configured name server for the root, and returns which servers work and how fast.
     ///
-    /// `trial` asks all servers at once. A negative answer is an answer too. The trial takes at most the
-    /// configured time limit of a server, and no lookup learns from it. A server that refuses the root counts as
-    /// one that does not work, although it may answer for its own names.
+    /// `trial` queries all servers at the same time, and takes at most the configured time limit of one server. A
+    /// negative answer counts as an answer. If a server refuses the root, the server counts as not working, although
+    /// the server may answer for its own names. Lookups do not use the results.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics outside of a tokio runtime.
     ///
     /// # Examples
     ///

@@ -1,69 +1,74 @@
-//! Settings of connects: when one is slow, and when it is over.
+//! The settings that say when a connect is slow and when a connect ends.
 
 use std::time::Duration;
 
-use super::Builder;
+use super::ResolverBuilder;
 
-impl Builder {
-    /// Sets how long a connect may be pending before it is slow. `None`: by the recent connects to its host.
+impl ResolverBuilder {
+    /// Sets how long a connect may be pending before it is slow.
     ///
-    /// Defaults to `None`: four times what the recent connects to the host took (their median), at least 300 ms
-    /// and at most 10 s. Without recent connects a connect is slow after 350 ms, and the attempt of a
-    /// [race](crate::RaceLayer) after 300 ms.
+    /// Defaults to `None`: a connect is slow after four times the median of the recent connects to its host, at least
+    /// 300 ms and at most 10 s. Without recent connects, a connect is slow after 350 ms, and the attempt of a
+    /// [race](crate::HappyEyeballsLayer) after 300 ms.
     ///
-    /// The address of a slow connect goes behind the healthy ones, and the host is looked up again at once. If
-    /// requests are sent again, as by `.sidestep()`, the connect is given up as soon as there is something better:
-    /// another healthy address, or an answer without the addresses that the connect is pending at. If a later
-    /// connect to the same address succeeds meanwhile, the address keeps its place, and the connect is not given up
-    /// for another address. If all addresses of a host are slow together, no connect is given up before
-    /// [`attempt_timeout`](Self::attempt_timeout).
+    /// The address of a slow connect is ordered behind the healthy ones, and the host is looked up again at once. If
+    /// the client retries requests, for example after `.sidestep()`, the connect is given up as soon as there is
+    /// something better to connect to. That is another healthy address, or an answer without the addresses that the
+    /// connect is pending at. If a later connect to the same address succeeds meanwhile, the address keeps its place,
+    /// and the connect is not given up for another address. If all addresses of a host are slow together, no connect
+    /// is given up before [`attempt_timeout`](Self::attempt_timeout).
     ///
-    /// While nothing connects to the host, give-ups are limited. Give-ups for another address take from a budget (20
-    /// at once, then one a second and one for every ten connects to the host) and end 2.8 s after the first one. A
-    /// changed answer is followed by two give-ups at most. Both limits begin anew 10 s after the first give-up.
+    /// While no connect to the host succeeds, give-ups are limited. Give-ups for another address take from a budget
+    /// (20 at once, then one a second and one for every ten connects to the host) and end 2.8 s after the first
+    /// give-up. After a changed answer, there are at most two give-ups. Both limits begin anew 10 s after the first
+    /// give-up.
     ///
     /// A set time replaces the computed ones, also for an attempt that loses a race. Keep a set time below the
-    /// timeouts of your client: a connect that is dropped sooner says nothing about its address, because the caller
-    /// may just have gone away.
-    pub fn stalled_after(mut self, pending: impl Into<Option<Duration>>) -> Self {
-        self.stalled_after = pending.into();
+    /// timeouts of your client. A connect that the client drops sooner says nothing about its address, because the
+    /// caller may just have canceled the request.
+    pub fn slow_connect_after(mut self, pending: impl Into<Option<Duration>>) -> Self {
+        self.slow_connect_after = pending.into();
         self
     }
 
-    /// Sets how long a connect may take before [`ConnectLayer`](crate::ConnectLayer) gives it up with a timeout
-    /// error, so that a retry connects to another address. `None`: it never does.
+    /// Sets how long a connect may take before [`ConnectLayer`](crate::ConnectLayer) gives it up.
     ///
-    /// Defaults to 10 s. It is a backstop for what the connector below does not end itself: the connector tries
-    /// one address after the other, and an operating system takes minutes to give one up. The connect is given up
-    /// only if there is another address to connect to, and never before it is slow. A shorter connect timeout of the
-    /// client comes first. The time must not be under [`stalled_after`](Self::stalled_after), if that is set.
+    /// The connect then fails with a timeout error, so that a retry connects to another address. If `None`, there is
+    /// no such timeout.
     ///
-    /// In a [race](crate::RaceLayer) it is what each attempt may take, TLS included, while another attempt can
-    /// be made.
+    /// Defaults to 10 s. The timeout is a backstop, because a connector attempts one address after the other, and an
+    /// operating system takes minutes to give an address up. The connect is given up only if there is another address
+    /// to connect to, and never before the connect is slow. A shorter connect timeout of the client takes effect
+    /// first. If [`slow_connect_after`](Self::slow_connect_after) is set, the timeout must not be shorter.
+    ///
+    /// In a [race](crate::HappyEyeballsLayer), the timeout applies to each attempt, TLS included, while another
+    /// attempt can be made.
     pub fn attempt_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.attempt_timeout = timeout.into();
         self
     }
 
-    /// Sets how long a [race](crate::RaceLayer) waits for an attempt before it starts the next one beside it.
-    /// `None`: by the recent connects to the host.
+    /// Sets how long a [race](crate::HappyEyeballsLayer) waits for an attempt before the race starts the next
+    /// attempt.
     ///
-    /// Defaults to `None`: twice what the recent connects to the host took (their median), at least 250 ms, the
-    /// Connection Attempt Delay of RFC 8305, section 8, and at most 2 s. A set delay must lie in 100 ms to 2 s as
-    /// it says there.
+    /// Defaults to `None`: the delay is twice the median of the recent connects to the host, at least 250 ms, the
+    /// Connection Attempt Delay of RFC 8305, section 8, and at most 2 s. A set delay must lie within 100 ms and 2 s,
+    /// as that section says.
     ///
-    /// Attempts that start because of time have a budget per host: 20 at once, then one a second and one for
-    /// every ten connects to the host. After a failure the next attempt starts at once, and without the budget.
+    /// Attempts that start because of time have a budget per host: 20 at once, then one a second and one for every
+    /// ten connects to the host. After a failure the next attempt starts at once, and takes nothing from the budget.
     pub fn attempt_delay(mut self, delay: impl Into<Option<Duration>>) -> Self {
         self.attempt_delay = delay.into();
         self
     }
 
-    /// Sets how long a [race](crate::RaceLayer) may take in all, with the lookup, every attempt and
-    /// the fresh answer. `None`: as long as its attempts.
+    /// Sets how long a [race](crate::HappyEyeballsLayer) may take in all.
     ///
-    /// Defaults to 30 s. A connect timeout of the client, around the race, drops it without an account
-    /// of the addresses; this one gives it.
+    /// The time includes the lookup, every attempt and the fresh answer. If `None`, a race takes as long as its
+    /// attempts.
+    ///
+    /// Defaults to 30 s. The error of this timeout lists the addresses and their outcomes. A connect timeout of the
+    /// client drops the race without such a list.
     pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.connect_timeout = timeout.into();
         self
@@ -71,27 +76,28 @@ impl Builder {
 
     /// Sets whether a connect may use an address that has left, as its last resort.
     ///
-    /// Defaults to `true`. Some name servers check the health of a service and name one address at a time, with a
-    /// TTL of a few seconds (GSLB). If that address is dead, the answer has no other one, and the requests fail
-    /// until the name server has noticed. So a connect then goes to an address that an answer of the host has named,
-    /// that connected within the last 60 s, and that a newer answer no longer names.
+    /// Defaults to `true`. Some name servers check the health of a service and return one address at a time, with a
+    /// TTL of a few seconds (GSLB). If connects to that address fail, the answer has no other one, and requests fail
+    /// until the name server has noticed. A connect then goes to an address that an earlier answer of the host has
+    /// named, that connected within the last 60 s, and that a newer answer no longer names.
     ///
-    /// - Such an address is tried after all addresses of the current answer, in the same connect or in its retry.
-    ///   If every current address hung and no probe has connected to one since, one address that left goes before them,
-    ///   or each request would wait for a current one first.
-    /// - Except in a race, a connect is given four addresses of a family. So an answer with more of them has no last
+    /// - Such an address is attempted after all addresses of the current answer, in the same connect or in its retry.
+    ///   If connects to every current address were slow, and no probe has connected to one since, one address that
+    ///   left goes before them. Otherwise each request would wait for a current address first.
+    /// - Except in a race, a connect is given four addresses of a family. An answer with more addresses has no last
     ///   resort.
-    /// - The last eight addresses of a host that connected are remembered. Those of them that left are tried in random
-    ///   order. One that has a penalty is not tried, nor is one that the [`filter`](Self::filter) refuses.
+    /// - The resolver remembers the last eight addresses of a host that connected. Those that left are attempted in
+    ///   random order. An address that has a penalty, or that the [`filter`](Self::filter) refuses, is not attempted.
     /// - A connect to such an address does not prolong the 60 s. Its failures count against that address alone.
-    /// - [`Resolver::invalidate`](crate::Resolver::invalidate), a change of the network and an answer without addresses
-    ///   end the last resort of a host. [`pins`](Self::pins) and [`fallbacks`](Self::fallbacks) have none and are none.
-    /// - [`Resolver::resolve`](crate::Resolver::resolve) returns what DNS says, without a last resort. [`ConnectError`](crate::ConnectError)
-    ///   lists it as any other address.
+    /// - [`Resolver::invalidate`](crate::Resolver::invalidate), a change of the network and an answer without
+    ///   addresses end the last resort of a host.
+    /// - [`overrides`](Self::overrides) and [`fallbacks`](Self::fallbacks) have no last resort, and never become one.
+    /// - [`Resolver::resolve`](crate::Resolver::resolve) returns the addresses of the answer, without a last resort.
+    ///   [`ConnectError`](crate::ConnectError) lists a last resort like any other address.
     ///
     /// If all current addresses fail, a request may reach an address that has left DNS, up to 60 s after the last
     /// connect to it. Turn the last resort off if your connections must not use such an address, for instance because
-    /// another customer may have the address by then and your requests are not protected by TLS.
+    /// another customer may have the address by then and TLS does not protect your requests.
     pub fn last_resort(mut self, on: bool) -> Self {
         self.last_resort = on;
         self

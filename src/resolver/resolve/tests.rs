@@ -1,13 +1,13 @@
 use super::*;
-use crate::blame::Reach;
-use crate::ends::Ends;
-use crate::lookup::{Answer, Answering, Lookup};
-use crate::order::{Family, v4, v6};
+use crate::addrs::{Family, v4, v6};
+use crate::attribution::FamiliesUsed;
+use crate::ends::ConnectionId;
+use crate::lookup::{Answer, Lookup, LookupFuture};
 use crate::penalty::Failure;
-use crate::resolver::Ending;
+use crate::resolver::AttemptEnd;
 use crate::{Outcome, Resolver};
 
-/// Answers with two addresses, whoever asks.
+/// A lookup that returns two addresses for every host.
 struct Two;
 
 const TWO: [IpAddr; 2] = [
@@ -16,7 +16,7 @@ const TWO: [IpAddr; 2] = [
 ];
 
 impl Lookup for Two {
-    fn lookup<'a>(&'a self, _: &'a str) -> Answering<'a> {
+    fn lookup<'a>(&'a self, _: &'a str) -> LookupFuture<'a> {
         Box::pin(async { Ok(Answer::new(TWO)) })
     }
 }
@@ -26,7 +26,7 @@ async fn first(resolver: &Resolver) -> IpAddr {
     resolved.expect("it is known").addrs()[0]
 }
 
-/// The request that was on the connection is sent again at once, and for the last time.
+/// The request on the closed connection is retried at once, and only once.
 #[tokio::test(start_paused = true)]
 async fn an_address_that_has_just_closed_a_connection_goes_behind_those_that_refuse() {
     let resolver = Resolver::builder().lookup(Two).build().unwrap();
@@ -38,11 +38,11 @@ async fn an_address_that_has_just_closed_a_connection_goes_behind_those_that_ref
     assert_eq!(first(&resolver).await, TWO[0], "one soft strike");
 }
 
-/// Answers with four addresses of IPv6 and one of IPv4.
+/// A lookup that returns four IPv6 addresses and one IPv4 address.
 struct TwoFamilies;
 
 impl Lookup for TwoFamilies {
-    fn lookup<'a>(&'a self, _: &'a str) -> Answering<'a> {
+    fn lookup<'a>(&'a self, _: &'a str) -> LookupFuture<'a> {
         Box::pin(async { Ok(Answer::new((1..=4).map(v6).chain([v4(1)]))) })
     }
 }
@@ -51,21 +51,23 @@ impl Lookup for TwoFamilies {
 async fn ipv6_with_two_slow_addresses_goes_second_until_a_probe_reaches_it() {
     let resolver = Resolver::builder()
         .lookup(TwoFamilies)
-        .prefer(Family::V6)
+        .prefer_family(Family::V6)
         .build()
         .unwrap();
     let host = resolver.inner().host("a.test").unwrap();
     for n in 0..2 {
         assert!(first(&resolver).await.is_ipv6(), "after {n} slow connects");
-        let slip = Slip::new(resolver.inner().id());
-        let asked = slip.around_call(|| resolver.deal("a.test"));
+        let context = AttemptContext::new(resolver.inner().id());
+        let asked = context.sync_scope(|| resolver.resolve_into("a.test"));
         assert!(asked.await.is_ok());
         tokio::time::sleep(Duration::from_millis(301)).await;
-        let connected = Ending::Connected(Ends {
+        let connected = AttemptEnd::Connected(ConnectionId {
             remote: (v4(1), 443).into(),
             local: ([127, 0, 0, 1], 50_000).into(),
         });
-        resolver.inner().ended(&slip, Reach::default(), &connected);
+        resolver
+            .inner()
+            .attempt_ended(&context, FamiliesUsed::default(), &connected);
     }
     assert_eq!(first(&resolver).await, v4(1));
     assert_eq!(resolver.snapshot().dark_families, 1);
@@ -75,21 +77,23 @@ async fn ipv6_with_two_slow_addresses_goes_second_until_a_probe_reaches_it() {
     assert!(first(&resolver).await.is_ipv6());
 }
 
-/// What it is told then is about the network before.
+/// The failure of such an attempt is about the previous network.
 #[tokio::test(start_paused = true)]
 async fn a_dial_that_began_on_another_network_is_held_against_nobody() {
     let resolver = Resolver::builder().lookup(Two).build().unwrap();
     first(&resolver).await;
-    let slip = Slip::new(resolver.inner().id());
-    let asked = slip.around_call(|| resolver.deal("a.test"));
+    let context = AttemptContext::new(resolver.inner().id());
+    let asked = context.sync_scope(|| resolver.resolve_into("a.test"));
     assert!(asked.await.is_ok());
     tokio::time::sleep(Duration::from_millis(100)).await;
     resolver.network_changed();
     tokio::time::sleep(Duration::from_millis(100)).await;
     first(&resolver).await;
-    let failed = Ending::Failed(Outcome::TimedOut, "timed out".into());
-    resolver.inner().ended(&slip, Reach::default(), &failed);
+    let failed = AttemptEnd::Failed(Outcome::TimedOut, "timed out".into());
+    resolver
+        .inner()
+        .attempt_ended(&context, FamiliesUsed::default(), &failed);
     let snapshot = resolver.snapshot();
     let mut addrs = snapshot.hosts[0].addrs.iter();
-    assert!(addrs.all(|addr| addr.standing == crate::Standing::Healthy));
+    assert!(addrs.all(|addr| addr.state == crate::AddressState::Healthy));
 }

@@ -1,11 +1,11 @@
-//! Notices of the system, by the crate netwatcher.
+//! Subscribes to the notices of the system about its interfaces, by the crate netwatcher.
 
 use std::sync::mpsc::SyncSender;
 
 use super::Subscription;
 use crate::error::BoxError;
 
-/// The same systems stand in `Cargo.toml`.
+/// Subscribes to the notices. `Cargo.toml` lists the same systems.
 #[cfg(any(
     target_os = "android",
     target_os = "freebsd",
@@ -15,7 +15,7 @@ use crate::error::BoxError;
 ))]
 pub(super) fn subscribe(notice: SyncSender<()>) -> Result<Subscription, BoxError> {
     let watch = netwatcher::watch_interfaces_with_callback(move |_update| {
-        // Full: one notice waits already. Closed: nobody listens any more.
+        // If the channel is full, a notice waits already. If the channel is closed, the watch has ended.
         let _ = notice.try_send(());
     })?;
     Ok(Box::new(watch))

@@ -1,4 +1,4 @@
-//! The watch with notices of the test's own, and a stock reqwest client.
+//! Tests the watch with notices that the test sends, and with an unmodified reqwest client.
 #![cfg(feature = "reqwest")]
 
 use std::convert::Infallible;
@@ -15,16 +15,16 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
-use crate::lookup::{Answering, Lookup};
-use crate::{Answer, Event, Order, Outcome, Resolver, Standing};
+use crate::lookup::{Lookup, LookupFuture};
+use crate::{AddressOrder, AddressState, Answer, Event, Outcome, Resolver};
 
 const LIVE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const DEAD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
-/// A machine with a resolver that watches, and a client that goes through it.
+/// A machine with a resolver that watches the network, and with a client of that resolver.
 struct Machine {
     address: Arc<Mutex<IpAddr>>,
-    /// Tells the watch that something has changed.
+    /// Sends a notice to the watch.
     notice: SyncSender<()>,
     looked: UnboundedReceiver<()>,
     changed: UnboundedReceiver<()>,
@@ -42,8 +42,8 @@ impl Machine {
         let asked = Arc::new(AtomicUsize::new(0));
         let resolver = Resolver::builder()
             .lookup(Counting(Arc::clone(&asked)))
-            .order(Order::AsGiven)
-            .probe(false)
+            .address_order(AddressOrder::Preserve)
+            .background_probe(false)
             .source_address({
                 let address = Arc::clone(&address);
                 move |to| {
@@ -73,7 +73,7 @@ impl Machine {
         machine
     }
 
-    /// Waits until the watch has asked from where IPv4 and IPv6 would be dialled.
+    /// Waits until the watch has found the source addresses of IPv4 and IPv6.
     async fn look(&mut self) {
         for _family in 0..2 {
             soon(self.looked.recv()).await;
@@ -89,20 +89,20 @@ impl Machine {
         self.asked.load(Ordering::Relaxed)
     }
 
-    fn standing(&self, addr: IpAddr) -> Option<Standing> {
+    fn standing(&self, addr: IpAddr) -> Option<AddressState> {
         let snapshot = self.resolver.snapshot();
         let host = snapshot.host("edge.test")?;
-        host.addr(addr).map(|addr| addr.standing)
+        host.addr(addr).map(|addr| addr.state)
     }
 }
 
-/// Long after the last look of the watch it is an error.
+/// Waits for a value, and fails after 30 s, which is long after the last check of the watch.
 async fn soon<T>(told: impl Future<Output = Option<T>>) -> T {
     let told = tokio::time::timeout(Duration::from_secs(30), told).await;
     told.expect("the watch is alive").expect("it can tell")
 }
 
-/// Has the resolver watch, and returns what the system would hold.
+/// Starts the watch of a resolver, and returns the sender that the system would hold.
 fn watched(resolver: &Resolver) -> SyncSender<()> {
     let mut given = None;
     let mut subscribe = |notice| {
@@ -135,13 +135,13 @@ fn client(resolver: &Resolver) -> reqwest::Client {
 struct Counting(Arc<AtomicUsize>);
 
 impl Lookup for Counting {
-    fn lookup<'a>(&'a self, _host: &'a str) -> Answering<'a> {
+    fn lookup<'a>(&'a self, _host: &'a str) -> LookupFuture<'a> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Box::pin(async { Ok(Answer::new([LIVE, DEAD])) })
     }
 }
 
-/// Serves until the test is over.
+/// Serves HTTP until the test ends, and returns the URL.
 async fn serve() -> String {
     let listener = TcpListener::bind((LIVE, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -160,8 +160,8 @@ async fn serve() -> String {
     format!("http://edge.test:{port}/")
 }
 
-/// Noise leaves all as it was; on another network the host is asked for again and nothing is held
-/// against its addresses.
+/// A notice without another source address changes nothing. On another network, the host is looked up again, and its
+/// addresses have no penalty.
 #[tokio::test]
 async fn a_stock_client_is_on_another_network_at_its_next_request() {
     let mut machine = Machine::at([192, 168, 1, 5]).await;
@@ -173,7 +173,7 @@ async fn a_stock_client_is_on_another_network_at_its_next_request() {
 
     machine.notice.send(()).unwrap();
     machine.look().await;
-    // The watch is through with the first notice when it looks into the second.
+    // The watch is done with the first notice when it checks the source addresses for the second.
     *machine.address.lock().unwrap() = [10, 0, 0, 2].into();
     machine.notice.send(()).unwrap();
     machine.look().await;
@@ -183,17 +183,17 @@ async fn a_stock_client_is_on_another_network_at_its_next_request() {
     assert_eq!(machine.standing(DEAD), None, "forgotten");
     assert_eq!(machine.get().await, "ok");
     assert_eq!(machine.asked(), asked + 1);
-    assert_eq!(machine.standing(DEAD), Some(Standing::Healthy));
+    assert_eq!(machine.standing(DEAD), Some(AddressState::Healthy));
 }
 
-/// What the system refuses is told, and may be tried again.
+/// The error names its cause, and a later call may succeed.
 #[tokio::test]
 async fn a_watch_that_fails_can_be_tried_again() {
     let resolver = Resolver::builder().lookup(Counting(Arc::default())).build();
     let resolver = resolver.unwrap();
     let refused = resolver.shared.watch_by(|_| Err("no more files".into()));
     let source = refused.unwrap_err();
-    let said = WatchFailed { source };
+    let said = WatchError { source };
     assert!(
         said.to_string().contains("Resolver::network_changed"),
         "{said}"

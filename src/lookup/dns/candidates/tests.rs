@@ -10,7 +10,7 @@ fn config(ndots: u8, search: &[&str]) -> StubConfig {
     }
 }
 
-/// Returns the candidates that the walk asks for and how it ends, given the miss of each candidate.
+/// Returns the candidates of a walk and how the walk ends. Candidates that `misses` lacks are not found.
 fn walk(name: &str, config: &StubConfig, misses: &[(&str, Miss<u8>)]) -> (Vec<String>, End<u8>) {
     let mut walk = Walk::new(name, config);
     let mut asked = Vec::new();
@@ -22,8 +22,9 @@ fn walk(name: &str, config: &StubConfig, misses: &[(&str, Miss<u8>)]) -> (Vec<St
     (asked, walk.end())
 }
 
-/// resolv.conf(5): `ndots` decides whether a name is asked as it is before the search list or after;
-/// the root dot makes it absolute.
+/// `ndots` decides whether the host as written comes before or after the search list (resolv.conf(5)).
+///
+/// A host with a root dot is the only candidate.
 #[test]
 fn names_are_asked_for_in_the_order_of_resolv_conf() {
     let search = &["ns.svc.test", "corp.test"];
@@ -58,8 +59,9 @@ fn a_candidate_that_is_too_long_is_left_out() {
     );
 }
 
-/// As in glibc's `res_search`, the walk goes on after SERVFAIL, and silence ends the search list but not the
-/// name as it is written.
+/// As in glibc's `res_search`, the walk continues with the next candidate after SERVFAIL.
+///
+/// If no server answers, the walk skips the search list, but not the host as written.
 #[test]
 fn what_a_candidate_does_to_the_walk_is_as_in_glibc() {
     let config = config(1, &["a.test", "b.test"]);
@@ -84,7 +86,7 @@ fn what_a_candidate_does_to_the_walk_is_as_in_glibc() {
     assert_eq!(seen, ["x.y", "x.y.a.test", "x.y.b.test"]);
 }
 
-/// The NXDOMAIN of a later candidate never hides the failure of an earlier one.
+/// The NXDOMAIN of a later candidate never hides the failure of an earlier candidate.
 #[test]
 fn a_failure_is_the_end_whatever_comes_after() {
     let config = config(1, &["corp.test"]);
@@ -116,7 +118,7 @@ fn nodata_of_any_candidate_goes_before_nxdomain_unless_the_name_was_asked_first(
     assert_eq!(end, End::NoRecords(None));
 }
 
-/// The TTL is the zone's 5 s, and not the root's day.
+/// The zone's TTL of 5 s counts, and not the root's TTL of one day.
 #[test]
 fn the_negative_ttl_is_the_shortest_of_all_candidates() {
     let secs = |secs| Some(Duration::from_secs(secs));
@@ -137,8 +139,8 @@ fn the_negative_ttl_is_the_shortest_of_all_candidates() {
 }
 
 proptest! {
-    /// The walk ends, asks each candidate once, and only for the name alone or below a domain of the
-    /// search list.
+    /// The walk ends and queries each candidate once. Each candidate is the host alone or with a domain of
+    /// the search list appended.
     #[test]
     fn each_candidate_is_asked_for_once(
         name in "[a-z]{1,3}(\\.[a-z]{1,3}){0,3}\\.?",

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::system::Paths;
 use super::*;
 
-/// A folder with the system's files, which goes with the test.
+/// A folder with the system's files, which is removed when the test ends.
 struct Etc(PathBuf);
 
 impl Etc {
@@ -49,11 +49,11 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// A port where no socket listens, so that every query to a name server fails.
+/// A resolv.conf whose name server does not listen, so that every query fails.
 const RESOLV: &str = "nameserver 127.0.0.1\nsearch corp.test\noptions ndots:5\n";
 const NSSWITCH: &str = "hosts: files dns\n";
 
-/// Both families of a name come from the hosts file alone, whatever `ndots` says.
+/// The hosts file alone determines both families of a host, for any `ndots`.
 #[tokio::test]
 async fn a_name_of_the_hosts_file_is_not_asked_for() {
     let etc = Etc::new(&[
@@ -77,7 +77,7 @@ async fn a_name_of_the_hosts_file_is_not_asked_for() {
     assert_eq!(answer.addrs, [ip("127.0.0.7")]);
 }
 
-/// An edited hosts file holds within a second.
+/// Lookups use an edited hosts file within a second.
 #[tokio::test]
 async fn an_edited_hosts_file_holds() {
     let etc = Etc::new(&[
@@ -102,7 +102,7 @@ async fn an_edited_hosts_file_holds() {
     tokio::time::timeout(limit, moved).await.unwrap();
 }
 
-/// If the stub resolver does not know a source, the system is asked for every name.
+/// If the stub resolver does not implement a source, the system resolves every host.
 #[tokio::test]
 async fn what_is_not_implemented_goes_to_the_system() {
     let etc = Etc::new(&[
@@ -111,15 +111,20 @@ async fn what_is_not_implemented_goes_to_the_system() {
         ("hosts", "127.0.0.7 foo.remote\n"),
     ]);
     let decided = etc.decided();
-    // getaddrinfo reads the machine's own files, and knows addresses.
+    // getaddrinfo reads the files of this machine instead of the test's, and resolves an address to itself.
     let answer = decided.lookup("127.0.0.9").await.unwrap();
     assert_eq!(answer.addrs, [ip("127.0.0.9")]);
 }
 
-/// The system may know names that the name servers do not; a name unknown to the system ends no good answer.
+/// The system's answer counts, because the system may know hosts that the name servers do not know.
+///
+/// Of two errors, a failure counts before a negative answer.
 #[test]
 fn the_graver_error_is_returned() {
-    let (no, failed) = (|| Error::not_found("a"), || Error::failed("a", "EAI_AGAIN"));
+    let (no, failed) = (
+        || ResolveError::not_found("a"),
+        || ResolveError::failed("a", "EAI_AGAIN"),
+    );
     let answer = Answer::new([ip("192.0.2.1")]);
     assert_eq!(graver(no(), Ok(answer.clone())).unwrap(), answer);
     assert_eq!(graver(failed(), Ok(answer.clone())).unwrap(), answer);

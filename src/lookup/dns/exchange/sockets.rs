@@ -1,7 +1,7 @@
-//! Sockets for hickory's streams, connected to their server.
+//! Connected sockets for hickory's streams.
 //!
-//! A connected UDP socket receives packets of its server alone, and the system reports if no socket listens
-//! there. hickory's own socket is not connected, so that a dead server looks like a silent one.
+//! A connected UDP socket receives packets of its server only, and the system reports if no socket listens on the
+//! server's port. hickory's own sockets are not connected, so a server that does not listen looks silent.
 
 use std::cell::RefCell;
 use std::io;
@@ -27,12 +27,12 @@ pub(super) struct Sockets {
 
 /// The last reply that was longer than hickory's buffer.
 ///
-/// Without EDNS hickory reads 512 octets. Some name servers send longer replies all the same, which getaddrinfo
-/// accepts. hickory gets such a reply as a truncated one, and the whole is kept here.
+/// Without EDNS, hickory reads 512 octets. Some name servers still send longer replies, which getaddrinfo accepts.
+/// hickory gets such a reply as a truncated one, and `Whole` keeps the complete reply.
 type Whole = Arc<Mutex<Option<Message>>>;
 
 impl Sockets {
-    /// Returns the whole of a truncated reply, if the whole came too.
+    /// Returns the complete reply of which hickory received `cut`, if there is one.
     pub(super) fn whole_of(&self, cut: &Message) -> Option<Message> {
         let whole = self
             .whole
@@ -43,14 +43,14 @@ impl Sockets {
     }
 }
 
-/// An error reply without a question.
+/// An error reply that repeats no question.
 ///
-/// Some servers that do not know EDNS reply so, and hickory would take the reply for a forged one.
+/// Some servers that do not support EDNS send such replies, which hickory would treat as forged.
 #[derive(Debug, thiserror::Error)]
 #[error("the reply repeats no question ({0})")]
 pub(super) struct NoQuestion(pub(super) ResponseCode);
 
-/// A UDP socket of one query.
+/// A connected UDP socket of one query.
 pub(super) struct Connected {
     socket: UdpSocket,
     server: SocketAddr,
@@ -60,7 +60,7 @@ pub(super) struct Connected {
 }
 
 thread_local! {
-    /// Room for the longest datagram.
+    /// A buffer for the longest datagram.
     static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0; 65_535]);
 }
 
@@ -117,7 +117,7 @@ impl DnsUdpSocket for Connected {
         }
     }
 
-    // What `#[async_trait]` on hickory's trait expands to.
+    // This signature is the one to which `#[async_trait]` on hickory's trait expands.
     fn recv_from<'a, 'b, 'c>(
         &'a self,
         buf: &'b mut [u8],
@@ -147,9 +147,9 @@ impl DnsUdpSocket for Connected {
 }
 
 impl Connected {
-    /// Waits for a packet, or for an error such as that of a port where no socket listens.
+    /// Waits for a packet, or for an error such as that of a port on which no socket listens.
     ///
-    /// On Linux such an error does not make a socket readable.
+    /// On Linux, such an error does not make a socket readable.
     async fn receive(&self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
             let ready = self.socket.ready(Interest::READABLE | Interest::ERROR);
@@ -164,7 +164,9 @@ impl Connected {
         }
     }
 
-    /// Receives a datagram. A datagram that is longer than the buffer is put in as a truncated reply.
+    /// Receives a datagram into `buf`.
+    ///
+    /// If the datagram is longer than `buf`, `buf` gets a truncated reply instead.
     fn try_receive(&self, buf: &mut [u8]) -> io::Result<usize> {
         ROOM.with_borrow_mut(|room| {
             let len = self.socket.try_recv(room)?;
@@ -182,7 +184,7 @@ impl Connected {
         })
     }
 
-    /// Keeps a long reply, and returns it without its records and marked as truncated.
+    /// Keeps a long reply, and returns a truncated reply without records.
     fn cut(&self, reply: &[u8]) -> Option<Vec<u8>> {
         let whole = Message::from_vec(reply).ok()?;
         let mut cut = Message::response(whole.id, whole.op_code);
@@ -193,7 +195,9 @@ impl Connected {
         cut.to_vec().ok()
     }
 
-    /// Returns the error that the system reports, and waits for the next error from now on.
+    /// Returns the pending error of the socket, if any.
+    ///
+    /// If no error is pending, `WouldBlock` makes tokio wait for the next error.
     fn pending_error(&self) -> io::Result<()> {
         let told = self.socket.try_io(Interest::ERROR, || {
             let error = self.socket.take_error()?;
@@ -213,9 +217,9 @@ impl Connected {
     }
 }
 
-/// Returns the code of a reply with this id and without a question.
+/// Returns the response code of a reply that has this id and no question.
 fn headless(reply: &[u8], id: u16) -> Option<ResponseCode> {
-    /// Octets of a header and of an OPT record without options.
+    /// The length of a header and of an OPT record without options, in octets.
     const MOST: usize = 12 + 11;
     if reply.len() > MOST {
         return None;

@@ -1,6 +1,6 @@
 use super::*;
 
-/// EMFILE, ENFILE and ENOBUFS are errors of this machine, and a closed port is one of the server.
+/// EMFILE, ENFILE and ENOBUFS are errors of this machine. A closed port is an error of the server.
 #[test]
 fn errors_of_this_machine_are_told_from_those_of_servers() {
     let of = |error: io::Error| fault(&NetError::from(error));
@@ -33,7 +33,7 @@ fn an_error_reply_without_a_question_is_its_code() {
     assert!(matches!(of(ResponseCode::NoError), Fault::OtherQuestion));
 }
 
-/// The system reports at once that no socket listens.
+/// The system reports at once that no socket listens on a port.
 #[tokio::test]
 async fn a_port_where_nothing_listens_is_told_at_once() {
     let closed = {

@@ -35,7 +35,7 @@ fn two_families_make_one_answer_that_lives_as_long_as_the_shorter() {
     assert!(!both.is_partial);
 }
 
-/// A failure of one family makes the answer partial; NODATA of one family is an answer.
+/// If one family fails, the answer is partial. If one family has a negative answer, the answer is complete.
 #[test]
 fn one_family_is_enough() {
     for fault in [Fault::Silent, Fault::Code(ResponseCode::ServFail)] {

@@ -16,7 +16,7 @@ fn name(text: &str) -> Name {
 
 const ASKED: &str = "edge.test";
 
-/// A reply of a recursive server to the question for A of `edge.test`.
+/// Returns a recursive server's reply to the question for A records of `edge.test`.
 fn reply(code: ResponseCode, answers: Vec<Record>, authorities: Vec<Record>) -> Message {
     let mut reply = Message::response(1, OpCode::Query);
     reply.metadata.response_code = code;
@@ -83,7 +83,7 @@ fn records_of_other_names_types_and_classes_are_left_out() {
     assert_eq!(fault(&others), "OtherName");
 }
 
-/// RFC 2308, section 5: the lesser of the SOA record's TTL and its MINIMUM field.
+/// The TTL is the lesser of the SOA record's TTL and its MINIMUM field (RFC 2308, section 5).
 #[test]
 fn negative_answers_carry_their_ttl() {
     let secs = |secs| Some(Duration::from_secs(secs));
@@ -148,7 +148,7 @@ fn codes_and_other_questions_are_faults() {
     );
 }
 
-/// A chain that leaves the reply is followed by another question, with its links counted.
+/// If a reply lacks the target of its aliases, the meaning has the target and the number of aliases.
 #[test]
 fn an_alias_without_an_end_is_to_be_asked_for() {
     let open = vec![alias("b.test", "c.test", 60), alias(ASKED, "b.test", 5)];
@@ -195,8 +195,9 @@ fn no_more_addresses_are_read_than_are_kept() {
     assert_eq!(addrs.len(), MAX_ADDRS);
 }
 
-/// Issue 11: 2 800 aliases of one name held a thread for 0.36 s. A debug build has ten times the time
-/// of a release build.
+/// 2 800 aliases of one name held a thread for 0.36 s (issue 11).
+///
+/// A debug build takes ten times as long as a release build.
 #[test]
 fn a_whole_message_of_aliases_takes_linear_time() {
     let of_one = (0..2_800)
@@ -214,7 +215,7 @@ fn a_whole_message_of_aliases_takes_linear_time() {
             let _ = meaning(&reply);
             began.elapsed()
         };
-        // Processor time, of the best of several tries: other threads use the same caches.
+        // The processor time of the best of several tries counts, because other threads use the same caches.
         let took = (0..10).map(took).min().unwrap();
         assert!(took < Duration::from_millis(10), "{took:?}");
     }
@@ -231,8 +232,8 @@ fn record() -> impl Strategy<Value = Record> {
 }
 
 proptest! {
-    /// Whatever a reply holds: addresses are those of the name or of its aliases' end, negatives come
-    /// from servers that can know, and no alias is followed beyond the limit.
+    /// For any reply, addresses belong to the name or to the end of its aliases. Negative answers come from
+    /// servers that recurse or are authoritative. No alias is followed beyond the limit.
     #[test]
     fn a_reply_is_never_over_interpreted(
         answers in prop::collection::vec(record(), 0..8),
@@ -261,7 +262,7 @@ proptest! {
     }
 }
 
-/// The records of a message: kind, owner and target of each, and how often the list repeats.
+/// The records of a message, each with kind, owner and target, and how often the list repeats.
 #[derive(Debug, bolero::TypeGenerator)]
 struct Shape {
     records: Vec<(u8, u8, u8)>,
@@ -296,10 +297,10 @@ impl Shape {
     }
 }
 
-/// As a real fuzzer: `cargo bolero test lookup::dns::reply::tests::any_reply_is_read_in_its_time`.
+/// `cargo bolero test lookup::dns::reply::tests::any_reply_is_read_in_its_time` runs this test as a fuzzer.
 #[test]
 fn any_reply_is_read_in_its_time() {
-    // A debug build is some ten times slower.
+    // A debug build is about ten times slower.
     let budget = Duration::from_millis(if cfg!(debug_assertions) { 20 } else { 1 });
     bolero::check!()
         .with_type::<Shape>()
@@ -312,7 +313,7 @@ fn any_reply_is_read_in_its_time() {
                 let _ = meaning(&reply);
                 began.elapsed()
             };
-            // Processor time, of the best of several tries: other threads use the same caches.
+            // The processor time of the best of several tries counts, because other threads use the same caches.
             assert!(
                 (0..20).any(|_| took() < budget),
                 "{} records",

@@ -30,13 +30,13 @@ fn config(servers: u8, attempts: u8) -> StubConfig {
     }
 }
 
-/// One question to servers, each of which does the same each time.
+/// A simulation of questions to servers, each of which behaves the same each time.
 struct Course {
     memory: Memory,
     now: Instant,
 }
 
-/// What a server does.
+/// The behavior of a server.
 #[derive(Clone, Debug)]
 enum Does {
     Answers(Duration),
@@ -67,7 +67,7 @@ impl Course {
         }
     }
 
-    /// Returns the servers that the question was sent to with the times, its result, and how long it took.
+    /// Returns the queried servers with the time of each query, the result of the question, and its duration.
     fn ask(&mut self, config: &StubConfig, does: &[Does]) -> (Vec<(u8, Duration)>, Came, Duration) {
         let began = self.now;
         let order = self.memory.order(config, 0, began);
@@ -152,7 +152,7 @@ const SOON: Duration = Duration::from_millis(20);
 use Does::{Answers, Denies, Fails, Silent};
 use ResponseCode::{NotImp, Refused, ServFail};
 
-/// The first server's answer counts, even if a second one would answer at once.
+/// The first server's answer counts, even if a second server would reply sooner.
 #[test]
 fn a_second_server_is_not_asked_while_the_first_answers() {
     for second in [
@@ -181,8 +181,9 @@ fn a_server_that_fails_is_followed_at_once() {
     }
 }
 
-/// Good server, two silent ones, in any order: the first lookup waits, the others do not.
-/// After 2 s each silent one is tried once beside the good one.
+/// With one working and two silent servers in any order, only the first question waits.
+///
+/// After 2 s, each silent server is tried once together with the working server.
 #[test]
 fn a_dead_first_server_costs_one_wait() {
     for good in 0..3 {
@@ -205,7 +206,9 @@ fn a_dead_first_server_costs_one_wait() {
     }
 }
 
-/// A dead server comes back: it is tried beside a working one, and is the first again.
+/// A server that was set back is tried together with a working server.
+///
+/// If the server replies, the server is first again.
 #[test]
 fn a_server_that_was_set_back_is_tried_beside_a_working_one() {
     let mut course = Course::new();
@@ -241,8 +244,9 @@ fn a_server_that_was_set_back_is_tried_beside_a_working_one() {
     assert_eq!(asked_servers(&sent), [1]);
 }
 
-/// If two servers disagree, the earlier one decides: a later server's NXDOMAIN counts only if the earlier one
-/// has failed.
+/// If two servers disagree, the earlier server decides.
+///
+/// A later server's NXDOMAIN counts only if the earlier server has failed.
 #[test]
 fn a_later_servers_negative_answer_waits_for_the_earlier_one() {
     let late = Answers(900 * MS);
@@ -259,7 +263,7 @@ fn a_later_servers_negative_answer_waits_for_the_earlier_one() {
     assert_eq!(took, 3 * SECOND, "three fifths of the time limit");
 }
 
-/// A name that one server does not answer says nothing about the server while it answers other names.
+/// If a server leaves one name without an answer and answers other names, the server is not silent.
 #[test]
 fn a_server_that_answers_other_names_is_not_silent() {
     let (mut memory, sent) = (Memory::default(), time::now());
@@ -270,7 +274,7 @@ fn a_server_that_answers_other_names_is_not_silent() {
     assert!(memory.is_set_back(server(1)), "but since then it is");
 }
 
-/// A failure of this machine ends the sending and not what is sent.
+/// After a failure of this machine, no further query is sent, and pending queries stay.
 #[test]
 fn a_failure_of_this_machine_leaves_queries_that_are_sent() {
     let config = config(2, 1);
@@ -291,7 +295,7 @@ fn a_failure_of_this_machine_leaves_queries_that_are_sent() {
     assert!(turn.sent_at(first).is_some(), "its answer still counts");
 }
 
-/// A later server's addresses are as good as the earlier one's.
+/// Addresses of a later server count as much as those of an earlier server.
 #[test]
 fn a_slow_server_is_overlapped_and_still_waited_for() {
     let (sent, came, took) =
@@ -300,7 +304,7 @@ fn a_slow_server_is_overlapped_and_still_waited_for() {
     assert_eq!((came, took), (Came::Addresses(1), 600 * MS));
 }
 
-/// A query may be lost: the lone server is asked again before its time limit.
+/// A lone server is queried again before its time limit, because a query may be lost.
 #[test]
 fn a_lone_silent_server_is_asked_once_for_each_attempt() {
     let (sent, came, took) = Course::new().ask(&config(1, 3), &[Silent]);
@@ -340,7 +344,8 @@ fn a_broken_name_does_not_change_the_order() {
     assert_eq!(asked_servers(&sent), [1]);
 }
 
-/// A first server that was slow once is still the first, and the next server's negative answer waits for it.
+/// After the first server was slow once, the next server's negative answer still waits for the first server.
+///
 /// If servers disagree, as inside and outside of a VPN, the order decides.
 #[test]
 fn a_slow_moment_does_not_change_which_server_decides() {
@@ -356,7 +361,7 @@ fn a_slow_moment_does_not_change_which_server_decides() {
     assert_eq!(asked_servers(&sent), [1], "it has answered");
 }
 
-/// An internal server that refuses other names is still asked first for its own.
+/// An internal server that refuses other names is still queried first for its own names.
 #[test]
 fn a_server_that_replies_is_never_set_back() {
     let mut course = Course::new();
@@ -419,8 +424,8 @@ fn does() -> impl Strategy<Value = Does> {
 }
 
 proptest! {
-    /// Whatever servers do: the question ends, sends each server at most one query for each attempt,
-    /// and an answer is one of a server that gave it.
+    /// For any behavior of the servers, the question ends, and each server gets at most one query for each
+    /// attempt. Each answer comes from a server that answers.
     #[test]
     fn a_question_ends_within_its_bounds(
         all in prop::collection::vec(does(), 1..5),

@@ -1,4 +1,4 @@
-//! Rule: the course of one question over the servers.
+//! Decides the next step of one question over the servers.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use super::{Order, Wait};
 use crate::lookup::dns::config::{Server, StubConfig};
 use crate::lookup::dns::fault::Fault;
 
-/// One question, and the servers that it was sent to. `N` is a negative answer.
+/// One question, and the state of its queries. `N` is a negative answer.
 #[derive(Debug)]
 pub(in crate::lookup::dns) struct Turn<N> {
     slots: Vec<Query<N>>,
@@ -19,7 +19,7 @@ pub(in crate::lookup::dns) struct Turn<N> {
     timeout: Duration,
 }
 
-/// The index of a query in the course: one for each server and attempt.
+/// The index of a query. A question has one query for each server and attempt.
 pub(in crate::lookup::dns) type Slot = usize;
 
 #[derive(Debug)]
@@ -33,13 +33,13 @@ enum State<N> {
     NotSent,
     Sent(Instant),
     Denied(N),
-    /// When the query was sent, and why it failed.
+    /// When the query was sent, and why the query failed.
     Failed(Instant, Fault),
     /// The query is not needed.
     Skipped,
 }
 
-/// What to do next.
+/// The next step of a question.
 #[derive(Debug)]
 pub(in crate::lookup::dns) enum Step<N> {
     /// Send a query to this server.
@@ -50,21 +50,21 @@ pub(in crate::lookup::dns) enum Step<N> {
     End(End<N>),
 }
 
-/// How a question without addresses ends.
+/// The end of a question without addresses.
 #[derive(Clone, Debug)]
 pub(in crate::lookup::dns) enum End<N> {
-    /// This server's negative answer holds.
+    /// The negative answer of this query counts.
     Denied(Slot, N),
-    /// Each server has failed. This is the gravest of the faults, and its server.
+    /// All servers have failed. The fields are the gravest fault and its server.
     Failed(Server, Fault),
-    /// There is no server to ask.
+    /// There is no server to query.
     NoServer,
 }
 
-/// A server that had no answer while another one had.
+/// A server that gave no answer while another server answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::lookup::dns) enum Outdone {
-    /// The server left a query without a reply that was sent at this time.
+    /// The server did not reply to a query that was sent at this time.
     Silent(Server, Instant),
     Unreachable(Server),
 }
@@ -94,7 +94,7 @@ impl<N: Clone> Turn<N> {
         }
     }
 
-    /// Decides the next step. `wait` returns how long a server is waited for.
+    /// Decides the next step. `wait` returns how long the question waits for a server.
     pub(in crate::lookup::dns) fn next(
         &mut self,
         now: Instant,
@@ -120,14 +120,14 @@ impl<N: Clone> Turn<N> {
         }
     }
 
-    /// Records a negative answer.
+    /// Records the negative answer of a query.
     pub(in crate::lookup::dns) fn denied_by(&mut self, slot: Slot, negative: N) {
         let server = self.slots[slot].server;
         self.slots[slot].state = State::Denied(negative);
         self.skip_others_of(server);
     }
 
-    /// Records a fault.
+    /// Records the fault of a query.
     pub(in crate::lookup::dns) fn failed_by(&mut self, slot: Slot, fault: Fault) {
         let Some(sent) = self.sent_at(slot) else {
             return;
@@ -136,7 +136,7 @@ impl<N: Clone> Turn<N> {
         let is_asked_again = match &fault {
             Fault::Silent => true,
             Fault::Code(ResponseCode::ServFail) => self.repeats_servfail,
-            // A failure of this machine would happen with any server. Queries that are sent may be answered.
+            // A failure of this machine would happen with any server. Servers may still answer pending queries.
             Fault::Machine(_) => {
                 self.skip_not_sent();
                 false
@@ -144,7 +144,7 @@ impl<N: Clone> Turn<N> {
             _ => false,
         };
         self.slots[slot].state = State::Failed(sent, fault);
-        // SERVFAIL is repeated only once.
+        // A query is repeated only once after SERVFAIL.
         self.repeats_servfail = false;
         if !is_asked_again {
             self.skip_others_of(server);
@@ -164,7 +164,7 @@ impl<N: Clone> Turn<N> {
         self.slots[slot].server
     }
 
-    /// Returns the servers that had no answer while the server of the query `answered` had one.
+    /// Returns the servers that gave no answer while the server of the query `answered` gave one.
     ///
     /// These servers can't be reached or are silent. Overlapped servers and servers on trial count too.
     pub(in crate::lookup::dns) fn outdone(&self, answered: Slot) -> Vec<Outdone> {
@@ -197,9 +197,9 @@ impl<N: Clone> Turn<N> {
         Step::Send(slot, self.slots[slot].server)
     }
 
-    /// Fails the queries that had no reply within their limit.
+    /// Fails the queries that got no reply within their time limit.
     ///
-    /// The limit is shorter if a later server has denied the name.
+    /// If a later server has denied the name, the time limit is shorter.
     fn fail_silent(&mut self, now: Instant, wait: &impl Fn(Server) -> Wait) {
         for slot in 0..self.slots.len() {
             if let Some(limit) = self.limit(slot, wait)
@@ -210,7 +210,7 @@ impl<N: Clone> Turn<N> {
         }
     }
 
-    /// Returns when a pending query fails.
+    /// Returns when a pending query fails if no reply arrives.
     fn limit(&self, slot: Slot, wait: &impl Fn(Server) -> Wait) -> Option<Instant> {
         let sent = self.sent_at(slot)?;
         let is_denied_later = self.slots[slot..].iter().any(Query::is_denied);
@@ -221,7 +221,7 @@ impl<N: Clone> Turn<N> {
         Some(sent + limit)
     }
 
-    /// Returns the negative answer that holds, because every earlier query has failed.
+    /// Returns the negative answer that ends the question, because every earlier query has failed or was skipped.
     fn denied(&self) -> Option<End<N>> {
         let counts = |query: &Query<N>| !matches!(query.state, State::Failed(..) | State::Skipped);
         let slot = self.slots.iter().position(counts)?;
@@ -231,7 +231,7 @@ impl<N: Clone> Turn<N> {
         }
     }
 
-    /// Returns the query of the trial, if it is due: after the first query.
+    /// Returns the query of the trial, which is due after the first query.
     fn due_trial(&self) -> Option<Slot> {
         let trial = self.trial?;
         let slot = self.slots.iter().position(|query| query.server == trial)?;
@@ -240,7 +240,7 @@ impl<N: Clone> Turn<N> {
     }
 
     fn not_sent(&self) -> Option<Slot> {
-        // If a later server has denied the name, only the servers before it are still asked.
+        // If a server has denied the name, only the servers before that server are still queried.
         let denied = self.slots.iter().position(Query::is_denied);
         let end = denied.unwrap_or(self.slots.len());
         let open = (0..end).filter(|&slot| self.slots[slot].is_not_sent());
@@ -250,7 +250,7 @@ impl<N: Clone> Turn<N> {
         })
     }
 
-    /// Returns the latest pending query, except for that of the trial.
+    /// Returns the server and the time of the latest pending query that is not the trial's.
     fn last_sent(&self) -> Option<(Server, Instant)> {
         let pending = self.slots.iter().filter_map(|query| match query.state {
             State::Sent(at) if Some(query.server) != self.trial => Some((query.server, at)),

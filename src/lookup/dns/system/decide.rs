@@ -1,23 +1,23 @@
-//! Decides whether the stub resolver or the system answers, as Go does (`net/conf.go`).
+//! Decides whether the stub resolver or the system resolves names, as Go does (`net/conf.go`).
 //!
-//! The stub resolver answers where `getaddrinfo` would find the same addresses:
+//! The stub resolver resolves a name if `getaddrinfo` would find the same addresses.
 //!
 //! | source in `hosts:` | decision |
 //! |---|---|
-//! | no nsswitch.conf, no `hosts:` | As `files dns`, glibc's default since 2.33. |
-//! | `files`, then `dns` | Stub resolver. Without `files`, no hosts file; `dns` first or none: system. |
+//! | no nsswitch.conf, no `hosts:` | As for `files dns`, which is glibc's default since 2.33. |
+//! | `files`, then `dns` | Stub resolver. Without `files`, the stub resolver reads no hosts file. If `dns` comes before `files`, or is missing, the decision is the system. |
 //! | `myhostname` | The names of nss-myhostname(8) go to the system: localhost, the hostname, the gateway. |
-//! | `mdns*` | `.local` goes to the system (nss-mdns). A file mdns.allow may list other domains: system. |
-//! | `resolve [!UNAVAIL=return]` with 127.0.0.53 as only server | Stub resolver, because both ask systemd-resolved. Names with dots get no search list. Names without dots (LLMNR) and `.local` (mDNS) go to the system. |
-//! | `resolve` in other places before `dns` | System. |
-//! | `mymachines` | Names without dots go to the system. Other names go there when DNS has no addresses. |
+//! | `mdns*` | `.local` goes to the system (nss-mdns). If there is a file mdns.allow, `mdns*` counts as any other source, because the file may list other domains. |
+//! | `resolve [!UNAVAIL=return]` with 127.0.0.53 as only server | Stub resolver, because both query systemd-resolved. Names with dots get no search list. Names without dots (LLMNR) and `.local` (mDNS) go to the system. |
+//! | any other `resolve` before `dns` | System. |
+//! | `mymachines` | Names without dots go to the system. If DNS has no addresses, other names go to the system too. |
 //! | any other source before `dns` (`nis`, `db`, `wins`, `compat`) | System. |
-//! | any other source after `dns` | Stub resolver. The system is asked when DNS has no addresses. |
+//! | any other source after `dns` | Stub resolver. If DNS has no addresses, names go to the system too. |
 //! | actions that change what follows `files` or `dns` | System. |
 //!
-//! musl reads no nsswitch.conf, so the stub resolver answers there. Go sends every `.local` name to
-//! the system. Here the system gets `.local` names only where mDNS is configured: the names of
-//! Kubernetes end in `svc.cluster.local`.
+//! musl reads no nsswitch.conf, so the decision with musl is the stub resolver. Go sends every `.local`
+//! name to the system. This module sends `.local` names to the system only if mDNS is configured,
+//! because the names of Kubernetes end in `svc.cluster.local`.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
@@ -27,16 +27,16 @@ use super::machine::{Libc, Machine};
 use super::nsswitch::{Action, Source, Unclear};
 use crate::lookup::dns::config::StubConfig;
 
-/// What resolves names on this system, and why.
+/// The decision whether the stub resolver or the system resolves names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) enum Decision {
-    /// The stub resolver answers.
+    /// The stub resolver resolves names.
     Dns {
-        /// Whether another source of nsswitch.conf may know names that DNS does not. Then the
-        /// system is asked before a negative or failed answer is returned.
+        /// Whether another source of nsswitch.conf may know names that DNS does not know. If so, the
+        /// lookup queries the system before returning a negative answer or a failure.
         also_system: bool,
     },
-    /// `getaddrinfo` answers everything.
+    /// `getaddrinfo` resolves all names.
     System { reason: Cow<'static, str> },
 }
 
@@ -45,19 +45,19 @@ pub(in super::super) enum Decision {
 pub(super) struct Verdict {
     pub(super) decision: Decision,
     pub(super) exceptions: Exceptions,
-    /// Whether the hosts file is asked before DNS.
+    /// Whether the stub resolver reads the hosts file before DNS.
     pub(super) reads_hosts: bool,
-    /// Whether the search list is used.
+    /// Whether the stub resolver uses the search list.
     pub(super) searches: bool,
 }
 
-/// What the files say.
+/// The facts that the decision depends on.
 #[derive(Clone, Debug)]
 pub(super) struct Facts<'a> {
     pub(super) libc: Libc,
     pub(super) machine: &'a Machine,
     pub(super) stub: &'a StubConfig,
-    /// Why resolv.conf, or the hosts file, keeps the stub resolver from being used.
+    /// The first reason in a file not to use the stub resolver, if any.
     pub(super) obstacle: Option<Cow<'static, str>>,
     /// `None` if there is no nsswitch.conf, or no `hosts:` in it.
     pub(super) sources: Result<Option<Vec<Source>>, Unclear>,
@@ -107,7 +107,7 @@ impl Verdict {
     }
 }
 
-/// The walk through the sources.
+/// The walk through the sources of nsswitch.conf.
 #[derive(Debug)]
 struct Walk<'a> {
     facts: &'a Facts<'a>,
@@ -199,7 +199,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Adds the exception of `.local`. For other names nss-mdns 0.14 returns UNAVAIL.
+    /// Makes `.local` names exceptions. For other names, nss-mdns 0.14 returns UNAVAIL.
     fn mdns(&mut self, source: &Source) -> Result<(), Reason> {
         self.exceptions.dot_local = true;
         let goes_on = source.success == Action::Return && source.unavailable == Action::Continue;
@@ -238,7 +238,7 @@ impl<'a> Walk<'a> {
 
 /// Returns a source with `[!UNAVAIL=return]`, which nss-resolve(8) recommends.
 ///
-/// No later source is asked while systemd-resolved runs.
+/// With these actions, glibc queries no later source while systemd-resolved runs.
 fn unless_unavailable(name: &str) -> Source {
     Source {
         not_found: Action::Return,

@@ -1,18 +1,18 @@
-//! The names that the system answers although the stub resolver answers the others.
+//! The names that the system resolves although the stub resolver resolves the others.
 
-/// Names that go to the system although the stub resolver answers the others.
+/// Names that the system resolves although the stub resolver resolves the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Exceptions {
     pub(super) single_label: bool,
     pub(super) dot_local: bool,
-    /// The hostname, if the names that `myhostname` makes up are exceptions.
+    /// The hostname, if the names of nss-myhostname(8) are exceptions.
     pub(super) own: Option<Box<str>>,
 }
 
 impl Exceptions {
-    /// Returns whether this name, with or without its root dot, goes to the system.
+    /// Returns whether the system resolves this name, which may have a root dot.
     ///
-    /// Go gives names with `\` or `%` to the system too.
+    /// Names with `\` or `%` always go to the system, as in Go.
     pub(super) fn cover(&self, name: &str) -> bool {
         let name = name.strip_suffix('.').unwrap_or(name);
         name.contains(['\\', '%'])
@@ -25,7 +25,7 @@ impl Exceptions {
 
 /// Returns whether the name may be an IPv4 address in an older notation of inet_aton(3).
 ///
-/// Such notations are `127.1` and `0x7f000001`.
+/// Examples are `127.1` and `0x7f000001`.
 fn ends_in_a_number(name: &str) -> bool {
     let last = name.rsplit('.').next().unwrap_or(name);
     let hex = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
@@ -33,7 +33,9 @@ fn ends_in_a_number(name: &str) -> bool {
     hex.is_some_and(|hex| is_number(hex, 16)) || (!last.is_empty() && is_number(last, 10))
 }
 
-/// Returns whether nss-myhostname(8) answers the name. It answers `gateway` until systemd 234.
+/// Returns whether nss-myhostname(8) resolves the name.
+///
+/// nss-myhostname(8) resolves `gateway` until systemd 234.
 fn is_own(name: &str, hostname: &str) -> bool {
     let fixed = ["_gateway", "gateway", "_outbound", hostname];
     fixed.iter().any(|own| name.eq_ignore_ascii_case(own))
@@ -41,7 +43,7 @@ fn is_own(name: &str, hostname: &str) -> bool {
         || is_below(name, "localhost.localdomain")
 }
 
-/// Returns whether the name is the domain or ends in it.
+/// Returns whether the name is the domain or is below the domain.
 fn is_below(name: &str, domain: &str) -> bool {
     let Some(start) = name.len().checked_sub(domain.len()) else {
         return false;

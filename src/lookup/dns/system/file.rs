@@ -1,14 +1,14 @@
-//! One watched file: whether its content changed, and how the file is read.
+//! Reads one watched file, and decides whether its content changed.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// What tells one content of a file from another, as in glibc's `file_change_detection.c`.
+/// A stamp distinguishes the contents of a file, as in glibc's `file_change_detection.c`.
 ///
-/// Symbolic links are followed. A link that leads to another file is noticed, and so is a file that is
-/// renamed to this place, because both have another inode.
+/// A stamp follows symbolic links. If a link gets another target, or another file is renamed to this path,
+/// the stamp changes, because the inode differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stamp {
     Absent,
@@ -16,22 +16,24 @@ pub(super) enum Stamp {
         modified: Option<SystemTime>,
         size: u64,
         identity: Identity,
-        /// Whether a later write must change the times. A write within one tick of the file
+        /// Whether every later write changes the times. A second write within one tick of the file
         /// system's clock changes no time, so a file that was written just now is read again.
         is_settled: bool,
     },
-    /// The file could not be read. Each look reads the file again.
+    /// The file could not be read. Each check reads the file again.
     Unknown,
 }
 
 /// Device, inode and time of the last change of the inode.
 type Identity = (u64, u64, i64, i64);
 
-/// Longer than a tick of any file system's clock but FAT's, which has 2 s.
+/// The age from which a file is settled.
+///
+/// The age is longer than a tick of any file system's clock except FAT's, whose tick is 2 s.
 const SETTLING: Duration = Duration::from_secs(1);
 
 impl Stamp {
-    /// Looks at the file by one `stat`.
+    /// Returns the stamp of a file, by one `stat`.
     pub(super) fn of(path: &Path, now: SystemTime) -> Self {
         match fs::metadata(path) {
             Ok(data) => Self::of_present(&data, now),
@@ -42,7 +44,8 @@ impl Stamp {
 
     fn of_present(data: &Metadata, now: SystemTime) -> Self {
         let modified = data.modified().ok();
-        // A time in the future says nothing about the age, and the file would be read at each look.
+        // A time in the future says nothing about the age. Such a file counts as settled, because each
+        // check would read the file otherwise.
         let age = modified.and_then(|at| now.duration_since(at).ok());
         Self::Present {
             modified,
@@ -52,7 +55,7 @@ impl Stamp {
         }
     }
 
-    /// Returns whether the content that was read under the stamp `read` is what the file holds.
+    /// Returns whether the file still has the content that was read at the stamp `read`.
     pub(super) fn is_current(&self, read: &Self) -> bool {
         let can_tell = match self {
             Self::Absent => true,
@@ -74,16 +77,16 @@ fn identity(_: &Metadata) -> Identity {
     (0, 0, 0, 0)
 }
 
-/// What the last reading of a file brought.
+/// The result of the last reading of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Content<T> {
     Absent,
     Read(T),
-    /// The file has never been read, for this reason.
+    /// The file could never be read, for this reason.
     Unreadable(String),
 }
 
-/// The content of a file at the last reading.
+/// The stamp and the content of a file at the last reading.
 #[derive(Clone, Debug)]
 pub(super) struct Seen<T> {
     pub(super) stamp: Stamp,
@@ -93,9 +96,9 @@ pub(super) struct Seen<T> {
 impl<T: Clone> Seen<T> {
     /// Reads the file if the content may have changed.
     ///
-    /// If the file cannot be read, the content before stays, with one warning. glibc takes such a
-    /// file for missing, which would send queries to 127.0.0.1. A file that is missing is missing,
-    /// as in glibc.
+    /// If the file cannot be read, `again` keeps the previous content, and logs one warning. glibc
+    /// treats such a file as missing, which would send queries to 127.0.0.1. If the file is missing,
+    /// the content is absent, as in glibc.
     pub(super) fn again(
         before: Option<&Self>,
         path: &Path,
@@ -103,7 +106,7 @@ impl<T: Clone> Seen<T> {
         now: SystemTime,
         parse: impl FnOnce(&[u8]) -> T,
     ) -> Self {
-        // The stamp comes first: a file that changes while it is read is read again.
+        // The stamp is taken first, so that a file that changes during the reading is read again.
         let stamp = Stamp::of(path, now);
         if let Some(before) = before.filter(|before| stamp.is_current(&before.stamp)) {
             return before.clone();
@@ -126,7 +129,7 @@ impl<T: Clone> Seen<T> {
         }
     }
 
-    /// Returns why the file has never been read.
+    /// Returns the reason why the file could never be read, if any.
     pub(super) fn reason(&self) -> Option<&str> {
         match &self.content {
             Content::Unreadable(reason) => Some(reason),
@@ -148,7 +151,7 @@ impl<T: Clone> Seen<T> {
 
 /// Reads a regular file of at most `limit` bytes. Returns `None` if there is no such file.
 ///
-/// Another kind of file is an error, because the reading of a pipe or a terminal may never end.
+/// Any other kind of file is an error, because the reading of a pipe or a terminal may never end.
 fn read(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
     match try_read(path, limit) {
         Ok(text) => Ok(Some(text)),

@@ -1,20 +1,20 @@
-//! The hosts file, as glibc's `getaddrinfo` reads it (`nss_files`).
+//! Parses the hosts file as glibc's `getaddrinfo` does (`nss_files`).
 //!
 //! The rules come from glibc's `files-hosts.c` and from experiments with glibc 2.36, which the
-//! table in the tests repeats. Of 6 000 random files, glibc reads differently only those whose last
-//! line begins with white space and has no newline: glibc garbles the last name of such a line.
+//! table in the tests repeats. In a comparison of 6 000 random files, glibc differed only if the last
+//! line began with white space and had no newline. glibc garbles the last name of such a line.
 //!
 //! | in the file | rule |
 //! |---|---|
 //! | `#`, a NUL byte | The line ends there. |
-//! | fields | All of C's `isspace` separate fields, so CRLF is no problem. |
-//! | address | `inet_pton`: no short forms (`127.1`), no leading zeros, no scope (`fe80::1%lo`); such a line is ignored. |
-//! | names | Every name of a line counts; ASCII letters match in either case; a root dot is part of the name. |
-//! | several lines with one name | All addresses count with `multi on` in host.conf(5), else those of the first line. |
-//! | bytes that are not UTF-8 | The name is ignored, because no lookup asks for such a name. The other names of the line count. |
+//! | fields | The white space of C's `isspace` separates fields, so the parser accepts CRLF. |
+//! | address | The address has the form of `inet_pton`. A line with a short form (`127.1`), leading zeros or a scope (`fe80::1%lo`) is ignored. |
+//! | names | Every name of a line counts. ASCII letters match in either case. A root dot is part of the name. |
+//! | several lines with one name | With `multi on` in host.conf(5), all addresses count. Otherwise the address of the first line counts. |
+//! | bytes that are not UTF-8 | The name is ignored, because no lookup has such a host. The other names of the line count. |
 //!
-//! musl and the BSDs collect all lines. They also read short forms and scopes, which this parser
-//! does not. musl distinguishes upper and lower case, which this parser does not either.
+//! musl and the BSDs collect the addresses of all lines. They also read lines with short forms and
+//! scopes, which this parser ignores. musl distinguishes upper and lower case, and this parser does not.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -26,7 +26,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use smallvec::{SmallVec, smallvec};
 
-/// The names of a hosts file and their addresses. Cheap to clone.
+/// The names of a hosts file and their addresses, in a handle that is cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct HostsFile {
     names: Arc<HashMap<Box<str>, Addrs, RandomState>>,
@@ -34,12 +34,12 @@ pub(in super::super) struct HostsFile {
 
 type Addrs = SmallVec<[IpAddr; 1]>;
 
-/// Addresses of one name that are kept; an answer holds no more.
+/// The maximum number of addresses of one name. The resolver uses no more addresses of an answer.
 const MAX_ADDRS: usize = 64;
-/// The longest name that can be asked: 253 bytes and the root dot (RFC 1035, section 2.3.4).
+/// The maximum length of a host, which is 253 bytes and the root dot (RFC 1035, section 2.3.4).
 const MAX_NAME: usize = 254;
 
-/// Which lines of a name count.
+/// The lines that count if several lines contain one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lines {
     First,
@@ -47,7 +47,7 @@ pub(super) enum Lines {
 }
 
 impl Lines {
-    /// Reads `multi` of host.conf(5). If that file is missing, glibc uses only the first line of a name.
+    /// Reads `multi` of host.conf(5). If `multi` is missing, glibc uses only the first line with a name.
     pub(super) fn of_host_conf(text: &[u8]) -> Self {
         let text = String::from_utf8_lossy(text);
         let mut multi = text.lines().filter_map(|line| {
@@ -63,7 +63,7 @@ impl Lines {
 }
 
 impl HostsFile {
-    /// Reads a hosts file in time linear to its length.
+    /// Parses a hosts file in time linear in its length.
     pub(super) fn parse(text: &[u8], lines: Lines) -> Self {
         let mut names = HashMap::with_hasher(RandomState::default());
         for line in text.split(|&byte| byte == b'\n') {
@@ -83,8 +83,8 @@ impl HostsFile {
 
     /// Returns the addresses of exactly this name in the order of the file, or `None`.
     ///
-    /// ASCII letters match in either case. A name with the root dot matches only a name that the
-    /// file has with the root dot, as in glibc and musl.
+    /// ASCII letters match in either case. A name with a root dot matches only a name that has a root
+    /// dot in the file, as in glibc and musl.
     pub(in super::super) fn find(&self, name: &str) -> Option<&[IpAddr]> {
         self.names.get(&*lower(name)).map(SmallVec::as_slice)
     }
@@ -92,7 +92,7 @@ impl HostsFile {
 
 /// Returns the fields of a line up to its comment.
 ///
-/// The vertical tab is white space for C's `isspace`, and not for `is_ascii_whitespace`.
+/// The vertical tab is white space for C's `isspace`, but not for `is_ascii_whitespace`.
 fn fields(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let end = line.iter().position(|&byte| matches!(byte, b'#' | 0));
     line[..end.unwrap_or(line.len())]

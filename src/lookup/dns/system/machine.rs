@@ -1,20 +1,20 @@
-//! What the decision depends on besides the files: C library, hostname, environment, interfaces.
+//! Determines the C library, hostname, environment and interfaces, which the decision needs besides the files.
 
 use std::env;
 use std::path::Path;
 
 /// The C library whose `getaddrinfo` the stub resolver follows.
 ///
-/// A binary linked with musl reads the files as musl does, also on a system with glibc: the
-/// process has no other `getaddrinfo`.
+/// A binary that is linked with musl reads the files as musl does, even on a system with glibc, because
+/// the process has no other `getaddrinfo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Libc {
     Glibc,
     /// musl reads no nsswitch.conf. The hosts file comes first, then DNS.
     Musl,
-    /// FreeBSD, DragonFly and NetBSD read nsswitch.conf, and resolv.conf by BIND 8's parser, as glibc.
+    /// FreeBSD, DragonFly and NetBSD read nsswitch.conf, and parse resolv.conf by BIND 8's parser, as glibc does.
     Bsd,
-    /// Another system, and the reason why the system answers all names.
+    /// Another system, with the reason why the system resolves all names.
     Other(&'static str),
 }
 
@@ -36,7 +36,9 @@ impl Libc {
     }
 }
 
-/// Go asks the system on the same systems (`net/conf.go`), except for OpenBSD, whose resolver reads `lookup`,
+/// The reason of [`Libc::Other`].
+///
+/// Go decides the same on these systems (`net/conf.go`), except on OpenBSD. OpenBSD's resolver reads `lookup`,
 /// `family` and ports in resolv.conf.
 const OTHER: &str = if cfg!(target_vendor = "apple") {
     "macOS chooses name servers by domain and interface (scutil --dns), and no file lists them"
@@ -52,15 +54,15 @@ const OTHER: &str = if cfg!(target_vendor = "apple") {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Machine {
     pub(super) hostname: Option<String>,
-    /// `LOCALDOMAIN` replaces the search list (resolv.conf(5)).
+    /// The value of `LOCALDOMAIN`, which replaces the search list (resolv.conf(5)).
     pub(super) local_domain: Option<String>,
-    /// `RES_OPTIONS` adds options (resolv.conf(5)).
+    /// The value of `RES_OPTIONS`, which adds options (resolv.conf(5)).
     pub(super) res_options: Option<String>,
     /// The first variable of [`FOREIGN`] that is set.
     pub(super) foreign: Option<&'static str>,
 }
 
-/// Variables of `hostname(7)` and `host.conf(5)` that the stub resolver does not implement.
+/// Environment variables of `hostname(7)` and `host.conf(5)` that the stub resolver does not implement.
 const FOREIGN: [&str; 3] = ["HOSTALIASES", "RESOLV_HOST_CONF", "RESOLV_MULTI"];
 
 impl Machine {
@@ -75,14 +77,14 @@ impl Machine {
         }
     }
 
-    /// The part of the hostname after the first dot.
+    /// Returns the part of the hostname after the first dot.
     pub(super) fn domain(&self) -> Option<&str> {
         let (_, domain) = self.hostname.as_deref()?.split_once('.')?;
         Some(domain)
     }
 }
 
-/// Returns whether a file exists, and true if the system does not tell.
+/// Returns true if a file exists, or if the check fails.
 pub(super) fn exists(path: &Path) -> bool {
     path.try_exists().unwrap_or(true)
 }
@@ -94,7 +96,7 @@ pub(super) fn exists(path: &Path) -> bool {
     target_os = "netbsd"
 ))]
 mod native {
-    /// Returns the name of this machine, unless the name is no UTF-8.
+    /// Returns the hostname of this machine, if the hostname is UTF-8.
     pub(in super::super) fn hostname() -> Option<String> {
         nix::unistd::gethostname().ok()?.into_string().ok()
     }

@@ -1,16 +1,16 @@
 //! The system's files for name resolution: resolv.conf, hosts and nsswitch.conf.
 //!
-//! [`SystemFiles`] reads the files and notices changes. The rules are in pure files:
+//! [`SystemFiles`] reads the files and notices changes.
 //!
-//! | file | rule |
+//! | module | input → result |
 //! |---|---|
 //! | `resolv` | resolv.conf → settings of the stub resolver, or an obstacle |
 //! | `nsswitch` | nsswitch.conf → the sources of `hosts:` |
 //! | `hosts` | hosts → names and addresses |
-//! | `decide`, `exceptions` | all of them → stub resolver or system, and the names that are exceptions |
-//! | `file` | one watched file |
-//! | `snapshot` | all files as they were read at one time |
-//! | `machine` | C library, hostname, environment |
+//! | `decide`, `exceptions` | the results of these → stub resolver or system, and the names that are exceptions |
+//! | `file` | one file → content, and whether the file changed |
+//! | `snapshot` | all files → the configuration |
+//! | `machine` | build and process → C library, hostname, environment |
 
 mod decide;
 mod exceptions;
@@ -35,7 +35,7 @@ use self::machine::{Libc, Machine};
 use self::snapshot::Snapshot;
 use super::config::StubConfig;
 
-/// The system's files as they were read last.
+/// The configuration that the system's files define.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct SystemConfig {
     pub(super) stub: StubConfig,
@@ -45,7 +45,7 @@ pub(super) struct SystemConfig {
 }
 
 impl SystemConfig {
-    /// Returns whether this very name, with or without its root dot, goes to the system.
+    /// Returns whether the system resolves this name, which may have a root dot.
     pub(super) fn is_for_system(&self, name: &str) -> bool {
         match self.decision {
             Decision::System { .. } => true,
@@ -54,20 +54,20 @@ impl SystemConfig {
     }
 }
 
-/// Where the files are.
+/// The paths of the system's files.
 #[derive(Clone, Debug)]
 pub(super) struct Paths {
     resolv: PathBuf,
     nsswitch: PathBuf,
     hosts: PathBuf,
-    /// host.conf is read together with hosts and not watched. glibc reads host.conf once in a process.
+    /// host.conf is read together with hosts and not watched. glibc reads host.conf once per process.
     host_conf: PathBuf,
-    /// mdns.allow is looked for when another file changes.
+    /// The existence of mdns.allow is checked when another file changes.
     mdns_allow: PathBuf,
 }
 
 impl Paths {
-    /// The files of one folder under their usual names.
+    /// Returns the paths of the files in one folder under their usual names.
     pub(super) fn in_folder(folder: &Path) -> Self {
         Self {
             resolv: folder.join("resolv.conf"),
@@ -79,7 +79,7 @@ impl Paths {
     }
 }
 
-/// Reads the system's files, and reads them again if they change. Cheap to clone.
+/// A cheap handle that reads the system's files, and reads the files again if they change.
 #[derive(Clone, Debug)]
 pub(super) struct SystemFiles {
     shared: Arc<Shared>,
@@ -90,10 +90,10 @@ struct Shared {
     paths: Paths,
     libc: Libc,
     machine: fn() -> Machine,
-    /// Whether the decision is used. Only then is the decision logged.
+    /// Whether lookups use the decision. If not, the decision is not logged.
     decides: bool,
     state: Mutex<State>,
-    /// The first reading. Lookups that come meanwhile wait for its end.
+    /// The first reading of the files. Concurrent lookups wait for its end.
     first: OnceCell<()>,
 }
 
@@ -104,18 +104,18 @@ struct State {
     read: Option<(Snapshot, Arc<SystemConfig>)>,
 }
 
-/// The time between two looks at the files.
+/// The least time between two checks whether the files changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Default for SystemFiles {
-    /// The files in /etc, read as the C library of this build reads them.
+    /// Returns the files in /etc, read as the C library of this build reads them.
     fn default() -> Self {
         Self::of_etc(true)
     }
 }
 
 impl SystemFiles {
-    /// Reads the same files for the hosts file alone, because the caller gave the name servers.
+    /// Returns the files in /etc for the hosts file alone, because the caller configured the name servers.
     pub(super) fn for_hosts() -> Self {
         Self::of_etc(false)
     }
@@ -129,7 +129,7 @@ impl SystemFiles {
         )
     }
 
-    /// Reads these files, as the C library of this build reads them.
+    /// Returns these files, read as the C library of this build reads them.
     #[cfg(test)]
     pub(super) fn at(paths: Paths) -> Self {
         Self::with(paths, Libc::of_this_build(), Machine::read, true)
@@ -155,14 +155,14 @@ impl SystemFiles {
         read.unwrap_or_else(|| self.shared.read())
     }
 
-    /// Looks at the files by one `stat` each, at most once a second, and reads those that changed.
+    /// Returns the configuration, after reading the files that changed.
     ///
-    /// The files are read off the async threads. The caller that notices a change waits for the
-    /// reading. Other callers continue with the configuration before.
+    /// At most once a second, one caller checks the files by one `stat` each. If a file changed, a blocking
+    /// thread reads the files, and the caller waits. Other callers get the previous configuration.
     ///
     /// # Cancel safety
     ///
-    /// A reading that began goes on without its caller, and is kept.
+    /// If the future is dropped, a reading that has begun continues, and its result is kept.
     pub(super) async fn refreshed(&self) -> Arc<SystemConfig> {
         self.refreshed_at(crate::time::now()).await
     }
@@ -184,7 +184,7 @@ impl SystemFiles {
 }
 
 impl Shared {
-    /// Returns whether this caller is the one to look at the files now.
+    /// Returns whether this caller must check now whether the files changed.
     fn is_due(&self, now: Instant) -> bool {
         self.edit(|state| {
             let is_due = state
@@ -202,7 +202,7 @@ impl Shared {
         before.is_none_or(|before| before.is_outdated(self, SystemTime::now()))
     }
 
-    /// Reads the files, unless a reading is under way. A reading that hangs occupies only one thread.
+    /// Reads the files, unless a reading is in progress, so that a reading that hangs occupies only one thread.
     async fn read_again(self: &Arc<Self>) {
         if self.edit(|state| std::mem::replace(&mut state.is_reading, true)) {
             return;
@@ -247,7 +247,9 @@ impl State {
     }
 }
 
-/// The one reading under way. After its end, or its loss with a runtime, the next one may begin.
+/// The one reading in progress, which ends when the `Turn` is dropped.
+///
+/// A runtime that shuts down drops the `Turn` too, so that the next reading may begin.
 struct Turn(Arc<Shared>);
 
 impl Drop for Turn {
@@ -256,10 +258,10 @@ impl Drop for Turn {
     }
 }
 
-/// Runs a reading on a thread that may block, or on this thread outside of a runtime.
+/// Runs a reading on a blocking thread, or on this thread outside of a runtime.
 async fn elsewhere(reading: impl FnOnce() + Send + 'static) {
     match Handle::try_current() {
-        // A runtime that shuts down does not run the reading. What was read before stays.
+        // A runtime that shuts down does not run the reading. The previous configuration stays.
         Ok(runtime) => drop(runtime.spawn_blocking(reading).await),
         Err(_) => reading(),
     }

@@ -1,6 +1,6 @@
-//! The `hosts:` line of nsswitch.conf(5): which sources answer names, in which order.
+//! Parses the `hosts:` line of nsswitch.conf(5), which lists the sources that resolve names, in order.
 
-/// One source of the line and what follows each of its results.
+/// One source of the line, with the action after each of its results.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Source {
     pub(super) name: Box<str>,
@@ -17,12 +17,14 @@ pub(super) enum Action {
     Merge,
 }
 
-/// Why versions of the system may read the line in different ways.
+/// The reason why versions of the system may read the line in different ways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unclear(pub(super) &'static str);
 
 impl Source {
-    /// A source without actions: success ends the walk, all else continues.
+    /// Returns a source without actions in brackets.
+    ///
+    /// Success ends the walk, and any other result continues with the next source.
     pub(super) fn new(name: &str) -> Self {
         Self {
             name: name.into(),
@@ -38,7 +40,7 @@ impl Source {
         *self == Self::new(&self.name)
     }
 
-    /// Returns whether no result leads to the next source.
+    /// Returns whether every result except success ends the walk.
     pub(super) fn is_last(&self) -> bool {
         let others = [self.not_found, self.unavailable, self.try_again];
         others.iter().all(|action| *action == Action::Return)
@@ -49,7 +51,7 @@ impl Source {
         Ok(())
     }
 
-    /// Sets the action of all results but this one, as `!STATUS=action` says.
+    /// Sets the action of all results except `status`, as `!STATUS=action` requires.
     fn set_others(&mut self, status: &str, action: Action) -> Result<(), Unclear> {
         let kept = *self.on(status)?;
         for other in STATUSES {
@@ -74,8 +76,8 @@ const STATUSES: [&str; 4] = ["success", "notfound", "unavail", "tryagain"];
 /// Reads the sources of `hosts:`. Returns `None` if the file has no such line.
 ///
 /// The grammar is that of glibc's `nss_action_parse.c`. Two `hosts:` lines are unclear, because glibc 2.33
-/// and later take the last one and earlier versions the first. A backslash is unclear too, because it
-/// continues a line on the BSDs.
+/// and later use the last line, and earlier versions use the first. A backslash is unclear too, because a
+/// backslash continues a line on the BSDs.
 pub(super) fn hosts(text: &[u8]) -> Result<Option<Vec<Source>>, Unclear> {
     let text = String::from_utf8_lossy(text);
     let mut lines = text.lines().filter_map(hosts_line);
@@ -91,10 +93,10 @@ pub(super) fn hosts(text: &[u8]) -> Result<Option<Vec<Source>>, Unclear> {
     sources(line).map(Some)
 }
 
-/// Returns what follows `hosts:` on its line. glibc requires white space or a colon after the database.
+/// Returns the text after `hosts:` on its line. glibc requires white space or a colon after the database.
 ///
-/// In nsswitch.conf(5) a `#` later in the line starts a comment, and in glibc 2.33 and later it is a source
-/// (an experiment with 2.36). Here the `#` is an unknown source.
+/// According to nsswitch.conf(5), a `#` later in the line starts a comment. In glibc 2.33 and later, the `#` is a
+/// source (an experiment with 2.36). This parser returns the `#` as a source, which is unknown.
 fn hosts_line(line: &str) -> Option<&str> {
     let rest = line.trim_ascii().strip_prefix("hosts")?;
     let is_end = |letter: char| letter.is_ascii_whitespace() || letter == ':';
@@ -113,7 +115,7 @@ fn sources(mut rest: &str) -> Result<Vec<Source>, Unclear> {
             let (actions, after) = inside
                 .split_once(']')
                 .ok_or(Unclear("has a bracket without its end"))?;
-            // At brackets that follow no source, glibc stops reading without a word.
+            // At brackets that follow no source, glibc silently stops reading.
             let source = found
                 .last_mut()
                 .filter(|_| may_act)
@@ -131,7 +133,7 @@ fn sources(mut rest: &str) -> Result<Vec<Source>, Unclear> {
     }
 }
 
-/// Reads `NOTFOUND=return !UNAVAIL=continue`; white space may stand around `=`.
+/// Reads actions such as `NOTFOUND=return !UNAVAIL=continue`, with or without white space around `=`.
 fn read_actions(source: &mut Source, text: &str) -> Result<(), Unclear> {
     let mut rest = text.trim_ascii();
     if rest.is_empty() {

@@ -1,31 +1,32 @@
-//! The parser of resolv.conf(5): settings of the stub resolver, and what keeps it from being used.
+//! Parses resolv.conf(5) into settings of the stub resolver and the first *obstacle* to using the stub resolver.
 //!
-//! The crate `resolv-conf` reads options, `search` and `domain`. This file selects the lines that
+//! The crate `resolv-conf` reads options, `search` and `domain`. This module selects the lines that
 //! libc reads, and parses `nameserver`, because the crate rejects scopes like `%br-lan` and
 //! `%eth0.7`. A line that libc and the crate may read differently becomes an obstacle, so that
-//! `getaddrinfo` answers. The sources are glibc's `res_init.c`, experiments with glibc 2.36, musl's
-//! `resolvconf.c` and Go's `dnsconfig_unix.go`.
+//! `getaddrinfo` resolves names. The sources are glibc's `res_init.c`, experiments with glibc 2.36,
+//! musl's `resolvconf.c` and Go's `dnsconfig_unix.go`.
 //!
 //! | in the file | decision |
 //! |---|---|
-//! | no file, no `nameserver` | 127.0.0.1, and the domain of the hostname as search list (glibc, BSD). |
-//! | more than 3 servers | The first 3 (MAXNS). |
-//! | an invalid address; `127.1` | Obstacle: glibc skips the first and reads the second. |
+//! | no file, no `nameserver` | The server is 127.0.0.1, and the domain of the hostname is the search list (glibc, BSD). |
+//! | more than 3 servers | The first 3 count (MAXNS). |
+//! | an invalid address, or `127.1` | Obstacle, because glibc skips an invalid address and reads `127.1`. |
 //! | `fe80::53%eth0` | The scope is the interface's index. Without such an interface the scope is 0 (`res_init.c`: "Ignore errors"). |
 //! | several `search` and `domain` | The last line counts. Lines without a value do not count. |
-//! | `search .` | An empty search list; the root among others is an obstacle. |
-//! | no `search`, no `domain` | The hostname after its first dot; none with musl. |
+//! | `search .` | The search list is empty. The root together with other domains is an obstacle. |
+//! | no `search`, no `domain` | The search list is the hostname after its first dot. With musl, the search list is empty. |
 //! | white space before a keyword, `#` or `;` in the first column | The line is ignored. |
-//! | `#` or `;` later, other characters that names do not have | Obstacle; glibc appends `#` as a domain. |
-//! | CRLF | The parser reads LF, as Go and musl do. glibc 2.36 finds no server in such a file and resolves no name. |
-//! | `ndots`, `timeout`, `attempts` | At most 15, 30 s, 5. |
-//! | `timeout:0` | The timeout is 1 s, as in glibc's `res_send.c`. `attempts:0` means 1, as in Go; glibc sends no query then. |
-//! | `edns0`, `rotate`, `use-vc`, `single-request`, `no-aaaa` | The stub resolver obeys them, but for `no-aaaa` with musl, which does not know the option. |
-//! | `trust-ad` | The stub resolver ignores the option: the AD bit changes no address. |
-//! | `single-request-reopen` | The stub resolver ignores the option: each query has a socket of its own. |
-//! | `inet6`, `debug`, `no-check-names`, `ip6-*` | The stub resolver ignores them, as `getaddrinfo` does. |
+//! | `#` or `;` later, other characters that names do not have | Obstacle, because glibc appends `#` as a domain. |
+//! | CRLF | The parser reads CRLF as LF, as Go and musl do. glibc 2.36 finds no server in such a file and resolves no name. |
+//! | `ndots`, `timeout`, `attempts` | The maximums are 15, 30 s and 5. |
+//! | `timeout:0` | The timeout is 1 s, as in glibc's `res_send.c`. |
+//! | `attempts:0` | The number of attempts is 1, as in Go. glibc sends no query in this case. |
+//! | `edns0`, `rotate`, `use-vc`, `single-request`, `no-aaaa` | The stub resolver honors these options, except for `no-aaaa` with musl, because musl does not know this option. |
+//! | `trust-ad` | The stub resolver ignores the option, because the AD bit changes no address. |
+//! | `single-request-reopen` | The stub resolver ignores the option, because each query has its own socket. |
+//! | `inet6`, `debug`, `no-check-names`, `ip6-*` | The stub resolver ignores these options, as `getaddrinfo` does. |
 //! | `no-tld-query`, `no-reload`, `sortlist`, `lookup`, `family`, unknown words | Obstacle. |
-//! | `LOCALDOMAIN`, `RES_OPTIONS` | The stub resolver obeys them as glibc does. musl ignores them. |
+//! | `LOCALDOMAIN`, `RES_OPTIONS` | The stub resolver honors these variables as glibc does. musl ignores both. |
 
 mod settings;
 
@@ -38,25 +39,27 @@ use self::settings::settings;
 use super::machine::{Libc, Machine};
 use crate::lookup::dns::config::StubConfig;
 
-/// What a resolv.conf says.
+/// The result of parsing resolv.conf.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Resolv {
-    /// As much of the file as could be read.
+    /// The settings, as far as the file could be read.
     pub(super) stub: StubConfig,
-    /// The first thing that is not implemented.
+    /// The first obstacle, if any.
     pub(super) obstacle: Option<Cow<'static, str>>,
 }
 
-/// MAXNS of `<resolv.h>`.
+/// The maximum number of name servers (MAXNS of `<resolv.h>`).
 const MAX_SERVERS: usize = 3;
-/// Domains of a search list: as many as Kubernetes allows. Each domain costs two queries.
+/// The maximum number of domains in a search list, as in Kubernetes. Each domain costs two queries.
 const MAX_SEARCH: usize = 32;
-/// MAXDNSRCH of the BSDs' `<resolv.h>`.
+/// The maximum number of domains on the BSDs (MAXDNSRCH of `<resolv.h>`).
 const MAX_SEARCH_BSD: usize = 6;
-/// What musl reads of one line (`resolvconf.c`, 256 bytes with the newline and the end).
+/// The maximum length of a line for musl (`resolvconf.c`, 256 bytes with the newline and the terminator).
 const MAX_LINE_MUSL: usize = 254;
 
-/// Reads resolv.conf; a missing file is an empty text. `interface` gives the index of an interface.
+/// Parses resolv.conf, where a missing file is an empty text.
+///
+/// `interface` returns the index of a network interface.
 pub(super) fn parse(
     text: &[u8],
     libc: Libc,
@@ -86,8 +89,8 @@ pub(super) fn parse(
 #[derive(Debug)]
 struct Reading {
     servers: Vec<IpAddrAndScope>,
-    /// The lines that the crate reads. They keep their number: errors tell the number from 0, so
-    /// an empty line stands before the first.
+    /// The lines that the crate `resolv-conf` reads, each with its number in the file. The crate's errors
+    /// count from 0, so an empty line precedes the first line.
     others: String,
     /// The value of `LOCALDOMAIN`, which replaces the search list of the file.
     search: Option<String>,
@@ -108,7 +111,7 @@ impl Default for Reading {
 }
 
 impl Reading {
-    /// Keeps the first obstacle.
+    /// Records an obstacle, unless an earlier obstacle is recorded.
     fn stop(&mut self, reason: impl Into<Cow<'static, str>>) {
         self.obstacle.get_or_insert_with(|| reason.into());
     }
@@ -147,9 +150,9 @@ impl Reading {
         }
     }
 
-    /// Leaves a line to the crate `resolv-conf`.
+    /// Adds a line for the crate `resolv-conf`.
     ///
-    /// That crate cuts a line at `#` and `;` and drops domains with commas, so such characters are an
+    /// The crate cuts a line at `#` and `;` and drops domains with commas, so such characters are an
     /// obstacle.
     fn other(&mut self, keyword: &str, value: &str) {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b" \t.-_:/".contains(&byte);
@@ -162,7 +165,7 @@ impl Reading {
         self.others.extend([keyword, " ", value]);
     }
 
-    /// Environment variables come last: they override the file.
+    /// Reads environment variables after the file, because the variables override the file.
     fn environment(&mut self, machine: &Machine) {
         if let Some(options) = machine.res_options.as_deref() {
             let options = options.trim_matches([' ', '\t']);
@@ -207,7 +210,9 @@ impl Reading {
         domains.into_iter().take(limit).collect()
     }
 
-    /// Returns the words of `LOCALDOMAIN`, else of the last line, else the domain of the hostname.
+    /// Returns the words of the search list.
+    ///
+    /// The source is `LOCALDOMAIN`, else the last `search` or `domain`, else the domain of the hostname.
     fn search_words<'a>(
         &'a self,
         config: &'a Config,
@@ -229,7 +234,9 @@ impl Reading {
     }
 }
 
-/// Reads one address. For link-local addresses a scope is an interface or a number, for others a
+/// Parses the address of a name server.
+///
+/// The scope of a link-local address is an interface or a number. The scope of any other IPv6 address is a
 /// number (glibc's `inet6_scopeid_pton.c`).
 fn server(word: &str, interface: &dyn Fn(&str) -> Option<u32>) -> Option<IpAddrAndScope> {
     let Some((addr, scope)) = word.split_once('%') else {

@@ -1,4 +1,4 @@
-//! All files as they were read at one time, and the configuration that they make.
+//! The system's files as they were read at one time, and the configuration that the files define.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::hosts::{HostsFile, Lines};
 use super::machine::{self, Libc, Machine};
 use super::{Shared, SystemConfig, nsswitch, resolv};
 
-/// The files, and the facts that are in none of them. Cheap to clone.
+/// The contents of the files, and the facts that no file contains. A clone is cheap.
 #[derive(Clone, Debug)]
 pub(super) struct Snapshot {
     resolv: Seen<Arc<[u8]>>,
@@ -20,13 +20,13 @@ pub(super) struct Snapshot {
     has_mdns_allow: bool,
 }
 
-/// resolv.conf, nsswitch.conf and host.conf have a few lines.
+/// The maximum size of resolv.conf, nsswitch.conf and host.conf in bytes. Each has a few lines.
 const MAX_TEXT: u64 = 1 << 20;
-/// A hosts file of 200 000 lines has about 6 MB.
+/// The maximum size of a hosts file in bytes. A hosts file of 200 000 lines has about 6 MB.
 const MAX_HOSTS: u64 = 16 << 20;
 
 impl Snapshot {
-    /// Reads the files that changed. Blocks.
+    /// Reads the files that changed, and blocks the thread meanwhile.
     pub(super) fn read(before: Option<&Self>, shared: &Shared, now: SystemTime) -> Self {
         let machine = (shared.machine)();
         if let Libc::Other(_) = shared.libc {
@@ -71,7 +71,7 @@ impl Snapshot {
             || (shared.machine)() != self.machine
     }
 
-    /// Returns the configuration that the files make. Pure except for the indices of interfaces.
+    /// Returns the configuration that the files define. Only the indices of interfaces come from the system.
     pub(super) fn config(&self, libc: Libc) -> SystemConfig {
         let (resolv, nsswitch) = (text(&self.resolv), text(&self.nsswitch));
         let read = resolv::parse(resolv, libc, &self.machine, &machine::interface_index);
@@ -99,7 +99,9 @@ impl Snapshot {
         }
     }
 
-    /// Returns why a file has never been read. The file may say anything, so the system must answer.
+    /// Returns the reason why a file could never be read, if any.
+    ///
+    /// The file may contain anything, so the system must resolve names.
     fn unreadable(&self) -> Option<Cow<'static, str>> {
         let reason = self.resolv.reason();
         let reason = reason.or_else(|| self.nsswitch.reason());
@@ -115,7 +117,7 @@ fn text(seen: &Seen<Arc<[u8]>>) -> &[u8] {
     }
 }
 
-/// Returns which lines of the hosts file count, which host.conf(5) decides for glibc.
+/// Returns which lines of the hosts file count. For glibc, host.conf(5) decides.
 fn lines(shared: &Shared, now: SystemTime) -> Lines {
     if shared.libc != Libc::Glibc {
         return Lines::All;

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use super::*;
 
-/// A folder of its own, removed at the end.
+/// A temporary folder, which is removed when the test ends.
 pub(super) struct Folder(PathBuf);
 
 impl Folder {
@@ -84,7 +84,7 @@ fn files_are_read_outside_of_a_runtime() {
     assert!(!config.is_for_system("web.test"));
 }
 
-/// Without any file glibc asks 127.0.0.1, with the domain of the hostname, and `files dns`.
+/// Without any file, glibc uses the name server 127.0.0.1, the domain of the hostname, and `files dns`.
 #[test]
 fn without_any_file_the_name_server_is_local() {
     let folder = Folder::new();
@@ -271,7 +271,7 @@ async fn a_reading_goes_on_without_its_caller() {
     assert_eq!(server(&later), "192.0.2.3", "the next reading has its turn");
 }
 
-/// A reading that hangs holds one thread, and other lookups go on with the configuration before.
+/// A reading that hangs occupies one thread. Other lookups continue with the previous configuration.
 #[tokio::test]
 async fn a_reading_under_way_is_not_joined_by_another() {
     let folder = Folder::new();
@@ -324,8 +324,8 @@ fn the_log_has_one_line_for_each_decision_and_each_failing_file() {
     let subscriber = tracing_subscriber::fmt()
         .with_writer(log.clone())
         .with_ansi(false);
-    // While only one subscriber is alive, tracing lets the thread that comes to an event first decide for all threads
-    // whether the event is recorded, and other tests have no subscriber.
+    // While only one subscriber is alive, tracing lets the first thread that reaches an event decide for all threads
+    // whether to record the event. The threads of other tests have no subscriber.
     let second = tracing_subscriber::fmt().with_writer(std::io::sink);
     let _second = tracing::Dispatch::new(second.finish());
     tracing::subscriber::with_default(subscriber.finish(), || {
@@ -374,7 +374,7 @@ impl tracing_subscriber::fmt::MakeWriter<'_> for Log {
     }
 }
 
-/// The files of the machine that runs the tests are read without a failure, whatever they say.
+/// `SystemFiles` reads the files of this machine without a failure, for any content of the files.
 #[tokio::test]
 async fn the_files_of_this_machine_are_read() {
     let files = SystemFiles::default();

@@ -37,10 +37,10 @@ fn is_system(verdict: &Verdict) -> bool {
     matches!(verdict.decision, Decision::System { .. })
 }
 
-/// The lines of distributions, and lines that administrators write.
+/// The cases are the lines of distributions, and lines that administrators write.
 #[test]
 fn the_stub_resolver_answers_where_it_finds_what_the_system_finds() {
-    // resolv.conf, the line, whether the system is asked too.
+    // The fields are the resolv.conf, the `hosts:` line, and whether names go to the system too.
     for (resolv, line, also_system) in [
         // Debian, Ubuntu servers, most containers.
         (OTHER, "hosts: files dns", false),
@@ -195,7 +195,7 @@ fn some_names_are_exceptions() {
     let own = "hosts: files dns myhostname";
     let resolved = "hosts: files resolve [!UNAVAIL=return] dns";
     let machines = "hosts: mymachines files dns";
-    // The line, the names that go to the system, the names that do not.
+    // The fields are the `hosts:` line, the names that go to the system, and the names that do not.
     let cases: &[(&str, &[&str], &[&str])] = &[
         (
             plain,
@@ -247,7 +247,7 @@ fn some_names_are_exceptions() {
     }
 }
 
-/// systemd-resolved appends domains to names without dots alone, and those go to the system.
+/// systemd-resolved appends domains only to names without dots, and these names go to the system.
 #[test]
 fn the_search_list_and_the_hosts_file_are_used_as_the_sources_use_them() {
     for (line, reads_hosts, searches) in [

@@ -16,7 +16,7 @@ fn again(before: Option<&Seen<Vec<u8>>>, path: &Path, now: SystemTime) -> Seen<V
     Seen::again(before, path, 100, now, <[u8]>::to_vec)
 }
 
-/// Each change gives the file another stamp, even if the times stay.
+/// Each change of a file changes the stamp, even if the times stay the same.
 #[test]
 fn a_stamp_tells_another_size_another_file_and_another_link() {
     let folder = Folder::new();
@@ -61,7 +61,7 @@ fn a_stamp_follows_links() {
     assert_eq!(stamp(), Stamp::Absent, "the link leads nowhere");
 }
 
-/// A write within the same tick of the file system's clock leaves size and times as they are.
+/// A second write within one tick of the file system's clock may change neither the size nor the times.
 #[test]
 fn a_file_that_was_written_just_now_is_read_once_more() {
     let folder = Folder::new();

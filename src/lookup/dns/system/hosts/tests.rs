@@ -12,7 +12,7 @@ fn found(hosts: &HostsFile, name: &str) -> Vec<String> {
     addrs.iter().map(IpAddr::to_string).collect()
 }
 
-/// The file of an experiment: glibc 2.36, `hosts: files`, `multi on`.
+/// The hosts file of an experiment with glibc 2.36, `hosts: files` and `multi on`.
 const FILE: &[u8] = b"127.0.0.7 one.test alias.test
 127.0.0.8 ONE.test
 ::1 one.test
@@ -125,7 +125,7 @@ fn a_name_that_is_too_long_to_be_asked_is_ignored() {
     assert!(hosts.find(&longest).is_some());
 }
 
-/// The bound is far above what a slow machine needs, and far below what a quadratic parser needs.
+/// The time limit is far above the need of a slow machine, and far below the need of a quadratic parser.
 #[test]
 fn a_file_of_200_000_lines_is_read_in_bounded_time() {
     let mut text = String::new();

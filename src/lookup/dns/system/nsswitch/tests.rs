@@ -53,7 +53,7 @@ fn a_file_without_a_line_for_hosts_names_no_sources() {
 
 #[test]
 fn actions_change_what_follows_a_result() {
-    // Success, not found, unavailable, try again.
+    // The actions are those after success, not found, unavailable and try again.
     for (text, expected) in [
         ("", [Return, Continue, Continue, Continue]),
         ("[NOTFOUND=return]", [Return, Return, Continue, Continue]),

@@ -1,4 +1,4 @@
-//! The numbers and flags of resolv.conf within the limits of libc.
+//! Converts the options of resolv.conf into settings, within the limits of libc.
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
@@ -9,11 +9,11 @@ use super::super::machine::Libc;
 use super::IpAddrAndScope;
 use crate::lookup::dns::config::{IpStrategy, Protocol, Server, StubConfig};
 
-/// RES_MAXNDOTS of `<resolv.h>`.
+/// The maximum of `ndots` (RES_MAXNDOTS of `<resolv.h>`).
 const MAX_NDOTS: u32 = 15;
-/// RES_MAXRETRANS of `<resolv.h>`.
+/// The maximum of `timeout` in seconds (RES_MAXRETRANS of `<resolv.h>`).
 const MAX_TIMEOUT: u32 = 30;
-/// RES_MAXRETRY of `<resolv.h>`.
+/// The maximum of `attempts` (RES_MAXRETRY of `<resolv.h>`).
 const MAX_ATTEMPTS: u32 = 5;
 /// The port of DNS.
 const PORT: u16 = 53;
@@ -56,7 +56,7 @@ fn server((addr, scope): IpAddrAndScope, protocol: Protocol) -> Server {
     Server { addr, protocol }
 }
 
-/// Returns the time limit of one server. musl's `timeout` is for all attempts together (`res_msend.c`).
+/// Returns the time limit of one server. musl's `timeout` covers all attempts together (`res_msend.c`).
 fn timeout(seconds: u32, attempts: u32, libc: Libc) -> Duration {
     let timeout = Duration::from_secs(seconds.min(MAX_TIMEOUT).into());
     let timeout = match libc {

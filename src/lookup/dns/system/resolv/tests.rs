@@ -10,7 +10,7 @@ fn machine(hostname: &str) -> Machine {
     }
 }
 
-/// The interfaces of the tests: `eth0` is 2, `br-lan` is 3, `eth0.7` is 4.
+/// Returns the index of an interface, where `eth0` is 2, `br-lan` is 3, and `eth0.7` is 4.
 fn interface(name: &str) -> Option<u32> {
     let place = ["eth0", "br-lan", "eth0.7"]
         .iter()
@@ -22,7 +22,7 @@ fn read(text: &str, libc: Libc) -> Resolv {
     parse(text.as_bytes(), libc, &machine("vm"), &interface)
 }
 
-/// What glibc reads; the file must have no obstacle.
+/// Returns the settings with glibc. The file must have no obstacle.
 fn stub(text: &str) -> StubConfig {
     let read = read(text, Libc::Glibc);
     assert_eq!(read.obstacle, None, "{text:?}");

@@ -1,0 +1,64 @@
+//! The retry policy for reqwest.
+
+use std::error::Error as StdError;
+
+use http::{Method, Uri};
+
+use super::attempt_logs::AttemptLogs;
+use super::classify::{RetryClassifier, SentRequest};
+use super::request_history;
+use crate::Resolver;
+use crate::addrs::MAX_ATTEMPTS;
+#[cfg(feature = "middleware")]
+use crate::attempt::Errand;
+
+/// Most retries of one request by reqwest's own count.
+///
+/// A lower limit would end the retries too early: each attempt may end a connect, and the server may refuse the request
+/// besides.
+pub(super) const MOST: u32 = (MAX_ATTEMPTS + request_history::MAX_AFTER_NACKS) as u32;
+
+/// The scope of the policy, which is equal to every host.
+pub(super) struct EveryHost;
+
+impl PartialEq<&str> for EveryHost {
+    fn eq(&self, _: &&str) -> bool {
+        true
+    }
+}
+
+/// Decides after each send of a client's requests whether the request is sent again.
+pub(super) struct Classifier {
+    judge: RetryClassifier,
+    tries: AttemptLogs,
+}
+
+impl Classifier {
+    pub(super) fn new(resolver: &Resolver) -> Self {
+        Self {
+            judge: RetryClassifier::new(resolver),
+            tries: AttemptLogs::default(),
+        }
+    }
+
+    pub(super) fn sends_again(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        error: Option<&(dyn StdError + 'static)>,
+    ) -> bool {
+        #[cfg(feature = "middleware")]
+        Errand::is_judged_inside();
+        let (host, record) = (uri.host(), &mut self.tries.of(uri));
+        let Some(error) = error else {
+            self.judge.answered(host, record);
+            return false;
+        };
+        let sent = SentRequest {
+            method,
+            host,
+            is_partly: false,
+        };
+        self.judge.sends_again(sent, error, record)
+    }
+}

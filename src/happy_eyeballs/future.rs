@@ -1,0 +1,374 @@
+//! Runs a race by the steps that its [`RaceState`] returns.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use hyper_util::client::legacy::connect::Connection;
+use smallvec::{SmallVec, smallvec};
+use tokio::time::Sleep;
+use tower_service::Service;
+
+use super::dial::Dial;
+use super::state::{RaceState, Step};
+use super::track::{OutOfTime, Track, pace};
+use crate::attempt::{AttemptContext, Resolution};
+use crate::connect::{AttemptInfo, ConnectFailure, HANGS, ObservedConnect, TimeoutMode};
+use crate::error::BoxError;
+use crate::{Resolver, time};
+
+/// The future of a [race](crate::HappyEyeballsLayer).
+///
+/// # Cancel safety
+///
+/// If the future is dropped, all attempts end. If an attempt was [slow](crate::ResolverBuilder::slow_connect_after) or
+/// nearly so, its address gets a soft strike. The other attempts say nothing about their addresses, because the caller
+/// may just have gone away.
+#[must_use = "futures do nothing unless polled"]
+pub struct HappyEyeballsFuture<S, Req>
+where
+    S: Service<Req>,
+{
+    connector: S,
+    request: Req,
+    by: AttemptInfo,
+    began: Instant,
+    /// The pending attempts. Mostly there is one, which needs no heap allocation.
+    attempts: SmallVec<[Attempt<S, Req>; 1]>,
+    /// The state of the race. `None` until the first attempt has resolved the host.
+    track: Option<Track>,
+    first_error: Option<BoxError>,
+    asking: Option<Asking>,
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+/// The pending re-resolve of the race's host.
+type Asking = Pin<Box<dyn Future<Output = Option<(Resolution, Vec<IpAddr>)>> + Send>>;
+
+struct Attempt<S, Req>
+where
+    S: Service<Req>,
+{
+    /// The address of the attempt. `None` until the first attempt has resolved the host.
+    addr: Option<IpAddr>,
+    connect: ObservedConnect<Dial<S, Req>>,
+    is_dealt: bool,
+    is_up: bool,
+}
+
+/// The end of an attempt.
+enum End<S, Req>
+where
+    S: Service<Req>,
+{
+    Won(Attempt<S, Req>, S::Response),
+    Lost(Attempt<S, Req>, ConnectFailure),
+}
+
+// No field is ever pinned in place.
+impl<S, Req> Unpin for HappyEyeballsFuture<S, Req> where S: Service<Req> {}
+
+impl<S, Req> HappyEyeballsFuture<S, Req>
+where
+    S: Service<Req> + Clone,
+    S::Response: Connection,
+    S::Error: Into<BoxError>,
+    Req: Clone,
+{
+    pub(super) fn new(ready: &mut S, connector: S, request: Req, by: AttemptInfo) -> Self {
+        let context = AttemptContext::race_first(by.resolver.inner().id());
+        // hyper-rustls calls its inner connector at once. Other connectors do so inside their future.
+        let connecting = context.sync_scope(|| ready.call(request.clone()));
+        let dial = Dial::Called { connecting };
+        let first = Attempt {
+            addr: None,
+            connect: ObservedConnect::new(dial, context, by.clone(), TimeoutMode::InRace),
+            is_dealt: true,
+            is_up: false,
+        };
+        Self {
+            connector,
+            request,
+            by,
+            began: time::now(),
+            attempts: smallvec![first],
+            track: None,
+            first_error: None,
+            asking: None,
+            alarm: None,
+        }
+    }
+
+    /// Polls the attempts and handles their ends. The result is the first connection.
+    fn poll_attempts(&mut self, cx: &mut Context<'_>) -> Poll<S::Response> {
+        while let Some(end) = self.next_end(cx) {
+            match end {
+                End::Won(attempt, connection) => {
+                    self.won(&attempt);
+                    return Poll::Ready(connection);
+                }
+                End::Lost(attempt, unmade) => self.failed(&attempt, unmade),
+            }
+        }
+        Poll::Pending
+    }
+
+    fn next_end(&mut self, cx: &mut Context<'_>) -> Option<End<S, Req>> {
+        for place in 0..self.attempts.len() {
+            let polled = Pin::new(&mut self.attempts[place].connect).poll(cx);
+            self.poll_progress(place);
+            if let Poll::Ready(ended) = polled {
+                let attempt = self.attempts.remove(place);
+                return Some(match ended {
+                    Ok(connection) => End::Won(attempt, connection),
+                    Err(unmade) => End::Lost(attempt, unmade),
+                });
+            }
+        }
+        None
+    }
+
+    /// Reads the progress of an attempt from its attempt context. The progress is the resolved addresses, the start of
+    /// the attempt, and TCP being up.
+    fn poll_progress(&mut self, place: usize) {
+        let attempt = &mut self.attempts[place];
+        if self.track.is_none()
+            && let Some((resolution, addrs)) = attempt.connect.context().race_candidates()
+        {
+            attempt.addr = addrs.first().copied();
+            let addrs = addrs.iter().copied();
+            let deadline = deadline(&self.by.resolver, self.began);
+            let pace = pace(&self.by.resolver, &resolution.host, deadline);
+            let plan = RaceState::begun(pace, addrs, resolution.resolved_at);
+            self.track = Some(Track { plan, resolution });
+        }
+        let (Some(track), Some(addr)) = (&mut self.track, attempt.addr) else {
+            return;
+        };
+        if !attempt.is_dealt
+            && let Some(resolution) = attempt.connect.context().single()
+        {
+            attempt.is_dealt = true;
+            track.plan.began(addr, resolution.resolved_at);
+        }
+        if !attempt.is_up && attempt.connect.context().is_tcp_connected() {
+            attempt.is_up = true;
+            track.plan.is_up(addr, time::now());
+        }
+    }
+
+    /// Ends the attempts that lost. Attempts that had a head start of a whole delay are reported as beaten.
+    fn won(&mut self, winner: &Attempt<S, Req>) {
+        let track = self.track.as_ref().zip(winner.addr);
+        let beaten = track.map(|(track, winner)| track.plan.beaten_by(winner).collect::<Vec<_>>());
+        let beaten = beaten.unwrap_or_default();
+        for attempt in self.attempts.drain(..) {
+            let is_beaten = attempt.addr.is_some_and(|addr| beaten.contains(&addr));
+            attempt.connect.lost_race(is_beaten);
+        }
+    }
+
+    fn failed(&mut self, attempt: &Attempt<S, Req>, unmade: ConnectFailure) {
+        if let (Some(track), Some(addr)) = (&mut self.track, attempt.addr) {
+            track
+                .plan
+                .failed(addr, unmade.ending.outcome(), time::now());
+        }
+        self.first_error.get_or_insert(unmade.error);
+    }
+
+    fn next_step(&mut self) -> Step {
+        let now = time::now();
+        match &mut self.track {
+            Some(Track { plan, resolution }) => {
+                let shared = self.by.resolver.inner();
+                plan.next(now, |waiting, since| {
+                    shared.start_in_time(&resolution.host, waiting, since, now)
+                })
+            }
+            None if self.attempts.is_empty() => Step::GiveUp,
+            None => match deadline(&self.by.resolver, self.began) {
+                Some(deadline) if now >= deadline => Step::GiveUp,
+                deadline => Step::Wait(deadline),
+            },
+        }
+    }
+
+    fn dial(&mut self, addr: IpAddr) {
+        let Some(track) = &self.track else {
+            return;
+        };
+        let context =
+            AttemptContext::race_address(self.by.resolver.inner().id(), &track.resolution, addr);
+        let dial = Dial::new(self.connector.clone(), self.request.clone());
+        self.attempts.push(Attempt {
+            addr: Some(addr),
+            connect: ObservedConnect::new(dial, context, self.by.clone(), TimeoutMode::InRace),
+            is_dealt: false,
+            is_up: false,
+        });
+    }
+
+    fn end(&mut self, addr: IpAddr) {
+        let place = self.attempts.iter().position(|it| it.addr == Some(addr));
+        if let Some(place) = place {
+            self.attempts.remove(place).connect.timed_out();
+            let limit = self.by.resolver.inner().config().attempt_timeout;
+            let ended = || OutOfTime {
+                what: format!("an attempt to connect to {addr}"),
+                after: limit.unwrap_or_default(),
+                setting: "attempt_timeout",
+            };
+            self.first_error.get_or_insert_with(|| ended().into_error());
+        }
+    }
+
+    fn reresolve(&mut self) {
+        if let Some(track) = &self.track {
+            if !self.attempts.is_empty() {
+                self.by.resolver.inner().search(&track.resolution);
+            }
+            let (shared, host) = (
+                self.by.resolver.inner().clone(),
+                track.resolution.host.clone(),
+            );
+            self.asking = Some(Box::pin(shared.reresolved(host)));
+        }
+    }
+
+    /// Polls the re-resolve. The result is ready once the race has taken the answer.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(asking) = &mut self.asking else {
+            return Poll::Pending;
+        };
+        let answer = ready!(asking.as_mut().poll(cx));
+        self.asking = None;
+        self.take_answer(answer);
+        Poll::Ready(())
+    }
+
+    /// Takes a newer answer that the lookup of another connect has brought, and returns whether there was one.
+    ///
+    /// The race does so while attempts are pending and the race itself can do nothing more. The race also reports
+    /// attempts that hang for [`HANGS`], so that the host is looked up more often.
+    fn take_newer_answer(&mut self) -> bool {
+        if self.waits_for_others()
+            && let Some(before) = time::now().checked_sub(HANGS)
+        {
+            let attempts = self.attempts.iter_mut();
+            attempts.for_each(|attempt| attempt.connect.report_pending_since(before));
+            if let Some(track) = self.track.as_ref().filter(|_| self.began < before) {
+                self.by.resolver.inner().search(&track.resolution);
+            }
+        }
+        let newer = match &self.track {
+            Some(track) if self.waits_for_others() => {
+                self.by.resolver.inner().newer_answer(&track.resolution)
+            }
+            Some(_) | None => None,
+        };
+        let is_newer = newer.is_some();
+        if is_newer {
+            self.take_answer(newer);
+        }
+        is_newer
+    }
+
+    /// Takes an answer, whose addresses later attempts go to. `None`: the lookup brought no answer.
+    fn take_answer(&mut self, answer: Option<(Resolution, Vec<IpAddr>)>) {
+        if let Some(track) = &mut self.track {
+            let (resolution, addrs) = answer.unzip();
+            track.resolution = resolution.unwrap_or_else(|| track.resolution.clone());
+            track.plan.answered(&addrs.unwrap_or_default(), time::now());
+        }
+    }
+
+    fn waits_for_others(&self) -> bool {
+        self.track
+            .as_ref()
+            .is_some_and(|track| track.plan.waits_for_others())
+    }
+
+    fn poll_alarm(&mut self, until: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(until) = until else {
+            return Poll::Pending;
+        };
+        let until = tokio::time::Instant::from_std(until);
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        if alarm.deadline() != until {
+            alarm.as_mut().reset(until);
+        }
+        alarm.as_mut().poll(cx)
+    }
+
+    fn error(&mut self) -> BoxError {
+        let is_given_up = !self.attempts.is_empty();
+        let after = time::now().saturating_duration_since(self.began);
+        let given_up_after = is_given_up.then_some(after);
+        let error = self.first_error.take();
+        let ended = || OutOfTime {
+            what: "a connect, lookup and all,".to_owned(),
+            after,
+            setting: "connect_timeout",
+        };
+        let error = error.unwrap_or_else(|| ended().into_error());
+        match &self.track {
+            Some(track) => track.explain(&self.by.resolver, error, given_up_after),
+            None => error,
+        }
+    }
+}
+
+/// The time between two checks for a newer answer.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Returns the deadline of a race that began at `began`.
+fn deadline(resolver: &Resolver, began: Instant) -> Option<Instant> {
+    let timeout = resolver.inner().config().connect_timeout;
+    timeout.map(|timeout| began + timeout)
+}
+
+impl<S, Req> Future for HappyEyeballsFuture<S, Req>
+where
+    S: Service<Req> + Clone,
+    S::Response: Connection,
+    S::Error: Into<BoxError>,
+    Req: Clone,
+{
+    type Output = Result<S::Response, BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            if let Poll::Ready(connection) = self.poll_attempts(cx) {
+                return Poll::Ready(Ok(connection));
+            }
+            match self.next_step() {
+                Step::Dial(addr) => self.dial(addr),
+                Step::TimeOut(addr) => self.end(addr),
+                Step::Reresolve => self.reresolve(),
+                Step::GiveUp => return Poll::Ready(Err(self.error())),
+                Step::Wait(until) => {
+                    if self.poll_answer(cx).is_pending() && !self.take_newer_answer() {
+                        let look = self.waits_for_others().then(|| time::now() + LOOK);
+                        let until = until.into_iter().chain(look).min();
+                        ready!(self.poll_alarm(until, cx));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<S, Req> fmt::Debug for HappyEyeballsFuture<S, Req>
+where
+    S: Service<Req>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HappyEyeballsFuture")
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,70 @@
+//! Starts a race for each connect.
+
+use std::task::{Context, Poll};
+
+use hyper_util::client::legacy::connect::Connection;
+use tower_service::Service;
+
+use super::HappyEyeballsFuture;
+use crate::Resolver;
+use crate::connect::{AttemptInfo, SharedFamiliesUsed};
+use crate::error::BoxError;
+
+/// A connector that a [`HappyEyeballsLayer`](super::HappyEyeballsLayer) calls for each address of a race.
+#[derive(Clone, Debug)]
+pub struct HappyEyeballs<S> {
+    inner: S,
+    resolver: Resolver,
+    reached: SharedFamiliesUsed,
+}
+
+impl<S> HappyEyeballs<S> {
+    pub(super) fn new(inner: S, resolver: Resolver) -> Self {
+        let reached = SharedFamiliesUsed::default();
+        Self {
+            inner,
+            resolver,
+            reached,
+        }
+    }
+
+    /// Returns the inner connector.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns a mutable reference to the inner connector.
+    pub fn get_mut(&mut self) -> &mut S {
+        // The caller may bind the connector to a local address, so the families used before no longer count.
+        self.reached = SharedFamiliesUsed::default();
+        &mut self.inner
+    }
+
+    /// Unwraps the inner connector.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, Req> Service<Req> for HappyEyeballs<S>
+where
+    S: Service<Req> + Clone,
+    S::Response: Connection,
+    S::Error: Into<BoxError>,
+    Req: Clone + 'static,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = HappyEyeballsFuture<S, Req>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        let by = AttemptInfo::of(&self.resolver, &self.reached, &request);
+        // The connector that is ready takes the first call. Clones of `spare` get ready when later attempts need them.
+        let spare = self.inner.clone();
+        HappyEyeballsFuture::new(&mut self.inner, spare, request, by)
+    }
+}

@@ -1,0 +1,64 @@
+//! The state of a race after its host was resolved, and the error of a race.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::state::{RaceConfig, RaceState};
+use crate::attempt::Resolution;
+use crate::connect::ConnectError;
+use crate::error::BoxError;
+use crate::host::Host;
+use crate::{Outcome, Resolver, time};
+
+pub(super) struct Track {
+    pub(super) plan: RaceState,
+    /// The resolution whose addresses are attempted.
+    pub(super) resolution: Resolution,
+}
+
+impl Track {
+    /// Returns an error with the outcome of every attempt, whose source is the first failure.
+    pub(super) fn explain(
+        &self,
+        resolver: &Resolver,
+        first: BoxError,
+        given_up_after: Option<Duration>,
+    ) -> BoxError {
+        let now = time::now();
+        let unread = |(_, end)| end == Some(Outcome::Unknown);
+        // No outcome is known, and a client may look for the first error itself.
+        if self.plan.ends(now).all(unread) {
+            return first;
+        }
+        let shared = resolver.inner();
+        let account = shared.report_of(&self.resolution, self.plan.ends(now));
+        let error = ConnectError::new(account, given_up_after, first);
+        error.of_race().into()
+    }
+}
+
+/// Returns the times of a race to a host.
+pub(super) fn pace(resolver: &Resolver, host: &Host, deadline: Option<Instant>) -> RaceConfig {
+    let shared = resolver.inner();
+    RaceConfig {
+        delay: shared.attempt_delay(host),
+        attempt_timeout: shared.config().attempt_timeout,
+        slow_after: shared.slow_after_in_race(host),
+        deadline,
+    }
+}
+
+/// The error of an attempt or a connect that a timeout of this crate has ended, and not one of the client.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} was given up after {after:?}, which is ResolverBuilder::{setting}")]
+pub(crate) struct OutOfTime {
+    pub(super) what: String,
+    pub(super) after: Duration,
+    pub(super) setting: &'static str,
+}
+
+impl OutOfTime {
+    pub(super) fn into_error(self) -> BoxError {
+        io::Error::new(io::ErrorKind::TimedOut, self).into()
+    }
+}
