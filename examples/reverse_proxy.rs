@@ -1,7 +1,7 @@
 //! A reverse proxy of axum whose upstreams die, and what its callers notice.
 //!
 //! ```sh
-//! cargo run --example reverse_proxy --features hyper
+//! cargo run --example reverse_proxy --features hyper-client
 //! ```
 //!
 //! Everything runs inside this process, on loopback: a name server, upstreams on 127.0.0.2 and up behind

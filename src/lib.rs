@@ -39,13 +39,13 @@
 //!
 //! # With hyper
 //!
-//! With the feature `hyper`, `sidestep::hyper::client()` returns hyper-util's client with the race, rustls and the root
+//! With the feature `hyper-client`, `sidestep::hyper::client()` returns hyper-util's client with the race, rustls and the root
 //! certificates of the platform. For any other connector, add the layers yourself:
 //!
 //! ```
 //! use hyper_util::client::legacy::{Client, connect::HttpConnector};
 //! use hyper_util::rt::TokioExecutor;
-//! use tower_layer::Layer as _;
+//! use tower::Layer as _;
 //!
 //! let resolver = sidestep::Resolver::new();
 //! let mut http = HttpConnector::new_with_resolver(resolver.clone());
@@ -73,10 +73,9 @@
 //! - `hickory` (default): [`lookup::Dns`]. Without this feature the default lookup is [`lookup::System`]
 //!   (`getaddrinfo`).
 //! - `reqwest-012`: support for reqwest 0.12.
-//! - `retry`: [`RetryPolicy`], a `tower::retry::Policy` for hyper-util's client.
 //! - `middleware`: support for reqwest-middleware, for clients with a retry policy of your own.
 //! - `object-store`: support for object_store.
-//! - `hyper`: `sidestep::hyper`, a ready-made client of hyper-util, and its connector for tonic.
+//! - `hyper-client`: `sidestep::hyper`, a ready-made client of hyper-util, and its connector for tonic.
 //! - `watch-network`: `Resolver::watch_network`, which detects with the crate netwatcher that the device is on another
 //!   network; for devices that move.
 
@@ -115,9 +114,8 @@ mod tunnel;
 mod whereabouts;
 
 pub use self::addrs::{AddressOrder, Family};
-#[cfg(feature = "retry")]
 pub use self::clients::RetryPolicy;
-#[cfg(feature = "hyper")]
+#[cfg(feature = "hyper-client")]
 pub use self::clients::hyper;
 #[cfg(feature = "middleware")]
 pub use self::clients::middleware;
@@ -153,6 +151,11 @@ pub mod future {
     pub use crate::resolver::{Addrs, ResolveFuture};
 }
 
-#[cfg(all(doctest, feature = "hickory", feature = "hyper", feature = "reqwest"))]
+#[cfg(all(
+    doctest,
+    feature = "hickory",
+    feature = "hyper-client",
+    feature = "reqwest"
+))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -19,7 +19,7 @@ use common::{DialLog, Edges, Journal, Mode, Seen, World, get};
 use hyper::Uri;
 use hyper_util::rt::TokioIo;
 use sidestep::lookup::StaticHosts;
-use sidestep::{AddressState, Connect, Outcome, Resolver, ResolverBuilder};
+use sidestep::{Connect, Outcome, Resolver, ResolverBuilder};
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::Instant;

@@ -217,12 +217,11 @@ impl CachedAnswer {
     }
 
     /// Returns the number of answers of the host, up to this one, that had a new address.
-    #[cfg(feature = "__again")]
     pub(crate) fn changes(&self) -> u32 {
         self.changes.load(Ordering::Relaxed)
     }
 
-    #[cfg(all(test, feature = "__again"))]
+    #[cfg(test)]
     pub(crate) fn with_changes(self, changes: u32) -> Self {
         let changes = AtomicU32::new(changes);
         Self { changes, ..self }

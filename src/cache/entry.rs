@@ -422,7 +422,6 @@ impl HostEntry {
     }
 
     /// Returns whether the answer is suspect, and a lookup for a fresh one is in flight or may start.
-    #[cfg(feature = "__again")]
     pub(crate) fn expects_fresh_answer(&self, now: Instant) -> bool {
         let is_due = self.reresolve_at(now).is_some_and(|due| due <= now);
         self.is_suspect() && (self.explicitly_invalidated || is_due || !self.lookups.is_empty())

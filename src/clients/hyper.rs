@@ -5,7 +5,7 @@
 //! HTTP/1.1 and HTTP/2 (ALPN). For `http://` the client uses HTTP/1.1.
 //!
 //! ```no_run
-//! # #[cfg(feature = "hyper")]
+//! # #[cfg(feature = "hyper-client")]
 //! # async fn get() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 //! let client = sidestep::hyper::client::<String>()?; // String is the body of requests
 //! let response = client.get("https://api.example.com/".parse()?).await?;
@@ -45,7 +45,7 @@
 //! origin, and let the connector treat the URI as `https`:
 //!
 //! ```no_run
-//! # #[cfg(feature = "hyper")]
+//! # #[cfg(feature = "hyper-client")]
 //! # fn channel(resolver: &sidestep::Resolver) -> Result<(), Box<dyn std::error::Error>> {
 //! use http::Uri;
 //! use tonic::transport::Endpoint;
@@ -70,11 +70,11 @@
 //! race goes outside of TLS, and [`tcp_connected_layer`](Resolver::tcp_connected_layer) inside of TLS.
 //!
 //! ```
-//! # #[cfg(feature = "hyper")] {
+//! # #[cfg(feature = "hyper-client")] {
 //! use hyper_rustls::HttpsConnectorBuilder;
 //! use hyper_util::client::legacy::{Client, connect::HttpConnector};
 //! use sidestep::{HappyEyeballs, Resolver, TcpConnected};
-//! use tower_layer::Layer as _;
+//! use tower::Layer as _;
 //!
 //! type Https = hyper_rustls::HttpsConnector<TcpConnected<HttpConnector<Resolver>>>;
 //!

@@ -2,9 +2,8 @@
 
 #[cfg(any(feature = "reqwest", feature = "reqwest-012"))]
 mod attempt_logs;
-#[cfg(feature = "__again")]
 mod classify;
-#[cfg(feature = "hyper")]
+#[cfg(feature = "hyper-client")]
 pub mod hyper;
 #[cfg(feature = "middleware")]
 pub mod middleware;
@@ -12,9 +11,7 @@ pub mod middleware;
 mod moving;
 #[cfg(feature = "object-store")]
 pub mod object_store;
-#[cfg(feature = "retry")]
 mod policy;
-#[cfg(feature = "__again")]
 mod request_history;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
@@ -26,5 +23,4 @@ mod tower;
 #[cfg(any(feature = "reqwest", feature = "reqwest-012"))]
 mod versions;
 
-#[cfg(feature = "retry")]
 pub use self::policy::RetryPolicy;

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use hyper_util::client::legacy::connect::HttpInfo;
 use reqwest::{Client, Error, Request, Response, Url};
-use tower_service::Service;
+use tower::Service;
 
 use crate::drain::{ClientSlot, DrainLayer, Handle, Registry};
 use crate::ends::ConnectionId;

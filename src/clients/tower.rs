@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use hyper_util::client::legacy::connect::dns::Name;
-use tower_service::Service;
+use tower::Service;
 
 use crate::resolver::{Addrs, ResolveFuture};
 use crate::{ResolveError, Resolver};

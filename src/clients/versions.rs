@@ -121,9 +121,9 @@ macro_rules! adapt {
         }
 
         /// A reqwest client under a [`PassiveHealthLayer`](crate::PassiveHealthLayer).
-        impl<S> tower_service::Service<::$reqwest::Request> for $crate::PassiveHealth<S>
+        impl<S> tower::Service<::$reqwest::Request> for $crate::PassiveHealth<S>
         where
-            S: tower_service::Service<::$reqwest::Request, Response = ::$reqwest::Response>,
+            S: tower::Service<::$reqwest::Request, Response = ::$reqwest::Response>,
             S::Error: std::error::Error + 'static,
         {
             type Response = S::Response;

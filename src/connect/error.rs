@@ -44,10 +44,6 @@ pub struct ConnectError {
     account: ConnectReport,
     given_up_after: Option<Duration>,
     /// Whether the connect was a race. A race re-resolves the host within one connect.
-    #[cfg_attr(
-        not(feature = "__again"),
-        expect(dead_code, reason = "read by the judge")
-    )]
     is_race: bool,
     source: BoxError,
 }
@@ -121,19 +117,16 @@ impl ConnectError {
     }
 
     /// Returns the time after which the connect was given up.
-    #[cfg(feature = "__again")]
     pub(crate) fn given_up_after(&self) -> Option<Duration> {
         self.given_up_after
     }
 
     /// Returns the number of lanes in which the connector attempted the addresses.
-    #[cfg(feature = "__again")]
     pub(crate) fn lanes(&self) -> usize {
         self.account.lanes
     }
 
     /// Returns whether the connect was a race.
-    #[cfg(feature = "__again")]
     pub(crate) fn is_race(&self) -> bool {
         self.is_race
     }

@@ -1,6 +1,6 @@
 //! The settings of [`ConnectLayer`].
 
-use tower_layer::Layer;
+use tower::Layer;
 
 use super::Connect;
 use super::observer::TimeoutMode;
@@ -54,7 +54,7 @@ use crate::Resolver;
 ///
 /// ```
 /// use hyper_util::client::legacy::connect::HttpConnector;
-/// use tower_layer::Layer as _;
+/// use tower::Layer as _;
 ///
 /// let resolver = sidestep::Resolver::new();
 /// let http = HttpConnector::new_with_resolver(resolver.clone());

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use hyper_util::client::legacy::connect::Connection;
-use tower_service::Service;
+use tower::Service;
 
 use super::ConnectFuture;
 use super::observer::{AttemptInfo, TimeoutMode};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_layer::Layer;
+use tower::Layer;
 
 use super::Drain;
 use super::registry::Registry;
@@ -62,7 +62,7 @@ use crate::retire::Limits;
 /// use hyper_util::client::legacy::{Client, connect::HttpConnector};
 /// use hyper_util::rt::TokioExecutor;
 /// use std::time::Duration;
-/// use tower_layer::Layer as _;
+/// use tower::Layer as _;
 ///
 /// let resolver = sidestep::Resolver::new();
 /// let http = HttpConnector::new_with_resolver(resolver.clone());

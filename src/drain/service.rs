@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Uri};
-use tower_service::Service;
+use tower::Service;
 
 use super::DrainFuture;
 use super::captured::Captured;

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use tower_service::Service;
+use tower::Service;
 
 pin_project! {
     /// Waits until a connector is ready, and then calls the connector.

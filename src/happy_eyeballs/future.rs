@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hyper_util::client::legacy::connect::Connection;
 use smallvec::{SmallVec, smallvec};
 use tokio::time::Sleep;
-use tower_service::Service;
+use tower::Service;
 
 use super::dial::Dial;
 use super::state::{RaceState, Step};

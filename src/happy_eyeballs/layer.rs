@@ -1,6 +1,6 @@
 //! The settings of [`HappyEyeballsLayer`].
 
-use tower_layer::Layer;
+use tower::Layer;
 
 use super::HappyEyeballs;
 use crate::Resolver;
@@ -80,7 +80,7 @@ use crate::Resolver;
 /// ```
 /// use hyper_util::client::legacy::{Client, connect::HttpConnector};
 /// use hyper_util::rt::TokioExecutor;
-/// use tower_layer::Layer as _;
+/// use tower::Layer as _;
 ///
 /// let resolver = sidestep::Resolver::new();
 /// let http = HttpConnector::new_with_resolver(resolver.clone());

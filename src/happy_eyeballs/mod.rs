@@ -12,5 +12,4 @@ pub use self::future::HappyEyeballsFuture;
 pub use self::layer::HappyEyeballsLayer;
 pub use self::service::HappyEyeballs;
 pub use self::tcp::{TcpConnected, TcpConnectedFuture, TcpConnectedLayer};
-#[cfg(feature = "__again")]
 pub(crate) use self::track::OutOfTime;

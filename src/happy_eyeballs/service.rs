@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use hyper_util::client::legacy::connect::Connection;
-use tower_service::Service;
+use tower::Service;
 
 use super::HappyEyeballsFuture;
 use crate::Resolver;

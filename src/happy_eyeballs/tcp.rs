@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
-use tower_layer::Layer;
-use tower_service::Service;
+use tower::Layer;
+use tower::Service;
 
 use crate::Resolver;
 use crate::attempt::AttemptContext;
@@ -26,7 +26,7 @@ use crate::attempt::AttemptContext;
 ///
 /// ```
 /// use hyper_util::client::legacy::connect::HttpConnector;
-/// use tower_layer::Layer as _;
+/// use tower::Layer as _;
 ///
 /// let resolver = sidestep::Resolver::new();
 /// let mut http = HttpConnector::new_with_resolver(resolver.clone());

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 
 use hyper_util::client::legacy::connect::dns::Name;
-use tower_service::Service;
+use tower::Service;
 
 use super::{Answer, Lookup, LookupFuture};
 use crate::ResolveError;

@@ -221,13 +221,11 @@ pub(super) fn is_dropped_with_its_connection(error: &hyper::Error) -> bool {
 /// Returns whether the request waited for the HTTP/2 connect of another request, and that connect failed.
 ///
 /// The text is from hyper-util 0.1.21, `client/legacy/pool.rs`; the type can't be named.
-#[cfg(feature = "__again")]
 pub(crate) fn is_lost_checkout(error: &(dyn StdError + 'static)) -> bool {
     !error.is::<io::Error>() && error.to_string() == "request was canceled"
 }
 
 /// Returns whether the error is reqwest's own timeout (`error.rs`; the type is not exported).
-#[cfg(feature = "__again")]
 pub(crate) fn is_timeout_of_reqwest(error: &(dyn StdError + 'static)) -> bool {
     !error.is::<io::Error>() && error.to_string() == "operation timed out"
 }

@@ -95,7 +95,6 @@ pub(crate) enum Severity {
 
 /// How often a request may be sent again after a connect with this outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg(feature = "__again")]
 pub(crate) enum RetryScope {
     /// The error goes to the caller.
     Never,
@@ -184,7 +183,6 @@ impl Outcome {
         }
     }
 
-    #[cfg(feature = "__again")]
     pub(crate) fn retry_scope(self) -> RetryScope {
         match self {
             Self::Canceled

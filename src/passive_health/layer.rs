@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::header::CONNECTION;
 use http::{HeaderMap, StatusCode};
-use tower_layer::Layer;
+use tower::Layer;
 
 use super::PassiveHealth;
 use crate::Resolver;
@@ -40,7 +40,7 @@ use crate::Resolver;
 /// # #[cfg(feature = "reqwest")]
 /// # fn client() -> Result<(), reqwest::Error> {
 /// use sidestep::reqwest::ClientBuilderExt as _;
-/// use tower_layer::Layer as _;
+/// use tower::Layer as _;
 ///
 /// let resolver = sidestep::Resolver::new();
 /// let client = reqwest::Client::builder().sidestep(&resolver).build()?;

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::task::{Context, Poll};
 
-use tower_service::Service;
+use tower::Service;
 
 use super::PassiveHealthFuture;
 use super::future::Reply;

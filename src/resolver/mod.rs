@@ -42,7 +42,6 @@ pub use self::future::{Addrs, ResolveFuture};
 pub(crate) use self::host_status::HostStatus;
 pub(crate) use self::report::AttemptEnd;
 pub use self::resolved::Resolved;
-#[cfg(feature = "__again")]
 pub(crate) use self::responses::FailoverOutlook;
 pub(crate) use self::shared::Inner;
 #[cfg(feature = "watch-network")]

@@ -515,5 +515,5 @@ pub(super) fn rank(page: &[(IpAddr, AddressRecord)], addr: IpAddr, now: Instant)
     found.map_or(Rank::Healthy, |(_, record)| record.rank(now))
 }
 
-#[cfg(all(test, feature = "__again"))]
+#[cfg(test)]
 mod tests;

@@ -8,19 +8,15 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use super::Inner;
-#[cfg(feature = "__again")]
 use crate::addrs::MAX_PER_FAMILY;
 use crate::attempt::NewConnection;
-#[cfg(feature = "__again")]
 use crate::cache::{CachedAnswer, Origin};
 use crate::early_close::EarlyClose;
 use crate::ends::ConnectionId;
-#[cfg(feature = "__again")]
 use crate::health::Left;
 use crate::host::Host;
 use crate::outcome::{self, Outcome};
 use crate::penalty::Failure;
-#[cfg(feature = "__again")]
 use crate::penalty::Rank;
 use crate::time;
 
@@ -137,7 +133,6 @@ impl Inner {
 
     /// Returns what a retry to a host can expect, or `None` if the resolver does not know the host, as behind a
     /// proxy.
-    #[cfg(feature = "__again")]
     pub(crate) fn failover_outlook(&self, host: &str) -> Option<FailoverOutlook> {
         let host = self.host(host)?;
         let now = time::now();
@@ -159,7 +154,6 @@ impl Inner {
 }
 
 /// What a retry to a host can expect.
-#[cfg(feature = "__again")]
 #[derive(Clone, Debug)]
 pub(crate) struct FailoverOutlook {
     pub(crate) known: Arc<CachedAnswer>,

@@ -14,8 +14,8 @@ use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use rustls::crypto::{CryptoProvider, ring};
 use tokio::net::TcpStream;
-use tower_layer::Layer as _;
-use tower_service::Service;
+use tower::Layer as _;
+use tower::Service;
 
 use crate::Resolver;
 use crate::error::BoxError;
