@@ -245,6 +245,27 @@ async fn with_nothing_better_a_connect_stays_pending() {
     }
 }
 
+/// A single request waits at the only address, which swallows packets. DNS moves long after the lookup that the slow
+/// connect has caused, and the request follows.
+#[tokio::test]
+async fn a_request_that_waits_follows_a_late_move() {
+    for moves_after in [2_000 * MS, 6_000 * MS] {
+        let world = World::http(2).await;
+        let ips = world.ips();
+        world.dns.set(HOST, &ips[..1], 1800);
+        world.edges.set(ips[0], Mode::BlackHole).await;
+        let client = world.client();
+        let moves = async {
+            tokio::time::sleep(moves_after).await;
+            world.dns.set(HOST, &ips[1..], 1800);
+        };
+        let (took, ()) = tokio::join!(timed(&client, &world), moves);
+        // Lookups begin 3 s after the connect, and are 1 to 2 s apart.
+        let expected = moves_after.max(3_000 * MS)..=moves_after.max(3_000 * MS) + 2_000 * MS + SLACK;
+        assert!(expected.contains(&took), "{moves_after:?}: {took:?}");
+    }
+}
+
 /// Several requests wait for one HTTP/2 connection, whose connect is given up: each is sent again, a POST too.
 #[tokio::test]
 async fn requests_that_wait_for_an_http2_connect_that_is_given_up_are_sent_again() {

@@ -4,8 +4,14 @@ use std::time::Duration;
 
 use crate::Resolver;
 
+/// Keeps other crates from implementing [`ClientBuilderExt`], so that the trait can get more methods.
+#[expect(unnameable_types, reason = "another crate must not name the trait")]
+pub trait Sealed {}
+
 /// Adds sidestep to a reqwest client.
-pub trait ClientBuilderExt: Sized {
+///
+/// The trait is sealed: only the client builders of reqwest implement it.
+pub trait ClientBuilderExt: Sealed + Sized {
     /// Sets the resolver, its connector layer, a retry policy, and pings on HTTP/2 connections.
     ///
     /// | what went wrong | sent again |
@@ -88,6 +94,8 @@ macro_rules! adapt {
         }
 
         impl WithoutHttp2 for ::$reqwest::ClientBuilder {}
+
+        impl $crate::clients::versions::Sealed for ::$reqwest::ClientBuilder {}
 
         impl ::$reqwest::dns::Resolve for $crate::Resolver {
             fn resolve(&self, name: ::$reqwest::dns::Name) -> ::$reqwest::dns::Resolving {
