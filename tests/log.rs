@@ -72,7 +72,7 @@ async fn a_panic_of_an_observer_fails_no_request_and_is_logged_once() {
         get(&client, &world.url()).await.unwrap();
     }
     assert_eq!(
-        log.count("observer that Builder::observe set has panicked"),
+        log.count("observer set by ResolverBuilder::observe panicked"),
         1
     );
     assert_eq!(world.resolver.snapshot().failed_addresses, 1);

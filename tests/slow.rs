@@ -261,7 +261,8 @@ async fn a_request_that_waits_follows_a_late_move() {
         };
         let (took, ()) = tokio::join!(timed(&client, &world), moves);
         // Lookups begin 3 s after the connect, and are 1 to 2 s apart.
-        let expected = moves_after.max(3_000 * MS)..=moves_after.max(3_000 * MS) + 2_000 * MS + SLACK;
+        let expected =
+            moves_after.max(3_000 * MS)..=moves_after.max(3_000 * MS) + 2_000 * MS + SLACK;
         assert!(expected.contains(&took), "{moves_after:?}: {took:?}");
     }
 }
