@@ -17,12 +17,15 @@ use common::{Edges, Guest, HOST, Mode, RecordType, Scheme, World, get};
 use guests::http_proxy;
 use reqwest::{Certificate, ClientBuilder};
 use sidestep::reqwest::ClientBuilderExt as _;
-use sidestep::{Order, Outcome};
+use sidestep::{AddressOrder, Outcome};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Edges that are always dealt in the same order.
 async fn world(edges: Edges) -> World {
-    let world = World::of(edges, |builder| builder.order(AddressOrder::Preserve)).await;
+    let world = World::of(edges, |builder| {
+        builder.address_order(AddressOrder::Preserve)
+    })
+    .await;
     world.dns.rotate(false);
     world
 }
