@@ -37,8 +37,8 @@ impl ResolverBuilder {
     /// no such timeout.
     ///
     /// Defaults to 10 s. The timeout is a backstop, because a connector attempts one address after the other, and an
-    /// operating system takes minutes to give an address up. The connect is given up only if there is another address
-    /// to connect to, and never before the connect is slow. A shorter connect timeout of the client takes effect
+    /// operating system takes minutes to give an address up. The connect is given up only if another address can be
+    /// connected to, which has no penalty and was not slow, and never before the connect is slow. A shorter connect timeout of the client takes effect
     /// first. If [`slow_connect_after`](Self::slow_connect_after) is set, the timeout must not be shorter.
     ///
     /// In a [race](crate::HappyEyeballsLayer), the timeout applies to each attempt, TLS included, while another
