@@ -20,7 +20,7 @@
 //!   each client connects to each edge. The edge dies that the client has dialled last.
 //!
 //! Three clients are of reqwest, and three of hyper-util with hyper-rustls: stock, with a race, and the
-//! same over HTTP/2. hyper sends nothing again by itself; around those with a race is sidestep's
+//! same over HTTP/2. hyper sends nothing again; around those with a race is sidestep's
 //! `RetryPolicy`, for edges that accept and close.
 //!
 //! What is counted:

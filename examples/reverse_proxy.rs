@@ -6,7 +6,8 @@
 //!
 //! Everything runs inside this process, on loopback: a name server, upstreams on 127.0.0.2 and up behind
 //! one name, the proxy, and sixteen callers of it. While they go on, upstreams refuse, swallow packets, cut
-//! connections under requests, and leave DNS. It ends by itself, and with an error when a request has failed.
+//! connections under requests, and leave DNS. The program ends on its own, and with an error if a
+//! request has failed.
 //!
 //! The proxy itself is in `reverse_proxy/proxy.rs`. Two of its lines are sidestep's: the client,
 //! `sidestep::hyper::client_with(&resolver)`, and `resolver.passive_health_layer()` around it.

@@ -6,19 +6,20 @@
 //!
 //! Everything runs inside this process, on loopback: a name server, and gRPC servers on 127.0.0.2 and
 //! up that answer `grpc.health.v1` checks. While eight callers of each channel call on, servers refuse,
-//! swallow packets, and leave DNS. It ends by itself, and with an error when a call has failed.
+//! swallow packets, and leave DNS. The program ends
+//! on its own, and with an error if a call has failed.
 //!
 //! # Which one to take
 //!
 //! **The raced channel**, in nearly all programs: `Endpoint::connect_with_connector_lazy` over
-//! `resolver.happy_eyeballs_layer()`. It is one line, sees TLS fail too, is fed by nobody, and after a death
-//! costs what was in flight, which has to be sent again. All calls of a process go to one server; the
+//! `resolver.happy_eyeballs_layer()`. It is one line, notices failures in TLS, needs no task that feeds addresses,
+//! and loses at a death the calls in flight, which have to be sent again. All calls of a process go to one server; the
 //! resolver's shuffle spreads the processes.
 //!
 //! **The balanced channel** where one server can't carry what one process calls:
-//! `Channel::balance_channel`. tonic connects to addresses then, so somebody must feed them
-//! (`channels::Feed`) and look after them (`Host::check`): a server that refuses is ready to fail its
-//! share of the calls as long as it is in there, and each has to be sent again.
+//! `Channel::balance_channel`. tonic connects to addresses then, so the program must feed addresses
+//! (`channels::Feed`) and check them (`Host::check`). A server that refuses fails its share of the calls as long
+//! as its address is in the channel, and each of these calls has to be sent again.
 //!
 //! Both are in `tonic/channels.rs`. Each has a resolver of its own here, so that neither learns from
 //! the other; in a program they share one.
@@ -75,12 +76,12 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 
     let victim = stage.raced_to().await?;
     edges.set(victim, Mode::Refuse).await;
-    let act = format!("{victim} refuses, whom the raced channel was connected to");
+    let act = format!("{victim}, to which the raced channel was connected, refuses");
     failed += stage.act(&act).await;
 
     let victim = stage.raced_to().await?;
     edges.set(victim, Mode::BlackHole).await;
-    let act = format!("{victim} swallows packets, to whom that went then");
+    let act = format!("{victim}, to which the raced channel went then, swallows packets");
     failed += stage.act(&act).await;
 
     dns.set(HOST, new, 1);
@@ -99,7 +100,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 struct Stage {
     raced: Channel,
     balanced: Channel,
-    /// Whom the balanced channel is fed from.
+    /// The host whose addresses feed the balanced channel.
     host: Host,
 }
 

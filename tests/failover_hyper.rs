@@ -261,7 +261,7 @@ async fn a_connector_that_asks_while_it_is_called_is_seen() {
     assert_eq!(world.journal.failures(), [(dead, Outcome::Failed)]);
 }
 
-/// A blank context alone is no reason to warn: an address in the URL asks nobody.
+/// A blank context alone is no reason to warn: an address in the URL needs no lookup.
 #[tokio::test]
 async fn an_address_in_the_url_is_not_warned_of() {
     let world = World::http(2).await;

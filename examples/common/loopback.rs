@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener};
 ///
 /// # Errors
 ///
-/// Where the system has them not on loopback by itself, as macOS: what to do.
+/// Where the system has them not on loopback by default, as macOS: what to do.
 pub(crate) fn addresses(n: u8) -> Result<Vec<IpAddr>, String> {
     let all = (2..2 + n).map(|last| IpAddr::from(Ipv4Addr::new(127, 0, 0, last)));
     let all: Vec<_> = all.collect();

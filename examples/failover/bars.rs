@@ -1,4 +1,4 @@
-//! What sidestep promises, held against what was measured.
+//! Compares what sidestep promises with what was measured.
 
 use std::time::Duration;
 

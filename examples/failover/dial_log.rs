@@ -26,7 +26,7 @@ pub(crate) fn tell_each(tell: impl Fn(SocketAddr) + Send + Sync + 'static) {
 /// Hands each line that the connector logs to `take`, in the task that logs it.
 pub(crate) fn each_line(take: impl Fn(&str) + Send + Sync + 'static) {
     let log = tracing_subscriber::registry().with(Lines(take));
-    tracing::subscriber::set_global_default(log).expect("nobody else listens to the log");
+    tracing::subscriber::set_global_default(log).expect("the program sets no other subscriber");
 }
 
 struct Lines<F>(F);

@@ -103,7 +103,7 @@ async fn forward(
     }
 }
 
-/// Names every address that was tried, for whoever runs the proxy; tell strangers less.
+/// Names every address that was attempted, for the operator of the proxy; tell strangers less.
 fn bad_gateway(error: &Error) -> Response {
     let why = match ConnectError::find(error) {
         Some(connect) => connect.to_string(),

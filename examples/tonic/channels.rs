@@ -82,8 +82,8 @@ impl Host {
         SocketAddr::new(ip, port)
     }
 
-    /// Dials all addresses and tells the resolver how that went. Nobody else does: how the connects
-    /// of a balanced channel end tonic keeps to itself.
+    /// Connects to all addresses and reports the outcomes to the resolver, because tonic does not tell how the
+    /// connects of a balanced channel end.
     pub(crate) async fn check(&self) {
         let Ok(resolved) = self.resolver.resolve(self.name()).await else {
             return;
@@ -100,14 +100,14 @@ impl Host {
         join_all(dials).await;
     }
 
-    /// Returns the addresses to connect to: those that nothing is held against, or else all.
+    /// Returns the addresses to connect to: those without a penalty, or all if each has one.
     async fn usable(&self) -> Result<BTreeSet<IpAddr>, sidestep::ResolveError> {
         let resolved = self.resolver.resolve(self.name()).await?;
         let snapshot = self.resolver.snapshot();
         let host = snapshot.host(self.name());
         let is_bad = |ip: &IpAddr| {
             let addr = host.and_then(|host| host.addr(*ip));
-            addr.is_some_and(|addr| matches!(addr.state, AddressState::Penalized))
+            addr.is_some_and(|addr| addr.state == AddressState::Penalized)
         };
         let all: BTreeSet<_> = resolved.addrs().iter().copied().collect();
         let good: BTreeSet<_> = all.iter().copied().filter(|ip| !is_bad(ip)).collect();
@@ -128,7 +128,7 @@ impl Feed {
         while self.update().await.is_ok() {
             tokio::select! {
                 () = self.host.news.notified() => {}
-                // Whoever asks keeps the answer fresh: an idle host is not looked up in turn.
+                // A host that is not in use has no refresh, so the feed resolves the host at times.
                 () = sleep(Duration::from_millis(500)) => {}
                 () = self.changes.closed() => return,
             }

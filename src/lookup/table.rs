@@ -219,7 +219,7 @@ fn key(name: &str) -> Result<Box<str>, &'static str> {
     }
     match host::parse(bare)? {
         Parsed::Name(host) | Parsed::Reserved(host) => Ok(format!("{dot}{host}").into()),
-        Parsed::Literal(_) => Err("an address needs no row: it is answered by itself"),
+        Parsed::Literal(_) => Err("an IP address needs no lookup"),
         Parsed::Loopback => Err("localhost is always loopback (RFC 6761)"),
     }
 }

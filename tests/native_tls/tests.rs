@@ -39,7 +39,7 @@ fn builder(edges: &Edges) -> ClientBuilder {
         .pool_max_idle_per_host(0)
 }
 
-/// It failed once and in this way, nobody else was blamed, and the host was looked up again.
+/// It failed once and in this way, no other address was blamed, and the host was looked up again.
 async fn only_this_failed(world: &World, case: &str, addr: IpAddr, outcome: Outcome) {
     assert_eq!(world.journal.failures(), [(addr, outcome)], "{case}");
     world.dns.asked(HOST, RecordType::A, 2).await;

@@ -69,7 +69,7 @@ async fn in_order_with(
     world
 }
 
-/// Each of these failed once and in this way, was penalized or not, and nobody else was blamed; the
+/// Each of these failed once and in this way, was penalized or not, and no other address was blamed; the
 /// host was looked up again once for all of them.
 async fn only_these_failed(world: &World, case: &str, expected: &[(IpAddr, Outcome)]) {
     assert_eq!(world.journal.failures(), expected, "{case}");

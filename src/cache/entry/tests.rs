@@ -221,7 +221,10 @@ fn only_a_negative_answer_ends_an_answer() {
         world.plan(true),
         ServePlan::ServeAndRefresh(LookupReason::Expired)
     );
-    assert!(behind, "nobody waits for what is likely to fail again");
+    assert!(
+        behind,
+        "no caller waits for a lookup that is likely to fail again"
+    );
     let (_land, flight) = world.send(LookupReason::Expired);
     world.land(&flight, world.now, Err(ResolveError::not_found("a")));
     assert!(matches!(world.plan(true), ServePlan::Fail(_)));
@@ -249,14 +252,17 @@ fn a_failed_lookup_is_repeated_in_turn_while_a_healthy_address_is_left() {
         assert!(matches!(world.plan(true), ServePlan::Serve));
         assert!(
             matches!(world.plan(false), ServePlan::Wait(LookupReason::Expired)),
-            "whoever has nobody to dial waits no longer than the backoff"
+            "a caller without a healthy address waits for the backoff only"
         );
         world.now += S;
         let behind = matches!(
             world.plan(true),
             ServePlan::ServeAndRefresh(LookupReason::Expired)
         );
-        assert!(behind, "nobody waits for what is likely to fail again");
+        assert!(
+            behind,
+            "no caller waits for a lookup that is likely to fail again"
+        );
     }
 }
 

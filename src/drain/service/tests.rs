@@ -77,7 +77,7 @@ async fn a_request_that_is_given_up_leaves_its_connection_known() {
         stream
     };
     let open = tokio::select! {
-        ended = asking => panic!("nobody has answered: {ended:?}"),
+        ended = asking => panic!("the server has not answered: {ended:?}"),
         stream = heard => stream,
     };
     assert_eq!(pool.registry.len(), 1);
