@@ -62,12 +62,7 @@ async fn an_error_tells_what_earlier_connects_found_out() {
     for ip in world.ips() {
         world.edges.set(ip, Mode::TlsReset).await;
     }
-    let stock = world
-        .builder()
-        .dns_resolver(world.resolver.clone())
-        .connector_layer(world.resolver.connect_layer())
-        .build()
-        .unwrap();
+    let stock = world.client_without_retries();
     let error = get(&stock, &world.url()).await.unwrap_err();
     let [first, second] = connect_error(&error).attempts() else {
         panic!("two were given: {error:?}");
@@ -131,12 +126,7 @@ async fn a_connect_that_was_given_up_says_so() {
         world.edges.set(ip, Mode::Hang).await;
     }
     // A request that is sent again would wait at the last address, for there is nothing better then.
-    let without_retries = world
-        .builder()
-        .dns_resolver(world.resolver.clone())
-        .connector_layer(world.resolver.connect_layer())
-        .build()
-        .unwrap();
+    let without_retries = world.client_without_retries();
     let error = get(&without_retries, &world.url()).await.unwrap_err();
     let connect = connect_error(&error);
     assert!(connect.is_given_up());

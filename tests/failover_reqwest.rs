@@ -403,12 +403,7 @@ async fn the_users_connect_timeout_holds() {
 #[tokio::test]
 async fn two_lines_do_what_a_connector_can() {
     let world = World::http(2).await;
-    let client = world
-        .builder()
-        .dns_resolver(world.resolver.clone())
-        .connector_layer(world.resolver.connect_layer())
-        .build()
-        .unwrap();
+    let client = world.client_without_retries();
     let dead = world.ips()[0];
     world.edges.set(dead, Mode::Refuse).await;
     world

@@ -304,12 +304,7 @@ async fn a_family_that_is_broken_in_tls_does_not_take_the_other_down() {
     ];
     let world = World::of(Edges::on(&ips, Scheme::Https).await, |b| b).await;
     world.edges.set(ips[0], Mode::TlsReset).await;
-    let client = world
-        .builder()
-        .dns_resolver(world.resolver.clone())
-        .connector_layer(world.resolver.connect_layer())
-        .build()
-        .unwrap();
+    let client = world.client_without_retries();
     get(&client, &world.url()).await.unwrap_err();
     for _ in 0..20 {
         get(&client, &world.url()).await.expect("IPv4 leads now");

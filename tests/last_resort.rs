@@ -349,12 +349,7 @@ async fn a_last_resort_that_fails_is_told_of_and_harms_no_current_address() {
     for &ip in &ips {
         world.edges.set(ip, Mode::Refuse).await;
     }
-    let without_retries = world
-        .builder()
-        .dns_resolver(world.resolver.clone())
-        .connector_layer(world.resolver.connect_layer())
-        .build()
-        .unwrap();
+    let without_retries = world.client_without_retries();
     let error = get(&without_retries, &world.url()).await.unwrap_err();
     let attempts = ConnectError::find(&error).unwrap().attempts();
     let told: Vec<_> = attempts.iter().map(|it| (it.addr, it.outcome)).collect();

@@ -107,16 +107,18 @@ async fn a_family_without_a_route_is_learned_and_forgotten() {
     assert_eq!(families(&resolver).await, [true, false, true, false]);
 }
 
+/// A resolver whose lookups begin with each address in turn.
+fn in_turns(script: Script) -> Resolver {
+    let builder = Resolver::builder().lookup(script);
+    let builder = builder.ipv4_mapped_fallback(false);
+    let builder = builder.address_order(AddressOrder::RoundRobin);
+    builder.build().unwrap()
+}
+
 #[tokio::test(start_paused = true)]
 async fn in_turn_each_lookup_begins_with_the_next_address() {
     let script = Script::answer(&[1, 2, 3], 60);
-    let builder = Resolver::builder()
-        .lookup(script)
-        .ipv4_mapped_fallback(false);
-    let resolver = builder
-        .address_order(AddressOrder::RoundRobin)
-        .build()
-        .unwrap();
+    let resolver = in_turns(script);
     let mut leads = Vec::new();
     for _ in 0..7 {
         leads.push(deal(&resolver, "a.test").await.unwrap()[0].ip());
@@ -143,13 +145,7 @@ async fn as_given_the_order_is_the_name_servers() {
 #[tokio::test(start_paused = true)]
 async fn turns_go_on_and_are_shared_evenly() {
     let script = Script::answer(&[1, 2, 3, 4, 5, 6], 5);
-    let builder = Resolver::builder()
-        .lookup(script)
-        .ipv4_mapped_fallback(false);
-    let resolver = builder
-        .address_order(AddressOrder::RoundRobin)
-        .build()
-        .unwrap();
+    let resolver = in_turns(script);
     let mut leads = std::collections::BTreeMap::<IpAddr, usize>::new();
     for _ in 0..12 {
         let addrs = deal(&resolver, "a.test").await.unwrap();

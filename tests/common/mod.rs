@@ -86,6 +86,15 @@ impl World {
             .expect("the client is valid")
     }
 
+    /// A client that has the resolver and the layer, and sends nothing again.
+    pub(crate) fn client_without_retries(&self) -> reqwest::Client {
+        self.builder()
+            .dns_resolver(self.resolver.clone())
+            .connector_layer(self.resolver.connect_layer())
+            .build()
+            .expect("the client is valid")
+    }
+
     /// A stock reqwest client that trusts the edges, without a pool and without sidestep.
     pub(crate) fn builder(&self) -> reqwest::ClientBuilder {
         reqwest::Client::builder()
@@ -125,7 +134,7 @@ impl World {
     }
 
     pub(crate) fn is_penalized(&self, ip: IpAddr) -> bool {
-        matches!(self.standing(ip), AddressState::Penalized)
+        self.standing(ip) == AddressState::Penalized
     }
 
     /// How long the penalty of the address still runs.

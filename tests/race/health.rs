@@ -71,7 +71,7 @@ async fn a_penalty_delays_nobody_where_there_is_nothing_else() {
         stage.failed().await;
         stage.again();
     }
-    assert!(matches!(stage.standing(v4(2)), AddressState::Penalized));
+    assert_eq!(stage.standing(v4(2)), AddressState::Penalized);
     stage.turns(v4(2), connects(10));
     stage.again();
     assert_eq!(stage.connected().await, (v4(2), 10));
