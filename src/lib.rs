@@ -76,6 +76,8 @@
 //! - `middleware`: support for reqwest-middleware, for clients with a retry policy of your own.
 //! - `object-store`: support for object_store.
 //! - `hyper-client`: `sidestep::hyper`, a ready-made client of hyper-util, and its connector for tonic.
+//! - `hyper-client-ring`, `hyper-client-aws-lc-rs`: the same, with this crypto provider for rustls if the process has no
+//!   default one.
 //! - `watch-network`: `Resolver::watch_network`, which detects with the crate netwatcher that the device is on another
 //!   network; for devices that move.
 

@@ -24,7 +24,6 @@ use hyper_client::{tcp, tls};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use sidestep::lookup::{Answer, Lookup, LookupFuture};
-use sidestep::reqwest::ClientBuilderExt as _;
 use sidestep::{ConnectError, Resolver};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -191,7 +190,6 @@ async fn request(edges: &Edges, row: &Row) -> Cost {
         })
         .serve_stale_after(STALE_AFTER)
         .slow_connect_after(Duration::from_millis(50))
-        .attempt_timeout(Duration::from_millis(150))
         .build()
         .unwrap();
     let (port, _door) = open(fault, &cost);
@@ -222,12 +220,18 @@ async fn request(edges: &Edges, row: &Row) -> Cost {
 }
 
 /// A stock client which counts the attempts that its connects tell of.
+/// Time after which a connect is given up, if there is something else to attempt.
+const GIVEN_UP_AFTER: Duration = Duration::from_millis(150);
+
 fn stock(edges: &Edges, resolver: &Resolver, cost: &Cost) -> reqwest::ClientBuilder {
     let told = Arc::clone(&cost.told);
+    let layer = resolver.connect_layer().caller_retries(true);
     reqwest::Client::builder()
         .no_proxy()
         .tls_backend_preconfigured(edges.client_config())
-        .sidestep(resolver)
+        .dns_resolver(resolver.clone())
+        .connector_layer(layer.timeout(GIVEN_UP_AFTER))
+        .retry(sidestep::reqwest::retry(resolver))
         .connector_layer(MapErrLayer::new(move |error| count(error, &told)))
 }
 
@@ -257,7 +261,8 @@ async fn by_middleware(
 async fn by_race(edges: &Edges, resolver: &Resolver, cost: &Cost, method: &Method, url: &str) {
     let https = tls(edges).enable_http1();
     let https = https.wrap_connector(resolver.tcp_connected_layer().layer(tcp(resolver)));
-    let race = resolver.happy_eyeballs_layer().layer(https);
+    let race = resolver.happy_eyeballs_layer();
+    let race = race.attempt_timeout(GIVEN_UP_AFTER).layer(https);
     let told = Arc::clone(&cost.told);
     let counted = MapErrLayer::new(move |error| count(error, &told)).layer(race);
     let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(counted);

@@ -117,16 +117,20 @@ async fn an_error_tells_where_the_addresses_were_from() {
 #[tokio::test]
 async fn a_connect_that_was_given_up_says_so() {
     let world = World::of(Edges::https(2).await, |builder| {
-        builder
-            .slow_connect_after(Duration::from_millis(20))
-            .attempt_timeout(Duration::from_millis(50))
+        builder.slow_connect_after(Duration::from_millis(20))
     })
     .await;
     for ip in world.ips() {
         world.edges.set(ip, Mode::Hang).await;
     }
     // A request that is sent again would wait at the last address, for there is nothing better then.
-    let without_retries = world.client_without_retries();
+    let layer = world.resolver.connect_layer();
+    let without_retries = world
+        .builder()
+        .dns_resolver(world.resolver.clone())
+        .connector_layer(layer.timeout(Duration::from_millis(50)))
+        .build()
+        .unwrap();
     let error = get(&without_retries, &world.url()).await.unwrap_err();
     let connect = connect_error(&error);
     assert!(connect.is_given_up());

@@ -146,13 +146,10 @@ async fn a_connect_pending_for_long_is_a_soft_strike() {
 /// An edge that hangs in TLS while the others connect is known by that, long before any limit.
 #[tokio::test]
 async fn an_edge_that_hangs_while_the_others_connect_is_overtaken() {
-    let world = World::of(Edges::https(4).await, |builder| {
-        builder.attempt_timeout(None)
-    })
-    .await;
+    let world = World::of(Edges::https(4).await, |builder| builder).await;
     let hung = world.ips()[0];
     world.edges.set(hung, Mode::Hang).await;
-    let mut burst = Burst::on(&world, hung);
+    let mut burst = Burst::on(&world, hung, world.client_giving_up(None));
     while world.journal.failures().is_empty() {
         burst.send_one().await;
     }
@@ -175,12 +172,12 @@ struct Burst<'a> {
 }
 
 impl<'a> Burst<'a> {
-    fn on(world: &'a World, hung: IpAddr) -> Self {
+    fn on(world: &'a World, hung: IpAddr, client: reqwest::Client) -> Self {
         let log = DialLog::start();
         Self {
             world,
             hung,
-            client: world.client(),
+            client,
             old: log.to_port(world.edges.port()).len(),
             log,
             requests: JoinSet::new(),
@@ -246,14 +243,11 @@ impl<'a> Burst<'a> {
 /// Those that hang at such an edge are given up soon, and dialled elsewhere.
 #[tokio::test]
 async fn who_hangs_at_an_edge_that_hangs_for_others_too_goes_elsewhere() {
-    let hour = Duration::from_secs(3600);
-    let world = World::of(Edges::https(4).await, |builder| {
-        builder.attempt_timeout(hour)
-    })
-    .await;
+    let world = World::of(Edges::https(4).await, |builder| builder).await;
     let hung = world.ips()[0];
     world.edges.set(hung, Mode::Hang).await;
-    let mut burst = Burst::on(&world, hung);
+    let hour = Duration::from_secs(3600);
+    let mut burst = Burst::on(&world, hung, world.client_giving_up(hour));
     // So many have met it that they can't all have been unlucky; time stands still until then.
     while world.edges.accepted(hung) < 5 {
         burst.send_at_once().await;
@@ -271,19 +265,13 @@ async fn who_hangs_at_an_edge_that_hangs_for_others_too_goes_elsewhere() {
 #[tokio::test]
 async fn with_one_address_a_connect_is_not_given_up() {
     let world = World::of(Edges::https(1).await, |builder| {
-        builder
-            .slow_connect_after(Duration::from_millis(20))
-            .attempt_timeout(Duration::from_millis(40))
+        builder.slow_connect_after(Duration::from_millis(20))
     })
     .await;
     world.edges.set(world.ips()[0], Mode::Hang).await;
-    let client = world
-        .builder()
-        .timeout(Duration::from_millis(400))
-        .sidestep(&world.resolver)
-        .build()
-        .unwrap();
-    let error = get(&client, &world.url()).await.unwrap_err();
+    let client = world.client_giving_up(Duration::from_millis(40));
+    let request = client.get(world.url()).timeout(Duration::from_millis(400));
+    let error = common::while_pending(request.send()).await.unwrap_err();
     assert!(error.is_timeout() && !error.is_connect(), "{error:?}");
     assert_eq!(world.accepted(), 1);
 }
@@ -336,14 +324,12 @@ async fn a_connect_timeout_as_long_as_the_watch_is_seen_too() {
 #[tokio::test]
 async fn an_edge_that_hangs_in_tls_is_given_up_for_another() {
     let world = World::of(Edges::https(2).await, |builder| {
-        builder
-            .slow_connect_after(Duration::from_millis(100))
-            .attempt_timeout(Duration::from_millis(300))
+        builder.slow_connect_after(Duration::from_millis(100))
     })
     .await;
     let dead = world.ips()[0];
     world.edges.set(dead, Mode::Hang).await;
-    let client = world.client();
+    let client = world.client_giving_up(Duration::from_millis(300));
     world
         .get_until(&client, |world| world.is_penalized(dead))
         .await;
@@ -356,14 +342,12 @@ async fn an_edge_that_hangs_in_tls_is_given_up_for_another() {
 #[tokio::test]
 async fn a_move_away_from_black_holes_costs_no_request() {
     let world = World::of(Edges::http(4).await, |builder| {
-        builder
-            .slow_connect_after(Duration::from_millis(100))
-            .attempt_timeout(Duration::from_millis(400))
+        builder.slow_connect_after(Duration::from_millis(100))
     })
     .await;
     let ips = world.ips();
     world.dns.set(HOST, &ips[..3], 1800);
-    let client = world.client();
+    let client = world.client_giving_up(Duration::from_millis(400));
     get(&client, &world.url()).await.unwrap();
     world.dns.set(HOST, &ips[3..], 1800);
     for &ip in &ips[..3] {

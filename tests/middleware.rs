@@ -299,7 +299,7 @@ async fn a_moving_client_at_the_end_leaves_a_penalized_address() {
             .build()
     });
     let moving = moving.unwrap();
-    let client = ClientBuilder::new(moving.current().clone())
+    let client = ClientBuilder::new(reqwest::Client::new())
         .with(world.resolver.middleware())
         .with(moving)
         .build();

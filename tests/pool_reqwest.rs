@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{Edges, Guest, HOST, Scheme, Seen, World, within};
 use http::header::HOST as HOST_HEADER;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::client::legacy::connect::capture_connection;
@@ -79,7 +79,7 @@ impl Wire {
 }
 
 async fn send(client: &RotatingClient, url: &str) -> reqwest::Result<String> {
-    let request = client.current().get(url).build()?;
+    let request = client.request_builder(Method::GET, url).build()?;
     client.execute(request).await?.text().await
 }
 
@@ -103,7 +103,11 @@ async fn begin(
     };
     let body = reqwest::Body::wrap_stream(futures_util::stream::once(chunk));
     let url = world.url() + "echo";
-    let request = client.current().post(url).body(body).build().unwrap();
+    let request = client
+        .request_builder(Method::POST, url)
+        .body(body)
+        .build()
+        .unwrap();
     let client = client.clone();
     let answer = tokio::spawn(async move {
         let answer = client.execute(request).await.unwrap();
@@ -200,7 +204,7 @@ async fn only_the_origin_is_moved_whose_connection_is_retired() {
     send(&client, &other).await.unwrap();
     world.resolver.report(HOST, ips[0], Outcome::Refused);
     assert_eq!(ask(&client.clone(), &world).await, ips[1]);
-    let request = client.current().get(&other).build().unwrap();
+    let request = client.request_builder(Method::GET, &other).build().unwrap();
     let answer = client.ready().await.unwrap().call(request).await.unwrap();
     assert!(answer.text().await.unwrap().contains("127.0.0.2"));
     assert_eq!(world.edges.accepted(ips[0]), 2);

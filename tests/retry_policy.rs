@@ -89,13 +89,10 @@ async fn an_edge_that_fails_before_the_request_costs_no_request() {
             false => Edges::http(2).await,
         };
         let given_up = Duration::from_millis(200);
-        let world = World::of(edges, |builder| {
-            builder
-                .slow_connect_after(given_up / 2)
-                .attempt_timeout(given_up)
-        })
-        .await;
-        let (client, dead) = (watched(&world), world.ips()[0]);
+        let world = World::of(edges, |builder| builder.slow_connect_after(given_up / 2)).await;
+        let layer = world.resolver.connect_layer().caller_retries(true);
+        let client = client(&world, layer.timeout(given_up), 0);
+        let dead = world.ips()[0];
         world.edges.set(dead, mode).await;
         // What is accepted may be on its way when it is closed.
         let unsafe_one = if https { Method::POST } else { Method::PUT };

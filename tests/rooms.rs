@@ -148,6 +148,7 @@ const ROOT: &[(&str, &str)] = &[
     ("ConfigError", "error"),
     ("Family", "addrs"),
     ("AddressOrder", "addrs"),
+    ("HappyEyeballsLayer", "happy_eyeballs"),
     ("Outcome", "outcome"),
     ("Lookup", "lookup"),
     ("Answer", "lookup"),

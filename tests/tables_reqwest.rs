@@ -9,6 +9,7 @@ mod common;
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use sidestep::lookup::System;
 use sidestep::{AnswerSource, Resolver};
 
 use self::common::{Fault, HOST, Mode, World, asking, get};
@@ -104,11 +105,11 @@ async fn the_system_can_be_asked_in_place_of_the_name_server_and_back() {
     let resolver: &Resolver = &world.resolver;
     let good = resolver.resolve(HOST).await.unwrap();
     assert!(resolver.resolve("127.1").await.unwrap_err().is_not_found());
-    resolver.use_system();
+    let name_server = resolver.set_lookup(System::new());
     let found = resolver.resolve("127.1").await.unwrap();
     assert_eq!(found.addrs(), [IpAddr::from(Ipv4Addr::LOCALHOST)]);
     assert_eq!(resolver.resolve(HOST).await.unwrap().addrs(), good.addrs());
-    resolver.use_configured();
+    resolver.set_lookup(name_server);
     resolver.invalidate("127.1");
     assert!(resolver.resolve("127.1").await.unwrap_err().is_not_found());
     get(&world.client(), &world.url()).await.unwrap();

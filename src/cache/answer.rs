@@ -119,6 +119,12 @@ impl CachedAnswer {
         }
     }
 
+    /// Returns how long the answer stays fresh. `None`: an answer from the overrides does not expire.
+    pub(crate) fn expires_in(&self, now: Instant) -> Option<Duration> {
+        let left = self.expires_at.saturating_duration_since(now);
+        (self.origin != Origin::Pin).then_some(left)
+    }
+
     /// Returns when addresses of the answer may no longer complete a partial answer.
     ///
     /// If the answer has a family that was kept from an older answer, the time is `max_stale` after the lookup of that

@@ -27,7 +27,7 @@
 //! | `TCP_USER_TIMEOUT` | 30 s, if the system has it | as in reqwest |
 //! | HTTP/2 ping | after 15 s of silence, also on idle connections; 10 s for the reply | a connection to a dead address ends within 25 s, and takes no request after that |
 //! | idle connections | kept for 90 s | hyper-util's default |
-//! | connects | bounded by the resolver's [`attempt_timeout`](crate::ResolverBuilder::attempt_timeout) and by the race | |
+//! | connects | 30 s in all, 10 s for an attempt while another can be made | the defaults of the [race](crate::HappyEyeballsLayer) |
 //! | requests | no timeout | put tower's timeout around the client |
 //!
 //! A server that counts pings closes a connection because of these pings. For such a server, set another interval on
@@ -93,6 +93,7 @@
 //! ```
 
 mod connector;
+mod provider;
 
 use std::time::Duration;
 
@@ -101,18 +102,36 @@ use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 pub use self::connector::{ConnectFuture, Connector, Stream};
-use crate::Resolver;
 use crate::error::BoxError;
+use crate::{HappyEyeballsLayer, Resolver};
 
 /// TLS could not be set up with the platform's certificates; the [`source`](std::error::Error::source) says why.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "TLS can't be set up with the certificates that this system trusts: install them (on Linux the \
-     package ca-certificates, or a file named by SSL_CERT_FILE), or set up TLS by hand as the docs of \
-     sidestep::hyper show"
+    "TLS can't be set up: {problem}; or set up TLS by hand as the docs of sidestep::hyper show"
 )]
 pub struct TlsConfigError {
-    source: BoxError,
+    problem: &'static str,
+    source: Option<BoxError>,
+}
+
+impl TlsConfigError {
+    fn no_provider() -> Self {
+        Self {
+            problem: "rustls has no crypto provider, or more than one: install a default provider at the start of the \
+                      program, for example by rustls::crypto::ring::default_provider().install_default(), or enable \
+                      the feature hyper-client-ring or hyper-client-aws-lc-rs of sidestep",
+            source: None,
+        }
+    }
+
+    fn no_certificates(source: BoxError) -> Self {
+        Self {
+            problem: "the system has no certificates that it trusts, or the crypto provider supports no version of TLS: \
+                      install certificates (on Linux the package ca-certificates, or a file named by SSL_CERT_FILE)",
+            source: Some(source),
+        }
+    }
 }
 
 /// Returns a client that uses the [resolver of the process](Resolver::shared); see the [module](self).
@@ -160,14 +179,21 @@ where
 
 /// Returns the connector of these clients: a race around TLS around TCP.
 ///
-/// The crypto provider is the default one of the process, or ring if there is none. The features of rustls that other
-/// crates enable do not matter.
+/// The crypto provider is the first of these that exists:
+///
+/// 1. the default provider of the process (`rustls::crypto::CryptoProvider::install_default`),
+/// 2. aws-lc-rs with the feature `hyper-client-aws-lc-rs`, ring with the feature `hyper-client-ring`,
+/// 3. the only provider that the program compiles rustls with, which rustls then makes the default of the process.
+///
+/// For FIPS, install `rustls::crypto::default_fips_provider()`.
 ///
 /// # Errors
 ///
-/// Returns [`TlsConfigError`] if no certificates are found that the platform trusts, as in a container without the
-/// package ca-certificates, even if all later requests are for `http://`. Returns [`TlsConfigError`] also if the
-/// crypto provider of the process supports neither TLS 1.2 nor TLS 1.3.
+/// Returns [`TlsConfigError`] in these cases, even if all later requests are for `http://`:
+///
+/// - There is no crypto provider, or rustls has two and nothing chooses one of them.
+/// - No certificates are found that the platform trusts, as in a container without the package ca-certificates.
+/// - The crypto provider supports neither TLS 1.2 nor TLS 1.3.
 ///
 /// # Panics
 ///
@@ -184,9 +210,28 @@ where
 /// # Ok::<(), sidestep::hyper::TlsConfigError>(())
 /// ```
 pub fn connector(resolver: &Resolver) -> Result<Connector, TlsConfigError> {
-    Connector::new(resolver).map_err(|error| TlsConfigError {
-        source: error.into(),
-    })
+    connector_with(&resolver.happy_eyeballs_layer())
+}
+
+/// Returns the connector of these clients, with a race of your settings; see [`connector()`].
+///
+/// # Errors
+///
+/// Returns [`TlsConfigError`] in the cases in which [`connector()`] does.
+///
+/// # Examples
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// let race = sidestep::Resolver::shared().happy_eyeballs_layer();
+/// let race = race.timeout(Duration::from_secs(5));
+/// let client = sidestep::hyper::builder()
+///     .build::<_, String>(sidestep::hyper::connector_with(&race)?);
+/// # Ok::<(), sidestep::hyper::TlsConfigError>(())
+/// ```
+pub fn connector_with(race: &HappyEyeballsLayer) -> Result<Connector, TlsConfigError> {
+    Connector::new(race)
 }
 
 /// Returns hyper-util's builder with the settings of the [table](self#what-is-set), for further changes.

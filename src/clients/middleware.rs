@@ -154,7 +154,7 @@ fn dialled_host<'a>(request: &'a Request, error: &Error) -> Option<&'a str> {
 ///     let resolver = resolver.clone();
 ///     move || reqwest::Client::builder().sidestep(&resolver).build()
 /// })?;
-/// let client = ClientBuilder::new(moving.current().clone()) // builds requests
+/// let client = ClientBuilder::new(reqwest::Client::new()) // builds requests
 ///     .with(moving) // last: sends them
 ///     .build();
 /// # Ok::<(), reqwest::Error>(())

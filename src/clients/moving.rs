@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use hyper_util::client::legacy::connect::HttpInfo;
-use reqwest::{Client, Error, Request, Response, Url};
+use reqwest::{Client, Error, IntoUrl, Method, Request, RequestBuilder, Response, Url};
 use tower::Service;
 
 use crate::drain::{ClientSlot, DrainLayer, Handle, Registry};
@@ -40,7 +40,7 @@ use crate::time;
 ///     let resolver = resolver.clone();
 ///     move || reqwest::Client::builder().sidestep(&resolver).build()
 /// })?;
-/// let request = client.current().get("https://api.example.com/").build()?;
+/// let request = client.request_builder(reqwest::Method::GET, "https://api.example.com/").build()?;
 /// let response = client.execute(request).await?;
 /// # Ok(())
 /// # }
@@ -91,11 +91,12 @@ impl DrainLayer {
 }
 
 impl RotatingClient {
-    /// Returns the client that was made first, to build requests with. A request that this client sends itself drains
-    /// no connection.
-    #[must_use]
-    pub fn current(&self) -> &Client {
-        &self.first
+    /// Returns a builder for a request, which [`execute`](Self::execute) then sends.
+    ///
+    /// Call [`RequestBuilder::build`] on the builder. A request that [`RequestBuilder::send`] sends instead drains no
+    /// connection.
+    pub fn request_builder(&self, method: Method, url: impl IntoUrl) -> RequestBuilder {
+        self.first.request(method, url)
     }
 
     /// Sends a request on a connection that takes new requests.

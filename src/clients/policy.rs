@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::future::{Ready, ready};
 
-use http::Request;
+use http::{Method, Request};
 use tower::retry::Policy;
 
 use super::classify::{RetryClassifier, SentRequest};
@@ -52,6 +52,11 @@ use crate::Resolver;
 /// let client: Client<_, String> = Client::builder(TokioExecutor::new()).build(connector);
 /// let client = RetryLayer::new(resolver.retry_policy()).layer(client); // a tower::Service
 /// ```
+///
+/// # In a policy of your own
+///
+/// [`may_retry`](Self::may_retry) tells a policy of your own, or a loop around a client, whether a failed request may be
+/// sent again. Clone the policy for each request.
 #[derive(Clone, Debug)]
 pub struct RetryPolicy {
     judge: RetryClassifier,
@@ -62,10 +67,62 @@ impl Resolver {
     /// Returns the policy by which tower's `RetryLayer` sends requests again; see [`RetryPolicy`].
     #[must_use]
     pub fn retry_policy(&self) -> RetryPolicy {
-        RetryPolicy {
-            judge: RetryClassifier::new(self),
+        RetryPolicy::new(self)
+    }
+}
+
+impl RetryPolicy {
+    /// Creates a policy that uses this resolver; the same as [`Resolver::retry_policy`].
+    #[must_use]
+    pub fn new(resolver: &Resolver) -> Self {
+        Self {
+            judge: RetryClassifier::new(resolver),
             history: RequestHistory::default(),
         }
+    }
+
+    /// Returns whether a request that has failed with `error` may be sent again, and counts the retry.
+    ///
+    /// `host` is the host of the request's URI. The error must be that of hyper-util's client, or have that error among
+    /// its sources, as `reqwest::Error` has. Otherwise the method returns false.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use hyper_util::client::legacy::{Client, Error, connect::HttpConnector};
+    /// # use http::{Request, Response};
+    /// # use hyper::body::Incoming;
+    /// # use sidestep::{Connect, Resolver, RetryPolicy};
+    /// # type Http = Client<Connect<HttpConnector<Resolver>>, String>;
+    /// /// Sends a request until a response comes or a retry is useless.
+    /// async fn send(
+    ///     client: &Http,
+    ///     policy: &RetryPolicy,
+    ///     request: Request<String>,
+    /// ) -> Result<Response<Incoming>, Error> {
+    ///     let mut policy = policy.clone();
+    ///     let (method, host) = (request.method().clone(), request.uri().host().unwrap_or_default().to_owned());
+    ///     loop {
+    ///         match client.request(request.clone()).await {
+    ///             Err(error) if policy.may_retry(&method, &host, &error) => {}
+    ///             result => return result,
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn may_retry(
+        &mut self,
+        method: &Method,
+        host: &str,
+        error: &(dyn StdError + 'static),
+    ) -> bool {
+        let sent = SentRequest {
+            method,
+            host: Some(host),
+            is_partly: false,
+        };
+        self.judge.sends_again(sent, error, &mut self.history)
     }
 }
 

@@ -19,7 +19,7 @@ pub trait ClientBuilderExt: Sealed + Sized {
     /// | the connect failed | any method, because no byte of the request was sent; while the request has not attempted each address of the answer, or a fresh answer can be had |
     /// | the connection died before the request was on its way | as above |
     /// | a wrong certificate | any method, at most twice: if an earlier address failed in TCP, the address that showed the certificate is not known |
-    /// | the connect was given up after [`attempt_timeout`](crate::ResolverBuilder::attempt_timeout), or sooner because it was [slow](crate::ResolverBuilder::slow_connect_after) and there was something better to connect to | any method, while a healthy address or a [last resort](crate::ResolverBuilder::last_resort) is left, and otherwise twice |
+    /// | the connect was given up after the [timeout](crate::ConnectLayer::timeout) of the layer, or sooner because it was [slow](crate::ResolverBuilder::slow_connect_after) and there was something better to connect to | any method, while a healthy address or a [last resort](crate::ResolverBuilder::last_resort) is left, and otherwise twice |
     /// | the connection died or went silent (`TCP_USER_TIMEOUT`, TCP keep-alive, an HTTP/2 ping, a route that is gone) before the first byte of a response | idempotent methods (RFC 9110, section 9.2.2), once, whichever connection the retry uses |
     /// | HTTP/2 said that it did not process the request (REFUSED_STREAM, GOAWAY with NO_ERROR) | any method, twice, which is reqwest's own default that a policy replaces. The second time that a stream is refused, the address gets a soft strike, and its connection takes no new requests while a healthy address is left |
     ///
@@ -39,7 +39,7 @@ pub trait ClientBuilderExt: Sealed + Sized {
     ///
     /// If you set a connect timeout, it holds as before: after that time the client returns its timeout error and sends
     /// nothing again. If you set neither a connect timeout nor a total timeout, a request to a host of several
-    /// addresses that all drop packets fails after at most three times `attempt_timeout`, which is 30 s by default. If
+    /// addresses that all drop packets fails after at most three times the timeout of the layer, which is 30 s. If
     /// such a host has one address, the connect stays pending until the system ends it.
     ///
     /// There is no budget over all requests. A budget would fail requests of a burst that meets one dead address,
@@ -107,22 +107,46 @@ macro_rules! adapt {
             }
         }
 
+        /// Returns the retry policy that [`.sidestep()`](ClientBuilderExt::sidestep) sets, for `ClientBuilder::retry`.
+        ///
+        /// Use this function to set the parts of `.sidestep()` one by one, for example with another timeout of the
+        /// [`ConnectLayer`]($crate::ConnectLayer::timeout). Each client needs a policy of its own.
+        ///
+        /// # Examples
+        ///
+        /// ```no_run
+        #[doc = concat!("# use ", stringify!($reqwest), " as reqwest;")]
+        #[doc = concat!("# use sidestep::", stringify!($reqwest), "::retry;")]
+        /// use std::{sync::Arc, time::Duration};
+        ///
+        /// let resolver = sidestep::Resolver::new();
+        /// let layer = resolver.connect_layer().caller_retries(true);
+        /// let client = reqwest::Client::builder()
+        ///     .dns_resolver(Arc::new(resolver.clone()))
+        ///     .connector_layer(layer.timeout(Duration::from_secs(5)))
+        ///     .retry(retry(&resolver))
+        ///     .build()?;
+        /// # Ok::<(), reqwest::Error>(())
+        /// ```
+        pub fn retry(resolver: &$crate::Resolver) -> ::$reqwest::retry::Builder {
+            let classifier = $crate::clients::retry::Classifier::new(resolver);
+            ::$reqwest::retry::for_host($crate::clients::retry::EveryHost)
+                .no_budget()
+                .max_retries_per_request($crate::clients::retry::MOST)
+                .classify_fn(move |attempt| {
+                    let (method, uri) = (attempt.method(), attempt.uri());
+                    match classifier.sends_again(method, uri, attempt.error()) {
+                        true => attempt.retryable(),
+                        false => attempt.success(),
+                    }
+                })
+        }
+
         impl ClientBuilderExt for ::$reqwest::ClientBuilder {
             fn sidestep(self, resolver: &$crate::Resolver) -> Self {
-                let classifier = $crate::clients::retry::Classifier::new(resolver);
-                let policy = ::$reqwest::retry::for_host($crate::clients::retry::EveryHost)
-                    .no_budget()
-                    .max_retries_per_request($crate::clients::retry::MOST)
-                    .classify_fn(move |attempt| {
-                        let (method, uri) = (attempt.method(), attempt.uri());
-                        match classifier.sends_again(method, uri, attempt.error()) {
-                            true => attempt.retryable(),
-                            false => attempt.success(),
-                        }
-                    });
                 self.dns_resolver(std::sync::Arc::new(resolver.clone()))
                     .connector_layer(resolver.connect_layer().caller_retries(true))
-                    .retry(policy)
+                    .retry(retry(resolver))
                     .http2_keep_alive_interval($crate::clients::versions::PING_INTERVAL)
                     .http2_keep_alive_timeout($crate::clients::versions::PING_TIMEOUT)
             }

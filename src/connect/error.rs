@@ -21,7 +21,7 @@ use crate::resolver::ConnectReport;
 /// There is no `ConnectError` either if the client ends the connect by a timeout of its own, such as reqwest's
 /// `connect_timeout` or `timeout`, or if the connection died after it was made. The
 /// [snapshot](crate::Resolver::snapshot) and the log then show the failure. If an
-/// [`attempt_timeout`](crate::ResolverBuilder::attempt_timeout) below the client's timeout ends the connect, the error
+/// a [timeout of the layer](crate::ConnectLayer::timeout) below the client's timeout ends the connect, the error
 /// is a `ConnectError`.
 ///
 /// # Examples
@@ -107,10 +107,10 @@ impl ConnectError {
 
     /// Returns true if the connect was given up while it was pending.
     ///
-    /// A connect is given up after [`attempt_timeout`](crate::ResolverBuilder::attempt_timeout), or sooner if the
+    /// A connect is given up after the [timeout](crate::ConnectLayer::timeout) of the layer, or sooner if the
     /// connect was [slow](crate::ResolverBuilder::slow_connect_after) and there was something better to connect to. A
     /// [race](crate::HappyEyeballsLayer) is given up after
-    /// [`connect_timeout`](crate::ResolverBuilder::connect_timeout).
+    /// its own [timeout](crate::HappyEyeballsLayer::timeout).
     #[must_use]
     pub fn is_given_up(&self) -> bool {
         self.given_up_after.is_some()

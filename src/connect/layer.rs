@@ -1,5 +1,7 @@
 //! The settings of [`ConnectLayer`].
 
+use std::time::Duration;
+
 use tower::Layer;
 
 use super::Connect;
@@ -45,7 +47,7 @@ use crate::Resolver;
 /// | a forwarded request, because the connection closed before a response (seen by `.sidestep()`) | the proxy |
 /// | a request through a tunnel, for the same reason | no address |
 /// | a SOCKS proxy closed in the middle of its handshake | no address under reqwest, which may have resolved only the origin's name |
-/// | any connect that is [slow](crate::ResolverBuilder::slow_connect_after) or pending for [`attempt_timeout`](crate::ResolverBuilder::attempt_timeout) | the resolved name, if there is only one |
+/// | any connect that is [slow](crate::ResolverBuilder::slow_connect_after) or given up after the [`timeout`](Self::timeout) | the resolved name, if there is only one |
 ///
 /// If a connector resolves a different name than the request's host without a proxy, the layer assumes a proxy. TLS
 /// failures are then attributed to no address.
@@ -64,7 +66,14 @@ use crate::Resolver;
 pub struct ConnectLayer {
     resolver: Resolver,
     timeout_mode: TimeoutMode,
+    timeout: Option<Duration>,
 }
+
+/// The default of [`ConnectLayer::timeout`], and of the attempts of a race.
+pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest timeout of a layer. Sums of such times stay far below the greatest `Instant`.
+pub(crate) const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 impl Resolver {
     /// Returns the layer that reports the ends of connects to this resolver.
@@ -72,20 +81,45 @@ impl Resolver {
     /// Put the layer around a connector that uses this resolver; see [`ConnectLayer`].
     #[must_use]
     pub fn connect_layer(&self) -> ConnectLayer {
-        self.inner().expect_context();
-        ConnectLayer {
-            resolver: self.clone(),
-            timeout_mode: TimeoutMode::Standalone,
-        }
+        ConnectLayer::new(self)
     }
 }
 
 impl ConnectLayer {
+    /// Creates a layer that reports to this resolver; the same as [`Resolver::connect_layer`].
+    #[must_use]
+    pub fn new(resolver: &Resolver) -> Self {
+        resolver.inner().expect_context();
+        Self {
+            resolver: resolver.clone(),
+            timeout_mode: TimeoutMode::Standalone,
+            timeout: Some(ATTEMPT_TIMEOUT),
+        }
+    }
+
+    /// Sets the time after which a connect is given up, if another address can be connected to.
+    ///
+    /// The connect then fails with a timeout error, so that a retry connects to another address. The time counts from
+    /// when the resolver returned the addresses, so a slow lookup does not count. If `None`, there is no such timeout.
+    ///
+    /// Defaults to 10 s. The timeout is a backstop, because a connector attempts one address after the other, and an
+    /// operating system takes minutes to give an address up. A connect is given up only while another address has no
+    /// penalty and was not slow, and never before the connect is
+    /// [slow](crate::ResolverBuilder::slow_connect_after), whatever the timeout. A shorter connect timeout of the
+    /// client takes effect first. The longest timeout is 7 days; a longer one is set to that.
+    ///
+    /// Inside of a [race](crate::HappyEyeballsLayer) the timeout has no effect.
+    #[must_use]
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.timeout = timeout.into().map(|timeout| timeout.min(LONGEST));
+        self
+    }
+
     /// Sets whether the caller connects again after a connect was given up; by default it does not.
     ///
     /// `.sidestep()`, a `RetryPolicy` and the middleware do so. A connect is then given up as soon as it is
     /// [slow](crate::ResolverBuilder::slow_connect_after) and there is something better to connect to. Without this
-    /// setting a connect is given up only after [`attempt_timeout`](crate::ResolverBuilder::attempt_timeout). A
+    /// setting a connect is given up only after the [`timeout`](Self::timeout). A
     /// [race](crate::HappyEyeballsLayer) needs no such setting.
     #[must_use]
     pub fn caller_retries(mut self, on: bool) -> Self {
@@ -101,6 +135,11 @@ impl<S> Layer<S> for ConnectLayer {
     type Service = Connect<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Connect::new(inner, self.resolver.clone(), self.timeout_mode)
+        Connect::new(
+            inner,
+            self.resolver.clone(),
+            self.timeout_mode,
+            self.timeout,
+        )
     }
 }

@@ -12,6 +12,7 @@ mod watched;
 pub use self::error::ConnectError;
 pub use self::future::ConnectFuture;
 pub use self::layer::ConnectLayer;
+pub(crate) use self::layer::{ATTEMPT_TIMEOUT, LONGEST};
 pub(crate) use self::observer::{AttemptInfo, TimeoutMode};
 pub use self::service::Connect;
 pub(crate) use self::service::SharedFamiliesUsed;

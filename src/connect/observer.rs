@@ -1,25 +1,28 @@
 //! The data of a watched connect, and the mode in which a pending connect is given up.
 
 use std::any::Any;
+use std::time::Duration;
 
 use http::Uri;
 
 use super::service::SharedFamiliesUsed;
 use crate::{Resolver, host};
 
-/// The resolver, the used families and the target of a watched connect.
+/// The resolver, the used families, the target and the timeout of a watched connect.
 #[derive(Clone, Debug)]
 pub(crate) struct AttemptInfo {
     pub(crate) resolver: Resolver,
     pub(crate) reached: SharedFamiliesUsed,
     /// The URI that the connect is for, if the connector's request shows it.
     pub(crate) target: Option<Uri>,
+    /// The time after which a connect is given up, if there is another address.
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// The mode in which a pending connect is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TimeoutMode {
-    /// The watch gives the connect up after `attempt_timeout`.
+    /// The watch gives the connect up after the timeout of the layer.
     Standalone,
     /// The watch gives the connect up sooner if there is something better, because the caller connects again.
     CallerRetries,
@@ -32,11 +35,17 @@ pub(crate) enum TimeoutMode {
 impl AttemptInfo {
     /// Creates the data of a connect from its request. The target is known only if the request is a [`Uri`]. reqwest's
     /// request shows nothing.
-    pub(crate) fn of(resolver: &Resolver, reached: &SharedFamiliesUsed, request: &dyn Any) -> Self {
+    pub(crate) fn of(
+        resolver: &Resolver,
+        reached: &SharedFamiliesUsed,
+        request: &dyn Any,
+        timeout: Option<Duration>,
+    ) -> Self {
         Self {
             resolver: resolver.clone(),
             reached: reached.clone(),
             target: request.downcast_ref::<Uri>().cloned(),
+            timeout,
         }
     }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper_util::client::legacy::connect::Connection;
 use tower::Service;
@@ -24,16 +25,23 @@ pub struct Connect<S> {
     resolver: Resolver,
     reached: SharedFamiliesUsed,
     timeout_mode: TimeoutMode,
+    timeout: Option<Duration>,
 }
 
 impl<S> Connect<S> {
-    pub(super) fn new(inner: S, resolver: Resolver, timeout_mode: TimeoutMode) -> Self {
+    pub(super) fn new(
+        inner: S,
+        resolver: Resolver,
+        timeout_mode: TimeoutMode,
+        timeout: Option<Duration>,
+    ) -> Self {
         let reached = SharedFamiliesUsed::default();
         Self {
             inner,
             resolver,
             reached,
             timeout_mode,
+            timeout,
         }
     }
 
@@ -78,7 +86,7 @@ where
             Some(context) => (context, TimeoutMode::NestedInRace),
             None => (AttemptContext::new(id), self.timeout_mode),
         };
-        let by = AttemptInfo::of(&self.resolver, &self.reached, &request);
+        let by = AttemptInfo::of(&self.resolver, &self.reached, &request, self.timeout);
         // hyper-rustls calls its inner connector at once. Other connectors do so inside their future.
         let connecting = context.sync_scope(|| self.inner.call(request));
         ConnectFuture::new(connecting, context, by, timeout_mode)

@@ -290,7 +290,7 @@ impl<F> ObservedConnect<F> {
 
     fn times_out_at(&self) -> Option<Instant> {
         let shared = self.by.resolver.inner();
-        let timeout = shared.config().attempt_timeout?;
+        let timeout = self.by.timeout?;
         let resolution = self.context.single()?;
         Some(resolution.resolved_at + timeout.max(shared.slow_after(&resolution.host)))
     }

@@ -91,8 +91,15 @@ const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 impl Resolver {
     /// Returns the layer that drains pooled connections; see [`DrainLayer`].
     pub fn drain_layer(&self) -> DrainLayer {
-        DrainLayer {
-            resolver: self.clone(),
+        DrainLayer::new(self)
+    }
+}
+
+impl DrainLayer {
+    /// Creates a layer that uses this resolver; the same as [`Resolver::drain_layer`].
+    pub fn new(resolver: &Resolver) -> Self {
+        Self {
+            resolver: resolver.clone(),
             limits: Limits {
                 grace: GRACE,
                 age: None,
@@ -100,9 +107,7 @@ impl Resolver {
             },
         }
     }
-}
 
-impl DrainLayer {
     /// Sets how long a connection takes new requests after its address has left DNS.
     ///
     /// Defaults to 60 s, as [`max_ttl`](crate::ResolverBuilder::max_ttl) does, so that an address that one answer

@@ -12,12 +12,13 @@ use tokio::time::Sleep;
 use tower::Service;
 
 use super::dial::Dial;
+use super::layer::RaceTimes;
 use super::state::{RaceState, Step};
 use super::track::{OutOfTime, Track, pace};
 use crate::attempt::{AttemptContext, Resolution};
 use crate::connect::{AttemptInfo, ConnectFailure, HANGS, ObservedConnect, TimeoutMode};
 use crate::error::BoxError;
-use crate::{Resolver, time};
+use crate::time;
 
 /// The future of a [race](crate::HappyEyeballsLayer).
 ///
@@ -34,6 +35,7 @@ where
     connector: S,
     request: Req,
     by: AttemptInfo,
+    times: RaceTimes,
     began: Instant,
     /// The pending attempts. Mostly there is one, which needs no heap allocation.
     attempts: SmallVec<[Attempt<S, Req>; 1]>,
@@ -77,7 +79,13 @@ where
     S::Error: Into<BoxError>,
     Req: Clone,
 {
-    pub(super) fn new(ready: &mut S, connector: S, request: Req, by: AttemptInfo) -> Self {
+    pub(super) fn new(
+        ready: &mut S,
+        connector: S,
+        request: Req,
+        by: AttemptInfo,
+        times: RaceTimes,
+    ) -> Self {
         let context = AttemptContext::race_first(by.resolver.inner().id());
         // hyper-rustls calls its inner connector at once. Other connectors do so inside their future.
         let connecting = context.sync_scope(|| ready.call(request.clone()));
@@ -92,6 +100,7 @@ where
             connector,
             request,
             by,
+            times,
             began: time::now(),
             attempts: smallvec![first],
             track: None,
@@ -139,8 +148,8 @@ where
         {
             attempt.addr = addrs.first().copied();
             let addrs = addrs.iter().copied();
-            let deadline = deadline(&self.by.resolver, self.began);
-            let pace = pace(&self.by.resolver, &resolution.host, deadline);
+            let shared = self.by.resolver.inner();
+            let pace = pace(shared, &resolution.host, self.times, self.began);
             let plan = RaceState::begun(pace, addrs, resolution.resolved_at);
             self.track = Some(Track { plan, resolution });
         }
@@ -189,7 +198,7 @@ where
                 })
             }
             None if self.attempts.is_empty() => Step::GiveUp,
-            None => match deadline(&self.by.resolver, self.began) {
+            None => match self.times.deadline(self.began) {
                 Some(deadline) if now >= deadline => Step::GiveUp,
                 deadline => Step::Wait(deadline),
             },
@@ -215,7 +224,7 @@ where
         let place = self.attempts.iter().position(|it| it.addr == Some(addr));
         if let Some(place) = place {
             self.attempts.remove(place).connect.timed_out();
-            let limit = self.by.resolver.inner().config().attempt_timeout;
+            let limit = self.times.attempt_timeout;
             let ended = || OutOfTime {
                 what: format!("an attempt to connect to {addr}"),
                 after: limit.unwrap_or_default(),
@@ -313,7 +322,7 @@ where
         let ended = || OutOfTime {
             what: "a connect, lookup and all,".to_owned(),
             after,
-            setting: "connect_timeout",
+            setting: "timeout",
         };
         let error = error.unwrap_or_else(|| ended().into_error());
         match &self.track {
@@ -325,12 +334,6 @@ where
 
 /// The time between two checks for a newer answer.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// Returns the deadline of a race that began at `began`.
-fn deadline(resolver: &Resolver, began: Instant) -> Option<Instant> {
-    let timeout = resolver.inner().config().connect_timeout;
-    timeout.map(|timeout| began + timeout)
-}
 
 impl<S, Req> Future for HappyEyeballsFuture<S, Req>
 where

@@ -1,9 +1,12 @@
 //! The settings of [`HappyEyeballsLayer`].
 
+use std::time::{Duration, Instant};
+
 use tower::Layer;
 
 use super::HappyEyeballs;
 use crate::Resolver;
+use crate::connect::{ATTEMPT_TIMEOUT, LONGEST};
 
 /// Races all addresses of a host, TLS included, and re-resolves the host within the same connect.
 ///
@@ -14,12 +17,12 @@ use crate::Resolver;
 ///
 /// | | default | set by |
 /// |---|---|---|
-/// | the next attempt starts beside those that are pending | 250 ms after the last one, or after twice what recent connects took if that is longer (2 s at most) | [`attempt_delay`](crate::ResolverBuilder::attempt_delay) |
+/// | the next attempt starts beside those that are pending | 250 ms after the last one, or after twice what recent connects took if that is longer (2 s at most) | [`attempt_delay`](Self::attempt_delay) |
 /// | the next attempt starts after a failure | at once | |
 /// | the next attempt starts after TCP is up | one more delay after that | [`TcpConnectedLayer`](crate::TcpConnectedLayer) inside of TLS |
 /// | attempts of one race | 2 for each address of the first answer, 16 in all | |
-/// | longest attempt, TLS included, while another attempt can be made | 10 s | [`attempt_timeout`](crate::ResolverBuilder::attempt_timeout) |
-/// | longest race, with the lookup | 30 s | [`connect_timeout`](crate::ResolverBuilder::connect_timeout) |
+/// | longest attempt, TLS included, while another attempt can be made | 10 s | [`attempt_timeout`](Self::attempt_timeout) |
+/// | longest race, with the lookup | 30 s | [`timeout`](Self::timeout) |
 ///
 /// The time of an attempt counts from when the resolver returned its address, so a slow lookup does not count. The
 /// resolver sets the order of the addresses. The families alternate, and addresses that failed come last. The first
@@ -68,7 +71,7 @@ use crate::Resolver;
 /// [`Resolver::resolve`](crate::Resolver::resolve) are not raced. The connection may name its remote address by an
 /// [`HttpInfo`](hyper_util::client::legacy::connect::HttpInfo) among its extras.
 ///
-/// For a time limit set [`attempt_timeout`](crate::ResolverBuilder::attempt_timeout). If a layer inside returns an
+/// For a time limit set [`attempt_timeout`](Self::attempt_timeout). If a layer inside returns an
 /// error that can't be classified, such as tower's `Elapsed`, the race goes on, and the error is attributed to no
 /// address. If a layer inside lets few connects through at once, the race waits for that layer.
 ///
@@ -90,7 +93,33 @@ use crate::Resolver;
 #[derive(Clone, Debug)]
 pub struct HappyEyeballsLayer {
     resolver: Resolver,
+    times: RaceTimes,
 }
+
+/// The times that the program sets on a race.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RaceTimes {
+    /// If `None`, the recent connects to the host decide.
+    pub(super) attempt_delay: Option<Duration>,
+    pub(super) attempt_timeout: Option<Duration>,
+    /// The time that the race may take in all.
+    pub(super) timeout: Option<Duration>,
+}
+
+impl RaceTimes {
+    /// Returns the deadline of a race that began at `began`.
+    pub(super) fn deadline(self, began: Instant) -> Option<Instant> {
+        self.timeout.map(|timeout| began + timeout)
+    }
+}
+
+/// The default of [`HappyEyeballsLayer::timeout`].
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The range of [`HappyEyeballsLayer::attempt_delay`].
+///
+/// RFC 8305, section 8, recommends at least 100 ms and at most 2 s, and forbids less than 10 ms.
+const SHORTEST_DELAY: Duration = Duration::from_millis(100);
+const LONGEST_DELAY: Duration = Duration::from_secs(2);
 
 impl Resolver {
     /// Returns the layer that races the addresses of a host.
@@ -98,10 +127,80 @@ impl Resolver {
     /// Put the layer around a connector that uses this resolver; see [`HappyEyeballsLayer`].
     #[must_use]
     pub fn happy_eyeballs_layer(&self) -> HappyEyeballsLayer {
-        self.inner().expect_context();
-        HappyEyeballsLayer {
-            resolver: self.clone(),
+        HappyEyeballsLayer::new(self)
+    }
+}
+
+impl HappyEyeballsLayer {
+    /// Creates a layer that uses this resolver; the same as [`Resolver::happy_eyeballs_layer`].
+    #[must_use]
+    pub fn new(resolver: &Resolver) -> Self {
+        resolver.inner().expect_context();
+        Self {
+            resolver: resolver.clone(),
+            times: RaceTimes {
+                attempt_delay: None,
+                attempt_timeout: Some(ATTEMPT_TIMEOUT),
+                timeout: Some(TIMEOUT),
+            },
         }
+    }
+
+    /// Sets how long a race waits for an attempt before the race starts the next attempt.
+    ///
+    /// Defaults to `None`: the delay is twice the median of the recent connects to the host, at least 250 ms, the
+    /// Connection Attempt Delay of RFC 8305, section 8, and at most 2 s. A delay below 100 ms is set to 100 ms, and a
+    /// delay above 2 s is set to 2 s, the bounds of that section.
+    ///
+    /// Attempts that start because of time have a budget per host: 20 at once, then one a second and one for every
+    /// ten connects to the host. After a failure the next attempt starts at once, and takes nothing from the budget.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let resolver = sidestep::Resolver::new();
+    /// let race = resolver
+    ///     .happy_eyeballs_layer()
+    ///     .attempt_delay(Duration::from_millis(150))
+    ///     .timeout(Duration::from_secs(5));
+    /// ```
+    #[must_use]
+    pub fn attempt_delay(mut self, delay: impl Into<Option<Duration>>) -> Self {
+        let delay: Option<Duration> = delay.into();
+        self.times.attempt_delay = delay.map(|it| it.clamp(SHORTEST_DELAY, LONGEST_DELAY));
+        self
+    }
+
+    /// Sets how long one attempt may take, TLS included, while another attempt can be made.
+    ///
+    /// Defaults to 10 s. An attempt does not end before it is [slow](crate::ResolverBuilder::slow_connect_after),
+    /// whatever the timeout. If `None`, an attempt ends only with the race. The longest timeout is 7 days; a longer
+    /// one is set to that.
+    #[must_use]
+    pub fn attempt_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.times.attempt_timeout = timeout.into().map(|timeout| timeout.min(LONGEST));
+        self
+    }
+
+    /// Sets how long a race may take in all, with the lookup, every attempt and the fresh answer.
+    ///
+    /// Defaults to 30 s. If `None`, a race takes as long as its attempts. The longest timeout is 7 days; a longer one
+    /// is set to that.
+    ///
+    /// The error of this timeout lists the addresses and their outcomes. A connect timeout of the client drops the
+    /// race without such a list.
+    #[must_use]
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.times.timeout = timeout.into().map(|timeout| timeout.min(LONGEST));
+        self
+    }
+
+    /// Returns the resolver of the layer.
+    #[cfg(feature = "hyper-client")]
+    pub(crate) fn resolver(&self) -> &Resolver {
+        &self.resolver
     }
 }
 
@@ -109,6 +208,6 @@ impl<S> Layer<S> for HappyEyeballsLayer {
     type Service = HappyEyeballs<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        HappyEyeballs::new(inner, self.resolver.clone())
+        HappyEyeballs::new(inner, self.resolver.clone(), self.times)
     }
 }

@@ -6,6 +6,7 @@ use hyper_util::client::legacy::connect::Connection;
 use tower::Service;
 
 use super::HappyEyeballsFuture;
+use super::layer::RaceTimes;
 use crate::Resolver;
 use crate::connect::{AttemptInfo, SharedFamiliesUsed};
 use crate::error::BoxError;
@@ -16,15 +17,17 @@ pub struct HappyEyeballs<S> {
     inner: S,
     resolver: Resolver,
     reached: SharedFamiliesUsed,
+    times: RaceTimes,
 }
 
 impl<S> HappyEyeballs<S> {
-    pub(super) fn new(inner: S, resolver: Resolver) -> Self {
+    pub(super) fn new(inner: S, resolver: Resolver, times: RaceTimes) -> Self {
         let reached = SharedFamiliesUsed::default();
         Self {
             inner,
             resolver,
             reached,
+            times,
         }
     }
 
@@ -62,9 +65,10 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let by = AttemptInfo::of(&self.resolver, &self.reached, &request);
+        let timeout = self.times.attempt_timeout;
+        let by = AttemptInfo::of(&self.resolver, &self.reached, &request, timeout);
         // The connector that is ready takes the first call. Clones of `spare` get ready when later attempts need them.
         let spare = self.inner.clone();
-        HappyEyeballsFuture::new(&mut self.inner, spare, request, by)
+        HappyEyeballsFuture::new(&mut self.inner, spare, request, by, self.times)
     }
 }

@@ -44,8 +44,16 @@ impl Resolver {
     /// Returns the layer that reports TCP to a race; see [`TcpConnectedLayer`].
     #[must_use]
     pub fn tcp_connected_layer(&self) -> TcpConnectedLayer {
-        TcpConnectedLayer {
-            resolver: self.inner().id(),
+        TcpConnectedLayer::new(self)
+    }
+}
+
+impl TcpConnectedLayer {
+    /// Creates a layer for connectors of this resolver; the same as [`Resolver::tcp_connected_layer`].
+    #[must_use]
+    pub fn new(resolver: &Resolver) -> Self {
+        Self {
+            resolver: resolver.inner().id(),
         }
     }
 }

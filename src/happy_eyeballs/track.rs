@@ -3,11 +3,13 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use super::layer::RaceTimes;
 use super::state::{RaceConfig, RaceState};
 use crate::attempt::Resolution;
 use crate::connect::ConnectError;
 use crate::error::BoxError;
 use crate::host::Host;
+use crate::resolver::Inner;
 use crate::{Outcome, Resolver, time};
 
 pub(super) struct Track {
@@ -37,20 +39,21 @@ impl Track {
     }
 }
 
-/// Returns the times of a race to a host.
-pub(super) fn pace(resolver: &Resolver, host: &Host, deadline: Option<Instant>) -> RaceConfig {
-    let shared = resolver.inner();
+/// Returns the times of a race to a host that began at `began`.
+pub(super) fn pace(shared: &Inner, host: &Host, times: RaceTimes, began: Instant) -> RaceConfig {
+    let slow_after = shared.slow_after_in_race(host);
+    let delay = times.attempt_delay;
     RaceConfig {
-        delay: shared.attempt_delay(host),
-        attempt_timeout: shared.config().attempt_timeout,
-        slow_after: shared.slow_after_in_race(host),
-        deadline,
+        delay: delay.unwrap_or_else(|| shared.attempt_delay(host)),
+        attempt_timeout: times.attempt_timeout.map(|it| it.max(slow_after)),
+        slow_after,
+        deadline: times.deadline(began),
     }
 }
 
 /// The error of an attempt or a connect that a timeout of this crate has ended, and not one of the client.
 #[derive(Debug, thiserror::Error)]
-#[error("{what} was given up after {after:?}, which is ResolverBuilder::{setting}")]
+#[error("{what} was given up after {after:?}, which is HappyEyeballsLayer::{setting}")]
 pub(crate) struct OutOfTime {
     pub(super) what: String,
     pub(super) after: Duration,

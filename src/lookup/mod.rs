@@ -160,6 +160,18 @@ impl Answer {
         self
     }
 
+    /// Returns the addresses, in the order in which they were given.
+    #[must_use]
+    pub fn addrs(&self) -> &[IpAddr] {
+        &self.addrs
+    }
+
+    /// Returns how long the resolver may keep the answer; see [`with_ttl`](Self::with_ttl).
+    #[must_use]
+    pub fn ttl(&self) -> Option<Duration> {
+        self.ttl
+    }
+
     #[cfg(feature = "hickory")]
     pub(crate) fn with_late(self, late: Option<Late>) -> Self {
         Self { late, ..self }

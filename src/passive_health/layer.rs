@@ -66,8 +66,16 @@ impl Resolver {
     /// Returns the layer that watches requests; see [`PassiveHealthLayer`].
     #[must_use]
     pub fn passive_health_layer(&self) -> PassiveHealthLayer {
-        PassiveHealthLayer {
-            resolver: self.clone(),
+        PassiveHealthLayer::new(self)
+    }
+}
+
+impl PassiveHealthLayer {
+    /// Creates a layer that reports to this resolver; the same as [`Resolver::passive_health_layer`].
+    #[must_use]
+    pub fn new(resolver: &Resolver) -> Self {
+        Self {
+            resolver: resolver.clone(),
             counted: Counted {
                 statuses: Arc::new([
                     StatusCode::BAD_GATEWAY,
@@ -79,9 +87,7 @@ impl Resolver {
             },
         }
     }
-}
 
-impl PassiveHealthLayer {
     /// Sets which statuses count against the address that responds with them. With an empty list, no status counts.
     ///
     /// Defaults to 502, 503 and 504. Leave out a status that your service sends while its address is healthy, as when

@@ -43,9 +43,6 @@ pub struct ResolverBuilder {
     pub(super) lookup_timeout: Duration,
     pub(super) lookups_at_once: usize,
     pub(super) slow_connect_after: Option<Duration>,
-    pub(super) attempt_timeout: Option<Duration>,
-    pub(super) attempt_delay: Option<Duration>,
-    pub(super) connect_timeout: Option<Duration>,
     pub(super) capacity: usize,
     pub(super) lanes: bool,
     pub(super) probe: bool,
@@ -70,9 +67,6 @@ impl ResolverBuilder {
             lookup_timeout: Duration::from_secs(5),
             lookups_at_once: 64,
             slow_connect_after: None,
-            attempt_timeout: Some(Duration::from_secs(10)),
-            attempt_delay: None,
-            connect_timeout: Some(Duration::from_secs(30)),
             capacity: 10_000,
             lanes: true,
             probe: true,
@@ -314,7 +308,7 @@ impl ResolverBuilder {
     ///
     /// Defaults to `true`, so that no request has to try an address that still fails. A probe goes to the port of the
     /// last connect to the host, straight from this machine, and is closed at once. An address is probed when its
-    /// penalty is over. An address is also probed if another address connected first, in a race or in the other lane,
+    /// penalty is over, and every 5 s of its penalty if a connect is slow or no address of the host is healthy. An address is also probed if another address connected first, in a race or in the other lane,
     /// while the network may just be slow. A probe that connects clears a failure in TCP. If the address was slow or
     /// failed after TCP, one request then tries the address.
     ///

@@ -1,7 +1,6 @@
 //! The checked settings of a resolver.
 
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,10 +31,6 @@ pub(crate) struct Config {
     pub(crate) lookups_at_once: usize,
     /// If `None`, the recent connects to the host decide.
     pub(crate) slow_connect_after: Option<Duration>,
-    pub(crate) attempt_timeout: Option<Duration>,
-    /// If `None`, the recent connects to the host decide.
-    pub(crate) attempt_delay: Option<Duration>,
-    pub(crate) connect_timeout: Option<Duration>,
     pub(crate) capacity: usize,
     pub(crate) lanes: bool,
     pub(crate) probe: bool,
@@ -71,9 +66,6 @@ impl ResolverBuilder {
             lookup_timeout,
             lookups_at_once,
             slow_connect_after,
-            attempt_timeout,
-            attempt_delay,
-            connect_timeout,
             capacity,
             lanes,
             probe,
@@ -103,29 +95,6 @@ impl ResolverBuilder {
                 "slow_connect_after",
                 "it must be over zero and at most 7 days, or None",
             ),
-            () if attempt_timeout.is_some_and(|t| t.is_zero() || t > LONGEST) => invalid(
-                "attempt_timeout",
-                "it must be over zero and at most 7 days, or None",
-            ),
-            () if attempt_timeout.is_some_and(|t| Some(t) < slow_connect_after)
-                && attempt_timeout == Self::new().attempt_timeout =>
-            {
-                invalid(
-                    "slow_connect_after",
-                    "it must not exceed attempt_timeout (10 s unless set, or None)",
-                )
-            }
-            () if attempt_timeout.is_some_and(|t| Some(t) < slow_connect_after) => {
-                invalid("attempt_timeout", "it must not be under slow_connect_after")
-            }
-            () if attempt_delay.is_some_and(|delay| !DELAYS.contains(&delay)) => invalid(
-                "attempt_delay",
-                "it must be at least 100 ms and at most 2 s (RFC 8305, section 8), or None",
-            ),
-            () if connect_timeout.is_some_and(|t| t.is_zero() || t > LONGEST) => invalid(
-                "connect_timeout",
-                "it must be over zero and at most 7 days, or None",
-            ),
             () if lookups_at_once == 0 => {
                 invalid("lookups_at_once", "at least one lookup must be sent")
             }
@@ -140,9 +109,6 @@ impl ResolverBuilder {
                 lookup_timeout,
                 lookups_at_once,
                 slow_connect_after,
-                attempt_timeout,
-                attempt_delay,
-                connect_timeout,
                 capacity,
                 lanes,
                 probe,
@@ -159,7 +125,3 @@ impl ResolverBuilder {
 ///
 /// Sums of such times stay far below the greatest `Instant`.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// The range of [`ResolverBuilder::attempt_delay`].
-///
-/// RFC 8305, section 8, recommends at least 100 ms and at most 2 s, and forbids less than 10 ms.
-const DELAYS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(2);

@@ -171,6 +171,37 @@ impl Resolver {
         }
     }
 
+    /// Looks a host up in the background, so that the first request does not wait for the lookup.
+    ///
+    /// If the resolver has a fresh answer, or if `host` is not a name, the call does nothing. An error of the lookup is
+    /// logged like any other; the next caller starts another lookup then.
+    ///
+    /// The lookup runs on the tokio runtime of the caller. Outside of a runtime the call does nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let resolver = sidestep::Resolver::new();
+    /// resolver.prefetch("api.example.com"); // at the start of the program
+    /// # }
+    /// ```
+    pub fn prefetch(&self, host: &str) {
+        if let Ok(Parsed::Name(host)) = host::parse(host) {
+            self.shared.prefetch(host);
+        }
+    }
+
+    /// Forgets all hosts: answers, health records and in-flight lookups.
+    ///
+    /// The next caller for each host waits for a new lookup. A caller that waits for an in-flight lookup gets the
+    /// answer of a new one. Overrides, fallbacks and established connections stay. If the device has moved to another
+    /// network, call [`network_changed`](Self::network_changed) instead, which also notifies the lookup.
+    pub fn clear(&self) {
+        self.shared.forget();
+    }
+
     /// Returns the table of overrides, whose addresses are used before any lookup.
     ///
     /// The program may read and change the table while requests run; see [`ResolverBuilder::overrides`].
@@ -201,29 +232,28 @@ impl Resolver {
         self.shared.network_changed();
     }
 
-    /// Uses the system's `getaddrinfo` for lookups from now on, in place of the configured lookup.
+    /// Replaces the lookup, and returns the previous one.
     ///
-    /// Use the system's lookup on a network that lets nothing else through, such as the network of a hotel before its
-    /// page is accepted. Cached answers stay valid until they expire. Failed lookups and negative answers of the
-    /// configured lookup are forgotten, so that the next caller starts a new lookup. A caller that waits for an
-    /// in-flight lookup gets its answer if that lookup succeeds, and otherwise the answer of the system.
-    pub fn use_system(&self) {
-        self.shared.use_system(true);
-    }
-
-    /// Switches back to the configured lookup, after [`use_system`](Self::use_system).
+    /// The resolver uses the new lookup from now on. Cached answers stay valid until they expire. Failed lookups and
+    /// negative answers of the previous lookup are forgotten, so that the next caller starts a new lookup. A caller that
+    /// waits for an in-flight lookup gets its answer if that lookup succeeds, and otherwise the answer of the new one.
     ///
-    /// Cached answers stay valid until they expire.
-    pub fn use_configured(&self) {
-        self.shared.use_system(false);
-    }
-
-    /// Replaces the configured lookup, for example to use other name servers.
+    /// Replace the lookup to use other name servers, or on a network that lets nothing but the system's lookup through,
+    /// such as the network of a hotel before its page is accepted. A lookup that is not in use is not notified of a
+    /// changed network. If the network may have changed, call [`Lookup::network_changed`] before you set an earlier lookup
+    /// again.
     ///
-    /// The resolver uses the new lookup from now on, or after [`use_configured`](Self::use_configured) if the
-    /// system's lookup is in use. Cached answers stay valid until they expire.
-    pub fn set_lookup(&self, lookup: impl Lookup) {
-        self.shared.set_lookup(Arc::new(lookup));
+    /// # Examples
+    ///
+    /// ```
+    /// use sidestep::{Resolver, lookup::System};
+    ///
+    /// let resolver = Resolver::new();
+    /// let before = resolver.set_lookup(System::new()); // while `getaddrinfo` alone is let through
+    /// resolver.set_lookup(before); // afterwards
+    /// ```
+    pub fn set_lookup(&self, lookup: impl Lookup) -> Arc<dyn Lookup> {
+        self.shared.set_lookup(Arc::new(lookup))
     }
 
     /// Reports the outcome of an attempt that the caller has made.

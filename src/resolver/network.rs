@@ -66,7 +66,13 @@ impl Inner {
     pub(super) fn network_changed(&self) {
         // The lookup is notified first. Otherwise a lookup that counts as sent on the new network could use name
         // servers of the old one.
-        self.lookups.network_changed();
+        self.lookup.get().network_changed();
+        self.forget();
+        self.emit(&Event::NetworkChanged);
+    }
+
+    /// Forgets all hosts. What was sent before counts as sent on another network.
+    pub(super) fn forget(&self) {
         self.network.edit(|state| {
             *state = State {
                 changed_at: Some(time::now()),
@@ -77,7 +83,6 @@ impl Inner {
         self.store.clear();
         self.health.clear();
         self.connects.clear(time::now());
-        self.emit(&Event::NetworkChanged);
     }
 
     /// Returns whether a lookup or an attempt that began at `asked_at` began on another network.

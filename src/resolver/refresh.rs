@@ -76,7 +76,7 @@ impl Inner {
             cause,
         });
         let pilot = LookupTask::new(self, host, &flight, land);
-        runtime.spawn(pilot.run(self.lookups.current()));
+        runtime.spawn(pilot.run(self.lookup.get()));
         flight
     }
 
@@ -117,6 +117,14 @@ impl Inner {
                 None => {}
             },
             None => {}
+        }
+    }
+
+    /// Looks a host up in the background, unless its cached answer may be served without a lookup.
+    pub(super) fn prefetch(self: &Arc<Self>, host: Host) {
+        if let Ok(runtime) = Handle::try_current() {
+            let shared = Arc::clone(self);
+            runtime.spawn(async move { shared.answer(&host).await });
         }
     }
 

@@ -113,6 +113,7 @@ impl Inner {
                     addrs: dealt.collect(),
                     source,
                     age: Duration::ZERO,
+                    expires_in: None,
                 });
             }
             Query::Lookup(host) | Query::Reserved(host) => host,
@@ -123,6 +124,7 @@ impl Inner {
             addrs: self.all_in_order(&host, &known, now).into_vec(),
             source: self.source(&host, &known, now),
             age: known.age(now),
+            expires_in: known.expires_in(now),
         })
     }
 

@@ -11,6 +11,7 @@ pub struct Resolved {
     pub(super) addrs: Vec<IpAddr>,
     pub(super) source: AnswerSource,
     pub(super) age: Duration,
+    pub(super) expires_in: Option<Duration>,
 }
 
 impl Resolved {
@@ -32,5 +33,14 @@ impl Resolved {
     #[must_use]
     pub fn age(&self) -> Duration {
         self.age
+    }
+
+    /// Returns how long the cached answer stays fresh.
+    ///
+    /// The time is zero if the answer is stale, and `None` if the addresses do not expire: overrides, and hosts that
+    /// needed no lookup.
+    #[must_use]
+    pub fn expires_in(&self) -> Option<Duration> {
+        self.expires_in
     }
 }

@@ -31,10 +31,9 @@ impl Inner {
         self.config.slow_connect_after.unwrap_or_else(recent)
     }
 
-    /// Returns how long a race to a host waits for an attempt before the race starts the next attempt.
+    /// Returns how long a race to a host waits for an attempt before the next one starts, if the program sets no delay.
     pub(crate) fn attempt_delay(&self, host: &Host) -> Duration {
-        let recent = || slow::attempt_delay(self.connects.took(host));
-        self.config.attempt_delay.unwrap_or_else(recent)
+        slow::attempt_delay(self.connects.took(host))
     }
 
     /// Returns the waiting address that a race may start because of time, beside attempts pending since `since`.

@@ -14,7 +14,7 @@ use super::network::Network;
 use super::route::Routes;
 use super::sleepers::Sleepers;
 use super::turns::Turns;
-use super::upstream::Lookups;
+use super::upstream::CurrentLookup;
 #[cfg(feature = "watch-network")]
 use super::watch::Watch;
 use crate::addrs::AddressList;
@@ -32,7 +32,7 @@ pub(crate) struct Inner {
     /// Tells the attempt contexts of several resolvers apart.
     pub(super) id: u64,
     pub(super) config: Config,
-    pub(super) lookups: Lookups,
+    pub(super) lookup: CurrentLookup,
     pub(super) turns: Arc<Turns>,
     pub(super) routes: Routes,
     pub(super) pins: StaticHosts,
@@ -80,7 +80,7 @@ impl Inner {
                 lanes: config.lanes && lanes::are_dialled(),
                 ..config
             },
-            lookups: Lookups::new(sources.lookup),
+            lookup: CurrentLookup::new(sources.lookup),
             pins: sources.pins,
             fallbacks: sources.fallbacks,
             filter: sources.filter,
@@ -105,23 +105,14 @@ impl Inner {
         self.id
     }
 
-    pub(crate) fn config(&self) -> &Config {
-        &self.config
-    }
-
     pub(crate) fn emit(&self, event: &Event<'_>) {
         self.observers.tell(event);
     }
 
-    pub(super) fn use_system(&self, on: bool) {
-        if self.lookups.use_system(on) {
-            self.let_go();
-        }
-    }
-
-    pub(super) fn set_lookup(&self, lookup: Arc<dyn Lookup>) {
-        self.lookups.configure(lookup);
+    pub(super) fn set_lookup(&self, lookup: Arc<dyn Lookup>) -> Arc<dyn Lookup> {
+        let before = self.lookup.replace(lookup);
         self.let_go();
+        before
     }
 
     /// Detaches the in-flight lookups and forgets failed ones, because another lookup is used from now on.

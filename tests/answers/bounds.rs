@@ -81,12 +81,11 @@ async fn ten_thousand_addresses_are_cut_to_64_and_a_connector_gets_four_of_a_fam
 #[test]
 fn a_setting_that_cannot_work_names_its_setter() {
     type Set = fn(sidestep::ResolverBuilder) -> sidestep::ResolverBuilder;
-    let bad: [(&str, Set); 16] = [
-        ("slow_connect_after", |b| b.slow_connect_after(20 * S)),
-        ("max_ttl", |b| b.max_ttl(500 * MS)),
-        ("attempt_timeout", |b| {
-            b.slow_connect_after(S).attempt_timeout(900 * MS)
+    let bad: [(&str, Set); 10] = [
+        ("slow_connect_after", |b| {
+            b.slow_connect_after(Duration::MAX)
         }),
+        ("max_ttl", |b| b.max_ttl(500 * MS)),
         ("min_ttl", |b| b.min_ttl(61 * S)),
         ("max_ttl", |b| b.max_ttl(Duration::ZERO)),
         ("max_ttl", |b| b.max_ttl(Duration::MAX)),
@@ -97,11 +96,6 @@ fn a_setting_that_cannot_work_names_its_setter() {
         ("slow_connect_after", |b| {
             b.slow_connect_after(Duration::ZERO)
         }),
-        ("attempt_timeout", |b| b.attempt_timeout(Duration::ZERO)),
-        ("attempt_delay", |b| b.attempt_delay(99 * MS)),
-        ("attempt_delay", |b| b.attempt_delay(2_001 * MS)),
-        ("connect_timeout", |b| b.connect_timeout(Duration::ZERO)),
-        ("connect_timeout", |b| b.connect_timeout(Duration::MAX)),
     ];
     for (setter, set) in bad {
         let error = set(Resolver::builder()).build().unwrap_err();

@@ -123,7 +123,7 @@ impl Host {
                 tokio::join!(left, self.check_as_connector()).0.ok();
             }
             Happens::Passes(time) => tokio::time::sleep(*time).await,
-            Happens::Switched => self.resolver.set_lookup(self.script.clone()),
+            Happens::Switched => drop(self.resolver.set_lookup(self.script.clone())),
             Happens::Rewritten(last) => {
                 let rows = [(".test", [ip(*last)])];
                 self.resolver.fallbacks().replace(rows).unwrap();

@@ -11,6 +11,7 @@ mod name_server;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use sidestep::lookup::Dns;
 use sidestep::reqwest::ClientBuilderExt as _;
@@ -86,6 +87,17 @@ impl World {
             .expect("the client is valid")
     }
 
+    /// A client with `.sidestep()` in parts, whose layer gives connects up after `timeout`.
+    pub(crate) fn client_giving_up(&self, timeout: impl Into<Option<Duration>>) -> reqwest::Client {
+        let layer = self.resolver.connect_layer().caller_retries(true);
+        self.builder()
+            .dns_resolver(self.resolver.clone())
+            .connector_layer(layer.timeout(timeout))
+            .retry(sidestep::reqwest::retry(&self.resolver))
+            .build()
+            .expect("the client is valid")
+    }
+
     /// A client that has the resolver and the layer, and sends nothing again.
     pub(crate) fn client_without_retries(&self) -> reqwest::Client {
         self.builder()
@@ -139,7 +151,7 @@ impl World {
 
     /// How long the penalty of the address still runs.
     #[track_caller]
-    pub(crate) fn penalty_left(&self, ip: IpAddr) -> std::time::Duration {
+    pub(crate) fn penalty_left(&self, ip: IpAddr) -> Duration {
         let snapshot = self.resolver.snapshot();
         let addr = snapshot.host(HOST).and_then(|host| host.addr(ip));
         let penalized = addr.filter(|addr| addr.state == AddressState::Penalized);

@@ -185,9 +185,8 @@ async fn an_attempt_that_waited_for_its_connector_has_its_whole_time() {
 /// What the error tells of one that has just begun at the deadline is not that it took too long.
 #[tokio::test(start_paused = true)]
 async fn one_that_has_just_begun_is_not_said_to_have_taken_too_long() {
-    let stage = Stage::with([(v4(2), hangs()), (v4(3), hangs())], |b| {
-        b.connect_timeout(251 * MS)
-    });
+    let stage = Stage::new([(v4(2), hangs()), (v4(3), hangs())]);
+    let stage = stage.racing(|race| race.timeout(251 * MS));
     let (error, at) = stage.failed().await;
     assert_eq!(at, 251);
     let told = crate::stage::attempts(&error);
@@ -220,11 +219,9 @@ async fn an_origin_that_hangs_behind_a_tunnel_is_held_against_no_proxy() {
     let (guest, _) = http_proxy(origin.local_addr().unwrap());
     let proxies = Edges::hosting(3, Scheme::Http, guest).await;
     // In real time, for the origin's silence is nothing that a stopped clock would notice.
-    let world = World::of(proxies, |b| {
-        b.slow_connect_after(400 * MS).attempt_timeout(800 * MS)
-    })
-    .await
-    .in_real_time();
+    let world = World::of(proxies, |b| b.slow_connect_after(400 * MS))
+        .await
+        .in_real_time();
     let tcp = world
         .resolver
         .tcp_connected_layer()
@@ -234,7 +231,9 @@ async fn an_origin_that_hangs_behind_a_tunnel_is_held_against_no_proxy() {
         .https_only()
         .enable_http1()
         .wrap_connector(Tunnel::new(world.url().parse().unwrap(), tcp));
-    let client = Client::new(boxed(world.resolver.happy_eyeballs_layer().layer(https)), 0);
+    let race = world.resolver.happy_eyeballs_layer();
+    let race = race.attempt_timeout(800 * MS);
+    let client = Client::new(boxed(race.layer(https)), 0);
     client.get("https://origin.test/").await.unwrap_err();
     let hard = world.ips().into_iter().filter(|&ip| world.is_penalized(ip));
     assert_eq!(hard.count(), 0, "{:?}", world.journal.failures());

@@ -130,15 +130,14 @@ async fn holds(row: &Row) {
     let fate = |at: &At| (at.ip(), refuses(row.fails_after));
     let cast: Vec<_> = row.answer.iter().map(fate).collect();
     let stage = Stage::of(&cast, |builder| {
-        let builder = builder
-            .prefer_family(Family::V6)
-            .attempt_delay(Duration::from_millis(row.delay));
+        let builder = builder.prefer_family(Family::V6);
         match only {
             Some(Family::V4) => builder.filter(|_, addr| addr.is_ipv4()),
             Some(Family::V6) => builder.filter(|_, addr| addr.is_ipv6()),
             None => builder,
         }
     });
+    let stage = stage.racing(|race| race.attempt_delay(Duration::from_millis(row.delay)));
     let (error, ended) = stage.failed().await;
     let (six, four): (Vec<_>, Vec<_>) = stage
         .starts()

@@ -1,6 +1,8 @@
 //! When everything is dead, and what is said of it: gRPC's `AllServersDown`, OkHttp's
 //! `failsWhenBothServersAreDown`, and limits of time.
 
+use std::time::Duration;
+
 use sidestep::{ConnectError, Outcome};
 
 use crate::faults;
@@ -67,7 +69,8 @@ async fn with_nothing_left_to_dial_an_attempt_may_still_connect() {
 #[tokio::test(start_paused = true)]
 async fn each_attempt_has_its_own_bound() {
     let cast: Vec<_> = (2..=17).map(|last| (v4(last), hangs())).collect();
-    let stage = Stage::of(&cast, |b| b.attempt_timeout(3 * S));
+    let stage = Stage::of(&cast, |builder| builder);
+    let stage = stage.racing(|race| race.attempt_timeout(3 * S));
     let (_, at) = stage.failed().await;
     assert_eq!(at, 30_000);
     assert_eq!(stage.end(v4(2)), Some((3_000, End::Cancelled)));
@@ -101,7 +104,7 @@ async fn each_address_that_hangs_costs_one_delay() {
 #[tokio::test(start_paused = true)]
 async fn the_connects_own_bound_ends_it_with_every_address_in_the_error() {
     let cast = [2, 3, 4, 5].map(|last| (v4(last), hangs()));
-    let stage = Stage::with(cast, |b| b.connect_timeout(3 * S));
+    let stage = Stage::new(cast).racing(|race| race.timeout(3 * S));
     let (error, at) = stage.failed().await;
     assert_eq!(at, 3_000);
     let told = attempts(&error);
@@ -118,7 +121,7 @@ async fn the_connects_own_bound_ends_it_with_every_address_in_the_error() {
 /// The bound is over the lookup too.
 #[tokio::test(start_paused = true)]
 async fn the_connects_own_bound_ends_a_slow_lookup() {
-    let stage = Stage::with([(v4(2), connects(1))], |b| b.connect_timeout(2 * S));
+    let stage = Stage::new([(v4(2), connects(1))]).racing(|race| race.timeout(2 * S));
     stage.script.takes(4 * S);
     let (_, at) = stage.failed().await;
     assert_eq!((at, stage.starts()), (2_000, vec![]));
@@ -131,8 +134,11 @@ async fn without_bounds_a_race_lasts_as_long_as_its_attempts() {
         (v4(2), fails(130_000, faults::timed_out)),
         (v4(3), connects(90_000)),
     ];
-    let stage = Stage::with(slow, |b| b.attempt_timeout(None).connect_timeout(None));
-    assert_eq!(stage.connected().await, (v4(3), 90_250));
+    for unset in [None, Some(Duration::MAX)] {
+        let stage = Stage::new(slow);
+        let stage = stage.racing(|race| race.attempt_timeout(unset).timeout(unset));
+        assert_eq!(stage.connected().await, (v4(3), 90_250));
+    }
 }
 
 /// curl `test_06_11` and OkHttp's handling of certificates: TCP is up and the certificate is wrong. One

@@ -201,7 +201,7 @@ async fn one_that_is_slow_may_still_win_while_a_fresh_answer_is_waited_for() {
 /// The connect's own bound is over the second chance too.
 #[tokio::test(start_paused = true)]
 async fn the_connects_own_bound_ends_the_second_chance() {
-    let stage = Stage::with([(v4(2), connects(1))], |b| b.connect_timeout(S));
+    let stage = Stage::new([(v4(2), connects(1))]).racing(|race| race.timeout(S));
     stage.connected().await;
     stage.again();
     stage.turns(v4(2), refuses(5));

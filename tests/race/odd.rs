@@ -54,7 +54,8 @@ async fn an_error_that_cannot_be_read_is_passed_on_as_it_is() {
 /// Who begins late is held to be slow late: its time counts from its own start.
 #[tokio::test(start_paused = true)]
 async fn each_attempts_time_counts_from_its_own_start() {
-    let stage = Stage::with([(v4(2), hangs()), (v4(3), hangs())], |b| b.attempt_delay(S));
+    let stage = Stage::new([(v4(2), hangs()), (v4(3), hangs())]);
+    let stage = stage.racing(|race| race.attempt_delay(S));
     let race = tokio::time::timeout(1_200 * MS, stage.connect()).await;
     assert!(race.is_err());
     assert_eq!(stage.end(v4(3)), Some((1_200, End::Cancelled)));

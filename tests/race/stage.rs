@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use hyper::Uri;
 use sidestep::lookup::Answer;
-use sidestep::{AddressOrder, AddressState, ConnectError, Outcome, Resolver, ResolverBuilder};
+use sidestep::{
+    AddressOrder, AddressState, ConnectError, HappyEyeballsLayer, Outcome, Resolver,
+    ResolverBuilder,
+};
 use tokio::time::Instant;
 use tower::{Layer as _, ServiceExt as _};
 
@@ -32,6 +35,7 @@ pub(crate) struct Stage {
     plot: Shared,
     tells_of_tcp: bool,
     asks_after: u64,
+    race: HappyEyeballsLayer,
 }
 
 impl Stage {
@@ -64,6 +68,7 @@ impl Stage {
             set(builder)
         });
         let plot = Shared::new(cast);
+        let race = resolver.happy_eyeballs_layer();
         Self {
             script,
             resolver,
@@ -71,7 +76,17 @@ impl Stage {
             plot,
             tells_of_tcp: false,
             asks_after: 0,
+            race,
         }
+    }
+
+    /// From now on the layer of the race has these settings.
+    pub(crate) fn racing(
+        mut self,
+        set: impl FnOnce(HappyEyeballsLayer) -> HappyEyeballsLayer,
+    ) -> Self {
+        self.race = set(self.race);
+        self
     }
 
     /// From now on a [`TcpConnectedLayer`](sidestep::TcpConnectedLayer) stands inside of TLS.
@@ -119,7 +134,7 @@ impl Stage {
             plot,
             asks_after,
         };
-        let (race, plot) = (self.resolver.happy_eyeballs_layer(), self.plot.clone());
+        let (race, plot) = (self.race.clone(), self.plot.clone());
         let uri = Uri::from_static(uri);
         match self.tells_of_tcp {
             true => {
@@ -143,7 +158,7 @@ impl Stage {
             asks_after,
         };
         let inner = tower::util::BoxCloneService::new(Tls { tcp, plot });
-        self.resolver.happy_eyeballs_layer().layer(wrap(inner))
+        self.race.layer(wrap(inner))
     }
 
     /// Connects, and returns whereto and when.

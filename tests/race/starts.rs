@@ -223,14 +223,19 @@ async fn a_connect_that_waits_for_addresses_dials_when_they_come() {
     assert_eq!(connected, (v4(A), 710));
 }
 
-/// The setter: 100 ms to 2 s.
+/// The setter: 100 ms to 2 s. A shorter or longer delay is set to the nearest of these.
 #[tokio::test(start_paused = true)]
 async fn the_delay_can_be_set() {
-    for delay in [100, 2_000] {
+    for (given, delay) in [
+        (0, 100),
+        (100, 100),
+        (700, 700),
+        (2_000, 2_000),
+        (u64::MAX, 2_000),
+    ] {
         let fates = cast([(A, hangs()), (B, hangs()), (C, connects(10))]);
-        let set = Stage::with(fates, |b| {
-            b.attempt_delay(std::time::Duration::from_millis(delay))
-        });
+        let given = std::time::Duration::from_millis(given);
+        let set = Stage::new(fates).racing(|race| race.attempt_delay(given));
         assert_eq!(set.connected().await, (v4(C), 2 * delay + 10));
         let starts = [(v4(A), 0), (v4(B), delay), (v4(C), 2 * delay)];
         assert_eq!(set.starts(), starts);

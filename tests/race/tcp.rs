@@ -61,7 +61,8 @@ async fn the_second_one_gets_its_time_too() {
 async fn the_bounds_of_an_attempt_hold_over_tls_too() {
     let hangs = (2..=7).map(|last| (v4(last), in_tls(200, Step::Hangs)));
     let cast: Vec<_> = hangs.chain([(v4(8), connects(1))]).collect();
-    let stage = Stage::of(&cast, |b| b.attempt_timeout(S)).telling_of_tcp();
+    let stage = Stage::of(&cast, |builder| builder).telling_of_tcp();
+    let stage = stage.racing(|race| race.attempt_timeout(S));
     assert_eq!(stage.connected().await, (v4(8), 2_001));
     assert_eq!(stage.end(v4(2)), Some((1_000, End::Cancelled)));
 }

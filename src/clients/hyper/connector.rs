@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,14 +11,14 @@ use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
-use rustls::crypto::{CryptoProvider, ring};
 use tokio::net::TcpStream;
-use tower::Layer as _;
-use tower::Service;
+use tower::{Layer as _, Service};
 
+use super::TlsConfigError;
+use super::provider::provider;
 use crate::Resolver;
 use crate::error::BoxError;
-use crate::happy_eyeballs::{HappyEyeballs, HappyEyeballsFuture, TcpConnected};
+use crate::happy_eyeballs::{HappyEyeballs, HappyEyeballsFuture, HappyEyeballsLayer, TcpConnected};
 
 type Https = HttpsConnector<TcpConnected<HttpConnector<Resolver>>>;
 
@@ -33,16 +32,15 @@ pub struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(resolver: &Resolver) -> io::Result<Self> {
-        // rustls's own choice depends on the features of all crates, and panics if those enable two providers.
-        let provider = CryptoProvider::get_default().cloned();
-        let provider = provider.unwrap_or_else(|| Arc::new(ring::default_provider()));
+    pub(super) fn new(race: &HappyEyeballsLayer) -> Result<Self, TlsConfigError> {
+        let resolver = race.resolver();
         let https = HttpsConnectorBuilder::new()
-            .with_provider_and_platform_verifier(provider)?
+            .with_provider_and_platform_verifier(provider()?)
+            .map_err(|error| TlsConfigError::no_certificates(error.into()))?
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(resolver.tcp_connected_layer().layer(tcp(resolver)));
-        let inner = resolver.happy_eyeballs_layer().layer(https);
+        let inner = race.layer(https);
         Ok(Self { inner })
     }
 }
@@ -170,7 +168,7 @@ mod tests {
     async fn sockets_are_set_as_the_table_says() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("http://{}/", listener.local_addr().unwrap());
-        let mut connector = Connector::new(&Resolver::new()).unwrap();
+        let mut connector = Connector::new(&Resolver::new().happy_eyeballs_layer()).unwrap();
         let stream = connector.call(uri.parse().unwrap()).await.unwrap();
         let MaybeHttpsStream::Http(stream) = stream.inner else {
             panic!("there is no TLS");

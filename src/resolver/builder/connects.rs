@@ -16,7 +16,7 @@ impl ResolverBuilder {
     /// something better to connect to. That is another healthy address, or an answer without the addresses that the
     /// connect is pending at. If a later connect to the same address succeeds meanwhile, the address keeps its place,
     /// and the connect is not given up for another address. If all addresses of a host are slow together, no connect
-    /// is given up before [`attempt_timeout`](Self::attempt_timeout).
+    /// is given up before the [timeout](crate::ConnectLayer::timeout) of the layer.
     ///
     /// While no connect to the host succeeds, give-ups are limited. Give-ups for another address take from a budget
     /// (20 at once, then one a second and one for every ten connects to the host) and end 2.8 s after the first
@@ -28,49 +28,6 @@ impl ResolverBuilder {
     /// caller may just have canceled the request.
     pub fn slow_connect_after(mut self, pending: impl Into<Option<Duration>>) -> Self {
         self.slow_connect_after = pending.into();
-        self
-    }
-
-    /// Sets how long a connect may take before [`ConnectLayer`](crate::ConnectLayer) gives it up.
-    ///
-    /// The connect then fails with a timeout error, so that a retry connects to another address. If `None`, there is
-    /// no such timeout.
-    ///
-    /// Defaults to 10 s. The timeout is a backstop, because a connector attempts one address after the other, and an
-    /// operating system takes minutes to give an address up. The connect is given up only if another address can be
-    /// connected to, which has no penalty and was not slow, and never before the connect is slow. A shorter connect timeout of the client takes effect
-    /// first. If [`slow_connect_after`](Self::slow_connect_after) is set, the timeout must not be shorter.
-    ///
-    /// In a [race](crate::HappyEyeballsLayer), the timeout applies to each attempt, TLS included, while another
-    /// attempt can be made.
-    pub fn attempt_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.attempt_timeout = timeout.into();
-        self
-    }
-
-    /// Sets how long a [race](crate::HappyEyeballsLayer) waits for an attempt before the race starts the next
-    /// attempt.
-    ///
-    /// Defaults to `None`: the delay is twice the median of the recent connects to the host, at least 250 ms, the
-    /// Connection Attempt Delay of RFC 8305, section 8, and at most 2 s. A set delay must lie within 100 ms and 2 s,
-    /// as that section says.
-    ///
-    /// Attempts that start because of time have a budget per host: 20 at once, then one a second and one for every
-    /// ten connects to the host. After a failure the next attempt starts at once, and takes nothing from the budget.
-    pub fn attempt_delay(mut self, delay: impl Into<Option<Duration>>) -> Self {
-        self.attempt_delay = delay.into();
-        self
-    }
-
-    /// Sets how long a [race](crate::HappyEyeballsLayer) may take in all.
-    ///
-    /// The time includes the lookup, every attempt and the fresh answer. If `None`, a race takes as long as its
-    /// attempts.
-    ///
-    /// Defaults to 30 s. The error of this timeout lists the addresses and their outcomes. A connect timeout of the
-    /// client drops the race without such a list.
-    pub fn connect_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.connect_timeout = timeout.into();
         self
     }
 
