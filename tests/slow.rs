@@ -293,3 +293,28 @@ async fn requests_that_wait_for_an_http2_connect_that_is_given_up_are_sent_again
     }
     post.unwrap();
 }
+
+/// An address has failed often, so that its penalty is long, and serves again. If all other addresses die meanwhile, a
+/// probe detects that it connects, and the request in flight goes there.
+#[tokio::test]
+async fn a_long_penalty_keeps_no_request_away_if_nothing_healthy_is_left() {
+    for mode in [Mode::BlackHole, Mode::Hang, Mode::Refuse] {
+        let world = world(Edges::https(3).await, AddressOrder::Preserve, &[0], mode).await;
+        let client = world.client();
+        let ips = world.ips();
+        timed(&client, &world).await;
+        let is_long = || world.is_penalized(ips[0]) && world.penalty_left(ips[0]) > 15_000 * MS;
+        while !is_long() {
+            rest(1_000 * MS).await;
+            timed(&client, &world).await;
+        }
+        rest(6_000 * MS).await;
+        assert!(world.penalty_left(ips[0]) > 5_000 * MS, "{mode:?}");
+        world.edges.set(ips[0], Mode::Serve).await;
+        for &ip in &ips[1..] {
+            world.edges.set(ip, Mode::BlackHole).await;
+        }
+        let took = timed(&client, &world).await;
+        assert!(took <= 1_000 * MS + SLACK, "{mode:?}: {took:?}");
+    }
+}

@@ -150,6 +150,28 @@ impl HealthStore {
         taken
     }
 
+    /// Returns the addresses of `addrs` that are to be probed before their penalties end.
+    ///
+    /// Each address is returned to one caller only, and every 5 s at most.
+    pub(crate) fn take_early_probes(
+        &self,
+        host: &Host,
+        addrs: &[IpAddr],
+        now: Instant,
+    ) -> Vec<IpAddr> {
+        let mut taken = Vec::new();
+        if self.has_records(host) {
+            let _ = self.edit(host, |page| {
+                let listed = page.iter_mut().filter(|(addr, _)| addrs.contains(addr));
+                let due = listed
+                    .filter_map(|(addr, record)| record.try_take_early_probe(now).then_some(*addr));
+                taken = due.collect();
+                (!taken.is_empty()).then_some(Transition::None)
+            });
+        }
+        taken
+    }
+
     /// Returns the trial of an address whose penalty is over, if one is due.
     ///
     /// A probe to `port` comes first. A request tries the address if a probe has connected and was not enough, or if

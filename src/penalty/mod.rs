@@ -40,7 +40,7 @@ pub(crate) enum Rank {
     Trial,
     /// The address has no penalty, and is not in doubt.
     Healthy,
-    /// The address may be slow, and a probe may decide.
+    /// The address may be slow, and a probe may decide. Or a probe has connected, and a request must decide.
     Doubtful,
     /// The address has one soft strike, or its penalty is over and no connect has succeeded since.
     Probation,
@@ -91,10 +91,12 @@ pub(crate) struct AddressRecord {
     since: Instant,
     /// When the first failure after the last healthy state was recorded.
     bad_since: Instant,
-    /// Whether a probe has connected since the last failure, which a probe cannot clear.
+    /// When a probe has connected since the last failure, which a probe cannot clear.
     ///
     /// Only a request can then clear the failure.
-    accepts: bool,
+    accepted_at: Option<Instant>,
+    /// When a probe was last taken before the end of the penalty; see [`AddressRecord::try_take_early_probe`].
+    probed_at: Option<Instant>,
     /// Number of outages of the local network before the last failure.
     outages_before: u32,
 }
@@ -146,7 +148,8 @@ impl AddressRecord {
             error: None,
             since: now,
             bad_since: now,
-            accepts: false,
+            accepted_at: None,
+            probed_at: None,
             outages_before: 0,
         }
     }
@@ -171,6 +174,7 @@ impl AddressRecord {
             *until = now + PENALTY.jittered(self.strikes, rng);
             *turn = last_turn.max(*until) + Duration::from_nanos(1);
             self.since = now;
+            self.accepted_at = None;
             // Connects that were refused are slow now: the process went down, and then its machine.
             if self.why.is_in_tcp() && failure.why.is_slow() {
                 self.why = failure.why;
@@ -196,7 +200,7 @@ impl AddressRecord {
         if matches!(self.state, State::Healthy | State::Doubtful { .. }) {
             self.bad_since = now;
         }
-        self.accepts = false;
+        self.accepted_at = None;
         // A connect that was slow and has failed now is one strike.
         let counted = matches!(self.state, State::Suspect { .. }) && began <= self.since;
         if !counted {
@@ -269,9 +273,14 @@ impl AddressRecord {
     /// sent again at once and for the last time.
     pub(crate) fn rank_to_deal(&self, now: Instant) -> Rank {
         let has_closed = matches!(self.why, Outcome::ClosedEarly | Outcome::Silent);
+        let is_closing = has_closed && now < self.since + ONE_EVENT;
         match self.rank(now) {
             Rank::Healthy => Rank::Healthy,
-            _ if has_closed && now < self.since + ONE_EVENT => Rank::ClosesEarly,
+            // TCP connects, so such an address goes before one that may be a black hole.
+            Rank::Probation | Rank::Penalized(_) if self.accepted_at.is_some() && !is_closing => {
+                Rank::Doubtful
+            }
+            _ if is_closing => Rank::ClosesEarly,
             rank => rank,
         }
     }
@@ -279,23 +288,53 @@ impl AddressRecord {
     /// Records a probe that has connected, which clears a failure in TCP.
     ///
     /// If the failure came after TCP, or if the connect was slow for an unknown reason, a request must try the address.
-    /// That trial is due at once.
+    /// That trial is due at once, or when the penalty ends. If no address is healthy, the address is attempted next.
     pub(crate) fn accept(&mut self, began: Instant, now: Instant) -> Transition {
-        let is_clear = self.why.is_in_tcp();
-        match self.state {
-            State::Trial { .. } if !is_clear => {
-                self.state = State::Suspect { until: now };
-                self.accepts = true;
-                Transition::None
-            }
-            State::Suspect { .. } | State::Penalized { .. } if !is_clear => Transition::None,
-            _ => self.record_success(began, now),
+        if self.why.is_in_tcp() {
+            return self.record_success(began, now);
         }
+        match self.state {
+            State::Healthy | State::Doubtful { .. } => return self.record_success(began, now),
+            State::Trial { .. } => {
+                self.state = State::Suspect { until: now };
+                self.accepted_at = Some(now);
+            }
+            State::Penalized { .. } if self.was_probed_early(began) => {
+                self.accepted_at = Some(now);
+            }
+            State::Suspect { .. } | State::Penalized { .. } => {}
+        }
+        Transition::None
+    }
+
+    /// Returns whether a probe that began at `began` was taken before the end of the current penalty.
+    fn was_probed_early(&self, began: Instant) -> bool {
+        self.probed_at
+            .is_some_and(|at| self.since < at && at <= began)
+    }
+
+    /// Takes a probe before the end of a penalty, and returns whether this caller gets the probe.
+    ///
+    /// Such a probe is due [`PENALTY`]`.least` after the last failure or probe. A longer penalty only says that the
+    /// address has failed often.
+    #[must_use]
+    pub(crate) fn try_take_early_probe(&mut self, now: Instant) -> bool {
+        let last = self.probed_at.map_or(self.since, |at| at.max(self.since));
+        let is_due = matches!(self.rank(now), Rank::Penalized(_)) && now >= last + PENALTY.least;
+        if is_due {
+            self.probed_at = Some(now);
+        }
+        is_due
     }
 
     /// Returns whether only a request can clear the failure.
     pub(crate) fn needs_request(&self) -> bool {
-        self.accepts
+        self.accepted_at.is_some()
+    }
+
+    /// Returns whether a probe has connected later than `since`, and a request may try the address.
+    pub(crate) fn has_accepted_since(&self, since: Instant, now: Instant) -> bool {
+        self.accepted_at > Some(since) && self.rank_to_deal(now) == Rank::Doubtful
     }
 
     /// Puts a healthy address in doubt, and returns whether the address was healthy.
@@ -346,7 +385,7 @@ impl AddressRecord {
     /// Returns whether the last failure is so recent that a retry of its request may be under way.
     pub(crate) fn has_just_failed(&self, now: Instant) -> bool {
         let is_bad = matches!(self.state, State::Suspect { .. } | State::Penalized { .. });
-        is_bad && !self.accepts && now < self.since + ONE_EVENT
+        is_bad && self.accepted_at.is_none() && now < self.since + ONE_EVENT
     }
 
     /// Returns whether the address goes behind the last resort.
@@ -358,7 +397,7 @@ impl AddressRecord {
     ///
     /// Such an address would delay each connect by the time after which a connect is slow.
     pub(crate) fn hangs(&self, now: Instant) -> bool {
-        self.rank(now) >= Rank::Probation && self.why.is_slow() && !self.accepts
+        self.rank(now) >= Rank::Probation && self.why.is_slow() && self.accepted_at.is_none()
     }
 
     /// Records the number of outages of the local network before the last failure.

@@ -100,6 +100,9 @@ impl Inner {
         };
         let now = time::now();
         let is_well_served = self.is_well_served(host, now);
+        if !is_well_served {
+            self.probe_penalized(host, now);
+        }
         let due = self.store.edit_present(host, |slot| {
             slot.set_has_healthy(is_well_served);
             slot.reresolve_at(now)

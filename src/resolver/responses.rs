@@ -16,8 +16,7 @@ use crate::ends::ConnectionId;
 use crate::health::Left;
 use crate::host::Host;
 use crate::outcome::{self, Outcome};
-use crate::penalty::Failure;
-use crate::penalty::Rank;
+use crate::penalty::{AddressRecord, Failure, Rank};
 use crate::time;
 
 impl Inner {
@@ -131,6 +130,16 @@ impl Inner {
         }
     }
 
+    /// Returns whether an address of an answer is healthy or in doubt, or whether a probe has connected to the address.
+    fn may_connect(&self, host: &Host, known: &CachedAnswer, now: Instant) -> bool {
+        self.health.read(host.as_str(), now, |page| {
+            let record = |addr: &IpAddr| page.iter().find(|(other, _)| other == addr);
+            let may = |(_, record): &(_, AddressRecord)| record.rank_to_deal(now) <= Rank::Doubtful;
+            let mut addrs = known.addrs.as_slice().iter();
+            addrs.any(|addr| record(addr).is_none_or(may))
+        })
+    }
+
     /// Returns what a retry to a host can expect, or `None` if the resolver does not know the host, as behind a
     /// proxy.
     pub(crate) fn failover_outlook(&self, host: &str) -> Option<FailoverOutlook> {
@@ -144,7 +153,7 @@ impl Inner {
         let best = self.best_rank(&host, &known, now);
         Some(FailoverOutlook {
             is_healthy: best.is_some_and(|rank| rank <= Rank::Healthy),
-            may_connect: best.is_some_and(|rank| rank <= Rank::Doubtful),
+            may_connect: self.may_connect(&host, &known, now),
             fresh_answer_expected: known.origin != Origin::Pin && news == Some(true),
             next: known.addrs.dealt(MAX_PER_FAMILY) + left.len(),
             left,
@@ -161,7 +170,7 @@ pub(crate) struct FailoverOutlook {
     pub(crate) left: Left,
     /// Whether an address of the answer is healthy.
     pub(crate) is_healthy: bool,
-    /// Whether an address of the answer is healthy or in doubt.
+    /// Whether an address of the answer is healthy or in doubt, or a probe has connected to the address.
     pub(crate) may_connect: bool,
     /// Whether the answer is suspect, and a newer answer can be had now.
     pub(crate) fresh_answer_expected: bool,

@@ -90,6 +90,7 @@ impl Inner {
 
     /// Marks the answer of a slow connect suspect, and re-resolves the host at once.
     pub(crate) fn search(self: &Arc<Self>, resolution: &Resolution) {
+        self.probe_penalized(&resolution.host, time::now());
         self.suspect(&resolution.host, resolution.generation, false);
         self.reresolve(&resolution.host, Urgency::Now);
     }
@@ -163,6 +164,22 @@ impl Inner {
         }
     }
 
+    /// Probes the penalized addresses of a host before their penalties end.
+    ///
+    /// A connect is slow, or no healthy address is left. A long penalty only says that its address has failed often, and
+    /// the next connect needs to know which address connects now.
+    pub(super) fn probe_penalized(self: &Arc<Self>, host: &Host, now: Instant) {
+        if self.config.probe
+            && let Some(port) = self.connects.port(host)
+            && let Some(known) = self.current(host, now)
+        {
+            let addrs = known.addrs.as_slice();
+            for addr in self.health.take_early_probes(host, addrs, now) {
+                self.probe(host, addr, port);
+            }
+        }
+    }
+
     /// Records an attempt that lost a race by a whole delay; see [`beaten`](Self::beaten).
     pub(crate) fn lost(self: &Arc<Self>, context: &AttemptContext) {
         if let Some(resolution) = context.single()
@@ -189,7 +206,8 @@ impl Inner {
     /// The connect is given up in two cases:
     ///
     /// - The current answer names none of the addresses that the connect may be pending at.
-    /// - All lanes of the connect are slow, and another address is healthy.
+    /// - All lanes of the connect are slow, and another address is healthy, or a probe has connected to that address
+    ///   since this connect began.
     ///
     /// If no connect has succeeded since this one began, the whole host may be slow. A give-up for another address
     /// then takes one attempt from the budget of the host, and is allowed for one round only; see [`slow::round`]. If
@@ -216,7 +234,10 @@ impl Inner {
             && self.has_other(
                 resolution,
                 &known,
-                |record| record.rank(now) <= Rank::Healthy,
+                |record| {
+                    record.rank(now) <= Rank::Healthy
+                        || record.has_accepted_since(resolution.resolved_at, now)
+                },
                 now,
             )
             && (self
