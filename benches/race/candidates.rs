@@ -11,7 +11,7 @@ use hyper::Uri;
 use hyper_util::client::legacy::connect::{Connection as _, HttpConnector, HttpInfo};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
-use sidestep::Resolver;
+use sidestep::{Connect, HappyEyeballs, Resolver};
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
@@ -75,10 +75,14 @@ impl Candidate {
 /// Everything is made once: a listener, a resolver that knows one address, and the connectors.
 pub(crate) struct World {
     runtime: Runtime,
-    resolver: Resolver,
     uri: Uri,
     at_once: AtOnce,
     tcp: HttpConnector<Resolver>,
+    // A client wraps its connector once, and clones it for each connect.
+    at_once_watched: Connect<AtOnce>,
+    at_once_raced: HappyEyeballs<AtOnce>,
+    tcp_watched: Connect<HttpConnector<Resolver>>,
+    tcp_raced: HappyEyeballs<HttpConnector<Resolver>>,
 }
 
 impl World {
@@ -99,9 +103,13 @@ impl World {
             resolver: resolver.clone(),
             info: runtime.block_on(info(tcp.clone(), uri.clone())),
         };
+        let (watch, race) = (resolver.connect_layer(), resolver.happy_eyeballs_layer());
         Self {
+            at_once_watched: watch.layer(at_once.clone()),
+            at_once_raced: race.layer(at_once.clone()),
+            tcp_watched: watch.layer(tcp.clone()),
+            tcp_raced: race.layer(tcp.clone()),
             runtime,
-            resolver,
             uri,
             at_once,
             tcp,
@@ -110,28 +118,24 @@ impl World {
 
     /// Connects so many times.
     pub(crate) fn run(&self, candidate: Candidate, ops: u32) {
-        let (watch, race) = (
-            self.resolver.connect_layer(),
-            self.resolver.happy_eyeballs_layer(),
-        );
-        let (at_once, tcp) = (self.at_once.clone(), self.tcp.clone());
         match candidate {
-            Candidate::AtOnce => self.repeat(ops, at_once, drop),
-            Candidate::AtOnceWatched => self.repeat(ops, watch.layer(at_once), drop),
-            Candidate::AtOnceRaced => self.repeat(ops, race.layer(at_once), drop),
-            Candidate::Tcp => self.repeat(ops, tcp, hang_up),
-            Candidate::TcpWatched => self.repeat(ops, watch.layer(tcp), hang_up),
-            Candidate::TcpRaced => self.repeat(ops, race.layer(tcp), hang_up),
+            Candidate::AtOnce => self.repeat(ops, &self.at_once, drop),
+            Candidate::AtOnceWatched => self.repeat(ops, &self.at_once_watched, drop),
+            Candidate::AtOnceRaced => self.repeat(ops, &self.at_once_raced, drop),
+            Candidate::Tcp => self.repeat(ops, &self.tcp, hang_up),
+            Candidate::TcpWatched => self.repeat(ops, &self.tcp_watched, hang_up),
+            Candidate::TcpRaced => self.repeat(ops, &self.tcp_raced, hang_up),
         }
     }
 
-    fn repeat<S>(&self, ops: u32, mut connector: S, end: fn(S::Response))
+    fn repeat<S>(&self, ops: u32, connector: &S, end: fn(S::Response))
     where
-        S: Service<Uri>,
+        S: Service<Uri> + Clone,
         S::Error: std::fmt::Debug,
     {
         self.runtime.block_on(async {
             for _ in 0..ops {
+                let mut connector = connector.clone();
                 let ready = poll_fn(|cx| connector.poll_ready(cx)).await;
                 ready.expect("a connector is always ready");
                 let made = connector.call(self.uri.clone()).await;
