@@ -48,20 +48,14 @@ macro_rules! rules {
 }
 
 rules! {
-    "../src/backoff.rs" backoff
-    "../src/attribution/mod.rs" attribution
+    "../src/addrs/mod.rs" addrs
+    "../src/attempt/attribution/mod.rs" attribution
     "../src/bounded/mod.rs" bounded
     "../src/cache/mod.rs" cache
     "../src/error.rs" error
     "../src/health/mod.rs" health
     "../src/host.rs" host
-    "../src/addrs/mod.rs" addrs
-    "../src/outcome/mod.rs" outcome
-    "../src/penalty/mod.rs" penalty
-    "../src/recheck.rs" recheck
-    "../src/slow.rs" slow
-    "../src/time.rs" time
-    "../src/ttl.rs" ttl
+    "../src/time/mod.rs" time
 }
 
 #[path = "fleet/args.rs"]

@@ -85,38 +85,24 @@
 
 mod addrs;
 mod attempt;
-mod attribution;
-mod backoff;
 mod bounded;
 mod cache;
 mod clients;
 mod connect;
 mod drain;
-mod early_close;
-mod ends;
 mod error;
+mod events;
 pub mod filter;
 mod happy_eyeballs;
 mod health;
 mod host;
 pub mod lookup;
-mod observe;
-mod outage;
-mod outcome;
 mod passive_health;
-mod penalty;
-mod recheck;
 mod resolver;
-mod retire;
-mod slow;
+mod retry;
 mod time;
-mod ttl;
-mod tunnel;
-#[cfg(feature = "watch-network")]
-mod whereabouts;
 
 pub use self::addrs::{AddressOrder, Family};
-pub use self::clients::RetryPolicy;
 #[cfg(feature = "hyper-client")]
 pub use self::clients::hyper;
 #[cfg(feature = "middleware")]
@@ -130,19 +116,20 @@ pub use self::clients::reqwest012;
 pub use self::connect::{Connect, ConnectError, ConnectLayer};
 pub use self::drain::{Drain, DrainLayer};
 pub use self::error::{ConfigError, ResolveError};
-pub use self::happy_eyeballs::{
-    HappyEyeballs, HappyEyeballsLayer, TcpConnected, TcpConnectedLayer,
-};
-pub use self::lookup::{Answer, Lookup};
-pub use self::observe::{
+pub use self::events::{
     AddressSnapshot, AddressState, AnswerSource, AttemptReport, DrainReason, Event, HostSnapshot,
     LookupReason, Observe, Snapshot,
 };
-pub use self::outcome::Outcome;
+pub use self::happy_eyeballs::{
+    HappyEyeballs, HappyEyeballsLayer, TcpConnected, TcpConnectedLayer,
+};
+pub use self::health::Outcome;
+pub use self::lookup::{Answer, Lookup};
 pub use self::passive_health::{PassiveHealth, PassiveHealthLayer};
 #[cfg(feature = "watch-network")]
 pub use self::resolver::WatchError;
 pub use self::resolver::{Resolved, Resolver, ResolverBuilder};
+pub use self::retry::RetryPolicy;
 
 /// The types of futures and iterators in public signatures.
 pub mod future {

@@ -9,21 +9,21 @@ use tokio::runtime::Id;
 use crate::addrs::{
     self, AddressList, AddressOrder, AddressSet, Family, MAX_PER_FAMILY, SelectParams,
 };
+use crate::attribution;
 use crate::attribution::FamiliesUsed;
+use crate::cache::reresolve::RateLimiter;
+use crate::cache::ttl::{self, TtlBounds};
 use crate::cache::{
     CachedAnswer, CompletedLookup, FreshAddresses, Generation, HostEntry, InFlightLookup, Joined,
     LookupReason, Origin, ServePlan,
 };
 use crate::error::ResolveError;
+use crate::health::outcome::Outcome;
+use crate::health::record::{AddressRecord, Failure, Rank, Transition};
 use crate::health::{HealthStore, Trial};
 use crate::host::{self, Host, Parsed};
 use crate::life::{Client, Event, Life};
-use crate::outcome::Outcome;
-use crate::penalty::{AddressRecord, Failure, Rank, Transition};
-use crate::recheck::RateLimiter;
 use crate::scenario::Edges;
-use crate::ttl::TtlBounds;
-use crate::{attribution, ttl};
 
 // The defaults of `Builder`.
 const TTL: TtlBounds = TtlBounds {

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use super::{AddressOrder, AddressSet, Family, MAX_ADDRS};
-use crate::penalty::Rank;
+use crate::health::record::Rank;
 
 /// An optional function that returns the rank of an address. `None` means that all addresses are healthy.
 pub(crate) type RankFn<'a> = Option<&'a dyn Fn(IpAddr) -> Rank>;

@@ -16,8 +16,8 @@ use tokio::task::futures::TaskLocalFuture;
 use super::Fresh;
 use crate::addrs::AddressList;
 use crate::cache::Generation;
+use crate::events::AnswerSource;
 use crate::host::Host;
-use crate::observe::AnswerSource;
 
 tokio::task_local! {
     static CURRENT: AttemptContext;

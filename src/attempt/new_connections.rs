@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 use tokio::task::Id;
 
+use crate::attempt::ConnectionId;
 use crate::cache::Generation;
-use crate::ends::ConnectionId;
 use crate::host::Host;
 
 /// The new connections of all connects that a layer watches, bounded in number and age.

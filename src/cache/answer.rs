@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::lookups::FreshAddresses;
 use crate::addrs::AddressSet;
 
 /// Counts the invalidations of one host.
@@ -53,6 +52,18 @@ pub(crate) struct CachedAnswer {
     ///
     /// `None` if no family was kept.
     kept_from: Option<Instant>,
+}
+
+/// Addresses that a lookup returned, and their lifetime.
+#[derive(Clone, Debug)]
+pub(crate) struct FreshAddresses {
+    pub(crate) addrs: AddressSet,
+    /// Whether the addresses of one family are missing because its lookup failed or is pending.
+    pub(crate) is_partial: bool,
+    pub(crate) origin: Origin,
+    pub(crate) life: Duration,
+    /// Time after which an answer in use is refreshed.
+    pub(crate) refresh_after: Duration,
 }
 
 impl CachedAnswer {

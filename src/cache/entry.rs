@@ -11,10 +11,10 @@ use tokio::runtime::Id;
 
 use super::answer::{CachedAnswer, Generation, Origin};
 use super::lookups::{CompletedLookup, Fallback, InFlightLookup};
-use crate::backoff::Backoff;
+use crate::cache::reresolve::ReresolveBackoff;
+use crate::cache::ttl;
 use crate::error::ResolveError;
-use crate::recheck::ReresolveBackoff;
-use crate::ttl;
+use crate::time::Backoff;
 
 /// Delay before a failed lookup may be repeated for callers without a healthy address: 1 s, doubling to 30 s.
 ///

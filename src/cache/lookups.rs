@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Id;
 use tokio::sync::watch;
 
-use super::answer::{CachedAnswer, Generation, Origin};
-use crate::addrs::AddressSet;
+use super::answer::{CachedAnswer, FreshAddresses, Generation};
 use crate::error::ResolveError;
 
 /// A handle to a lookup in flight, which is cheap to clone.
@@ -85,25 +84,13 @@ impl InFlightLookup {
     }
 }
 
-/// Addresses that a lookup returned, and their lifetime.
-#[derive(Clone, Debug)]
-pub(crate) struct FreshAddresses {
-    pub(crate) addrs: AddressSet,
-    /// Whether the addresses of one family are missing because its lookup failed or is pending.
-    pub(crate) is_partial: bool,
-    pub(crate) origin: Origin,
-    pub(crate) life: Duration,
-    /// Time after which an answer in use is refreshed.
-    pub(crate) refresh_after: Duration,
-}
-
 /// The result of a lookup, and what the cache needs to store it.
 #[derive(Clone, Debug)]
 pub(crate) struct CompletedLookup {
     pub(crate) asked_at: Instant,
     pub(crate) outcome: Result<FreshAddresses, ResolveError>,
     /// Share of the lifetime of the previous answer after which a failed lookup is repeated; see
-    /// [`retry_after`](crate::ttl::retry_after).
+    /// [`retry_after`](crate::cache::ttl::retry_after).
     pub(crate) share: f64,
     /// How long the previous answer may complete a partial answer.
     pub(crate) max_stale: Duration,

@@ -16,10 +16,12 @@ mod interleavings;
 #[cfg(test)]
 mod laws;
 mod lookups;
+pub(crate) mod reresolve;
 mod store;
+pub(crate) mod ttl;
 
-pub(crate) use self::answer::{CachedAnswer, Generation, Origin};
+pub(crate) use self::answer::{CachedAnswer, FreshAddresses, Generation, Origin};
 pub use self::entry::LookupReason;
 pub(crate) use self::entry::{HostEntry, ServePlan};
-pub(crate) use self::lookups::{CompletedLookup, Fallback, FreshAddresses, InFlightLookup, Joined};
+pub(crate) use self::lookups::{CompletedLookup, Fallback, InFlightLookup, Joined};
 pub(crate) use self::store::Store;

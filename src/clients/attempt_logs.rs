@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use http::Uri;
 
-use super::request_history::{HistoryStore, RequestHistory};
 use crate::bounded::{Bounded, Edit};
+use crate::retry::request_history::{HistoryStore, RequestHistory};
 use crate::time;
 
 /// The histories of requests that have failed and not ended. The map is empty while all requests succeed.
@@ -100,8 +100,8 @@ fn place(uri: &Uri) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::request_history::{Failure, RetryReason};
     use super::*;
+    use crate::retry::request_history::{Failure, RetryReason};
 
     fn request() -> Uri {
         "http://edge.test/path".parse().unwrap()

@@ -38,11 +38,12 @@ use ::reqwest::{Request, Response};
 use http::Extensions;
 use reqwest_middleware::{Error, Middleware, Next};
 
-use super::classify::{RetryClassifier, SentRequest, is_idempotent, is_protocol_nack};
 use super::moving::RotatingClient;
-use super::request_history::{HistoryStore as _, RequestHistory};
 use crate::attempt::Errand;
 use crate::connect::ConnectError;
+use crate::health::classify::http::is_protocol_nack;
+use crate::retry::classify::{RetryClassifier, SentRequest, is_idempotent};
+use crate::retry::request_history::{HistoryStore as _, RequestHistory};
 use crate::{Resolver, host};
 
 /// Sends failed requests again; see the [module](self).

@@ -2,7 +2,6 @@
 
 #[cfg(any(feature = "reqwest", feature = "reqwest-012"))]
 mod attempt_logs;
-mod classify;
 #[cfg(feature = "hyper-client")]
 pub mod hyper;
 #[cfg(feature = "middleware")]
@@ -11,8 +10,6 @@ pub mod middleware;
 mod moving;
 #[cfg(feature = "object-store")]
 pub mod object_store;
-mod policy;
-mod request_history;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
 #[cfg(feature = "reqwest-012")]
@@ -22,5 +19,3 @@ mod retry;
 mod tower;
 #[cfg(any(feature = "reqwest", feature = "reqwest-012"))]
 mod versions;
-
-pub use self::policy::RetryPolicy;

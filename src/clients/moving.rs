@@ -11,8 +11,8 @@ use hyper_util::client::legacy::connect::HttpInfo;
 use reqwest::{Client, Error, IntoUrl, Method, Request, RequestBuilder, Response, Url};
 use tower::Service;
 
+use crate::attempt::ConnectionId;
 use crate::drain::{ClientSlot, DrainLayer, Handle, Registry};
-use crate::ends::ConnectionId;
 use crate::time;
 
 /// A reqwest client whose pooled connections follow health and DNS, over HTTP/1.1 and HTTP/2.

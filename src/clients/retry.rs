@@ -5,12 +5,12 @@ use std::error::Error as StdError;
 use http::{Method, Uri};
 
 use super::attempt_logs::AttemptLogs;
-use super::classify::{RetryClassifier, SentRequest};
-use super::request_history;
 use crate::Resolver;
 use crate::addrs::MAX_ATTEMPTS;
 #[cfg(feature = "middleware")]
 use crate::attempt::Errand;
+use crate::retry::classify::{RetryClassifier, SentRequest};
+use crate::retry::request_history;
 
 /// Most retries of one request by reqwest's own count.
 ///

@@ -5,8 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::error::BoxError;
-use crate::observe::{AnswerSource, AttemptReport};
-use crate::outcome::error_chain;
+use crate::events::{AnswerSource, AttemptReport};
+use crate::health::classify::error_chain;
 use crate::resolver::ConnectReport;
 
 /// The error of a failed connect, with its host, its addresses and what happened at each.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::service::SharedFamiliesUsed;
+use super::families_used::SharedFamiliesUsed;
 use crate::{Resolver, host};
 
 /// The resolver, the used families, the target and the timeout of a watched connect.

@@ -1,8 +1,5 @@
 //! Runs each connect in the scope of an attempt context.
 
-use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,13 +7,13 @@ use hyper_util::client::legacy::connect::Connection;
 use tower::Service;
 
 use super::ConnectFuture;
+use super::families_used::SharedFamiliesUsed;
 use super::observer::{AttemptInfo, TimeoutMode};
+use crate::Resolver;
 use crate::attempt::AttemptContext;
 #[cfg(feature = "middleware")]
 use crate::attempt::Errand;
-use crate::attribution::FamiliesUsed;
 use crate::error::BoxError;
-use crate::{Family, Resolver};
 
 /// A connector that a [`ConnectLayer`](super::ConnectLayer) watches.
 #[derive(Clone, Debug)]
@@ -90,41 +87,5 @@ where
         // hyper-rustls calls its inner connector at once. Other connectors do so inside their future.
         let connecting = context.sync_scope(|| self.inner.call(request));
         ConnectFuture::new(connecting, context, by, timeout_mode)
-    }
-}
-
-/// The families that a connector and its clones have connected in.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct SharedFamiliesUsed(Arc<Flags>);
-
-#[derive(Debug, Default)]
-struct Flags {
-    v4: AtomicBool,
-    v6: AtomicBool,
-    second: AtomicBool,
-}
-
-impl SharedFamiliesUsed {
-    /// Records a connect to `peer`, whose list of addresses began with `first`.
-    pub(super) fn note(&self, peer: IpAddr, first: Option<IpAddr>) {
-        let flags = &self.0;
-        let family = match Family::of(peer) {
-            Family::V4 => &flags.v4,
-            Family::V6 => &flags.v6,
-        };
-        family.store(true, Ordering::Relaxed);
-        let canonical = |addr: IpAddr| Family::of(addr.to_canonical());
-        if first.is_some_and(|first| canonical(first) != canonical(peer)) {
-            flags.second.store(true, Ordering::Relaxed);
-        }
-    }
-
-    pub(super) fn load(&self) -> FamiliesUsed {
-        let Flags { v4, v6, second } = &*self.0;
-        FamiliesUsed {
-            v4: v4.load(Ordering::Relaxed),
-            v6: v6.load(Ordering::Relaxed),
-            second: second.load(Ordering::Relaxed),
-        }
     }
 }

@@ -11,11 +11,13 @@ use hyper_util::client::legacy::connect::Connection;
 use super::info::info;
 use super::observer::{AttemptInfo, TimeoutMode};
 use super::pending::Pending;
+use crate::attempt::ConnectionId;
 use crate::attempt::{AttemptContext, Resolution};
-use crate::ends::ConnectionId;
+use crate::connect::tunnel;
 use crate::error::BoxError;
+use crate::health::classify;
 use crate::resolver::{AttemptEnd, ConnectReport};
-use crate::{Outcome, outcome, time, tunnel};
+use crate::{Outcome, time};
 
 /// A connect in the scope of an attempt context, whose end is reported to the resolver.
 ///
@@ -148,10 +150,10 @@ impl<F> ObservedConnect<F> {
 
     /// Returns the end of a connect that has failed with this error.
     fn ending(&self, error: &(dyn StdError + 'static)) -> AttemptEnd {
-        let (outcome, text) = (Outcome::from_error(error), outcome::describe_chain(error));
+        let (outcome, text) = (Outcome::from_error(error), classify::describe_chain(error));
         let shared = self.by.resolver.inner();
         let outcome = shared.without_ports(&self.context, outcome, error);
-        if let Some((addr, _)) = outcome::foreign::socks_connect(error) {
+        if let Some((addr, _)) = classify::texts::socks_connect(error) {
             return AttemptEnd::FailedAt(addr, outcome, text);
         }
         let target = self.by.target();

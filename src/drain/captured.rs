@@ -10,7 +10,7 @@ use hyper_util::client::legacy::connect::{
     CaptureConnection, Connected, HttpInfo, capture_connection,
 };
 
-use crate::ends::ConnectionId;
+use crate::attempt::ConnectionId;
 
 /// The connection of a request, as soon as hyper-util has captured it.
 #[derive(Clone, Debug)]

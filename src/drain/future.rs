@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use super::captured::Captured;
 use super::handle::Handle;
 use super::registry::Registry;
-use crate::ends::ConnectionId;
+use crate::attempt::ConnectionId;
 use crate::time;
 
 pin_project! {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::captured::Captured;
-use crate::ends::ConnectionId;
+use crate::attempt::ConnectionId;
 
 /// A handle by which a connection is drained.
 #[derive(Clone, Debug)]

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::handle::Handle;
-use crate::ends::ConnectionId;
+use crate::attempt::ConnectionId;
+use crate::drain::policy::{AddressStatus, ConnectionAge, Limits};
+use crate::events::DrainReason;
 use crate::host::{self, Host};
-use crate::observe::DrainReason;
 use crate::resolver::{HostStatus, Inner};
-use crate::retire::{AddressStatus, ConnectionAge, Limits};
 
 /// The name of an origin's host, and the host that the resolver reads from that name.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use tower::Layer;
 use super::Drain;
 use super::registry::Registry;
 use crate::Resolver;
-use crate::retire::Limits;
+use crate::drain::policy::Limits;
 
 /// Drains pooled connections whose address failed or left DNS, and old ones, over HTTP/1.1 and HTTP/2.
 ///

@@ -9,6 +9,7 @@ mod future;
 mod handle;
 mod kept;
 mod layer;
+pub(crate) mod policy;
 mod registry;
 mod service;
 

@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use super::handle::Handle;
 use super::kept::{Origin, OriginConnections, Retired};
-use crate::ends::ConnectionId;
-use crate::observe::Event;
+use crate::attempt::ConnectionId;
+use crate::drain::policy::Limits;
+use crate::events::Event;
 use crate::resolver::Inner;
-use crate::retire::Limits;
 use crate::{Resolver, time};
 
 /// Maps `scheme://authority` to connections. All clones of a service share one registry.

@@ -12,8 +12,8 @@ use tokio::time::Sleep;
 use tower::Service;
 
 use super::dial::Dial;
-use super::layer::RaceTimes;
 use super::state::{RaceState, Step};
+use super::times::RaceTimes;
 use super::track::{OutOfTime, Track, pace};
 use crate::attempt::{AttemptContext, Resolution};
 use crate::connect::{AttemptInfo, ConnectFailure, HANGS, ObservedConnect, TimeoutMode};

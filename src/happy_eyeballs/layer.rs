@@ -1,10 +1,11 @@
 //! The settings of [`HappyEyeballsLayer`].
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tower::Layer;
 
 use super::HappyEyeballs;
+use super::times::RaceTimes;
 use crate::Resolver;
 use crate::connect::{ATTEMPT_TIMEOUT, LONGEST};
 
@@ -94,23 +95,6 @@ use crate::connect::{ATTEMPT_TIMEOUT, LONGEST};
 pub struct HappyEyeballsLayer {
     resolver: Resolver,
     times: RaceTimes,
-}
-
-/// The times that the program sets on a race.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RaceTimes {
-    /// If `None`, the recent connects to the host decide.
-    pub(super) attempt_delay: Option<Duration>,
-    pub(super) attempt_timeout: Option<Duration>,
-    /// The time that the race may take in all.
-    pub(super) timeout: Option<Duration>,
-}
-
-impl RaceTimes {
-    /// Returns the deadline of a race that began at `began`.
-    pub(super) fn deadline(self, began: Instant) -> Option<Instant> {
-        self.timeout.map(|timeout| began + timeout)
-    }
 }
 
 /// The default of [`HappyEyeballsLayer::timeout`].

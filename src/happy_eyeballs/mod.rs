@@ -6,6 +6,7 @@ mod layer;
 mod service;
 mod state;
 mod tcp;
+mod times;
 mod track;
 
 pub use self::future::HappyEyeballsFuture;

@@ -6,7 +6,7 @@ use hyper_util::client::legacy::connect::Connection;
 use tower::Service;
 
 use super::HappyEyeballsFuture;
-use super::layer::RaceTimes;
+use super::times::RaceTimes;
 use crate::Resolver;
 use crate::connect::{AttemptInfo, SharedFamiliesUsed};
 use crate::error::BoxError;

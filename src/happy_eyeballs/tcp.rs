@@ -14,7 +14,7 @@ use crate::attempt::AttemptContext;
 /// Reports to a [race](crate::HappyEyeballsLayer) that TCP is up, so that TLS gets its time.
 ///
 /// Put the layer around the `HttpConnector`, inside of TLS. If the TCP of an attempt is up, its address is alive. So
-/// the race waits one more [`attempt_delay`](crate::ResolverBuilder::attempt_delay) before the next attempt starts
+/// the race waits one more [`attempt_delay`](crate::HappyEyeballsLayer::attempt_delay) before the next attempt starts
 /// beside this one. Without this layer, or without TLS, the race learns nothing of an attempt before its end.
 ///
 /// Behind a proxy the layer also reports that the proxy is alive. If the connect hangs after that, the origin may be

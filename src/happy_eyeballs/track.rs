@@ -3,8 +3,8 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::layer::RaceTimes;
 use super::state::{RaceConfig, RaceState};
+use super::times::RaceTimes;
 use crate::attempt::Resolution;
 use crate::connect::ConnectError;
 use crate::error::BoxError;

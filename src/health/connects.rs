@@ -9,8 +9,8 @@ use super::last::{LastAddrs, Left};
 use super::times::AddrTimes;
 use crate::addrs::Family;
 use crate::bounded::{Bounded, Edit};
+use crate::health::latency::{self, Budget};
 use crate::host::Host;
-use crate::slow::{self, Budget};
 
 /// The recent connects to each host, in a bounded map.
 ///
@@ -52,9 +52,9 @@ struct Recent {
     forgotten: AtomicU64,
     /// The state of the host's [`Budget`].
     budget: AtomicU64,
-    /// The give-ups since the last connect because DNS has moved; see [`slow::moved`].
+    /// The give-ups since the last connect because DNS has moved; see [`latency::moved`].
     moves: AtomicU64,
-    /// Start of the round of give-ups, in milliseconds since the epoch; 0 after a connect. See [`slow::round`].
+    /// Start of the round of give-ups, in milliseconds since the epoch; 0 after a connect. See [`latency::round`].
     round: AtomicU64,
 }
 
@@ -187,12 +187,12 @@ impl Connects {
 
     /// Returns whether a slow connect may be given up for an untried address, and counts the give-up.
     ///
-    /// The limit applies while no other connect to the host has succeeded; see [`slow::round`].
+    /// The limit applies while no other connect to the host has succeeded; see [`latency::round`].
     #[must_use]
     pub(crate) fn take_give_up(&self, host: &Host, now: Instant) -> bool {
         let now = self.millis(now);
         self.with(host, |recent| {
-            let round = slow::round(recent.round.load(Ordering::Relaxed), now);
+            let round = latency::round(recent.round.load(Ordering::Relaxed), now);
             let taken = round.filter(|_| recent.take_from_budget(now));
             taken.inspect(|&round| recent.round.store(round, Ordering::Relaxed));
             taken.is_some()
@@ -201,12 +201,12 @@ impl Connects {
 
     /// Returns whether a slow connect whose addresses have left the answer may be given up, and counts the give-up.
     ///
-    /// The limit applies while no other connect to the host has succeeded; see [`slow::moved`].
+    /// The limit applies while no other connect to the host has succeeded; see [`latency::moved`].
     #[must_use]
     pub(crate) fn take_move(&self, host: &Host, now: Instant) -> bool {
         let now = self.millis(now);
         self.with(host, |recent| {
-            let moved = |moves| slow::moved(moves, now);
+            let moved = |moves| latency::moved(moves, now);
             let taken = recent
                 .moves
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, moved);

@@ -7,11 +7,17 @@
 //! | on probation | the first soft strike, or the end of a penalty | a connect; if the connect fails, the penalty is twice as long |
 //! | in doubt | a race that was lost by a whole delay, or a slow second lane | a probe, a connect, or the end of the doubt |
 
+pub(crate) mod classify;
 mod connects;
 mod last;
+pub(crate) mod latency;
+pub(crate) mod outage;
+pub(crate) mod outcome;
+pub(crate) mod record;
 mod store;
 mod times;
 
 pub(crate) use self::connects::{Connect, Connects};
 pub(crate) use self::last::Left;
+pub use self::outcome::Outcome;
 pub(crate) use self::store::{HealthStore, Trial};

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::addrs::{Family, MAX_ADDRS};
 use crate::bounded::{Bounded, Edit};
+use crate::health::record::{AddressRecord, Failure, Rank, Transition};
 use crate::host::Host;
-use crate::penalty::{AddressRecord, Failure, Rank, Transition};
 
 /// The trial of an address whose penalty is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,12 +10,12 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpInfo;
 use pin_project_lite::pin_project;
 
-use super::layer::Counted;
+use super::counted::Counted;
 use crate::Resolver;
+use crate::attempt::ConnectionId;
 use crate::attempt::Fresh;
-use crate::early_close::EarlyClose;
-use crate::ends::ConnectionId;
-use crate::outcome::error_chain;
+use crate::attempt::early_close::EarlyClose;
+use crate::health::classify::error_chain;
 use crate::time;
 
 pin_project! {

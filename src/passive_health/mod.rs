@@ -1,5 +1,6 @@
 //! The layer that watches requests once a connection is up.
 
+mod counted;
 mod future;
 mod layer;
 mod service;

@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 use tower::Service;
 
 use super::PassiveHealthFuture;
+use super::counted::Counted;
 use super::future::Reply;
-use super::layer::Counted;
 use crate::Resolver;
 
 /// An HTTP client watched by [`PassiveHealthLayer`](super::PassiveHealthLayer).

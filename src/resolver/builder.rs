@@ -1,5 +1,6 @@
 //! The builder of a resolver. The setters say when to change each setting.
 
+mod check;
 mod connects;
 
 use std::fmt;
@@ -11,9 +12,9 @@ use super::config::{SourceAddress, Sources};
 use super::{Inner, Resolver};
 use crate::addrs::{AddressOrder, Family};
 use crate::error::ConfigError;
+use crate::events::Observe;
 use crate::filter::Filter;
 use crate::lookup::{Lookup, StaticHosts};
-use crate::observe::Observe;
 
 /// Builds a [`Resolver`].
 ///

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::Inner;
 use super::report::{self, AttemptEnd};
+use crate::attempt::attribution::{self, FamiliesUsed};
 use crate::attempt::{AttemptContext, Resolution};
-use crate::attribution::{self, FamiliesUsed};
+use crate::events::{AnswerSource, AttemptReport};
+use crate::health::record::{AddressRecord, Rank};
 use crate::host::Host;
-use crate::observe::{AnswerSource, AttemptReport};
-use crate::penalty::{AddressRecord, Rank};
 use crate::{Outcome, time};
 
 /// The addresses of a connect, where they came from, and the outcome of each.

@@ -9,9 +9,9 @@ use super::Inner;
 use super::resolve::rank;
 use crate::Outcome;
 use crate::cache::{CachedAnswer, LookupReason, Origin, ServePlan};
+use crate::drain::policy::AddressStatus;
+use crate::health::record::{AddressRecord, Rank};
 use crate::host::Host;
-use crate::penalty::{AddressRecord, Rank};
-use crate::retire::AddressStatus;
 
 /// The state of a host at one moment. Two equal values mean that nothing has changed.
 #[derive(Clone, Debug)]

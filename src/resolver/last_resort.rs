@@ -10,8 +10,8 @@ use crate::addrs::{self, AddressList, Family, MAX_PER_FAMILY};
 use crate::attempt::AllAddrs;
 use crate::cache::{CachedAnswer, Origin};
 use crate::health::Left;
+use crate::health::record::{AddressRecord, Rank};
 use crate::host::{self, Host};
-use crate::penalty::{AddressRecord, Rank};
 
 impl Inner {
     /// Returns the addresses that a connect may attempt after all addresses of an answer, in order of their rank.

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 
 use super::Inner;
-use super::turns::{QUEUE, Turns};
+use super::limits::{LookupLimits, QUEUE};
 use crate::addrs::{self, AddressOrder, AddressSet};
+use crate::cache::ttl;
 use crate::cache::{CompletedLookup, FreshAddresses, HostEntry, InFlightLookup, Joined, Origin};
 use crate::host::Host;
 use crate::lookup::{Answer, Lookup, Waiting};
-use crate::{ResolveError, time, ttl};
+use crate::{ResolveError, time};
 
 /// A task that runs one lookup, and wakes the waiters however the lookup ends.
 pub(super) struct LookupTask {
@@ -39,11 +40,11 @@ impl LookupTask {
     }
 
     pub(super) async fn run(mut self, lookup: Arc<dyn Lookup>) {
-        let Some((turns, limit)) = self.limits() else {
+        let Some((limits, limit)) = self.limits() else {
             return;
         };
         // The time limit counts from when the lookup is sent, and not from the start of the wait for a turn.
-        let waiting = tokio::time::timeout(limit * QUEUE, turns.lookups.acquire());
+        let waiting = tokio::time::timeout(limit * QUEUE, limits.lookups.acquire());
         let Ok(Ok(turn)) = waiting.await else {
             let error = ResolveError::no_turn(self.host.as_str());
             self.land(Err(error), time::now());
@@ -62,13 +63,13 @@ impl LookupTask {
         }
         drop(turn);
         if let Some(late) = late {
-            self.wait_for_late(&turns, late, sent_at, until).await;
+            self.wait_for_late(&limits, late, sent_at, until).await;
         }
     }
 
-    fn limits(&self) -> Option<(Arc<Turns>, Duration)> {
+    fn limits(&self) -> Option<(Arc<LookupLimits>, Duration)> {
         let shared = self.shared.upgrade()?;
-        Some((Arc::clone(&shared.turns), shared.config.lookup_timeout))
+        Some((Arc::clone(&shared.limits), shared.config.lookup_timeout))
     }
 
     async fn ask(&self, lookup: &dyn Lookup, until: Instant) -> Result<Answer, ResolveError> {
@@ -81,7 +82,7 @@ impl LookupTask {
         }
     }
 
-    /// Waits for the other family of a partial answer, for as long as `resolution_delay` returns.
+    /// Waits for the other family of a partial answer, for as long as `resolution_delay` relimits.
     ///
     /// Returns the part of the lookup that is still pending.
     async fn wait_for_other_family(
@@ -112,12 +113,12 @@ impl LookupTask {
     /// The number of such waits is limited. Beyond the limit, answers stay partial.
     async fn wait_for_late(
         &mut self,
-        turns: &Turns,
+        limits: &LookupLimits,
         mut late: Waiting,
         sent_at: Instant,
         until: Instant,
     ) {
-        let Ok(_turn) = turns.late.try_acquire() else {
+        let Ok(_turn) = limits.late.try_acquire() else {
             return;
         };
         while let Some((whole, rest)) = guarded(until, &mut late).await {

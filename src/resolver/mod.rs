@@ -11,12 +11,17 @@ mod future;
 mod host_status;
 mod lanes;
 mod last_resort;
+mod limits;
 mod lookup_task;
 mod network;
+#[cfg(feature = "watch-network")]
+mod network_monitor;
+mod network_state;
 mod query;
 mod race;
 mod refresh;
 mod report;
+mod resolution_delay;
 mod resolve;
 mod resolved;
 mod responses;
@@ -27,7 +32,6 @@ mod sieve;
 mod sleepers;
 mod snapshot;
 mod static_answers;
-mod turns;
 mod upstream;
 #[cfg(feature = "watch-network")]
 mod watch;
@@ -48,9 +52,9 @@ pub(crate) use self::shared::Inner;
 pub use self::watch::WatchError;
 use crate::addrs::AddressList;
 use crate::cache::LookupReason;
+use crate::events::{Event, Snapshot};
 use crate::host::{self, Parsed};
 use crate::lookup::{Lookup, StaticHosts};
-use crate::observe::{Event, Snapshot};
 use crate::{Outcome, ResolveError, time};
 
 /// A DNS resolver that caches answers, shuffles addresses, and learns from connects which addresses fail.

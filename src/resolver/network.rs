@@ -1,39 +1,15 @@
 //! Detects outages of the local network, and handles a change of the network.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::Inner;
+use super::network_state::State;
+use crate::events::Event;
+use crate::health::outage::Verdict;
 use crate::host::Host;
-use crate::observe::Event;
-use crate::outage::{OutageDetector, Verdict};
 use crate::time;
-
-/// The state of the local network.
-#[derive(Debug, Default)]
-pub(super) struct Network {
-    state: Mutex<State>,
-    /// Whether a failure was recorded since the last success. If not, a success takes no lock.
-    in_doubt: AtomicBool,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    outage: OutageDetector,
-    changed_at: Option<Instant>,
-}
-
-impl Network {
-    fn edit<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = change(&mut state);
-        self.in_doubt
-            .store(state.outage.is_in_doubt(), Ordering::Relaxed);
-        told
-    }
-}
 
 impl Inner {
     /// Records a failure, and returns whether the failure counts against its address.

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use super::Inner;
 use crate::ResolveError;
 use crate::addrs::AddressList;
+use crate::events::AnswerSource;
 use crate::host::{self, Host, LOOPBACK, Parsed};
-use crate::observe::AnswerSource;
 
 /// A parsed name, by what it needs.
 pub(super) enum Query {

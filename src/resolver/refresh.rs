@@ -14,10 +14,11 @@ use super::sleepers::Bed;
 use crate::cache::{
     CachedAnswer, CompletedLookup, HostEntry, InFlightLookup, LookupReason, Origin,
 };
+use crate::events::Event;
+use crate::health::classify;
+use crate::health::record::Failure;
 use crate::host::Host;
-use crate::observe::Event;
-use crate::penalty::Failure;
-use crate::{Outcome, ResolveError, outcome, time};
+use crate::{Outcome, ResolveError, time};
 
 impl Inner {
     /// Joins the in-flight lookup of a host on this runtime, or starts a lookup.
@@ -204,7 +205,7 @@ impl Inner {
                 Ok(Ok(_connected)) => (Outcome::Connected, None),
                 Ok(Err(error)) => (
                     Outcome::from_error(&error),
-                    Some(outcome::describe_chain(&error)),
+                    Some(classify::describe_chain(&error)),
                 ),
                 Err(_elapsed) => (Outcome::TimedOut, None),
             };

@@ -11,16 +11,18 @@ use smallvec::SmallVec;
 use super::refresh::Urgency;
 use super::{Inner, route};
 use crate::addrs::Family;
+use crate::attempt::ConnectionId;
+use crate::attempt::attribution;
+use crate::attempt::attribution::FamiliesUsed;
 use crate::attempt::{AttemptContext, Fresh, NewConnection, Resolution};
-use crate::attribution::FamiliesUsed;
 use crate::cache::{Generation, HostEntry, LookupReason};
-use crate::ends::ConnectionId;
+use crate::events::Event;
 use crate::health::Connect;
+use crate::health::classify;
+use crate::health::outcome::{Outcome, Severity};
+use crate::health::record::{Failure, Transition};
 use crate::host::Host;
-use crate::observe::Event;
-use crate::outcome::{Outcome, Severity};
-use crate::penalty::{Failure, Transition};
-use crate::{attribution, outcome, time};
+use crate::time;
 
 /// The end of a connect, as far as a connector layer sees it.
 #[derive(Clone, Debug)]
@@ -112,7 +114,7 @@ impl Inner {
         outcome: Outcome,
         error: &(dyn StdError + 'static),
     ) -> Outcome {
-        if outcome != Outcome::NoRoute || !outcome::is_addr_not_available(error) {
+        if outcome != Outcome::NoRoute || !classify::is_addr_not_available(error) {
             return outcome;
         }
         let has_source = |addr| route::source_of(addr).is_some();

@@ -15,10 +15,10 @@ use crate::addrs::{
 };
 use crate::attempt::{AllAddrs, AttemptContext, Resolution};
 use crate::cache::{CachedAnswer, HostEntry, LookupReason, Origin, ServePlan};
+use crate::events::{AnswerSource, Event};
 use crate::health::Trial;
+use crate::health::record::{AddressRecord, Rank};
 use crate::host::{self, Host};
-use crate::observe::{AnswerSource, Event};
-use crate::penalty::{AddressRecord, Rank};
 use crate::{ResolveError, time};
 
 impl Inner {

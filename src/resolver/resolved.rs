@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::observe::AnswerSource;
+use crate::events::AnswerSource;
 
 /// The addresses of a host, and where they came from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,14 +9,15 @@ use smallvec::SmallVec;
 
 use super::Inner;
 use crate::addrs::MAX_PER_FAMILY;
+use crate::attempt::ConnectionId;
 use crate::attempt::NewConnection;
+use crate::attempt::early_close::EarlyClose;
 use crate::cache::{CachedAnswer, Origin};
-use crate::early_close::EarlyClose;
-use crate::ends::ConnectionId;
 use crate::health::Left;
+use crate::health::classify;
+use crate::health::outcome::Outcome;
+use crate::health::record::{AddressRecord, Failure, Rank};
 use crate::host::Host;
-use crate::outcome::{self, Outcome};
-use crate::penalty::{AddressRecord, Failure, Rank};
 use crate::time;
 
 impl Inner {
@@ -65,7 +66,7 @@ impl Inner {
         let is_dialled = host.is_some_and(|host| host.as_str() == made.host.as_str());
         if early.forwarded || is_dialled {
             let closed = Failure {
-                error: Some(outcome::describe_chain(error)),
+                error: Some(classify::describe_chain(error)),
                 ..Failure::unseen(Outcome::ClosedEarly)
             };
             let is_news = self.penalize(&made.host, made.peer, &closed, made.at);
@@ -90,7 +91,7 @@ impl Inner {
         }
         if let Some(host) = host {
             let silent = Failure {
-                error: Some(outcome::describe_chain(error)),
+                error: Some(classify::describe_chain(error)),
                 ..Failure::unseen(Outcome::Silent)
             };
             self.report(host, addr, &silent);

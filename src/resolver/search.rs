@@ -10,30 +10,32 @@ use super::Inner;
 use super::refresh::Urgency;
 use super::resolve::rank;
 use crate::addrs::{Family, MAX_ADDRS};
+use crate::attempt::attribution;
 use crate::attempt::{AllAddrs, AttemptContext, Resolution};
 use crate::cache::{CachedAnswer, Origin};
+use crate::events::Event;
+use crate::health::latency;
+use crate::health::outcome::Outcome;
+use crate::health::record::{AddressRecord, Failure, Rank};
 use crate::host::Host;
-use crate::observe::Event;
-use crate::outcome::Outcome;
-use crate::penalty::{AddressRecord, Failure, Rank};
-use crate::{attribution, slow, time};
+use crate::time;
 
 impl Inner {
     /// Returns the time after which a connect to a host is slow.
     pub(crate) fn slow_after(&self, host: &Host) -> Duration {
-        let recent = || slow::after(self.connects.took(host));
+        let recent = || latency::after(self.connects.took(host));
         self.config.slow_connect_after.unwrap_or_else(recent)
     }
 
     /// Returns the time after which an attempt of a race to a host is slow.
     pub(crate) fn slow_after_in_race(&self, host: &Host) -> Duration {
-        let recent = || slow::after_in_race(self.connects.took(host));
+        let recent = || latency::after_in_race(self.connects.took(host));
         self.config.slow_connect_after.unwrap_or_else(recent)
     }
 
     /// Returns how long a race to a host waits for an attempt before the next one starts, if the program sets no delay.
     pub(crate) fn attempt_delay(&self, host: &Host) -> Duration {
-        slow::attempt_delay(self.connects.took(host))
+        latency::attempt_delay(self.connects.took(host))
     }
 
     /// Returns the waiting address that a race may start because of time, beside attempts pending since `since`.
@@ -118,7 +120,7 @@ impl Inner {
         let pending = now.saturating_duration_since(resolution.resolved_at);
         let is_slow = match self.config.slow_connect_after {
             Some(after) => pending >= after,
-            None => slow::is_beaten(pending, self.connects.took(&resolution.host)),
+            None => latency::is_beaten(pending, self.connects.took(&resolution.host)),
         };
         match is_slow {
             true => self.hold_against(resolution, addr, &Failure::unseen(Outcome::Slow)),
@@ -210,8 +212,8 @@ impl Inner {
     ///   since this connect began.
     ///
     /// If no connect has succeeded since this one began, the whole host may be slow. A give-up for another address
-    /// then takes one attempt from the budget of the host, and is allowed for one round only; see [`slow::round`]. If
-    /// each answer differs from the last, two give-ups show whether DNS has moved; see [`slow::moved`].
+    /// then takes one attempt from the budget of the host, and is allowed for one round only; see [`latency::round`]. If
+    /// each answer differs from the last, two give-ups show whether DNS has moved; see [`latency::moved`].
     pub(crate) fn is_better_given_up(
         &self,
         resolution: &Resolution,
@@ -255,7 +257,7 @@ impl Inner {
         match second_head(resolution).filter(|_| !is_up) {
             None => slow_at,
             Some(addr) if self.connects_for_others(resolution, addr) => {
-                let soon = slow::lane(self.connects.took(&resolution.host));
+                let soon = latency::lane(self.connects.took(&resolution.host));
                 slow_at.max(resolution.resolved_at + attribution::HEAD_START) + soon
             }
             Some(_) => slow_at + attribution::HEAD_START,

@@ -10,22 +10,22 @@ use tokio::sync::watch;
 
 use super::config::{Config, Sources};
 use super::lanes;
-use super::network::Network;
+use super::limits::LookupLimits;
+use super::network_state::Network;
 use super::route::Routes;
 use super::sleepers::Sleepers;
-use super::turns::Turns;
 use super::upstream::CurrentLookup;
 #[cfg(feature = "watch-network")]
 use super::watch::Watch;
 use crate::addrs::AddressList;
 use crate::attempt::NewConnections;
 use crate::bounded::{Bounded, Edit};
+use crate::cache::reresolve::RateLimiter;
 use crate::cache::{HostEntry, LookupReason, Store};
+use crate::events::{Event, Observe, Observers};
 use crate::filter::Filter;
 use crate::health::{Connects, HealthStore};
 use crate::lookup::{Lookup, StaticHosts};
-use crate::observe::{Event, Observe, Observers};
-use crate::recheck::RateLimiter;
 use crate::time;
 
 pub(crate) struct Inner {
@@ -33,7 +33,7 @@ pub(crate) struct Inner {
     pub(super) id: u64,
     pub(super) config: Config,
     pub(super) lookup: CurrentLookup,
-    pub(super) turns: Arc<Turns>,
+    pub(super) limits: Arc<LookupLimits>,
     pub(super) routes: Routes,
     pub(super) pins: StaticHosts,
     pub(super) fallbacks: StaticHosts,
@@ -72,7 +72,7 @@ impl Inner {
         Self {
             id: MADE.fetch_add(1, Ordering::Relaxed),
             routes: Routes::new(),
-            turns: Arc::new(Turns::new(config.lookups_at_once)),
+            limits: Arc::new(LookupLimits::new(config.lookups_at_once)),
             store: Store::new(config.capacity),
             health: HealthStore::new(config.capacity, now),
             connects: Connects::new(config.capacity, now),

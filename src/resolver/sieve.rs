@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::Inner;
-use crate::observe::Event;
+use crate::events::Event;
 use crate::{ResolveError, host};
 
 impl Inner {

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use super::Inner;
 use crate::cache::CachedAnswer;
+use crate::events::{AddressSnapshot, AddressState, AnswerSource, HostSnapshot, Snapshot};
+use crate::health::record::{AddressRecord, Rank};
 use crate::host::Host;
-use crate::observe::{AddressSnapshot, AddressState, AnswerSource, HostSnapshot, Snapshot};
-use crate::penalty::{AddressRecord, Rank};
 use crate::time;
 
 impl Inner {

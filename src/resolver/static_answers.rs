@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use super::Inner;
 use crate::addrs::AddressSet;
+use crate::cache::ttl;
 use crate::cache::{CachedAnswer, Fallback, FreshAddresses, Origin};
+use crate::events::Event;
 use crate::host::Host;
-use crate::observe::Event;
-use crate::{time, ttl};
+use crate::time;
 
 impl Inner {
     /// Returns the override of a host. The filter does not apply, because the program has chosen the addresses.

@@ -5,19 +5,22 @@
 //!     ▶ another network: `network_changed`
 //! ```
 
+mod subscription;
 mod system;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::thread;
 use std::time::Instant;
 
+use self::subscription::Subscription;
+pub(super) use self::subscription::Watch;
 use super::config::SourceAddress;
 use super::{Inner, Resolver};
 use crate::error::BoxError;
+use crate::resolver::network_monitor::{NetworkFingerprint, NetworkMonitor};
 use crate::time;
-use crate::whereabouts::{NetworkFingerprint, NetworkMonitor};
 
 /// The error of [`Resolver::watch_network`], if the system's network interfaces cannot be watched.
 #[derive(Debug, thiserror::Error)]
@@ -28,15 +31,6 @@ use crate::whereabouts::{NetworkFingerprint, NetworkMonitor};
 pub struct WatchError {
     source: BoxError,
 }
-
-/// The subscription to the notices of the system, which is dropped with the last resolver. The drop ends the thread.
-#[derive(Default)]
-pub(super) struct Watch(Mutex<Option<Subscription>>);
-
-/// A subscription to the notices of the system, which end when the subscription is dropped.
-///
-/// The channel has room for one notice. If a notice waits already, a further notice says nothing new and is dropped.
-type Subscription = Box<dyn Send>;
 
 impl Resolver {
     /// Calls [`network_changed`](Self::network_changed) whenever the device moves to another network.

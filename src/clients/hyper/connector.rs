@@ -25,7 +25,7 @@ type Https = HttpsConnector<TcpConnected<HttpConnector<Resolver>>>;
 /// Connects to `http://` and `https://` URIs by a race; returned by [`connector`](super::connector()).
 ///
 /// The connector is a `tower::Service<Uri>`. A failed connect is a [`ConnectError`](crate::ConnectError) in the cases
-/// in which a [`HappyEyeballsLayer`](crate::HappyEyeballsLayer) returns one.
+/// in which a [`HappyEyeballsLayer`] returns one.
 #[derive(Clone)]
 pub struct Connector {
     inner: HappyEyeballs<Https>,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::addrs::v6;
+use crate::health::outcome::Outcome;
 use crate::host::{self, Parsed};
-use crate::outcome::Outcome;
 use crate::time;
 
 fn host(text: &str) -> Host {

@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use super::settings::Settings;
 use super::system::Decision;
-use super::{Dns, Settings, Source, SystemConfig, SystemFiles};
+use super::{Dns, Source, SystemConfig, SystemFiles};
 use crate::error::ResolveError;
 use crate::lookup::{Answer, Lookup, LookupFuture, System, system};
 use crate::time;

@@ -28,7 +28,7 @@ use super::config::{Protocol, Server};
 use super::fault::Fault;
 use super::reply::{self, Meaning};
 use crate::addrs::Family;
-use crate::outcome;
+use crate::health::classify::texts;
 
 /// A question for the addresses of one family of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -235,9 +235,7 @@ fn io_fault(error: &Arc<io::Error>) -> Fault {
 /// A missing permission does not count, because a packet filter or a prohibiting route may block one server only.
 fn is_of_this_machine(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::OutOfMemory
-        || error
-            .raw_os_error()
-            .is_some_and(outcome::foreign::is_local_code)
+        || error.raw_os_error().is_some_and(texts::is_local_code)
 }
 
 #[cfg(test)]

@@ -9,12 +9,12 @@ use futures_util::future::{Either, select};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::Name;
 
-use super::Settings;
 use super::candidates::Miss;
 use super::config::IpStrategy;
 use super::exchange::{Denied, Question, Said};
 use super::fault::{Fault, ServerFailed};
 use super::question::{self, Asked, Remembered, Rest};
+use super::settings::Settings;
 use crate::addrs::Family;
 use crate::lookup::{Answer, Late};
 use crate::time;

@@ -24,6 +24,7 @@ mod fault;
 mod question;
 mod reply;
 mod servers;
+mod settings;
 mod system;
 mod trial;
 
@@ -40,11 +41,11 @@ pub(crate) use self::decided::SystemDefault;
 use self::families::With;
 use self::fault::{Fault, ServerFailed};
 use self::question::Remembered;
+use self::settings::Settings;
 use self::system::{SystemConfig, SystemFiles};
 pub use self::trial::ServerTrial;
 use super::{Answer, Lookup, LookupFuture};
 use crate::error::{ConfigError, ResolveError};
-use crate::time;
 
 /// A lookup that queries name servers and returns the TTLs of answers.
 ///
@@ -80,14 +81,6 @@ enum Source {
     System(SystemFiles),
     /// The caller's name servers, and the system's files if lookups use the hosts file.
     Named(Arc<StubConfig>, Option<SystemFiles>),
-}
-
-/// The configuration of one lookup.
-#[derive(Clone, Debug)]
-enum Settings {
-    System(Arc<SystemConfig>),
-    /// The caller's name servers, and the system's configuration if lookups use the hosts file.
-    Named(Arc<StubConfig>, Option<Arc<SystemConfig>>),
 }
 
 /// The error of [`Dns::from_system`] if the system's DNS configuration names no server.
@@ -193,39 +186,6 @@ impl Dns {
             }
         }
         Err(error(host, walk.end()))
-    }
-}
-
-impl Settings {
-    fn stub(&self) -> &StubConfig {
-        match self {
-            Self::System(system) => &system.stub,
-            Self::Named(config, _) => config,
-        }
-    }
-
-    /// Returns the answer of the hosts file for `host`.
-    ///
-    /// With the system's name servers, a root dot of `host` must be in the file too, because glibc compares the root
-    /// dot. With the caller's name servers, a root dot is ignored.
-    fn hosts_answer(&self, host: &str) -> Option<Answer> {
-        let addrs = match self {
-            Self::System(system) => system.hosts.find(host)?,
-            Self::Named(_, system) => {
-                let name = host.strip_suffix('.').unwrap_or(host);
-                system.as_ref()?.hosts.find(name)?
-            }
-        };
-        let strategy = self.stub().ip_strategy;
-        let addrs: Vec<_> = addrs
-            .iter()
-            .copied()
-            .filter(|addr| strategy.takes(*addr))
-            .collect();
-        (!addrs.is_empty()).then(|| Answer {
-            asked_at: Some(time::now()),
-            ..Answer::new(addrs)
-        })
     }
 }
 

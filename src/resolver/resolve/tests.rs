@@ -1,9 +1,9 @@
 use super::*;
 use crate::addrs::{Family, v4, v6};
-use crate::attribution::FamiliesUsed;
-use crate::ends::ConnectionId;
+use crate::attempt::ConnectionId;
+use crate::attempt::attribution::FamiliesUsed;
+use crate::health::record::Failure;
 use crate::lookup::{Answer, Lookup, LookupFuture};
-use crate::penalty::Failure;
 use crate::resolver::AttemptEnd;
 use crate::{Outcome, Resolver};
 

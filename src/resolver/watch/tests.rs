@@ -14,6 +14,8 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use std::sync::Mutex;
+
 use super::*;
 use crate::lookup::{Lookup, LookupFuture};
 use crate::{AddressOrder, AddressState, Answer, Event, Outcome, Resolver};

@@ -20,8 +20,10 @@ mod machine;
 mod nsswitch;
 mod resolv;
 mod snapshot;
+mod source;
+mod system_config;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -29,55 +31,11 @@ use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
 pub(super) use self::decide::Decision;
-use self::exceptions::Exceptions;
-pub(super) use self::hosts::HostsFile;
 use self::machine::{Libc, Machine};
 use self::snapshot::Snapshot;
-use super::config::StubConfig;
-
-/// The configuration that the system's files define.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SystemConfig {
-    pub(super) stub: StubConfig,
-    pub(super) hosts: HostsFile,
-    pub(super) decision: Decision,
-    exceptions: Exceptions,
-}
-
-impl SystemConfig {
-    /// Returns whether the system resolves this name, which may have a root dot.
-    pub(super) fn is_for_system(&self, name: &str) -> bool {
-        match self.decision {
-            Decision::System { .. } => true,
-            Decision::Dns { .. } => self.exceptions.cover(name),
-        }
-    }
-}
-
-/// The paths of the system's files.
-#[derive(Clone, Debug)]
-pub(super) struct Paths {
-    resolv: PathBuf,
-    nsswitch: PathBuf,
-    hosts: PathBuf,
-    /// host.conf is read together with hosts and not watched. glibc reads host.conf once per process.
-    host_conf: PathBuf,
-    /// The existence of mdns.allow is checked when another file changes.
-    mdns_allow: PathBuf,
-}
-
-impl Paths {
-    /// Returns the paths of the files in one folder under their usual names.
-    pub(super) fn in_folder(folder: &Path) -> Self {
-        Self {
-            resolv: folder.join("resolv.conf"),
-            nsswitch: folder.join("nsswitch.conf"),
-            hosts: folder.join("hosts"),
-            host_conf: folder.join("host.conf"),
-            mdns_allow: folder.join("mdns.allow"),
-        }
-    }
-}
+pub(super) use self::source::Paths;
+use self::source::Source;
+pub(super) use self::system_config::SystemConfig;
 
 /// A cheap handle that reads the system's files, and reads the files again if they change.
 #[derive(Clone, Debug)]
@@ -87,9 +45,7 @@ pub(super) struct SystemFiles {
 
 #[derive(Debug)]
 struct Shared {
-    paths: Paths,
-    libc: Libc,
-    machine: fn() -> Machine,
+    source: Source,
     /// Whether lookups use the decision. If not, the decision is not logged.
     decides: bool,
     state: Mutex<State>,
@@ -136,10 +92,13 @@ impl SystemFiles {
     }
 
     fn with(paths: Paths, libc: Libc, machine: fn() -> Machine, decides: bool) -> Self {
-        let shared = Shared {
+        let source = Source {
             paths,
             libc,
             machine,
+        };
+        let shared = Shared {
+            source,
             decides,
             state: Mutex::default(),
             first: OnceCell::new(),
@@ -199,7 +158,7 @@ impl Shared {
 
     fn has_changed(&self) -> bool {
         let before = self.edit(|state| state.read.as_ref().map(|(read, _)| read.clone()));
-        before.is_none_or(|before| before.is_outdated(self, SystemTime::now()))
+        before.is_none_or(|before| before.is_outdated(&self.source, SystemTime::now()))
     }
 
     /// Reads the files, unless a reading is in progress, so that a reading that hangs occupies only one thread.
@@ -226,8 +185,8 @@ impl Shared {
     fn read(&self) -> Arc<SystemConfig> {
         let before = self.edit(|state| state.read.clone());
         let last = before.as_ref().map(|(read, _)| read);
-        let snapshot = Snapshot::read(last, self, SystemTime::now());
-        let config = Arc::new(snapshot.config(self.libc));
+        let snapshot = Snapshot::read(last, &self.source, SystemTime::now());
+        let config = Arc::new(snapshot.config(self.source.libc));
         let is_new = before.is_none_or(|(_, before)| before.decision != config.decision);
         if self.decides && is_new {
             log(&config.decision);

@@ -31,10 +31,11 @@
 mod settings;
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use resolv_conf::Config;
 
+use self::settings::IpAddrAndScope;
 use self::settings::settings;
 use super::machine::{Libc, Machine};
 use crate::lookup::dns::config::StubConfig;
@@ -96,8 +97,6 @@ struct Reading {
     search: Option<String>,
     obstacle: Option<Cow<'static, str>>,
 }
-
-type IpAddrAndScope = (IpAddr, u32);
 
 impl Default for Reading {
     fn default() -> Self {

@@ -8,7 +8,9 @@ use super::decide::{Facts, decide};
 use super::file::{Content, Seen, Stamp};
 use super::hosts::{HostsFile, Lines};
 use super::machine::{self, Libc, Machine};
-use super::{Shared, SystemConfig, nsswitch, resolv};
+use super::source::Source;
+use super::system_config::SystemConfig;
+use super::{nsswitch, resolv};
 
 /// The contents of the files, and the facts that no file contains. A clone is cheap.
 #[derive(Clone, Debug)]
@@ -27,14 +29,14 @@ const MAX_HOSTS: u64 = 16 << 20;
 
 impl Snapshot {
     /// Reads the files that changed, and blocks the thread meanwhile.
-    pub(super) fn read(before: Option<&Self>, shared: &Shared, now: SystemTime) -> Self {
-        let machine = (shared.machine)();
-        if let Libc::Other(_) = shared.libc {
+    pub(super) fn read(before: Option<&Self>, source: &Source, now: SystemTime) -> Self {
+        let machine = (source.machine)();
+        if let Libc::Other(_) = source.libc {
             return Self::without_files(machine);
         }
-        let paths = &shared.paths;
+        let paths = &source.paths;
         let text = |before, path| Seen::again(before, path, MAX_TEXT, now, |text| Arc::from(text));
-        let hosts = |text: &[u8]| HostsFile::parse(text, lines(shared, now));
+        let hosts = |text: &[u8]| HostsFile::parse(text, lines(source, now));
         let hosts_before = before.map(|before| &before.hosts);
         Self {
             resolv: text(before.map(|before| &before.resolv), &paths.resolv),
@@ -56,19 +58,19 @@ impl Snapshot {
     }
 
     /// Returns whether a file, the hostname or the environment changed, by one `stat` for each file.
-    pub(super) fn is_outdated(&self, shared: &Shared, now: SystemTime) -> bool {
-        if let Libc::Other(_) = shared.libc {
+    pub(super) fn is_outdated(&self, source: &Source, now: SystemTime) -> bool {
+        if let Libc::Other(_) = source.libc {
             return false;
         }
         let files = [
-            (&self.resolv.stamp, &shared.paths.resolv),
-            (&self.nsswitch.stamp, &shared.paths.nsswitch),
-            (&self.hosts.stamp, &shared.paths.hosts),
+            (&self.resolv.stamp, &source.paths.resolv),
+            (&self.nsswitch.stamp, &source.paths.nsswitch),
+            (&self.hosts.stamp, &source.paths.hosts),
         ];
         files
             .into_iter()
             .any(|(read, path)| !Stamp::of(path, now).is_current(read))
-            || (shared.machine)() != self.machine
+            || (source.machine)() != self.machine
     }
 
     /// Returns the configuration that the files define. Only the indices of interfaces come from the system.
@@ -118,11 +120,11 @@ fn text(seen: &Seen<Arc<[u8]>>) -> &[u8] {
 }
 
 /// Returns which lines of the hosts file count. For glibc, host.conf(5) decides.
-fn lines(shared: &Shared, now: SystemTime) -> Lines {
-    if shared.libc != Libc::Glibc {
+fn lines(source: &Source, now: SystemTime) -> Lines {
+    if source.libc != Libc::Glibc {
         return Lines::All;
     }
-    let path = &shared.paths.host_conf;
+    let path = &source.paths.host_conf;
     let seen = Seen::again(None, path, MAX_TEXT, now, Lines::of_host_conf);
     match seen.content {
         Content::Read(lines) => lines,

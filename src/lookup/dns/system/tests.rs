@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Waker};
 use std::time::SystemTime;
 
+use std::path::PathBuf;
+
+use super::hosts::HostsFile;
 use super::*;
 
 /// A temporary folder, which is removed when the test ends.

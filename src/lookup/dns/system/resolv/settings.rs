@@ -6,8 +6,9 @@ use std::time::Duration;
 use resolv_conf::Config;
 
 use super::super::machine::Libc;
-use super::IpAddrAndScope;
 use crate::lookup::dns::config::{IpStrategy, Protocol, Server, StubConfig};
+
+pub(super) type IpAddrAndScope = (IpAddr, u32);
 
 /// The maximum of `ndots` (RES_MAXNDOTS of `<resolv.h>`).
 const MAX_NDOTS: u32 = 15;

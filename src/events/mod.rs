@@ -15,7 +15,7 @@ pub(crate) use self::counters::Counters;
 pub use self::snapshot::{AddressSnapshot, AddressState, AttemptReport, HostSnapshot, Snapshot};
 pub use self::source::AnswerSource;
 pub use crate::cache::LookupReason;
-pub use crate::retire::DrainReason;
+pub use crate::drain::policy::DrainReason;
 use crate::{Family, Outcome, ResolveError};
 
 /// An event of a [`Resolver`](crate::Resolver).

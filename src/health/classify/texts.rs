@@ -6,20 +6,21 @@
 //!
 //! | from | version | read by | test against the library |
 //! |---|---|---|---|
-//! | rustls | 0.23.46 | beginning | `outcome::tests` |
+//! | rustls | 0.23.46 | beginning | `classify::tests` |
 //! | native-tls with OpenSSL | 0.2.18, OpenSSL 1.1.1 and 3 | error number, text of an early end | `tests/native_tls` |
 //! | native-tls with SChannel | 0.2.18, schannel 0.1.30 | `HRESULT`, text of an early end | none: Windows alone |
 //! | native-tls with Security.framework | 0.2.18, security-framework 3.7.0 | `OSStatus` | none: Apple alone |
 //! | hyper | 1.12.0 | whole text | `tests/paths` |
 //! | hyper-util | 0.1.21 | whole text or beginning; `Debug` for SOCKS | `tests/race`, `tests/paths`, `tests/retries.rs` |
 //! | reqwest | 0.12.28, 0.13.5 | whole text | `tests/retries.rs` |
-//! | the system | | `errno`, `WSAGetLastError` | `outcome::tests` |
+//! | the system | | `errno`, `WSAGetLastError` | `classify::tests` |
 
 use std::error::Error as StdError;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Outcome, error_chain};
+use super::error_chain;
+use crate::health::outcome::Outcome;
 
 /// Returns the outcome of one cause that is the error of a TLS library.
 pub(super) fn of_tls(error: &(dyn StdError + 'static)) -> Option<Outcome> {

@@ -1,6 +1,10 @@
-//! The only place that reads the clock.
+//! The only place that reads the clock, and the rule of a backoff.
+
+mod backoff;
 
 use std::time::Instant;
+
+pub(crate) use self::backoff::Backoff;
 
 /// Returns the current time of tokio's clock, which a test can pause.
 ///

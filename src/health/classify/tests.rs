@@ -1,5 +1,8 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::error::BoxError;
+use crate::health::outcome::Severity;
 
 #[derive(Debug, thiserror::Error)]
 #[error("{step}")]

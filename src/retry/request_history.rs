@@ -24,7 +24,7 @@ use crate::resolver::FailoverOutlook;
 
 /// Why a request is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RetryReason {
+pub(crate) enum RetryReason {
     /// The connect failed, or the connection died before a byte of the request was sent.
     Connect,
     /// The connection died before the first byte of a response.
@@ -37,27 +37,27 @@ pub(super) enum RetryReason {
 
 /// One failure of a request that may be sent again.
 #[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) kind: RetryReason,
+pub(crate) struct Failure {
+    pub(crate) kind: RetryReason,
     /// The addresses that were attempted, as far as they are known.
-    pub(super) addrs: SmallVec<[IpAddr; 4]>,
+    pub(crate) addrs: SmallVec<[IpAddr; 4]>,
     /// How many attempts there were.
-    pub(super) attempts: usize,
+    pub(crate) attempts: usize,
     /// How many addresses the connect was given; 0 if that is not known.
-    pub(super) given: usize,
+    pub(crate) given: usize,
     /// How many attempts the next connect may make.
-    pub(super) next: usize,
+    pub(crate) next: usize,
     /// How many attempts the next connect may make if that connect hangs as all earlier ones did.
-    pub(super) next_if_it_hangs: usize,
+    pub(crate) next_if_it_hangs: usize,
     /// How often the request may be sent again for this kind of failure.
-    pub(super) most: usize,
+    pub(crate) most: usize,
     /// The outlook of the host; `None` if the resolver does not know the host, as behind a proxy.
-    pub(super) hope: Option<FailoverOutlook>,
+    pub(crate) hope: Option<FailoverOutlook>,
 }
 
 impl Failure {
     /// Returns a failure that names no addresses.
-    pub(super) fn of(kind: RetryReason, most: usize) -> Self {
+    pub(crate) fn of(kind: RetryReason, most: usize) -> Self {
         Self {
             kind,
             addrs: SmallVec::new(),
@@ -74,12 +74,12 @@ impl Failure {
 /// Most fresh answers that one request waits for.
 const MAX_FRESH_ANSWERS: usize = 2;
 /// Most sends of one request of which the server may have seen a byte.
-pub(super) const MAX_SENDS: usize = 2;
+pub(crate) const MAX_SENDS: usize = 2;
 /// Most retries of a request that the server did not process: reqwest's own default.
-pub(super) const MAX_AFTER_NACKS: usize = 2;
+pub(crate) const MAX_AFTER_NACKS: usize = 2;
 
 /// Stores the history of a request.
-pub(super) trait HistoryStore {
+pub(crate) trait HistoryStore {
     /// Calls `change` with the history, several times if need be. Returns `None` if the store has no room.
     fn edit<T>(&mut self, change: impl Fn(&mut RequestHistory) -> T) -> Option<T>;
 
@@ -89,7 +89,7 @@ pub(super) trait HistoryStore {
 
 /// The failures and retries of one request so far.
 #[derive(Clone, Debug, Default)]
-pub(super) struct RequestHistory {
+pub(crate) struct RequestHistory {
     /// When the request failed for the first time.
     since: Option<Instant>,
     /// When the request was last sent again.
@@ -110,7 +110,7 @@ pub(super) struct RequestHistory {
 impl RequestHistory {
     /// Records a failure and returns whether the request may be sent again.
     #[must_use]
-    pub(super) fn may_retry(&mut self, failed: &Failure, now: Instant) -> bool {
+    pub(crate) fn may_retry(&mut self, failed: &Failure, now: Instant) -> bool {
         self.since.get_or_insert(now);
         self.note(failed);
         let used = self.retries[failed.kind as usize];
@@ -121,18 +121,18 @@ impl RequestHistory {
     }
 
     /// Returns when the request was last sent again.
-    pub(super) fn retried(&self) -> Option<Instant> {
+    pub(crate) fn retried(&self) -> Option<Instant> {
         self.retried
     }
 
     /// Returns whether the server has refused to process the request at least twice.
-    pub(super) fn was_refused_again(&self) -> bool {
+    pub(crate) fn was_refused_again(&self) -> bool {
         self.retries[RetryReason::ProtocolNack as usize] > 1
     }
 
     /// Returns when the request failed for the first time.
     #[cfg(any(feature = "reqwest", feature = "reqwest-012"))]
-    pub(super) fn since(&self) -> Option<Instant> {
+    pub(crate) fn since(&self) -> Option<Instant> {
         self.since
     }
 

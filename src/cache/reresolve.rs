@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::backoff::Backoff;
+use crate::time::Backoff;
 
 /// Time between two re-resolutions of one host while the answer does not change: 1 s, doubling to 30 s.
 const SPACING: Backoff = Backoff {
@@ -124,80 +124,80 @@ mod tests {
     /// The first lookup is due at once. The next ones are due 1 s, 2 s, 4 s … 30 s later, without extra delay.
     #[test]
     fn lookups_are_spaced_without_extra_delay() {
-        let mut recheck = ReresolveBackoff::default();
+        let mut backoff = ReresolveBackoff::default();
         let mut now = time::now();
         for secs in [1, 2, 4, 8, 16, 30, 30] {
-            assert!(recheck.is_due(now));
-            recheck.start(now);
+            assert!(backoff.is_due(now));
+            backoff.start(now);
             assert!(
-                !recheck.is_due(now + secs * S - Duration::from_millis(1)),
+                !backoff.is_due(now + secs * S - Duration::from_millis(1)),
                 "{secs} s"
             );
             now += secs * S;
         }
-        assert!(recheck.is_due(now));
+        assert!(backoff.is_due(now));
     }
 
     #[test]
     fn a_changed_answer_or_a_quiet_time_starts_afresh() {
-        let mut recheck = ReresolveBackoff::default();
+        let mut backoff = ReresolveBackoff::default();
         let now = time::now();
         for _ in 0..9 {
-            recheck.start(now);
+            backoff.start(now);
         }
-        assert!(!recheck.is_due(now + 29 * S));
-        recheck.changed();
-        assert!(recheck.is_due(now));
+        assert!(!backoff.is_due(now + 29 * S));
+        backoff.changed();
+        assert!(backoff.is_due(now));
         for _ in 0..9 {
-            recheck.start(now);
+            backoff.start(now);
         }
         let later = now + 61 * S;
-        recheck.start(later);
-        assert!(recheck.is_due(later + S));
+        backoff.start(later);
+        assert!(backoff.is_due(later + S));
     }
 
     /// The spacing does not grow, however long the failures last.
     #[test]
     fn while_no_healthy_address_is_left_lookups_are_2_seconds_apart() {
-        let mut recheck = ReresolveBackoff::default();
-        recheck.set_has_healthy(false);
+        let mut backoff = ReresolveBackoff::default();
+        backoff.set_has_healthy(false);
         let mut now = time::now();
         for secs in [1, 2, 2, 2, 2, 2, 2, 2, 2] {
-            assert!(recheck.is_due(now));
-            recheck.start(now);
-            assert!(!recheck.is_due(now + secs * S - Duration::from_millis(1)));
+            assert!(backoff.is_due(now));
+            backoff.start(now);
+            assert!(!backoff.is_due(now + secs * S - Duration::from_millis(1)));
             now += secs * S;
         }
-        recheck.set_has_healthy(true);
-        assert!(!recheck.is_due(now + 27 * S), "others are there to dial");
-        assert!(recheck.is_due(now + 28 * S));
+        backoff.set_has_healthy(true);
+        assert!(!backoff.is_due(now + 27 * S), "others are there to dial");
+        assert!(backoff.is_due(now + 28 * S));
     }
 
     #[test]
     fn when_the_last_healthy_address_fails_the_next_is_due_within_2_seconds() {
-        let mut recheck = ReresolveBackoff::default();
+        let mut backoff = ReresolveBackoff::default();
         let now = time::now();
         for _ in 0..5 {
-            recheck.set_has_healthy(true);
-            recheck.start(now);
+            backoff.set_has_healthy(true);
+            backoff.start(now);
         }
-        assert!(!recheck.is_due(now + 15 * S));
-        recheck.set_has_healthy(false);
-        assert!(!recheck.is_due(now + 2 * S - Duration::from_millis(1)));
-        assert!(recheck.is_due(now + 2 * S));
+        assert!(!backoff.is_due(now + 15 * S));
+        backoff.set_has_healthy(false);
+        assert!(!backoff.is_due(now + 2 * S - Duration::from_millis(1)));
+        assert!(backoff.is_due(now + 2 * S));
     }
 
     /// A host whose only address flaps is looked up no more often than a host whose only address keeps failing.
     #[test]
     fn a_flapping_address_hurries_nothing() {
-        let mut recheck = ReresolveBackoff::default();
+        let mut backoff = ReresolveBackoff::default();
         let now = time::now();
         let mut lookups = 0;
         for ms in (0..300_000).step_by(100) {
             let at = now + Duration::from_millis(ms);
-            recheck.set_has_healthy(ms % 200 == 0);
-            if recheck.is_due(at) {
-                recheck.start(at);
+            backoff.set_has_healthy(ms % 200 == 0);
+            if backoff.is_due(at) {
+                backoff.start(at);
                 lookups += 1;
             }
         }

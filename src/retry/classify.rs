@@ -9,29 +9,31 @@ use hyper_util::client::legacy;
 use smallvec::SmallVec;
 
 use super::request_history::{Failure, HistoryStore, MAX_AFTER_NACKS, MAX_SENDS, RetryReason};
+use crate::attempt::early_close::{self, EarlyClose};
 use crate::connect::{ConnectError, HANGS};
-use crate::early_close::{self, EarlyClose};
 use crate::happy_eyeballs::OutOfTime;
+use crate::health::classify::error_chain;
+use crate::health::classify::http::{is_protocol_nack, is_refused_stream};
+use crate::health::classify::texts::{is_lost_checkout, is_timeout_of_reqwest, socks_connect};
+use crate::health::outcome::RetryScope;
 use crate::host::{self, Parsed};
-use crate::outcome::foreign::{is_lost_checkout, is_timeout_of_reqwest, socks_connect};
-use crate::outcome::{RetryScope, error_chain};
 use crate::resolver::FailoverOutlook;
 use crate::{Outcome, Resolver, time};
 
 /// Classifies failed requests by the state of the resolver and by the history in a [`HistoryStore`].
 #[derive(Clone, Debug)]
-pub(super) struct RetryClassifier {
+pub(crate) struct RetryClassifier {
     resolver: Resolver,
 }
 
 /// The method and the host of a request that was sent.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SentRequest<'a> {
-    pub(super) method: &'a Method,
-    pub(super) host: Option<&'a str>,
+pub(crate) struct SentRequest<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) host: Option<&'a str>,
     /// Whether more of the request may have been sent than the error says, as before a redirect. Such a request is
     /// not sent again.
-    pub(super) is_partly: bool,
+    pub(crate) is_partly: bool,
 }
 
 /// Most retries if each makes the caller wait for long, or if the failed address is not known.
@@ -40,14 +42,14 @@ const MAX_FEW: usize = 2;
 const MAX_UNKNOWN: usize = 8;
 
 impl RetryClassifier {
-    pub(super) fn new(resolver: &Resolver) -> Self {
+    pub(crate) fn new(resolver: &Resolver) -> Self {
         Self {
             resolver: resolver.clone(),
         }
     }
 
     /// Records a response, whatever its status.
-    pub(super) fn answered(&self, host: Option<&str>, record: &mut impl HistoryStore) {
+    pub(crate) fn answered(&self, host: Option<&str>, record: &mut impl HistoryStore) {
         if let Some(host) = host {
             self.resolver.inner().answered(host);
         }
@@ -55,7 +57,7 @@ impl RetryClassifier {
     }
 
     /// Returns whether the request must be sent again, and records that in `record`.
-    pub(super) fn sends_again(
+    pub(crate) fn sends_again(
         &self,
         sent: SentRequest<'_>,
         error: &(dyn StdError + 'static),
@@ -309,7 +311,7 @@ fn is_address(host: &str) -> bool {
 }
 
 /// Returns whether a method is idempotent (RFC 9110, section 9.2.2).
-pub(super) fn is_idempotent(method: &Method) -> bool {
+pub(crate) fn is_idempotent(method: &Method) -> bool {
     method.is_safe() || matches!(*method, Method::PUT | Method::DELETE)
 }
 
@@ -333,25 +335,4 @@ fn is_given_up(error: &legacy::Error) -> bool {
     error_chain(error)
         .filter_map(|cause| cause.downcast_ref::<ConnectError>())
         .any(ConnectError::is_given_up)
-}
-
-/// Returns whether the server said that it did not process the request (RFC 9113, section 8.7). reqwest sends such a
-/// request again by default.
-pub(super) fn is_protocol_nack(error: &(dyn StdError + 'static)) -> bool {
-    error_chain(error)
-        .filter_map(|cause| cause.downcast_ref::<h2::Error>())
-        .any(|error| {
-            let said = |reason| error.is_remote() && error.reason() == Some(reason);
-            error.is_go_away() && said(h2::Reason::NO_ERROR)
-        })
-        || is_refused_stream(error)
-}
-
-fn is_refused_stream(error: &(dyn StdError + 'static)) -> bool {
-    let is_refused = |error: &h2::Error| {
-        error.is_remote() && error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
-    };
-    error_chain(error)
-        .filter_map(|cause| cause.downcast_ref())
-        .any(is_refused)
 }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::addrs::Family;
-use crate::outcome::Outcome;
+use crate::health::outcome::Outcome;
 
 /// Returns the addresses that failed before the list ended in a connection to `winner`. These are the addresses before
 /// the winner in its own family.

@@ -1,26 +1,14 @@
-//! Limits the in-flight lookups, and decides how long an answer waits for its other family.
+//! Decides how long an answer of one family waits for the other family.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
-
-use tokio::sync::Semaphore;
 
 use super::Inner;
 use crate::addrs::Family;
 use crate::lookup::Answer;
 use crate::time;
 
-/// The limits on the lookups of all hosts together.
-#[derive(Debug)]
-pub(super) struct Turns {
-    pub(super) lookups: Semaphore,
-    /// Limits the waits for late halves, whose answers are already served.
-    pub(super) late: Semaphore,
-}
-
-/// Number of lookup timeouts that a lookup may wait for its turn before it fails.
-pub(super) const QUEUE: u32 = 4;
 /// How long an answer of one family waits for the other (RFC 8305, section 3).
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 /// A public address of each family, which shows whether the family has a route: a.root-servers.net.
@@ -28,16 +16,6 @@ const FAR: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(198, 41, 0, 4)),
     IpAddr::V6(Ipv6Addr::new(0x2001, 0x503, 0xba3e, 0, 0, 0, 2, 0x30)),
 ];
-
-impl Turns {
-    pub(super) fn new(lookups: usize) -> Self {
-        let lookups = lookups.min(Semaphore::MAX_PERMITS);
-        Self {
-            lookups: Semaphore::new(lookups),
-            late: Semaphore::new(lookups.div_ceil(2)),
-        }
-    }
-}
 
 impl Inner {
     /// Returns how long an answer of one family waits for the other.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::backoff::Backoff;
-use crate::outcome::{Outcome, Severity};
+use crate::health::outcome::{Outcome, Severity};
+use crate::time::Backoff;
 
 /// Penalty after the first strike, and its cap: 5 s, doubling to 5 min.
 ///

@@ -6,8 +6,9 @@ use ::http::Extensions;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::{Connected, HttpInfo};
 
-use crate::ends::ConnectionId;
-use crate::outcome::{Outcome, foreign, http};
+use crate::attempt::ConnectionId;
+use crate::health::classify::{http, texts};
+use crate::health::outcome::Outcome;
 
 /// A connection that died before the first byte of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ impl EarlyClose {
         let is_silence = http::end(error)? == Outcome::Silent;
         let info = error.connect_info().and_then(info);
         Some(Self {
-            sent: error.connect_info().is_some() && !foreign::is_handed_back(error),
+            sent: error.connect_info().is_some() && !texts::is_handed_back(error),
             ends: info.as_ref().map(ConnectionId::of),
             silent: info.filter(|_| is_silence).map(|it| it.remote_addr().ip()),
             forwarded: error.connect_info().is_some_and(Connected::is_proxied),

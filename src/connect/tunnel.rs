@@ -6,8 +6,9 @@
 use std::error::Error as StdError;
 use std::io;
 
-use crate::outcome::foreign::{is_of_socks, is_tcp_stage, is_tunnel_setup};
-use crate::outcome::{Outcome, error_chain};
+use crate::health::classify::error_chain;
+use crate::health::classify::texts::{is_of_socks, is_tcp_stage, is_tunnel_setup};
+use crate::health::outcome::Outcome;
 
 /// Returns true if the error comes from behind the host that the connector resolved.
 ///

@@ -1,5 +1,5 @@
 use super::*;
-use crate::outcome::Severity;
+use crate::health::outcome::Severity;
 use crate::time;
 use proptest::prelude::*;
 

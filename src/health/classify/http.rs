@@ -3,7 +3,8 @@
 use std::error::Error as StdError;
 use std::io;
 
-use super::{Outcome, error_chain, foreign};
+use super::{error_chain, texts};
+use crate::health::outcome::Outcome;
 
 /// Returns whether hyper or h2 made the error, so that the connection was up.
 pub(super) fn is_of_http(error: &(dyn StdError + 'static)) -> bool {
@@ -24,7 +25,7 @@ fn is_death(cause: &(dyn StdError + 'static)) -> bool {
         error.is_canceled()
             || error.is_closed()
             || error.is_incomplete_message()
-            || foreign::is_dropped_with_its_connection(error)
+            || texts::is_dropped_with_its_connection(error)
     };
     cause.downcast_ref::<hyper::Error>().is_some_and(of_hyper) || is_disconnect(cause)
 }
@@ -66,6 +67,28 @@ fn is_silence(cause: &(dyn StdError + 'static)) -> bool {
 /// Returns h2's I/O error, which h2 exposes by a method and not as its source.
 fn io_of_h2<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
     cause.downcast_ref::<h2::Error>()?.get_io()
+}
+
+/// Returns whether the server said that it did not process the request (RFC 9113, section 8.7). reqwest sends such a
+/// request again by default.
+pub(crate) fn is_protocol_nack(error: &(dyn StdError + 'static)) -> bool {
+    error_chain(error)
+        .filter_map(|cause| cause.downcast_ref::<h2::Error>())
+        .any(|error| {
+            let said = |reason| error.is_remote() && error.reason() == Some(reason);
+            error.is_go_away() && said(h2::Reason::NO_ERROR)
+        })
+        || is_refused_stream(error)
+}
+
+/// Returns whether the server has refused the stream of the request (REFUSED_STREAM).
+pub(crate) fn is_refused_stream(error: &(dyn StdError + 'static)) -> bool {
+    let is_refused = |error: &h2::Error| {
+        error.is_remote() && error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
+    };
+    error_chain(error)
+        .filter_map(|cause| cause.downcast_ref())
+        .any(is_refused)
 }
 
 #[cfg(test)]
