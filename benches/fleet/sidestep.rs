@@ -14,8 +14,8 @@ use crate::attribution::FamiliesUsed;
 use crate::cache::reresolve::RateLimiter;
 use crate::cache::ttl::{self, TtlBounds};
 use crate::cache::{
-    CachedAnswer, CompletedLookup, FreshAddresses, Generation, HostEntry, InFlightLookup, Joined,
-    LookupReason, Origin, ServePlan,
+    CachedAnswer, CompletedLookup, FreshAddresses, Generation, HostEntry, InFlightLookup,
+    LookupReason, LookupSender, Origin, ServePlan,
 };
 use crate::error::ResolveError;
 use crate::health::outcome::Outcome;
@@ -46,12 +46,12 @@ pub(crate) struct Sidestep {
     host: Host,
     runtime: Id,
     slot: HostEntry,
-    book: HealthStore,
+    health: HealthStore,
     /// That of the last connect.
     port: Option<u16>,
-    quota: RateLimiter,
+    limiter: RateLimiter,
     /// When the sleeper wakes that looks the host up ahead.
-    bed: Option<Instant>,
+    reservation: Option<Instant>,
     in_the_air: Vec<InTheAir>,
     requests: Vec<Request>,
     numbered: u32,
@@ -59,9 +59,9 @@ pub(crate) struct Sidestep {
 
 struct InTheAir {
     lookup: u32,
-    flight: InFlightLookup,
+    in_flight: InFlightLookup,
     /// Dropping it would end the flight.
-    _land: Joined,
+    _sender: LookupSender,
 }
 
 /// A request that is not done.
@@ -82,7 +82,7 @@ enum Doing {
 
 /// What a connect was dealt: its context.
 struct Note {
-    dealt: AddressList,
+    selected: AddressList,
     left: AddressList,
     generation: Generation,
     at: Instant,
@@ -97,10 +97,10 @@ impl Sidestep {
             host,
             runtime,
             slot: HostEntry::default(),
-            book: HealthStore::new(1, now),
+            health: HealthStore::new(1, now),
             port: None,
-            quota: RateLimiter::default(),
-            bed: None,
+            limiter: RateLimiter::default(),
+            reservation: None,
             in_the_air: Vec::new(),
             requests: Vec::new(),
             numbered: 0,
@@ -168,10 +168,10 @@ impl Sidestep {
 
     fn dial(&mut self, request: u32, tries: u32, known: &CachedAnswer, life: &mut Life<'_>) {
         let now = life.now;
-        let dealt = self.deal(known, life);
-        let nothing_to_learn = self.book.is_empty();
+        let selected = self.deal(known, life);
+        let nothing_to_learn = self.health.is_empty();
         if nothing_to_learn
-            && dealt
+            && selected
                 .as_slice()
                 .first()
                 .is_some_and(|&it| life.dial_and_forget(it))
@@ -182,8 +182,8 @@ impl Sidestep {
             number: request,
             tries,
             doing: Doing::Dials(Box::new(Note {
-                left: dealt.clone(),
-                dealt,
+                left: selected.clone(),
+                selected,
                 generation: known.generation,
                 at: now,
             })),
@@ -195,7 +195,7 @@ impl Sidestep {
         let (addrs, now) = (&known.addrs, life.now);
         let how = SelectParams {
             order: AddressOrder::Shuffle,
-            prefer: self.book.preferred_family(addrs.leads(), now),
+            prefer: self.health.preferred_family(addrs.leads(), now),
             per_family: MAX_PER_FAMILY,
             turn: 0,
         };
@@ -204,18 +204,18 @@ impl Sidestep {
             Some(trial) if trial == addr => Rank::Trial,
             _ => self.rank(addr, now),
         };
-        let mut dealt = AddressList::new();
-        dealt.fill(|out| match self.book.is_empty() {
+        let mut selected = AddressList::new();
+        selected.fill(|out| match self.health.is_empty() {
             true => addrs::select(addrs, None, how, &mut life.dice, out),
             false => addrs::select(addrs, Some(&rank), how, &mut life.dice, out),
         });
-        dealt.add_lane(dealt.as_slice().len());
-        dealt
+        selected.add_lane(selected.as_slice().len());
+        selected
     }
 
     fn take_trial(&self, addrs: &AddressSet, life: &mut Life<'_>) -> Option<IpAddr> {
         let Trial { addr, port } =
-            self.book
+            self.health
                 .take_trial(&self.host, addrs.as_slice(), self.port, life.now)?;
         if port.is_some() {
             life.probe(addr);
@@ -225,11 +225,11 @@ impl Sidestep {
     }
 
     fn rank(&self, addr: IpAddr, now: Instant) -> Rank {
-        self.book.read(
+        self.health.read(
             self.host.as_str(),
             now,
-            |page: &[(IpAddr, AddressRecord)]| {
-                let found = page.iter().find(|(other, _)| *other == addr);
+            |records: &[(IpAddr, AddressRecord)]| {
+                let found = records.iter().find(|(other, _)| *other == addr);
                 found.map_or(Rank::Healthy, |(_, record)| record.rank(now))
             },
         )
@@ -247,24 +247,24 @@ impl Sidestep {
             cause,
             LookupReason::ConnectFailed | LookupReason::Invalidated
         );
-        if limited && !self.quota.try_acquire(life.now) {
+        if limited && !self.limiter.try_acquire(life.now) {
             return None;
         }
-        let (land, flight) = InFlightLookup::new(self.runtime, life.now);
-        if let Some(current) = self.slot.join_or_start(&flight, cause, life.now) {
+        let (sender, in_flight) = InFlightLookup::new(self.runtime, life.now);
+        if let Some(current) = self.slot.join_or_start(&in_flight, cause, life.now) {
             return self.number(&current);
         }
         let lookup = life.ask();
         self.in_the_air.push(InTheAir {
             lookup,
-            flight: flight.sent_at(self.slot.generation()),
-            _land: land,
+            in_flight: in_flight.sent_at(self.slot.generation()),
+            _sender: sender,
         });
         Some(lookup)
     }
 
-    fn number(&self, flight: &InFlightLookup) -> Option<u32> {
-        let found = self.in_the_air.iter().find(|it| it.flight.is(flight));
+    fn number(&self, in_flight: &InFlightLookup) -> Option<u32> {
+        let found = self.in_the_air.iter().find(|it| it.in_flight.is(in_flight));
         found.map(|it| it.lookup)
     }
 
@@ -278,19 +278,21 @@ impl Sidestep {
         let Some(place) = self.in_the_air.iter().position(|it| it.lookup == lookup) else {
             return;
         };
-        let InTheAir { flight, _land, .. } = self.in_the_air.swap_remove(place);
+        let InTheAir {
+            in_flight, _sender, ..
+        } = self.in_the_air.swap_remove(place);
         let outcome = match answer {
-            Some(edges) => Ok(brought(edges, life)),
+            Some(edges) => Ok(fresh_addrs(edges, life)),
             None => Err(ResolveError::timed_out(self.host.as_str())),
         };
-        let landing = CompletedLookup {
+        let completed = CompletedLookup {
             asked_at,
             outcome,
             share: ttl::share(&mut life.dice),
             max_stale: SERVE_STALE,
             fallback: None,
         };
-        let landed = self.slot.complete(&flight, &landing, life.now);
+        let landed = self.slot.complete(&in_flight, &completed, life.now);
         for (request, tries, last_resort) in self.waiters(lookup) {
             match (&landed, last_resort) {
                 (Some(Ok(known)), _) => self.dial(request, tries, known, life),
@@ -340,15 +342,15 @@ impl Sidestep {
     }
 
     fn sleep(&mut self, due: Instant, life: &mut Life<'_>) {
-        if self.bed.is_none_or(|earlier| earlier > due) {
-            self.bed = Some(due);
+        if self.reservation.is_none_or(|earlier| earlier > due) {
+            self.reservation = Some(due);
             life.plan(due.max(life.now), Event::Woken);
         }
     }
 
     fn woken(&mut self, life: &mut Life<'_>) {
         // Another one sleeps in this place by now, if it is not due.
-        if self.bed.take_if(|due| *due <= life.now).is_none() {
+        if self.reservation.take_if(|due| *due <= life.now).is_none() {
             return;
         }
         match self.slot.next_lookup(life.now) {
@@ -386,19 +388,19 @@ impl Sidestep {
         let Doing::Dials(note) = self.requests.swap_remove(place).doing else {
             return;
         };
-        let dealt = note.dealt.as_slice();
-        for loser in attribution::failed_before_winner(dealt, winner) {
+        let selected = note.selected.as_slice();
+        for loser in attribution::failed_before_winner(selected, winner) {
             self.hold_against(&note, loser, Outcome::Failed, false, life);
         }
         let late = life.now >= note.at + attribution::HEAD_START;
-        for (loser, why) in attribution::slower_than_winner(dealt, winner, late, REACH) {
+        for (loser, why) in attribution::slower_than_winner(selected, winner, late, REACH) {
             self.hold_against(&note, loser, why, true, life);
         }
         self.port = Some(PORT);
-        self.book.connects(Family::of(winner.to_canonical()));
+        self.health.connects(Family::of(winner.to_canonical()));
         let winner = winner.to_canonical();
         if self
-            .book
+            .health
             .record_success(&self.host, winner, note.at, life.now)
             == Transition::Recovered
         {
@@ -408,12 +410,12 @@ impl Sidestep {
 
     /// Every address refused. The request is sent again while there is hope.
     fn failed(&mut self, request: u32, tries: u32, note: &Note, life: &mut Life<'_>) {
-        for addr in attribution::every_address(note.dealt.as_slice()) {
+        for addr in attribution::every_address(note.selected.as_slice()) {
             self.hold_against(note, addr, Outcome::Refused, false, life);
         }
         let now = life.now;
-        let hope = self.health_left(now) || self.slot.expects_fresh_answer(now);
-        match hope && tries < TRIES {
+        let outlook = self.health_left(now) || self.slot.expects_fresh_answer(now);
+        match outlook && tries < TRIES {
             true => self.connect(request, tries + 1, life),
             false => life.fail(true),
         }
@@ -465,13 +467,13 @@ impl Sidestep {
         let (error, dice) = (None, life.dice.fork());
         let failure = Failure { why, soft, error };
         let _ = self
-            .book
+            .health
             .record_failure(&self.host, addr, &failure, began, life.now, &dice);
     }
 
     fn probed(&mut self, addr: IpAddr, began: Instant, connected: bool, life: &mut Life<'_>) {
         if connected {
-            let change = self.book.accepts(&self.host, addr, began, life.now);
+            let change = self.health.accepts(&self.host, addr, began, life.now);
             if change == Transition::Recovered {
                 self.slot.set_has_healthy(true);
             }
@@ -481,7 +483,7 @@ impl Sidestep {
     }
 }
 
-fn brought(edges: &Edges, life: &mut Life<'_>) -> FreshAddresses {
+fn fresh_addrs(edges: &Edges, life: &mut Life<'_>) -> FreshAddresses {
     let ttl = TTL.positive(Some(life.ttl()));
     FreshAddresses {
         addrs: AddressSet::new(edges.iter().copied()),

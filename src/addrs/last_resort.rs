@@ -21,11 +21,11 @@ use super::{AddressList, Family, MAX_PER_FAMILY};
 ///
 /// Returns how many addresses the IPv4-mapped fallback rotates; see [`AddressList::add_lane`].
 pub(crate) fn add_last_resort(
-    dealt: &mut AddressList,
+    selected: &mut AddressList,
     left: &[IpAddr],
     goes_last: impl Fn(IpAddr) -> bool,
 ) -> usize {
-    let all = std::mem::replace(dealt, AddressList::new());
+    let all = std::mem::replace(selected, AddressList::new());
     let (last, current): (Vec<IpAddr>, Vec<IpAddr>) =
         all.as_slice().iter().partition(|addr| goes_last(**addr));
     let first_left = left.first().copied();
@@ -36,9 +36,9 @@ pub(crate) fn add_last_resort(
     };
     let mut push = |addr: IpAddr, kept_free: &[IpAddr]| {
         let is_like = |other: &&IpAddr| Family::of(**other) == Family::of(addr);
-        let used = dealt.as_slice().iter().chain(kept_free).filter(is_like);
+        let used = selected.as_slice().iter().chain(kept_free).filter(is_like);
         if used.count() < MAX_PER_FAMILY {
-            dealt.push(addr);
+            selected.push(addr);
         }
     };
     let first = leader.iter().chain(&before);
@@ -70,16 +70,16 @@ mod tests {
     use super::*;
     use crate::addrs::{v4, v6};
 
-    fn dealt(current: &[IpAddr], left: &[IpAddr], failed: &[IpAddr]) -> (Vec<IpAddr>, usize) {
-        let mut dealt = AddressList::new();
-        current.iter().for_each(|&addr| dealt.push(addr));
-        let turned = add_last_resort(&mut dealt, left, |addr| failed.contains(&addr));
-        (dealt.collect(), turned)
+    fn selected(current: &[IpAddr], left: &[IpAddr], failed: &[IpAddr]) -> (Vec<IpAddr>, usize) {
+        let mut selected = AddressList::new();
+        current.iter().for_each(|&addr| selected.push(addr));
+        let turned = add_last_resort(&mut selected, left, |addr| failed.contains(&addr));
+        (selected.collect(), turned)
     }
 
     #[test]
     fn an_address_that_left_goes_behind_the_current_ones_in_both_lanes() {
-        let (addrs, turned) = dealt(&[v4(1), v4(2)], &[v4(9)], &[]);
+        let (addrs, turned) = selected(&[v4(1), v4(2)], &[v4(9)], &[]);
         assert_eq!((&*addrs, turned), (&[v4(1), v4(2), v4(9)][..], 2));
         let mut lanes = AddressList::new();
         addrs.iter().for_each(|&addr| lanes.push(addr));
@@ -89,7 +89,7 @@ mod tests {
             .map(IpAddr::to_canonical)
             .collect();
         assert_eq!(second, [v4(2), v4(1), v4(9)]);
-        let (addrs, turned) = dealt(&[v4(1)], &[v4(9)], &[]);
+        let (addrs, turned) = selected(&[v4(1)], &[v4(9)], &[]);
         assert_eq!(
             (&*addrs, turned),
             (&[v4(1), v4(9)][..], 1),
@@ -100,8 +100,11 @@ mod tests {
     #[test]
     fn current_addresses_that_have_just_failed_or_hang_go_last() {
         let current = [v4(1), v4(2)];
-        assert_eq!(dealt(&current, &[v4(9)], &[v4(1)]).0, [v4(2), v4(9), v4(1)]);
-        let (addrs, turned) = dealt(&current, &[v4(9)], &current);
+        assert_eq!(
+            selected(&current, &[v4(9)], &[v4(1)]).0,
+            [v4(2), v4(9), v4(1)]
+        );
+        let (addrs, turned) = selected(&current, &[v4(9)], &current);
         assert_eq!((&*addrs, turned), (&[v4(9), v4(1), v4(2)][..], 2));
     }
 
@@ -109,7 +112,7 @@ mod tests {
     #[test]
     fn the_second_lane_begins_with_a_current_address_behind_one_that_left() {
         let left = [v4(7), v4(8), v4(9)];
-        let (addrs, turned) = dealt(&[v4(1)], &left, &[v4(1)]);
+        let (addrs, turned) = selected(&[v4(1)], &left, &[v4(1)]);
         assert_eq!(addrs, [v4(7), v4(1), v4(8), v4(9)]);
         let mut lanes = AddressList::new();
         addrs.iter().for_each(|&addr| lanes.push(addr));
@@ -119,7 +122,7 @@ mod tests {
 
     #[test]
     fn an_address_that_left_and_hangs_goes_behind_the_current_ones() {
-        let (addrs, _) = dealt(&[v4(1)], &[v4(9)], &[v4(1), v4(9)]);
+        let (addrs, _) = selected(&[v4(1)], &[v4(9)], &[v4(1), v4(9)]);
         assert_eq!(addrs, [v4(1), v4(9)]);
     }
 
@@ -127,27 +130,30 @@ mod tests {
     #[test]
     fn of_two_families_only_the_second_may_end_in_an_address_that_left() {
         let left = [v4(9), v6(9)];
-        assert_eq!(dealt(&[v6(1), v4(1)], &left, &[]).0, [v6(1), v4(1), v4(9)]);
+        assert_eq!(
+            selected(&[v6(1), v4(1)], &left, &[]).0,
+            [v6(1), v4(1), v4(9)]
+        );
         let many = [v6(1), v4(1), v6(2)];
-        assert_eq!(dealt(&many, &left, &[]).0, many);
-        assert_eq!(dealt(&[v6(1)], &left, &[]).0, [v6(1), v6(9)]);
+        assert_eq!(selected(&many, &left, &[]).0, many);
+        assert_eq!(selected(&[v6(1)], &left, &[]).0, [v6(1), v6(9)]);
         let all = [v6(1), v4(1)];
-        assert_eq!(dealt(&all, &left, &all).0, [v4(9), v6(1), v4(1), v6(9)]);
+        assert_eq!(selected(&all, &left, &all).0, [v4(9), v6(1), v4(1), v6(9)]);
     }
 
     #[test]
     fn a_connect_is_given_four_addresses_of_a_family_at_most() {
         let current = [v4(1), v4(2), v4(3)];
-        let (addrs, _) = dealt(&current, &[v4(8), v4(9)], &[]);
+        let (addrs, _) = selected(&current, &[v4(8), v4(9)], &[]);
         assert_eq!(addrs, [v4(1), v4(2), v4(3), v4(8)]);
         let left = [v4(8), v4(9)];
         assert_eq!(
-            dealt(&current, &left, &current).0,
+            selected(&current, &left, &current).0,
             [v4(8), v4(1), v4(2), v4(3)]
         );
         let full = [v4(1), v4(2), v4(3), v4(4)];
-        assert_eq!(dealt(&full, &left, &[]).0, full);
-        let all_failed = dealt(&full, &left, &full).0;
+        assert_eq!(selected(&full, &left, &[]).0, full);
+        let all_failed = selected(&full, &left, &full).0;
         assert_eq!(
             all_failed,
             [v4(8), v4(1), v4(2), v4(3)],

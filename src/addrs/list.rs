@@ -99,12 +99,12 @@ mod tests {
 
     #[test]
     fn lanes_hold_every_address_twice_and_start_apart() {
-        let mut dealt = AddressList::new();
+        let mut selected = AddressList::new();
         for n in 1..=4 {
-            dealt.push(v4(n));
+            selected.push(v4(n));
         }
-        dealt.add_lane(4);
-        let addrs: Vec<IpAddr> = dealt.collect();
+        selected.add_lane(4);
+        let addrs: Vec<IpAddr> = selected.collect();
         let canonical: Vec<IpAddr> = addrs.iter().map(IpAddr::to_canonical).collect();
         assert_eq!(
             canonical,
@@ -116,10 +116,10 @@ mod tests {
     #[test]
     fn no_second_lane_for_one_address_or_two_families() {
         for addrs in [vec![v4(1)], vec![v6(1), v4(1)], vec![v6(1), v6(2)], vec![]] {
-            let mut dealt = AddressList::new();
-            addrs.iter().for_each(|&addr| dealt.push(addr));
-            dealt.add_lane(addrs.len());
-            assert_eq!(dealt.collect::<Vec<_>>(), addrs);
+            let mut selected = AddressList::new();
+            addrs.iter().for_each(|&addr| selected.push(addr));
+            selected.add_lane(addrs.len());
+            assert_eq!(selected.collect::<Vec<_>>(), addrs);
         }
     }
 }

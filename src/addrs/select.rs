@@ -100,9 +100,9 @@ fn sorted(
     let mut pile = |addrs| FamilyQueue::new(addrs, rank, how, rng);
     let (mut first, mut second) = (pile(first), pile(second));
     let mut first_has_the_turn = true;
-    for (dealt, place) in out.iter_mut().enumerate() {
+    for (selected, place) in out.iter_mut().enumerate() {
         let from_first = match (first.top(), second.top()) {
-            (None, None) => return dealt,
+            (None, None) => return selected,
             (Some(_), None) => true,
             (None, Some(_)) => false,
             (Some(one), Some(other)) => match rank(one).cmp(&rank(other)) {

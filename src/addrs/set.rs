@@ -140,9 +140,9 @@ impl AddressSet {
     }
 
     /// Returns how many addresses one connect is given, with at most `per_family` of each family.
-    pub(crate) fn dealt(&self, per_family: usize) -> usize {
-        let dealt = |family| self.family(family).0.len().min(per_family);
-        dealt(Family::V6) + dealt(Family::V4)
+    pub(crate) fn selected(&self, per_family: usize) -> usize {
+        let selected = |family| self.family(family).0.len().min(per_family);
+        selected(Family::V6) + selected(Family::V4)
     }
 
     /// Returns the family to attempt first, according to the answer and the routes.

@@ -91,10 +91,10 @@ impl AttemptContext {
 
     /// Creates the attempt context of a later attempt of a race, which is given exactly this address of the same host.
     pub(crate) fn race_address(resolver: u64, resolution: &Resolution, addr: IpAddr) -> Self {
-        let mut dealt = AddressList::new();
-        dealt.push(addr);
+        let mut selected = AddressList::new();
+        selected.push(addr);
         let resolution = Resolution {
-            addrs: dealt,
+            addrs: selected,
             ..resolution.clone()
         };
         Self::with_kind(resolver, AttemptKind::RaceAddress(Box::new(resolution)))
@@ -255,8 +255,8 @@ mod tests {
     #[test]
     fn of_two_names_neither_is_the_only_one() {
         let context = AttemptContext::new(1);
-        let mut dealt = AddressList::new();
-        dealt.push([192, 0, 2, 1].into());
+        let mut selected = AddressList::new();
+        selected.push([192, 0, 2, 1].into());
         for name in ["target.test", "proxy.test"] {
             let Ok(Parsed::Name(host)) = host::parse(name) else {
                 panic!("it is a name");
@@ -265,7 +265,7 @@ mod tests {
             context.record(Resolution {
                 host,
                 generation,
-                addrs: dealt.clone(),
+                addrs: selected.clone(),
                 resolved_at: at,
                 source: AnswerSource::Fresh,
                 age: Duration::ZERO,

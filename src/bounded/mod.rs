@@ -219,13 +219,13 @@ impl<K: Eq + Hash + Clone, V> Bounded<K, V> {
         self.change_set(hash, |places| {
             let at = position(places, hash, key);
             let old = at.map(|at| &*places[at].entry);
-            let (edit, told) = change(old.map(|old| &old.value));
+            let (edit, result) = change(old.map(|old| &old.value));
             let list = match edit {
                 Edit::Keep => None,
                 Edit::Put(value) => Some(self.with(places, at, hash, key, value)),
                 Edit::Remove => at.map(|at| without(places, at)),
             };
-            (list, told)
+            (list, result)
         })
     }
 
@@ -295,9 +295,9 @@ impl<K: Eq + Hash + Clone, V> Bounded<K, V> {
         let set = self.set_of(hash);
         let mut old = set.load();
         loop {
-            let (list, told) = change(places(&old));
+            let (list, result) = change(places(&old));
             let Some(list) = list else {
-                return told;
+                return result;
             };
             let before = places(&old).len();
             let (comes, leaves) = (list.len() > before, list.len() < before);
@@ -311,7 +311,7 @@ impl<K: Eq + Hash + Clone, V> Bounded<K, V> {
             self.held.fetch_sub(is_one_less.into(), Ordering::AcqRel);
             if is_swapped {
                 self.inserted.fetch_add(comes.into(), Ordering::Relaxed);
-                return told;
+                return result;
             }
             old = found;
         }

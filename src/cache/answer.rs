@@ -28,7 +28,7 @@ pub(crate) enum Origin {
     /// The table of fallbacks, in the given edition.
     Fallback(u32),
     /// The table of overrides.
-    Pin,
+    Override,
 }
 
 /// An answer of a host, as the cache keeps it.
@@ -67,15 +67,19 @@ pub(crate) struct FreshAddresses {
 }
 
 impl CachedAnswer {
-    pub(super) fn new(brought: &FreshAddresses, generation: Generation, asked_at: Instant) -> Self {
+    pub(super) fn new(
+        fresh_addrs: &FreshAddresses,
+        generation: Generation,
+        asked_at: Instant,
+    ) -> Self {
         Self {
-            addrs: brought.addrs.clone(),
-            origin: brought.origin,
+            addrs: fresh_addrs.addrs.clone(),
+            origin: fresh_addrs.origin,
             generation,
             asked_at,
-            refresh_at: asked_at + brought.refresh_after,
-            expires_at: asked_at + brought.life,
-            is_partial: brought.is_partial,
+            refresh_at: asked_at + fresh_addrs.refresh_after,
+            expires_at: asked_at + fresh_addrs.life,
+            is_partial: fresh_addrs.is_partial,
             used: AtomicBool::new(false),
             was_stale: AtomicBool::new(false),
             turn: AtomicU32::new(0),
@@ -125,7 +129,7 @@ impl CachedAnswer {
     /// Returns the time since the lookup was sent or the fallbacks were taken; zero for an override.
     pub(crate) fn age(&self, now: Instant) -> Duration {
         match self.origin {
-            Origin::Pin => Duration::ZERO,
+            Origin::Override => Duration::ZERO,
             Origin::Lookup | Origin::Fallback(_) => now.saturating_duration_since(self.asked_at),
         }
     }
@@ -133,7 +137,7 @@ impl CachedAnswer {
     /// Returns how long the answer stays fresh. `None`: an answer from the overrides does not expire.
     pub(crate) fn expires_in(&self, now: Instant) -> Option<Duration> {
         let left = self.expires_at.saturating_duration_since(now);
-        (self.origin != Origin::Pin).then_some(left)
+        (self.origin != Origin::Override).then_some(left)
     }
 
     /// Returns when addresses of the answer may no longer complete a partial answer.
@@ -149,13 +153,13 @@ impl CachedAnswer {
 
     /// Returns an answer from the fallbacks that is not refreshed before `not_before`.
     pub(super) fn fallen_back(
-        brought: &FreshAddresses,
+        fresh_addrs: &FreshAddresses,
         generation: Generation,
         not_before: Instant,
         now: Instant,
     ) -> Self {
-        let known = Self::new(brought, generation, now);
-        let ahead = brought.life.saturating_sub(brought.refresh_after);
+        let known = Self::new(fresh_addrs, generation, now);
+        let ahead = fresh_addrs.life.saturating_sub(fresh_addrs.refresh_after);
         Self {
             refresh_at: known.refresh_at.max(not_before),
             expires_at: known.expires_at.max(not_before + ahead),
@@ -164,22 +168,22 @@ impl CachedAnswer {
     }
 
     /// Returns the answer with other addresses and the same times.
-    pub(super) fn refitted(&self, brought: &FreshAddresses) -> Self {
+    pub(super) fn refitted(&self, fresh_addrs: &FreshAddresses) -> Self {
         Self {
             refresh_at: self.refresh_at,
             expires_at: self.expires_at,
             turn: AtomicU32::new(self.turn.load(Ordering::Relaxed)),
-            ..Self::new(brought, self.generation, self.asked_at)
+            ..Self::new(fresh_addrs, self.generation, self.asked_at)
         }
     }
 
     /// Returns an answer from the overrides, which the cache never keeps.
     ///
     /// `turn` is the number of earlier answers from the same override.
-    pub(crate) fn pinned(addrs: AddressSet, turn: u32, now: Instant) -> Self {
+    pub(crate) fn overridden(addrs: AddressSet, turn: u32, now: Instant) -> Self {
         Self {
             addrs,
-            origin: Origin::Pin,
+            origin: Origin::Override,
             generation: Generation::NONE,
             asked_at: now,
             refresh_at: now,

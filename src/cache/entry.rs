@@ -125,30 +125,30 @@ impl HostEntry {
         self.answer.as_ref().is_some_and(is_fallback) && self.is_in_use()
     }
 
-    /// Returns a lookup to join, or registers `flight` and returns `None`.
+    /// Returns a lookup to join, or registers `in_flight` and returns `None`.
     ///
     /// If a lookup has completed since the caller decided to look up the host, the caller gets the result of that
     /// lookup. A refresh is sent all the same.
     pub(crate) fn join_or_start(
         &mut self,
-        flight: &InFlightLookup,
+        in_flight: &InFlightLookup,
         cause: LookupReason,
         now: Instant,
     ) -> Option<InFlightLookup> {
-        if let Some(current) = self.joinable(flight.runtime) {
+        if let Some(current) = self.joinable(in_flight.runtime) {
             return Some(current.clone());
         }
         if cause != LookupReason::Refresh
             && let Some(outcome) = self.settled(now)
         {
-            let over = InFlightLookup::over(flight.runtime, outcome, now);
+            let over = InFlightLookup::over(in_flight.runtime, outcome, now);
             return Some(over.sent_at(self.generation));
         }
         if cause == LookupReason::ConnectFailed {
             self.reresolve.start(now);
         }
         self.lookups.retain(InFlightLookup::is_in_flight);
-        self.lookups.push(flight.sent_at(self.generation));
+        self.lookups.push(in_flight.sent_at(self.generation));
         None
     }
 
@@ -157,35 +157,35 @@ impl HostEntry {
     /// Returns `None` if the lookup failed and was not registered any more.
     pub(crate) fn complete(
         &mut self,
-        flight: &InFlightLookup,
-        landing: &CompletedLookup,
+        in_flight: &InFlightLookup,
+        completed: &CompletedLookup,
         now: Instant,
     ) -> Option<Result<Arc<CachedAnswer>, ResolveError>> {
-        let sent_at = self.remove(flight);
+        let sent_at = self.remove(in_flight);
         if let Some(newer) = self
             .answer
             .clone()
-            .filter(|known| known.asked_at > landing.asked_at && known.origin == Origin::Lookup)
+            .filter(|known| known.asked_at > completed.asked_at && known.origin == Origin::Lookup)
         {
             return Some(Ok(newer));
         }
         if let Some(failure) = &self.failure
-            && failure.negative_at > Some(landing.asked_at)
+            && failure.negative_at > Some(completed.asked_at)
         {
             return Some(Err(failure.error.clone()));
         }
-        match &landing.outcome {
-            Ok(brought) => {
-                let generation = sent_at.unwrap_or(flight.generation);
-                let known = CachedAnswer::new(brought, generation, landing.asked_at);
+        match &completed.outcome {
+            Ok(fresh_addrs) => {
+                let generation = sent_at.unwrap_or(in_flight.generation);
+                let known = CachedAnswer::new(fresh_addrs, generation, completed.asked_at);
                 let known = match &self.answer {
                     Some(old) => known.in_turn_with(old, now),
                     None => known,
                 };
                 let may_be_kept = |old: &&Arc<CachedAnswer>| {
-                    brought.is_partial
+                    fresh_addrs.is_partial
                         && old.origin == Origin::Lookup
-                        && now < old.gone_at(landing.max_stale)
+                        && now < old.gone_at(completed.max_stale)
                 };
                 let known = match self.answer.as_ref().filter(may_be_kept) {
                     Some(old) => known.completed(old),
@@ -205,8 +205,8 @@ impl HostEntry {
                     self.answer.as_ref().inspect(|known| known.clear_used());
                     return None;
                 };
-                self.fail(error.clone(), sent_at, landing, now);
-                let fallback = landing.fallback.as_ref();
+                self.fail(error.clone(), sent_at, completed, now);
+                let fallback = completed.fallback.as_ref();
                 let known = fallback.and_then(|it| self.fall_back(it, Some(sent_at), now));
                 Some(known.ok_or_else(|| error.clone()))
             }
@@ -216,8 +216,8 @@ impl HostEntry {
     /// Removes a lookup, and returns the generation at which it was sent.
     ///
     /// Returns `None` if the lookup was not registered.
-    pub(crate) fn remove(&mut self, flight: &InFlightLookup) -> Option<Generation> {
-        let place = self.lookups.iter().position(|other| other.is(flight))?;
+    pub(crate) fn remove(&mut self, in_flight: &InFlightLookup) -> Option<Generation> {
+        let place = self.lookups.iter().position(|other| other.is(in_flight))?;
         let generation = self.lookups.swap_remove(place).generation;
         // Most hosts have no lookup in flight, so an empty list takes no memory.
         self.lookups.shrink_to_fit();
@@ -277,7 +277,7 @@ impl HostEntry {
             .as_ref()
             .map_or(now, |failure| failure.retry_at);
         let known = Arc::new(CachedAnswer::fallen_back(
-            &fallback.brought,
+            &fallback.fresh_addrs,
             generation,
             not_before,
             now,
@@ -295,14 +295,14 @@ impl HostEntry {
         let Some(old) = self.answer.take_if(|known| known.origin != Origin::Lookup) else {
             return;
         };
-        self.answer = fallback.map(|fallback| Arc::new(old.refitted(&fallback.brought)));
+        self.answer = fallback.map(|fallback| Arc::new(old.refitted(&fallback.fresh_addrs)));
     }
 
     fn fail(
         &mut self,
         error: ResolveError,
         generation: Generation,
-        landing: &CompletedLookup,
+        completed: &CompletedLookup,
         now: Instant,
     ) {
         // The next caller needs a lookup that is sent after the invalidation. This one was sent before.
@@ -318,7 +318,7 @@ impl HostEntry {
             .as_ref()
             .and_then(|failure| failure.negative_at);
         let until = if error.is_negative_answer() {
-            denied_at = Some(landing.asked_at);
+            denied_at = Some(completed.asked_at);
             self.answer = None;
             self.explicitly_invalidated = false;
             now + ttl::negative(error.negative_ttl())
@@ -337,7 +337,7 @@ impl HostEntry {
         let answer = known.filter(|known| known.origin == Origin::Lookup);
         let at_leisure = answer.map_or(until, |known| {
             let life = known.expires_at.saturating_duration_since(known.asked_at);
-            until.max(landing.asked_at + ttl::retry_after(life, landing.share))
+            until.max(completed.asked_at + ttl::retry_after(life, completed.share))
         });
         self.failure = Some(Arc::new(Failure {
             error,
@@ -393,24 +393,25 @@ impl HostEntry {
 
     /// Returns the lookup that a caller on a runtime joins instead of sending one.
     pub(crate) fn joinable(&self, runtime: Id) -> Option<&InFlightLookup> {
-        self.lookups.iter().find(|flight| {
-            flight.runtime == runtime
-                && flight.generation >= self.generation
-                && flight.is_in_flight()
+        self.lookups.iter().find(|in_flight| {
+            in_flight.runtime == runtime
+                && in_flight.generation >= self.generation
+                && in_flight.is_in_flight()
         })
     }
 
     /// Returns the latest lookup in flight on a runtime, whatever its generation.
     pub(crate) fn in_flight(&self, runtime: Id) -> Option<&InFlightLookup> {
-        let mut flights = self.lookups.iter().rev();
-        flights.find(|flight| flight.runtime == runtime && flight.is_in_flight())
+        let mut lookups = self.lookups.iter().rev();
+        lookups.find(|in_flight| in_flight.runtime == runtime && in_flight.is_in_flight())
     }
 
     /// Returns whether a lookup in flight on a runtime was sent before `time`.
     pub(crate) fn was_asked_before(&self, time: Instant, runtime: Id) -> bool {
-        let mut flights = self.lookups.iter();
-        flights
-            .any(|flight| flight.runtime == runtime && flight.is_in_flight() && flight.sent < time)
+        let mut lookups = self.lookups.iter();
+        lookups.any(|in_flight| {
+            in_flight.runtime == runtime && in_flight.is_in_flight() && in_flight.sent < time
+        })
     }
 
     pub(crate) fn generation(&self) -> Generation {
@@ -440,7 +441,7 @@ impl HostEntry {
 
     /// Returns the registered lookups, including those that ended without being removed.
     #[cfg(test)]
-    pub(super) fn flights(&self) -> &[InFlightLookup] {
+    pub(super) fn lookups(&self) -> &[InFlightLookup] {
         &self.lookups
     }
 

@@ -9,8 +9,8 @@ use proptest::sample::Index;
 use tokio::runtime::{Builder, Id};
 
 use super::{
-    CachedAnswer, CompletedLookup, FreshAddresses, Generation, HostEntry, InFlightLookup, Joined,
-    LookupReason, Origin, ServePlan,
+    CachedAnswer, CompletedLookup, FreshAddresses, Generation, HostEntry, InFlightLookup,
+    LookupReason, LookupSender, Origin, ServePlan,
 };
 use crate::addrs::AddressSet;
 use crate::error::ResolveError;
@@ -71,7 +71,7 @@ fn any_time() -> impl Strategy<Value = Duration> {
 struct Life {
     slot: HostEntry,
     now: Instant,
-    in_the_air: Vec<(Joined, InFlightLookup, Instant)>,
+    in_the_air: Vec<(LookupSender, InFlightLookup, Instant)>,
     answers: Vec<Arc<CachedAnswer>>,
 }
 
@@ -92,10 +92,10 @@ impl Life {
         self.now += Duration::from_millis(1);
         match event {
             Happens::Sent(runtime) => self.send(RUNTIMES[*runtime]),
-            Happens::Landed(which, ending) => self.land(which, *ending),
+            Happens::Landed(which, ending) => self.sender(which, *ending),
             Happens::Lost(which) => {
-                if let Some((_, flight, _)) = self.pick(which) {
-                    self.slot.remove(&flight);
+                if let Some((_, in_flight, _)) = self.pick(which) {
+                    self.slot.remove(&in_flight);
                 }
             }
             Happens::InvalidatedByHand => self.slot.invalidate_explicitly(),
@@ -109,19 +109,23 @@ impl Life {
     }
 
     fn send(&mut self, runtime: Id) {
-        let (land, flight) = InFlightLookup::new(runtime, self.now);
+        let (sender, in_flight) = InFlightLookup::new(runtime, self.now);
         let cause = if self.slot.is_suspect() {
             LookupReason::ConnectFailed
         } else {
             LookupReason::Miss
         };
-        if self.slot.join_or_start(&flight, cause, self.now).is_none() {
-            self.in_the_air.push((land, flight, self.now));
+        if self
+            .slot
+            .join_or_start(&in_flight, cause, self.now)
+            .is_none()
+        {
+            self.in_the_air.push((sender, in_flight, self.now));
         }
     }
 
-    fn land(&mut self, which: &Index, ending: Ending) {
-        let Some((_land, flight, asked_at)) = self.pick(which) else {
+    fn sender(&mut self, which: &Index, ending: Ending) {
+        let Some((_sender, in_flight, asked_at)) = self.pick(which) else {
             return;
         };
         let outcome = match ending {
@@ -135,18 +139,18 @@ impl Life {
             Ending::Failed => Err(ResolveError::failed("a.test", "SERVFAIL")),
             Ending::NoSuchName => Err(ResolveError::not_found("a.test")),
         };
-        let landing = CompletedLookup {
+        let completed = CompletedLookup {
             asked_at,
             outcome,
             share: 0.85,
             max_stale: Duration::ZERO,
             fallback: None,
         };
-        let landed = self.slot.complete(&flight, &landing, self.now);
+        let landed = self.slot.complete(&in_flight, &completed, self.now);
         self.answers.extend(landed.and_then(Result::ok));
     }
 
-    fn pick(&mut self, which: &Index) -> Option<(Joined, InFlightLookup, Instant)> {
+    fn pick(&mut self, which: &Index) -> Option<(LookupSender, InFlightLookup, Instant)> {
         let some = self.in_the_air.len();
         (some > 0).then(|| self.in_the_air.remove(which.index(some)))
     }

@@ -24,14 +24,14 @@ pub(crate) struct InFlightLookup {
 }
 
 /// The sender of a lookup's result. If the sender is dropped without a result, the waiters get `None`.
-pub(crate) type Joined = watch::Sender<Option<Result<Arc<CachedAnswer>, ResolveError>>>;
+pub(crate) type LookupSender = watch::Sender<Option<Result<Arc<CachedAnswer>, ResolveError>>>;
 
 impl InFlightLookup {
-    pub(crate) fn new(runtime: Id, now: Instant) -> (Joined, Self) {
-        let (land, landed) = watch::channel(None);
+    pub(crate) fn new(runtime: Id, now: Instant) -> (LookupSender, Self) {
+        let (sender, landed) = watch::channel(None);
         let generation = Generation::default();
         (
-            land,
+            sender,
             Self {
                 runtime,
                 generation,
@@ -47,9 +47,9 @@ impl InFlightLookup {
         outcome: Result<Arc<CachedAnswer>, ResolveError>,
         now: Instant,
     ) -> Self {
-        let (land, flight) = Self::new(runtime, now);
-        land.send_replace(Some(outcome));
-        flight
+        let (sender, in_flight) = Self::new(runtime, now);
+        sender.send_replace(Some(outcome));
+        in_flight
     }
 
     /// Returns the lookup with the generation of its host at which the lookup was sent.
@@ -101,7 +101,7 @@ pub(crate) struct CompletedLookup {
 /// The addresses that the program configured for a host, for use after a failed lookup.
 #[derive(Clone, Debug)]
 pub(crate) struct Fallback {
-    pub(crate) brought: FreshAddresses,
+    pub(crate) fresh_addrs: FreshAddresses,
     /// How long an expired answer is preferred to the fallback.
     pub(crate) max_stale: Duration,
 }

@@ -206,23 +206,23 @@ mod tests {
 
     #[test]
     fn the_quota_holds_a_burst_and_then_a_rate() {
-        let mut quota = RateLimiter::default();
+        let mut limiter = RateLimiter::default();
         let now = time::now();
-        assert_eq!((0..1_000).filter(|_| quota.try_acquire(now)).count(), 100);
+        assert_eq!((0..1_000).filter(|_| limiter.try_acquire(now)).count(), 100);
         assert_eq!(
-            (0..1_000).filter(|_| quota.try_acquire(now + S)).count(),
+            (0..1_000).filter(|_| limiter.try_acquire(now + S)).count(),
             100
         );
-        assert!(!quota.try_acquire(now + S));
-        assert!(quota.try_acquire(now + S + RateLimiter::COST));
+        assert!(!limiter.try_acquire(now + S));
+        assert!(limiter.try_acquire(now + S + RateLimiter::COST));
     }
 
     /// Each deferred lookup has a start time of its own, and no other lookup takes that time.
     #[test]
     fn what_is_booked_starts_in_turn_within_the_rate() {
-        let mut quota = RateLimiter::default();
+        let mut limiter = RateLimiter::default();
         let now = time::now();
-        let waits: Vec<_> = (0..3_200).map_while(|_| quota.reserve(now)).collect();
+        let waits: Vec<_> = (0..3_200).map_while(|_| limiter.reserve(now)).collect();
         assert!(waits[..100].iter().all(|&at| at == now), "the burst");
         assert!(
             (100..)
@@ -231,7 +231,10 @@ mod tests {
             "then one each 10 ms"
         );
         assert_eq!(waits.len(), 3_100, "no longer than 30 s");
-        assert!(!quota.try_acquire(now + 29 * S), "those who wait go first");
-        assert!(quota.try_acquire(now + 30 * S + RateLimiter::COST));
+        assert!(
+            !limiter.try_acquire(now + 29 * S),
+            "those who wait go first"
+        );
+        assert!(limiter.try_acquire(now + 30 * S + RateLimiter::COST));
     }
 }

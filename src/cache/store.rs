@@ -44,8 +44,8 @@ impl Store {
     pub(crate) fn edit<T>(&self, host: &Host, mut change: impl FnMut(&mut HostEntry) -> T) -> T {
         self.0.edit(host, |slot| {
             let mut slot = slot.cloned().unwrap_or_default();
-            let told = change(&mut slot);
-            (Edit::Put(slot), told)
+            let result = change(&mut slot);
+            (Edit::Put(slot), result)
         })
     }
 
@@ -58,8 +58,8 @@ impl Store {
         self.0.edit(host, |slot| match slot.cloned() {
             None => (Edit::Keep, None),
             Some(mut slot) => {
-                let told = change(&mut slot);
-                (Edit::Put(slot), Some(told))
+                let result = change(&mut slot);
+                (Edit::Put(slot), Some(result))
             }
         })
     }
@@ -168,10 +168,10 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
-        let (_land, flight) = InFlightLookup::new(runtime.handle().id(), time::now());
+        let (_sender, in_flight) = InFlightLookup::new(runtime.handle().id(), time::now());
         let store = Store::new(16);
         store.edit(&host("asked.test"), |slot| {
-            slot.join_or_start(&flight, LookupReason::Miss, time::now())
+            slot.join_or_start(&in_flight, LookupReason::Miss, time::now())
                 .is_none()
         });
         for n in 0..1_000 {

@@ -63,13 +63,13 @@ impl HistoryStore for TriesOf<'_> {
     fn edit<T>(&mut self, change: impl Fn(&mut RequestHistory) -> T) -> Option<T> {
         let place = place(self.uri)?;
         let requests = &self.tries.requests;
-        let told = requests.edit(&place, |request| {
+        let result = requests.edit(&place, |request| {
             let mut request = request.cloned().unwrap_or_else(|| Request {
                 _uri: self.uri.clone(),
                 history: RequestHistory::default(),
             });
-            let told = change(&mut request.history);
-            (Edit::Put(request), told)
+            let result = change(&mut request.history);
+            (Edit::Put(request), result)
         });
         let now = time::now();
         requests.make_room(&place, |_, request, _| {
@@ -80,7 +80,7 @@ impl HistoryStore for TriesOf<'_> {
             requests.edit(&place, |_| (Edit::Remove, ()));
             return None;
         }
-        Some(told)
+        Some(result)
     }
 
     fn end(&mut self) {

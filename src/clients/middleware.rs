@@ -39,7 +39,7 @@ use http::Extensions;
 use reqwest_middleware::{Error, Middleware, Next};
 
 use super::moving::RotatingClient;
-use crate::attempt::Errand;
+use crate::attempt::RequestScope;
 use crate::connect::ConnectError;
 use crate::health::classify::http::is_protocol_nack;
 use crate::retry::classify::{RetryClassifier, SentRequest, is_idempotent};
@@ -64,7 +64,7 @@ use crate::{Resolver, host};
 /// only if the client's error is a source of that error.
 #[derive(Clone, Debug)]
 pub struct RetryMiddleware {
-    judge: RetryClassifier,
+    classifier: RetryClassifier,
 }
 
 impl Resolver {
@@ -73,7 +73,7 @@ impl Resolver {
     #[must_use]
     pub fn middleware(&self) -> RetryMiddleware {
         RetryMiddleware {
-            judge: RetryClassifier::new(self),
+            classifier: RetryClassifier::new(self),
         }
     }
 }
@@ -86,15 +86,17 @@ impl Middleware for RetryMiddleware {
         extensions: &mut Extensions,
         next: Next<'_>,
     ) -> reqwest_middleware::Result<Response> {
-        Errand::is_judged_inside();
+        RequestScope::set_classified_inside();
         let mut history = RequestHistory::default();
         loop {
             let Some(copy) = request.try_clone() else {
                 return next.run(request, extensions).await;
             };
-            let errand = Errand::default();
-            let ended = errand.around(next.clone().run(copy, extensions)).await;
-            if !self.sends_again(&request, &ended, &errand, &mut history) {
+            let request_scope = RequestScope::default();
+            let ended = request_scope
+                .around(next.clone().run(copy, extensions))
+                .await;
+            if !self.sends_again(&request, &ended, &request_scope, &mut history) {
                 return ended;
             }
         }
@@ -106,16 +108,18 @@ impl RetryMiddleware {
         &self,
         request: &Request,
         ended: &reqwest_middleware::Result<Response>,
-        errand: &Errand,
+        request_scope: &RequestScope,
         history: &mut RequestHistory,
     ) -> bool {
-        if errand.is_judged() || ended.as_ref().is_err_and(|error| is_protocol_nack(error)) {
+        if request_scope.is_classified()
+            || ended.as_ref().is_err_and(|error| is_protocol_nack(error))
+        {
             history.end();
             return false;
         }
         let error = match ended {
             Ok(response) => {
-                self.judge.answered(response.url().host_str(), history);
+                self.classifier.answered(response.url().host_str(), history);
                 return false;
             }
             Err(error) => error,
@@ -124,10 +128,10 @@ impl RetryMiddleware {
         let sent = SentRequest {
             method,
             host: dialled_host(request, error),
-            is_partly: !is_idempotent(method) && !errand.dialled_only_at_once(),
+            is_partly: !is_idempotent(method) && !request_scope.dialled_only_at_once(),
         };
         // The classifier reads every error, because an address may have failed.
-        self.judge.sends_again(sent, error, history)
+        self.classifier.sends_again(sent, error, history)
     }
 }
 

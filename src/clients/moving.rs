@@ -111,19 +111,19 @@ impl RotatingClient {
     pub async fn execute(&self, request: Request) -> Result<Response, Error> {
         let (origin, began) = (origin(request.url()), time::now());
         self.registry.sweep(&origin);
-        let (client, seat) = self.client_for(&origin);
+        let (client, slot) = self.client_for(&origin);
         let response = client.execute(request).await?;
-        self.answered(&response, seat, began);
+        self.answered(&response, slot, began);
         Ok(response)
     }
 
-    fn answered(&self, response: &Response, seat: Arc<ClientSlot>, began: Instant) {
+    fn answered(&self, response: &Response, slot: Arc<ClientSlot>, began: Instant) {
         // After a redirect, the origin of the response is another one.
         let origin = origin(response.url());
         if let Some(info) = response.extensions().get::<HttpInfo>()
             && let Some(host) = response.url().host_str()
         {
-            let (ends, handle) = (ConnectionId::of(info), Handle::Seat(seat));
+            let (ends, handle) = (ConnectionId::of(info), Handle::Seat(slot));
             self.registry.note(&origin, host, ends, handle, began);
         }
         // If only redirects lead to this origin, no request names the origin, and nothing else sweeps it.
@@ -133,12 +133,12 @@ impl RotatingClient {
     fn client_for(&self, origin: &str) -> (Client, Arc<ClientSlot>) {
         let found = self.edit(|clients| clients.by_origin.get(origin).cloned());
         let client = match found {
-            Some((client, seat)) if !seat.is_spent() => return (client, seat),
+            Some((client, slot)) if !slot.is_spent() => return (client, slot),
             // The closure is the user's and may take long, so it runs outside of the lock.
             Some((old, _)) => (self.make)().unwrap_or(old),
             None => self.first.clone(),
         };
-        self.edit(|clients| clients.take_seat(origin, client))
+        self.edit(|clients| clients.take_slot(origin, client))
     }
 
     fn edit<T>(&self, change: impl FnOnce(&mut Clients<Client>) -> T) -> T {
@@ -149,16 +149,16 @@ impl RotatingClient {
 
 impl<C: Clone> Clients<C> {
     /// Assigns a client to an origin and returns it, unless another request has already done so.
-    fn take_seat(&mut self, origin: &str, client: C) -> (C, Arc<ClientSlot>) {
-        if let Some((client, seat)) = self.by_origin.get(origin)
-            && !seat.is_spent()
+    fn take_slot(&mut self, origin: &str, client: C) -> (C, Arc<ClientSlot>) {
+        if let Some((client, slot)) = self.by_origin.get(origin)
+            && !slot.is_spent()
         {
-            return (client.clone(), Arc::clone(seat));
+            return (client.clone(), Arc::clone(slot));
         }
         if self.by_origin.len() >= self.crowded {
             // Every connection and every request in flight holds a reference to its slot.
             self.by_origin
-                .retain(|_, (_, seat)| Arc::strong_count(seat) > 1);
+                .retain(|_, (_, slot)| Arc::strong_count(slot) > 1);
             self.crowded = FEW.max(2 * self.by_origin.len());
         }
         let seated = (client, Arc::new(ClientSlot::default()));
@@ -206,12 +206,12 @@ mod tests {
             by_origin: HashMap::new(),
             crowded: FEW,
         };
-        let (_, held) = clients.take_seat("http://held.test", ());
+        let (_, held) = clients.take_slot("http://held.test", ());
         for n in 0..10_000 {
-            clients.take_seat(&format!("http://h{n}.test"), ());
+            clients.take_slot(&format!("http://h{n}.test"), ());
             assert!(clients.by_origin.len() <= FEW);
         }
-        let (_, seat) = clients.take_seat("http://held.test", ());
-        assert!(Arc::ptr_eq(&held, &seat));
+        let (_, slot) = clients.take_slot("http://held.test", ());
+        assert!(Arc::ptr_eq(&held, &slot));
     }
 }

@@ -8,7 +8,7 @@ use super::attempt_logs::AttemptLogs;
 use crate::Resolver;
 use crate::addrs::MAX_ATTEMPTS;
 #[cfg(feature = "middleware")]
-use crate::attempt::Errand;
+use crate::attempt::RequestScope;
 use crate::retry::classify::{RetryClassifier, SentRequest};
 use crate::retry::request_history;
 
@@ -29,14 +29,14 @@ impl PartialEq<&str> for EveryHost {
 
 /// Decides after each send of a client's requests whether the request is sent again.
 pub(super) struct Classifier {
-    judge: RetryClassifier,
+    classifier: RetryClassifier,
     tries: AttemptLogs,
 }
 
 impl Classifier {
     pub(super) fn new(resolver: &Resolver) -> Self {
         Self {
-            judge: RetryClassifier::new(resolver),
+            classifier: RetryClassifier::new(resolver),
             tries: AttemptLogs::default(),
         }
     }
@@ -48,10 +48,10 @@ impl Classifier {
         error: Option<&(dyn StdError + 'static)>,
     ) -> bool {
         #[cfg(feature = "middleware")]
-        Errand::is_judged_inside();
+        RequestScope::set_classified_inside();
         let (host, record) = (uri.host(), &mut self.tries.of(uri));
         let Some(error) = error else {
-            self.judge.answered(host, record);
+            self.classifier.answered(host, record);
             return false;
         };
         let sent = SentRequest {
@@ -59,6 +59,6 @@ impl Classifier {
             host,
             is_partly: false,
         };
-        self.judge.sends_again(sent, error, record)
+        self.classifier.sends_again(sent, error, record)
     }
 }

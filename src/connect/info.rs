@@ -67,8 +67,8 @@ mod tests {
     #[tokio::test]
     async fn each_connection_tells_of_itself_alone() {
         let (stream, listener) = connection().await;
-        let told = info(&stream).expect("a stream tells");
-        assert_eq!(told.remote_addr(), listener.local_addr().unwrap());
+        let result = info(&stream).expect("a stream tells");
+        assert_eq!(result.remote_addr(), listener.local_addr().unwrap());
         assert!(info(&With(())).is_none(), "nothing is left of the last one");
     }
 
@@ -82,7 +82,7 @@ mod tests {
     #[tokio::test]
     async fn an_extra_may_read_while_it_is_read() {
         let (stream, _listener) = connection().await;
-        let told = info(&stream).expect("a stream tells");
-        assert!(info(&With(Nosy(Arc::new(told)))).is_none());
+        let result = info(&stream).expect("a stream tells");
+        assert!(info(&With(Nosy(Arc::new(result)))).is_none());
     }
 }

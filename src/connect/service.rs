@@ -12,7 +12,7 @@ use super::observer::{AttemptInfo, TimeoutMode};
 use crate::Resolver;
 use crate::attempt::AttemptContext;
 #[cfg(feature = "middleware")]
-use crate::attempt::Errand;
+use crate::attempt::RequestScope;
 use crate::error::BoxError;
 
 /// A connector that a [`ConnectLayer`](super::ConnectLayer) watches.
@@ -77,7 +77,7 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         #[cfg(feature = "middleware")]
-        Errand::dials();
+        RequestScope::connects();
         let id = self.resolver.inner().id();
         let (context, timeout_mode) = match AttemptContext::of_race(id) {
             Some(context) => (context, TimeoutMode::NestedInRace),

@@ -24,7 +24,7 @@ impl Handle {
         match self {
             Self::Captured(captured) => captured.poison(ends),
             #[cfg(feature = "reqwest")]
-            Self::Seat(seat) => seat.spent.store(true, Ordering::Relaxed),
+            Self::Seat(slot) => slot.spent.store(true, Ordering::Relaxed),
         }
     }
 
@@ -44,7 +44,7 @@ impl Handle {
         match self {
             Self::Captured(_) => false,
             #[cfg(feature = "reqwest")]
-            Self::Seat(seat) => seat.is_spent(),
+            Self::Seat(slot) => slot.is_spent(),
         }
     }
 }

@@ -49,12 +49,12 @@ pub(super) struct OriginConnections {
 #[derive(Debug)]
 struct Connection {
     handle: Handle,
-    tenure: ConnectionAge,
+    age: ConnectionAge,
 }
 
 /// A connection that takes no new requests, and the reason if there is one to report.
 #[derive(Debug)]
-pub(super) struct Retired {
+pub(super) struct DrainedConnection {
     pub(super) ends: ConnectionId,
     pub(super) handle: Handle,
     pub(super) why: Option<DrainReason>,
@@ -89,14 +89,14 @@ impl OriginConnections {
         match self.connections.get_mut(&ends) {
             Some(connection) => {
                 connection.handle = handle;
-                connection.tenure.used(now);
+                connection.age.used(now);
                 false
             }
             None => {
                 self.evict_idle(began);
-                let mut tenure = ConnectionAge::new(limits, began, &mut fastrand::Rng::new());
-                tenure.used(now);
-                let connection = Connection { handle, tenure };
+                let mut age = ConnectionAge::new(limits, began, &mut fastrand::Rng::new());
+                age.used(now);
+                let connection = Connection { handle, age };
                 self.connections.insert(ends, connection);
                 self.swept = None;
                 true
@@ -115,7 +115,7 @@ impl OriginConnections {
         }
         if let Some(then) = began.checked_sub(REST) {
             self.connections
-                .retain(|_, connection| !connection.tenure.rests_since(then));
+                .retain(|_, connection| !connection.age.rests_since(then));
         }
         self.crowded = FEW.max(2 * self.connections.len());
     }
@@ -128,7 +128,7 @@ impl OriginConnections {
         outlook: Option<HostStatus>,
         limits: &Limits,
         now: Instant,
-    ) -> Vec<Retired> {
+    ) -> Vec<DrainedConnection> {
         if let Some((last, due)) = &self.swept
             && *last == outlook
             && now < *due
@@ -136,7 +136,7 @@ impl OriginConnections {
             return Vec::new();
         }
         let connections = &mut self.connections;
-        let retired = match (&self.site.host, &outlook) {
+        let drained = match (&self.site.host, &outlook) {
             (Some(host), Some(outlook)) => shared.with_status(host, outlook, now, |stand| {
                 take_out(connections, stand, limits, now)
             }),
@@ -144,19 +144,19 @@ impl OriginConnections {
                 take_out(connections, &|_| AddressStatus::UNKNOWN, limits, now)
             }
         };
-        self.of_dns |= self.connections.values().any(|it| it.tenure.is_of_dns());
-        let due = self.connections.values().map(|it| it.tenure.due(limits));
+        self.of_dns |= self.connections.values().any(|it| it.age.is_of_dns());
+        let due = self.connections.values().map(|it| it.age.due(limits));
         self.swept = due.min().map(|due| (outlook, due));
-        retired
+        drained
     }
 
     /// Removes and returns the connections that had no request for longer than a pool keeps idle ones.
-    pub(super) fn take_idle(&mut self, limits: &Limits, now: Instant) -> Vec<Retired> {
+    pub(super) fn take_idle(&mut self, limits: &Limits, now: Instant) -> Vec<DrainedConnection> {
         let mut taken = Vec::new();
         self.connections.retain(|&ends, connection| {
             let leaves = connection.has_ended(limits, now);
             if leaves {
-                taken.push(connection.retired(ends, None));
+                taken.push(connection.drained(ends, None));
             }
             !leaves
         });
@@ -179,11 +179,11 @@ impl OriginConnections {
 impl Connection {
     /// Returns whether the connection takes no requests any more because of its pool.
     fn has_ended(&self, limits: &Limits, now: Instant) -> bool {
-        self.handle.is_drained() || self.tenure.is_idle(limits, now)
+        self.handle.is_drained() || self.age.is_idle(limits, now)
     }
 
-    fn retired(&self, ends: ConnectionId, why: Option<DrainReason>) -> Retired {
-        Retired {
+    fn drained(&self, ends: ConnectionId, why: Option<DrainReason>) -> DrainedConnection {
+        DrainedConnection {
             ends,
             handle: self.handle.clone(),
             why,
@@ -196,16 +196,16 @@ fn take_out(
     stand: &dyn Fn(IpAddr) -> AddressStatus,
     limits: &Limits,
     now: Instant,
-) -> Vec<Retired> {
+) -> Vec<DrainedConnection> {
     let mut taken = Vec::new();
     connections.retain(|&ends, connection| {
         let why = connection
-            .tenure
-            .judge(stand(ends.addr()), limits, now)
+            .age
+            .drain_reason(stand(ends.addr()), limits, now)
             .filter(|_| !connection.handle.is_drained());
         let leaves = why.is_some() || connection.has_ended(limits, now);
         if leaves {
-            taken.push(connection.retired(ends, why));
+            taken.push(connection.drained(ends, why));
         }
         !leaves
     });

@@ -92,13 +92,13 @@ impl ConnectionAge {
 
     /// Decides whether the connection is drained. A working connection is kept while no healthy address is left.
     #[must_use]
-    pub(crate) fn judge(
+    pub(crate) fn drain_reason(
         &mut self,
         stand: AddressStatus,
         limits: &Limits,
         now: Instant,
     ) -> Option<DrainReason> {
-        self.listing = self.listing.told(stand.listed, now);
+        self.listing = self.listing.result(stand.listed, now);
         let aged = self.aged_at.is_some_and(|at| at <= now);
         let gone = stand.listed.is_some() && self.gone_at(limits).is_some_and(|at| at <= now);
         match () {
@@ -141,7 +141,7 @@ impl ConnectionAge {
 }
 
 impl Listing {
-    fn told(self, listed: Option<bool>, now: Instant) -> Self {
+    fn result(self, listed: Option<bool>, now: Instant) -> Self {
         match (self, listed) {
             (_, Some(true)) => Self::Listed,
             (Self::Listed, Some(false)) => Self::GoneSince(now),

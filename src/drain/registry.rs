@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::handle::Handle;
-use super::kept::{Origin, OriginConnections, Retired};
+use super::kept::{DrainedConnection, Origin, OriginConnections};
 use crate::attempt::ConnectionId;
 use crate::drain::policy::Limits;
 use crate::events::Event;
@@ -59,7 +59,7 @@ impl Registry {
             let is_new = kept.note(ends, handle, began, &self.limits, now);
             (is_new, idle)
         });
-        retire(self.resolver.inner(), "", &idle);
+        drain_all(self.resolver.inner(), "", &idle);
         if is_new {
             // The sweep compares the address with the current answer. At the next request, DNS may have another answer.
             self.sweep(origin);
@@ -86,11 +86,11 @@ impl Registry {
             }
             outlook
         });
-        let retired = self.edit(|state| {
+        let drained = self.edit(|state| {
             let kept = state.origins.get_mut(origin);
             kept.map(|kept| kept.sweep(shared, outlook, &self.limits, now))
         });
-        retire(shared, &site.name, &retired.unwrap_or_default());
+        drain_all(shared, &site.name, &drained.unwrap_or_default());
     }
 
     #[cfg(test)]
@@ -108,7 +108,7 @@ impl State {
     /// Removes and returns the connections of all origins that the pool has closed for lack of requests.
     ///
     /// The check runs once per idle timeout.
-    fn clean(&mut self, limits: &Limits, now: Instant) -> Vec<Retired> {
+    fn clean(&mut self, limits: &Limits, now: Instant) -> Vec<DrainedConnection> {
         if self.clean_at.is_some_and(|at| now < at) {
             return Vec::new();
         }
@@ -122,8 +122,8 @@ impl State {
     }
 }
 
-fn retire(shared: &Inner, host: &str, all: &[Retired]) {
-    for Retired { ends, handle, why } in all {
+fn drain_all(shared: &Inner, host: &str, all: &[DrainedConnection]) {
+    for DrainedConnection { ends, handle, why } in all {
         let Some(why) = *why else {
             handle.release(*ends);
             continue;

@@ -237,8 +237,8 @@ impl Observers {
         trace::observe(event);
         self.counters.observe(event);
         if let Some(user) = &self.user {
-            let told = catch_unwind(AssertUnwindSafe(|| user.observe(event)));
-            if told.is_err() && !self.has_panicked.swap(true, Ordering::Relaxed) {
+            let result = catch_unwind(AssertUnwindSafe(|| user.observe(event)));
+            if result.is_err() && !self.has_panicked.swap(true, Ordering::Relaxed) {
                 trace::observer_panicked();
             }
         }

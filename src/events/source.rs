@@ -48,7 +48,7 @@ impl AnswerSource {
 
     pub(crate) fn of(known: &CachedAnswer, suspect: bool, now: Instant) -> Self {
         match known.origin {
-            Origin::Pin => Self::Override,
+            Origin::Override => Self::Override,
             Origin::Fallback(_) => Self::Fallback,
             Origin::Lookup if now >= known.expires_at => Self::Stale,
             Origin::Lookup if suspect => Self::Suspect,

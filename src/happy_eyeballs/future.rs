@@ -56,7 +56,7 @@ where
     /// The address of the attempt. `None` until the first attempt has resolved the host.
     addr: Option<IpAddr>,
     connect: ObservedConnect<Dial<S, Req>>,
-    is_dealt: bool,
+    is_resolved: bool,
     is_up: bool,
 }
 
@@ -93,7 +93,7 @@ where
         let first = Attempt {
             addr: None,
             connect: ObservedConnect::new(dial, context, by.clone(), TimeoutMode::InRace),
-            is_dealt: true,
+            is_resolved: true,
             is_up: false,
         };
         Self {
@@ -156,10 +156,10 @@ where
         let (Some(track), Some(addr)) = (&mut self.track, attempt.addr) else {
             return;
         };
-        if !attempt.is_dealt
+        if !attempt.is_resolved
             && let Some(resolution) = attempt.connect.context().single()
         {
-            attempt.is_dealt = true;
+            attempt.is_resolved = true;
             track.plan.began(addr, resolution.resolved_at);
         }
         if !attempt.is_up && attempt.connect.context().is_tcp_connected() {
@@ -215,7 +215,7 @@ where
         self.attempts.push(Attempt {
             addr: Some(addr),
             connect: ObservedConnect::new(dial, context, self.by.clone(), TimeoutMode::InRace),
-            is_dealt: false,
+            is_resolved: false,
             is_up: false,
         });
     }

@@ -48,7 +48,7 @@ pub(crate) enum Rank {
     ///
     /// An address whose penalty ends earlier goes first. An address that failed again during its penalty goes last.
     Penalized(Instant),
-    /// A connection to the address died early a moment ago; see [`AddressRecord::rank_to_deal`].
+    /// A connection to the address died early a moment ago; see [`AddressRecord::rank_to_select`].
     ClosesEarly,
 }
 
@@ -271,7 +271,7 @@ impl AddressRecord {
     ///
     /// An address that has just closed a connection early goes last, because the request that was on the connection is
     /// sent again at once and for the last time.
-    pub(crate) fn rank_to_deal(&self, now: Instant) -> Rank {
+    pub(crate) fn rank_to_select(&self, now: Instant) -> Rank {
         let has_closed = matches!(self.why, Outcome::ClosedEarly | Outcome::Silent);
         let is_closing = has_closed && now < self.since + ONE_EVENT;
         match self.rank(now) {
@@ -334,7 +334,7 @@ impl AddressRecord {
 
     /// Returns whether a probe has connected later than `since`, and a request may try the address.
     pub(crate) fn has_accepted_since(&self, since: Instant, now: Instant) -> bool {
-        self.accepted_at > Some(since) && self.rank_to_deal(now) == Rank::Doubtful
+        self.accepted_at > Some(since) && self.rank_to_select(now) == Rank::Doubtful
     }
 
     /// Puts a healthy address in doubt, and returns whether the address was healthy.

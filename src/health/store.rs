@@ -68,10 +68,10 @@ impl HealthStore {
         now: Instant,
         rng: &fastrand::Rng,
     ) -> Transition {
-        let transition = self.edit(host, |page| {
+        let transition = self.edit(host, |records| {
             let outages = self.outages.load(Ordering::Acquire);
-            let last_turn = page.iter().filter_map(|(_, record)| record.turn()).max();
-            let record = record_of(page, addr, now)?;
+            let last_turn = records.iter().filter_map(|(_, record)| record.turn()).max();
+            let record = record_of(records, addr, now)?;
             let last_turn = last_turn.unwrap_or(now);
             let transition =
                 record.record_failure(failure, began, last_turn, now, &mut rng.clone());
@@ -120,8 +120,8 @@ impl HealthStore {
         now: Instant,
     ) -> bool {
         let mut is_news = false;
-        let _ = self.edit(host, |page| {
-            let record = record_of(page, addr, now)?;
+        let _ = self.edit(host, |records| {
+            let record = record_of(records, addr, now)?;
             is_news = record.doubt(awaits_probe, now);
             is_news.then_some(Transition::None)
         });
@@ -135,12 +135,12 @@ impl HealthStore {
     pub(crate) fn take_probes(&self, host: &Host, now: Instant) -> Vec<IpAddr> {
         let awaits_probe = |(_, record): &(_, AddressRecord)| record.awaits_probe(now);
         let found = self.hosts.peek(host, |found| {
-            found.is_some_and(|(_, page)| page.iter().any(awaits_probe))
+            found.is_some_and(|(_, records)| records.iter().any(awaits_probe))
         });
         let mut taken = Vec::new();
         if found {
-            let _ = self.edit(host, |page| {
-                let records = page.iter_mut();
+            let _ = self.edit(host, |records| {
+                let records = records.iter_mut();
                 let probes = records
                     .filter_map(|(addr, record)| record.try_take_probe(now).then_some(*addr));
                 taken = probes.collect();
@@ -161,8 +161,8 @@ impl HealthStore {
     ) -> Vec<IpAddr> {
         let mut taken = Vec::new();
         if self.has_records(host) {
-            let _ = self.edit(host, |page| {
-                let listed = page.iter_mut().filter(|(addr, _)| addrs.contains(addr));
+            let _ = self.edit(host, |records| {
+                let listed = records.iter_mut().filter(|(addr, _)| addrs.contains(addr));
                 let due = listed
                     .filter_map(|(addr, record)| record.try_take_early_probe(now).then_some(*addr));
                 taken = due.collect();
@@ -185,17 +185,19 @@ impl HealthStore {
         now: Instant,
     ) -> Option<Trial> {
         let is_due = |(_, record): &(_, AddressRecord)| record.rank(now) == Rank::Probation;
-        let may_be_due = |page: &Vec<(IpAddr, AddressRecord)>| page.iter().any(is_due);
+        let may_be_due = |records: &Vec<(IpAddr, AddressRecord)>| records.iter().any(is_due);
         let found = self.hosts.peek(host, |found| {
-            found.is_some_and(|(_, page)| may_be_due(page))
+            found.is_some_and(|(_, records)| may_be_due(records))
         });
         if !found {
             return None;
         }
         let mut taken = None;
-        let _ = self.edit(host, |page| {
-            let may_request = !page.iter().any(|(_, record)| record.has_just_failed(now));
-            let listed = page.iter_mut().filter(|(addr, _)| addrs.contains(addr));
+        let _ = self.edit(host, |records| {
+            let may_request = !records
+                .iter()
+                .any(|(_, record)| record.has_just_failed(now));
+            let listed = records.iter_mut().filter(|(addr, _)| addrs.contains(addr));
             taken = listed.into_iter().find_map(|(addr, record)| {
                 let port = port.filter(|_| !record.needs_request());
                 let may = port.is_some() || may_request;
@@ -299,29 +301,29 @@ impl HealthStore {
             return look(&[]);
         }
         let mut outdated = None;
-        let told = self.hosts.peek(host, |found| match found {
+        let result = self.hosts.peek(host, |found| match found {
             None => Ok(look(&[])),
-            Some((_, page)) if !self.is_outdated(page, now) => Ok(look(page)),
+            Some((_, records)) if !self.is_outdated(records, now) => Ok(look(records)),
             Some((host, _)) => {
                 outdated = Some(host.clone());
                 Err(look)
             }
         });
-        match told {
-            Ok(told) => told,
+        match result {
+            Ok(result) => result,
             Err(look) => {
                 outdated.inspect(|host| self.clean(host, now));
-                let page = self
+                let records = self
                     .hosts
-                    .peek(host, |found| found.map(|(_, page)| page.clone()));
-                look(&page.unwrap_or_default())
+                    .peek(host, |found| found.map(|(_, records)| records.clone()));
+                look(&records.unwrap_or_default())
             }
         }
     }
 
     /// Returns whether [`clean`](Self::clean) has something to remove.
-    fn is_outdated(&self, page: &[(IpAddr, AddressRecord)], now: Instant) -> bool {
-        is_spent(page, now) || page.iter().any(|(_, record)| self.is_void(record))
+    fn is_outdated(&self, records: &[(IpAddr, AddressRecord)], now: Instant) -> bool {
+        is_spent(records, now) || records.iter().any(|(_, record)| self.is_void(record))
     }
 
     /// Returns whether a record's last failure happened during the last outage.
@@ -334,7 +336,7 @@ impl HealthStore {
     /// Removes the void records of a host, and the host if all other records are spent.
     fn clean(&self, host: &Host, now: Instant) {
         let _ = self.edit(host, |_| Some(Transition::None));
-        self.remove_unless(host, |page| !is_spent(page, now));
+        self.remove_unless(host, |records| !is_spent(records, now));
     }
 
     fn edit(
@@ -342,11 +344,11 @@ impl HealthStore {
         host: &Host,
         mut change: impl FnMut(&mut Vec<(IpAddr, AddressRecord)>) -> Option<Transition>,
     ) -> Transition {
-        self.hosts.edit(host, |page| {
-            let mut page = page.cloned().unwrap_or_default();
-            page.retain(|(_, record)| !self.is_void(record));
-            match change(&mut page) {
-                Some(told) => (Edit::Put(page), told),
+        self.hosts.edit(host, |records| {
+            let mut records = records.cloned().unwrap_or_default();
+            records.retain(|(_, record)| !self.is_void(record));
+            match change(&mut records) {
+                Some(result) => (Edit::Put(records), result),
                 None => (Edit::Keep, Transition::None),
             }
         })
@@ -359,8 +361,8 @@ impl HealthStore {
         addr: IpAddr,
         mut change: impl FnMut(&mut AddressRecord) -> Transition,
     ) -> Transition {
-        self.edit(host, |page| {
-            let (_, record) = page.iter_mut().find(|(other, _)| *other == addr)?;
+        self.edit(host, |records| {
+            let (_, record) = records.iter_mut().find(|(other, _)| *other == addr)?;
             Some(change(record))
         })
     }
@@ -370,9 +372,9 @@ impl HealthStore {
     /// Hosts with outdated records are removed first, and then hosts with the fewest strikes. Among equals, the host
     /// whose records changed longest ago is removed first.
     fn make_room(&self, host: &Host, now: Instant) {
-        self.hosts.make_room(host, |_, page, _| {
-            let last = page.iter().map(|(_, record)| record.since()).max();
-            Some((!self.is_outdated(page, now), max_strikes(page), last))
+        self.hosts.make_room(host, |_, records, _| {
+            let last = records.iter().map(|(_, record)| record.since()).max();
+            Some((!self.is_outdated(records, now), max_strikes(records), last))
         });
     }
 
@@ -397,8 +399,8 @@ impl HealthStore {
     ///
     /// `wanted` returns true if another thread has recorded a failure meanwhile.
     fn remove_unless(&self, host: &Host, wanted: impl Fn(&[(IpAddr, AddressRecord)]) -> bool) {
-        self.hosts.edit(host, |page| match page {
-            Some(page) if !wanted(page) => (Edit::Remove, ()),
+        self.hosts.edit(host, |records| match records {
+            Some(records) if !wanted(records) => (Edit::Remove, ()),
             Some(_) | None => (Edit::Keep, ()),
         });
     }
@@ -412,41 +414,41 @@ impl HealthStore {
 
 /// Returns the record of an address, and creates the record if there is none.
 fn record_of(
-    page: &mut Vec<(IpAddr, AddressRecord)>,
+    records: &mut Vec<(IpAddr, AddressRecord)>,
     addr: IpAddr,
     now: Instant,
 ) -> Option<&mut AddressRecord> {
-    if !page.iter().any(|(other, _)| *other == addr) {
-        page.retain(|(_, record)| !record.is_spent(now));
-        if page.len() >= MAX_ADDRS {
-            drop_oldest(page, now);
+    if !records.iter().any(|(other, _)| *other == addr) {
+        records.retain(|(_, record)| !record.is_spent(now));
+        if records.len() >= MAX_ADDRS {
+            drop_oldest(records, now);
         }
-        page.push((addr, AddressRecord::new(now)));
+        records.push((addr, AddressRecord::new(now)));
     }
-    let found = page.iter_mut().find(|(other, _)| *other == addr);
+    let found = records.iter_mut().find(|(other, _)| *other == addr);
     found.map(|(_, record)| record)
 }
 
 /// Removes one record to make room for another.
 ///
 /// Records of healthy addresses are removed first. Among equals, the record that changed longest ago is removed first.
-fn drop_oldest(page: &mut Vec<(IpAddr, AddressRecord)>, now: Instant) {
+fn drop_oldest(records: &mut Vec<(IpAddr, AddressRecord)>, now: Instant) {
     let is_bad = |record: &AddressRecord| record.rank(now) != Rank::Healthy;
     let age =
         |(_, (_, record)): &(usize, &(IpAddr, AddressRecord))| (is_bad(record), record.since());
-    let oldest = page.iter().enumerate().min_by_key(age);
+    let oldest = records.iter().enumerate().min_by_key(age);
     if let Some((place, _)) = oldest {
-        page.remove(place);
+        records.remove(place);
     }
 }
 
-fn is_spent(page: &[(IpAddr, AddressRecord)], now: Instant) -> bool {
-    page.iter().all(|(_, record)| record.is_spent(now))
+fn is_spent(records: &[(IpAddr, AddressRecord)], now: Instant) -> bool {
+    records.iter().all(|(_, record)| record.is_spent(now))
 }
 
 /// Returns the most strikes of one address of a host.
-fn max_strikes(page: &[(IpAddr, AddressRecord)]) -> u32 {
-    let strikes = page.iter().map(|(_, record)| record.strikes());
+fn max_strikes(records: &[(IpAddr, AddressRecord)]) -> u32 {
+    let strikes = records.iter().map(|(_, record)| record.strikes());
     strikes.max().unwrap_or_default()
 }
 

@@ -177,11 +177,11 @@ impl StaticHosts {
 
     fn change<T>(&self, change: impl FnOnce(&mut Rows) -> T) -> T {
         let mut rows = self.0.rows.write().unwrap_or_else(PoisonError::into_inner);
-        let told = change(&mut rows);
+        let result = change(&mut rows);
         self.0.held.store(rows.len(), Ordering::Release);
         // The edition rises after the change, so that a reader of the new edition finds the new rows.
         self.0.edition.fetch_add(1, Ordering::AcqRel);
-        told
+        result
     }
 }
 

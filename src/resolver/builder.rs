@@ -33,7 +33,7 @@ use crate::lookup::{Lookup, StaticHosts};
 #[must_use]
 pub struct ResolverBuilder {
     pub(super) lookup: Option<Arc<dyn Lookup>>,
-    pub(super) pins: Option<StaticHosts>,
+    pub(super) overrides: Option<StaticHosts>,
     pub(super) fallbacks: Option<StaticHosts>,
     pub(super) observe: Option<Arc<dyn Observe>>,
     pub(super) filter: Option<Arc<Filter>>,
@@ -57,7 +57,7 @@ impl ResolverBuilder {
     pub(super) fn new() -> Self {
         Self {
             lookup: None,
-            pins: None,
+            overrides: None,
             fallbacks: None,
             observe: None,
             filter: None,
@@ -97,7 +97,7 @@ impl ResolverBuilder {
     /// Overrides are ordered by their health like all addresses. Neither the [`filter`](Self::filter) nor the order
     /// of RFC 6724 applies to them: the family of the first override goes first.
     pub fn overrides(mut self, table: StaticHosts) -> Self {
-        self.pins = Some(table);
+        self.overrides = Some(table);
         self
     }
 
@@ -381,7 +381,7 @@ impl ResolverBuilder {
         let config = self.check()?;
         let sources = Sources {
             lookup: self.lookup.unwrap_or_else(default_lookup),
-            pins: self.pins.unwrap_or_default(),
+            overrides: self.overrides.unwrap_or_default(),
             fallbacks: self.fallbacks.unwrap_or_default(),
             filter: self.filter,
         };

@@ -15,7 +15,7 @@ pub(crate) type SourceAddress = dyn Fn(IpAddr) -> Option<IpAddr> + Send + Sync;
 /// The lookup, the tables of addresses and the filter of a resolver.
 pub(super) struct Sources {
     pub(super) lookup: Arc<dyn Lookup>,
-    pub(super) pins: StaticHosts,
+    pub(super) overrides: StaticHosts,
     pub(super) fallbacks: StaticHosts,
     pub(super) filter: Option<Arc<Filter>>,
 }

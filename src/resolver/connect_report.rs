@@ -40,10 +40,10 @@ impl Inner {
         if failure.why == Outcome::Unknown {
             return None;
         }
-        let dealt = resolution.addrs.as_slice();
-        let dialled = report::dialled(dealt, reach, failure.why, after_tcp);
+        let selected = resolution.addrs.as_slice();
+        let dialled = report::dialled(selected, reach, failure.why, after_tcp);
         let end = |addr| (addr, dialled.contains(&addr).then_some(failure.why));
-        Some(self.report_of(&resolution, attribution::every_address(dealt).map(end)))
+        Some(self.report_of(&resolution, attribution::every_address(selected).map(end)))
     }
 
     /// Returns the report of these addresses and their outcomes. The outcome `None` means that there was no attempt.
@@ -77,8 +77,8 @@ impl Inner {
         addr: IpAddr,
         now: Instant,
     ) -> AttemptReport {
-        let held = self.health.read(resolution.host.as_str(), now, |page| {
-            let record = page.iter().find(|(other, _)| *other == addr);
+        let held = self.health.read(resolution.host.as_str(), now, |records| {
+            let record = records.iter().find(|(other, _)| *other == addr);
             let held = |record: &AddressRecord| {
                 !matches!(record.rank(now), Rank::Healthy | Rank::Doubtful)
             };

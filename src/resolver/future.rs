@@ -22,8 +22,8 @@ enum State {
 }
 
 impl ResolveFuture {
-    pub(super) fn known(dealt: Result<AddressList, ResolveError>) -> Self {
-        Self(State::Known(Some(dealt)))
+    pub(super) fn known(selected: Result<AddressList, ResolveError>) -> Self {
+        Self(State::Known(Some(selected)))
     }
 
     pub(super) fn asking(
@@ -40,15 +40,15 @@ impl Future for ResolveFuture {
     ///
     /// Panics if the future is polled again after it was ready.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let dealt = match &mut self.0 {
-            State::Known(dealt) => Poll::Ready(
-                dealt
+        let selected = match &mut self.0 {
+            State::Known(selected) => Poll::Ready(
+                selected
                     .take()
                     .expect("a future is not polled after it was ready"),
             ),
             State::Asking(asking) => asking.as_mut().poll(cx),
         };
-        dealt.map_ok(Addrs)
+        selected.map_ok(Addrs)
     }
 }
 

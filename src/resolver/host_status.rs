@@ -46,7 +46,7 @@ impl Inner {
     pub(crate) fn host_status(&self, host: &Host, now: Instant) -> HostStatus {
         let answer = self.current(host, now);
         let is_good = answer.as_ref().is_some_and(|known| match known.origin {
-            Origin::Pin => true,
+            Origin::Override => true,
             Origin::Fallback(_) => false,
             Origin::Lookup => {
                 let good = |slot: &crate::cache::HostEntry| slot.fresh(now).is_some();
@@ -76,14 +76,14 @@ impl Inner {
         let answer = outlook.answer.as_deref();
         // Without an answer, no address of the host is known to have failed.
         let others = answer.is_none_or(|known| self.has_healthy(host, known, now));
-        self.health.read(host.as_str(), now, |page| {
+        self.health.read(host.as_str(), now, |records| {
             look(&|addr: IpAddr| {
                 let addr = addr.to_canonical();
                 let listed = answer.filter(|_| outlook.is_good);
                 AddressStatus {
                     listed: listed.map(|known| known.addrs.contains(addr)),
-                    penalized: matches!(rank(page, addr, now), Rank::Penalized(_))
-                        || is_silent(page, addr, now),
+                    penalized: matches!(rank(records, addr, now), Rank::Penalized(_))
+                        || is_silent(records, addr, now),
                     has_alternative: others,
                 }
             })
@@ -101,7 +101,7 @@ impl Inner {
         match planned.unwrap_or((ServePlan::Wait(LookupReason::Miss), None)) {
             (ServePlan::Serve, Some(known)) => self.note_use(host, &known),
             (ServePlan::Wait(cause) | ServePlan::ServeAndRefresh(cause), _)
-                if self.pinned(host.as_str(), now).is_none() =>
+                if self.override_for(host.as_str(), now).is_none() =>
             {
                 // Outside of a runtime, or beyond the rate limit, a later request starts the lookup.
                 let _ = self.join_or_start_lookup(host, cause);
@@ -114,9 +114,9 @@ impl Inner {
 /// Returns whether a connection to the address went silent.
 ///
 /// The other connections to the address are then silent, too. Each would delay its requests until that is noticed.
-fn is_silent(page: &[(IpAddr, AddressRecord)], addr: IpAddr, now: Instant) -> bool {
+fn is_silent(records: &[(IpAddr, AddressRecord)], addr: IpAddr, now: Instant) -> bool {
     let is_silent = |record: &AddressRecord| record.why() == Outcome::Silent;
-    page.iter().any(|(other, record)| {
+    records.iter().any(|(other, record)| {
         *other == addr && is_silent(record) && record.rank(now) > Rank::Healthy
     })
 }

@@ -29,8 +29,8 @@ impl Inner {
         if let Some(filter) = &self.filter {
             left.retain(|addr| filter(host::bare(host.as_str()), *addr));
         }
-        self.health.read(host.as_str(), now, |page| {
-            let rank = |addr: &IpAddr| rank(page, *addr, now);
+        self.health.read(host.as_str(), now, |records| {
+            let rank = |addr: &IpAddr| rank(records, *addr, now);
             left.retain(|addr| rank(addr) <= Rank::Probation);
             fastrand::shuffle(&mut left);
             left.sort_by_key(|addr| rank(addr));
@@ -47,11 +47,11 @@ impl Inner {
         &self,
         host: &Host,
         known: &CachedAnswer,
-        dealt: &mut AddressList,
+        selected: &mut AddressList,
         trial: Option<IpAddr>,
         now: Instant,
     ) -> usize {
-        let count = dealt.as_slice().len();
+        let count = selected.as_slice().len();
         if count < known.addrs.as_slice().len() {
             return count;
         }
@@ -60,29 +60,31 @@ impl Inner {
             return count;
         }
         let goes_last = self.those(host, |record| record.goes_behind_last_resort(now), now);
-        addrs::add_last_resort(dealt, &left, |addr| {
+        addrs::add_last_resort(selected, &left, |addr| {
             goes_last.contains(&addr) && trial != Some(addr)
         })
     }
 
     /// Returns the addresses of the last resort that a connect is given at most.
-    pub(super) fn dealt_left(&self, host: &Host, known: &CachedAnswer, now: Instant) -> Left {
+    pub(super) fn selected_left(&self, host: &Host, known: &CachedAnswer, now: Instant) -> Left {
         let leads = self.preferred_family(known, now);
         let (first, second): (Vec<IpAddr>, Vec<IpAddr>) = known
             .addrs
             .as_slice()
             .iter()
             .partition(|addr| Family::of(**addr) == leads);
-        let mut dealt = AddressList::new();
-        if known.addrs.dealt(MAX_PER_FAMILY) == first.len() + second.len() {
+        let mut selected = AddressList::new();
+        if known.addrs.selected(MAX_PER_FAMILY) == first.len() + second.len() {
             first
                 .into_iter()
                 .chain(second)
-                .for_each(|addr| dealt.push(addr));
-            self.add_last_resort(host, known, &mut dealt, None, now);
+                .for_each(|addr| selected.push(addr));
+            self.add_last_resort(host, known, &mut selected, None, now);
         }
-        let dealt = dealt.as_slice().iter().copied();
-        dealt.filter(|addr| !known.addrs.contains(*addr)).collect()
+        let selected = selected.as_slice().iter().copied();
+        selected
+            .filter(|addr| !known.addrs.contains(*addr))
+            .collect()
     }
 
     /// Returns the addresses of a host for whose record `is_such` returns true.
@@ -92,8 +94,8 @@ impl Inner {
         is_such: impl Fn(&AddressRecord) -> bool,
         now: Instant,
     ) -> AllAddrs {
-        self.health.read(host.as_str(), now, |page| {
-            let such = page.iter().filter(|(_, record)| is_such(record));
+        self.health.read(host.as_str(), now, |records| {
+            let such = records.iter().filter(|(_, record)| is_such(record));
             such.map(|(addr, _)| *addr).collect()
         })
     }

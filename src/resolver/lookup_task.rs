@@ -11,7 +11,9 @@ use super::Inner;
 use super::limits::{LookupLimits, QUEUE};
 use crate::addrs::{self, AddressOrder, AddressSet};
 use crate::cache::ttl;
-use crate::cache::{CompletedLookup, FreshAddresses, HostEntry, InFlightLookup, Joined, Origin};
+use crate::cache::{
+    CompletedLookup, FreshAddresses, HostEntry, InFlightLookup, LookupSender, Origin,
+};
 use crate::host::Host;
 use crate::lookup::{Answer, Lookup, Waiting};
 use crate::{ResolveError, time};
@@ -20,22 +22,22 @@ use crate::{ResolveError, time};
 pub(super) struct LookupTask {
     shared: Weak<Inner>,
     host: Host,
-    flight: InFlightLookup,
-    land: Option<Joined>,
+    in_flight: InFlightLookup,
+    sender: Option<LookupSender>,
 }
 
 impl LookupTask {
     pub(super) fn new(
         shared: &Arc<Inner>,
         host: &Host,
-        flight: &InFlightLookup,
-        land: Joined,
+        in_flight: &InFlightLookup,
+        sender: LookupSender,
     ) -> Self {
         Self {
             shared: Arc::downgrade(shared),
             host: host.clone(),
-            flight: flight.clone(),
-            land: Some(land),
+            in_flight: in_flight.clone(),
+            sender: Some(sender),
         }
     }
 
@@ -47,18 +49,18 @@ impl LookupTask {
         let waiting = tokio::time::timeout(limit * QUEUE, limits.lookups.acquire());
         let Ok(Ok(turn)) = waiting.await else {
             let error = ResolveError::no_turn(self.host.as_str());
-            self.land(Err(error), time::now());
+            self.sender(Err(error), time::now());
             return;
         };
         let sent_at = time::now();
         let until = sent_at + limit;
-        let mut brought = self.ask(&*lookup, until).await;
+        let mut fresh_addrs = self.ask(&*lookup, until).await;
         let mut late = None;
-        if let Ok(answer) = &mut brought {
+        if let Ok(answer) = &mut fresh_addrs {
             late = answer.late.take().and_then(|late| late.take());
             late = self.wait_for_other_family(answer, late, until).await;
         }
-        if !self.land(brought, sent_at) {
+        if !self.sender(fresh_addrs, sent_at) {
             return;
         }
         drop(turn);
@@ -76,7 +78,7 @@ impl LookupTask {
         let host = self.host.as_str();
         let asking = async { tokio::time::timeout_at(until.into(), lookup.lookup(host)).await };
         match AssertUnwindSafe(asking).catch_unwind().await {
-            Ok(Ok(brought)) => brought,
+            Ok(Ok(fresh_addrs)) => fresh_addrs,
             Ok(Err(_elapsed)) => Err(ResolveError::timed_out(host)),
             Err(_panic) => Err(ResolveError::panicked(host)),
         }
@@ -123,7 +125,7 @@ impl LookupTask {
         };
         while let Some((whole, rest)) = guarded(until, &mut late).await {
             if let Some(whole) = whole
-                && !self.land(Ok(whole), sent_at)
+                && !self.sender(Ok(whole), sent_at)
             {
                 return;
             }
@@ -137,18 +139,18 @@ impl LookupTask {
     /// Stores the result of the lookup, and wakes the waiters.
     ///
     /// Returns false if the resolver was dropped, or if the network has changed since the lookup was sent.
-    fn land(&mut self, brought: Result<Answer, ResolveError>, sent_at: Instant) -> bool {
+    fn sender(&mut self, fresh_addrs: Result<Answer, ResolveError>, sent_at: Instant) -> bool {
         let Some(shared) = self.shared.upgrade() else {
             return false;
         };
         if shared.was_elsewhere(sent_at) {
             return false;
         }
-        let landing = shared.landing(&self.host, brought, sent_at);
-        let landed = shared.complete_lookup(&self.host, &self.flight, &landing);
+        let completed = shared.completed(&self.host, fresh_addrs, sent_at);
+        let landed = shared.complete_lookup(&self.host, &self.in_flight, &completed);
         // The result is stored before the waiters wake, or a waiter would start another lookup.
-        if let Some(land) = self.land.take() {
-            land.send_replace(landed);
+        if let Some(sender) = self.sender.take() {
+            sender.send_replace(landed);
         }
         true
     }
@@ -159,10 +161,10 @@ impl Drop for LookupTask {
     ///
     /// The waiters find the lookup ended, and start one on their own runtime.
     fn drop(&mut self) {
-        if self.land.is_some()
+        if self.sender.is_some()
             && let Some(shared) = self.shared.upgrade()
         {
-            let forget = |slot: &mut HostEntry| slot.remove(&self.flight);
+            let forget = |slot: &mut HostEntry| slot.remove(&self.in_flight);
             shared.store.edit_present(&self.host, forget);
         }
     }
@@ -175,18 +177,18 @@ async fn guarded(until: Instant, late: &mut Waiting) -> Option<<Waiting as Futur
 }
 
 impl Inner {
-    fn landing(
+    fn completed(
         &self,
         host: &Host,
-        brought: Result<Answer, ResolveError>,
+        fresh_addrs: Result<Answer, ResolveError>,
         sent_at: Instant,
     ) -> CompletedLookup {
-        let asked_at = match &brought {
+        let asked_at = match &fresh_addrs {
             Ok(answer) => answer.asked_at.unwrap_or(sent_at),
             Err(_) => sent_at,
         };
         // The user's `filter` or `source_address` may panic, as a lookup may.
-        let read = || brought.and_then(|answer| self.read(host.as_str(), answer));
+        let read = || fresh_addrs.and_then(|answer| self.read(host.as_str(), answer));
         let outcome = catch_unwind(AssertUnwindSafe(read));
         let outcome = outcome.unwrap_or_else(|_panic| Err(ResolveError::panicked(host.as_str())));
         let fallback = outcome.is_err().then(|| self.fallback(host)).flatten();

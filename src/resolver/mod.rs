@@ -4,6 +4,7 @@
 //! name ▶ literal? ▶ override? ▶ cached answer? ▶ join or start a lookup ▶ order addresses ▶ record them in context
 //! ```
 
+mod apply_filter;
 mod builder;
 mod config;
 mod connect_report;
@@ -20,6 +21,7 @@ mod network_state;
 mod query;
 mod race;
 mod refresh;
+mod refresh_timers;
 mod report;
 mod resolution_delay;
 mod resolve;
@@ -28,8 +30,6 @@ mod responses;
 mod route;
 mod search;
 mod shared;
-mod sieve;
-mod sleepers;
 mod snapshot;
 mod static_answers;
 mod upstream;
@@ -211,7 +211,7 @@ impl Resolver {
     /// The program may read and change the table while requests run; see [`ResolverBuilder::overrides`].
     #[must_use]
     pub fn overrides(&self) -> &StaticHosts {
-        &self.shared.pins
+        &self.shared.overrides
     }
 
     /// Returns the table of fallbacks, whose addresses are used after a lookup has failed.
@@ -310,9 +310,9 @@ impl Resolver {
 
     /// Returns a future of the addresses of a host for a connector.
     pub(crate) fn resolve_into(&self, host: &str) -> ResolveFuture {
-        let mut dealt = AddressList::new();
-        let asking = self.shared.resolve_into(host, &mut dealt);
-        asking.unwrap_or_else(|| ResolveFuture::known(Ok(dealt)))
+        let mut selected = AddressList::new();
+        let asking = self.shared.resolve_into(host, &mut selected);
+        asking.unwrap_or_else(|| ResolveFuture::known(Ok(selected)))
     }
 
     /// Returns the addresses of a host in a box, or the future of a lookup as `Err`.

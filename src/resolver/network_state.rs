@@ -23,9 +23,9 @@ pub(super) struct State {
 impl Network {
     pub(super) fn edit<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = change(&mut state);
+        let result = change(&mut state);
         self.in_doubt
             .store(state.outage.is_in_doubt(), Ordering::Relaxed);
-        told
+        result
     }
 }

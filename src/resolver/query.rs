@@ -19,9 +19,9 @@ pub(super) enum Query {
 
 impl Query {
     pub(super) fn answered(addrs: &[IpAddr], source: AnswerSource) -> Self {
-        let mut dealt = AddressList::new();
-        addrs.iter().for_each(|&addr| dealt.push(addr));
-        Self::Immediate(dealt, source)
+        let mut selected = AddressList::new();
+        addrs.iter().for_each(|&addr| selected.push(addr));
+        Self::Immediate(selected, source)
     }
 
     fn of(parsed: Parsed) -> Self {

@@ -22,12 +22,12 @@ impl Inner {
         known: &CachedAnswer,
         context: &AttemptContext,
         now: Instant,
-        dealt: &mut AddressList,
+        selected: &mut AddressList,
     ) -> bool {
         let first = context.start_race(|| self.all_for_race(host, known, now));
         if let Some(first) = first {
-            dealt.push(first);
-            context.record(self.resolution(host, known, dealt.clone(), now));
+            selected.push(first);
+            context.record(self.resolution(host, known, selected.clone(), now));
         }
         first.is_some()
     }
@@ -39,12 +39,12 @@ impl Inner {
     pub(super) fn assigned_address(
         context: &AttemptContext,
         name: &str,
-        dealt: &mut AddressList,
+        selected: &mut AddressList,
     ) -> bool {
         let Some(resolution) = context.assigned(name) else {
             return false;
         };
-        *dealt = resolution.addrs.clone();
+        *selected = resolution.addrs.clone();
         let at = time::now();
         context.record(Resolution {
             resolved_at: at,

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use super::Inner;
 use super::lookup_task::LookupTask;
-use super::sleepers::Bed;
+use super::refresh_timers::Reservation;
 use crate::cache::{
     CachedAnswer, CompletedLookup, HostEntry, InFlightLookup, LookupReason, Origin,
 };
@@ -46,7 +46,7 @@ impl Inner {
             };
             match self.store.peek(host.as_str(), any) {
                 // The second choice is a lookup that was sent before the invalidation.
-                Some((Some(flight), _)) => return Ok(flight),
+                Some((Some(in_flight), _)) => return Ok(in_flight),
                 Some((None, true)) => return Err(ResolveError::too_many(host.as_str())),
                 // The host has no answer, so this lookup is not a repeated one.
                 Some((None, false)) | None => {}
@@ -63,22 +63,25 @@ impl Inner {
         cause: LookupReason,
     ) -> InFlightLookup {
         let now = time::now();
-        let (land, flight) = InFlightLookup::new(runtime.id(), now);
+        let (sender, in_flight) = InFlightLookup::new(runtime.id(), now);
         let (current, generation) = self.store.edit(host, |slot| {
-            (slot.join_or_start(&flight, cause, now), slot.generation())
+            (
+                slot.join_or_start(&in_flight, cause, now),
+                slot.generation(),
+            )
         });
         if let Some(current) = current {
             return current;
         }
-        let flight = flight.sent_at(generation);
+        let in_flight = in_flight.sent_at(generation);
         self.make_room(host);
         self.emit(&Event::LookupStarted {
             host: host.as_str(),
             cause,
         });
-        let pilot = LookupTask::new(self, host, &flight, land);
-        runtime.spawn(pilot.run(self.lookup.get()));
-        flight
+        let task = LookupTask::new(self, host, &in_flight, sender);
+        runtime.spawn(task.run(self.lookup.get()));
+        in_flight
     }
 
     /// Re-resolves a host after a connect to one of its addresses has failed. The lookup needs no caller.
@@ -158,21 +161,21 @@ impl Inner {
     /// A host has at most one timer, and there are at most as many timers as hosts that the resolver may keep. The
     /// timer runs on the runtime of the caller and holds the resolver weakly.
     fn sleep(self: &Arc<Self>, runtime: &Handle, host: &Host, due: Instant, is_paid: bool) -> bool {
-        match self.sleepers.lie_down(host, due, time::now()) {
-            Bed::Free => {
-                let sleeper = Sleeper {
+        match self.timers.reserve(host, due, time::now()) {
+            Reservation::Free => {
+                let timer = RefreshTimer {
                     host: host.clone(),
                     due,
                     is_paid,
                     shared: Arc::downgrade(self),
                 };
-                let task = runtime.spawn(sleeper.sleep());
-                self.sleepers.is_asleep(host, due, &task.abort_handle());
+                let task = runtime.spawn(timer.sleep());
+                self.timers.start(host, due, &task.abort_handle());
                 true
             }
             // The timer reads the current answer when it fires.
-            Bed::Taken => true,
-            Bed::None => false,
+            Reservation::Taken => true,
+            Reservation::None => false,
         }
     }
 
@@ -227,20 +230,20 @@ impl Inner {
     pub(super) fn complete_lookup(
         &self,
         host: &Host,
-        flight: &InFlightLookup,
-        landing: &CompletedLookup,
+        in_flight: &InFlightLookup,
+        completed: &CompletedLookup,
     ) -> Option<Result<Arc<CachedAnswer>, ResolveError>> {
         let now = time::now();
         let landed = self
             .store
-            .edit(host, |slot| slot.complete(flight, landing, now));
+            .edit(host, |slot| slot.complete(in_flight, completed, now));
         self.make_room(host);
-        match &landing.outcome {
-            Ok(brought) => {
+        match &completed.outcome {
+            Ok(fresh_addrs) => {
                 self.emit(&Event::LookupSucceeded {
                     host: host.as_str(),
-                    addrs: brought.addrs.as_slice(),
-                    life: brought.life,
+                    addrs: fresh_addrs.addrs.as_slice(),
+                    life: fresh_addrs.life,
                 });
             }
             Err(error) => self.emit(&Event::LookupFailed {
@@ -251,7 +254,7 @@ impl Inner {
         if let Some(Ok(known)) = &landed {
             self.tell_fallback(host, known);
         }
-        let is_denied = landing
+        let is_denied = completed
             .outcome
             .as_ref()
             .is_err_and(ResolveError::is_negative_answer);
@@ -280,7 +283,7 @@ pub(super) enum Urgency {
 const PROBE: Duration = Duration::from_secs(5);
 
 /// A timer that looks a host up without a caller.
-struct Sleeper {
+struct RefreshTimer {
     host: Host,
     due: Instant,
     /// Whether the lookup is already taken from the rate limit.
@@ -288,7 +291,7 @@ struct Sleeper {
     shared: Weak<Inner>,
 }
 
-impl Sleeper {
+impl RefreshTimer {
     async fn sleep(self) {
         tokio::time::sleep_until(self.due.into()).await;
         let (Some(shared), host, is_paid) =
@@ -319,7 +322,7 @@ impl Sleeper {
     }
 }
 
-impl Drop for Sleeper {
+impl Drop for RefreshTimer {
     /// Removes the timer, whose runtime may have been shut down before `due`.
     ///
     /// The next use of the answer then starts another timer.
@@ -327,7 +330,7 @@ impl Drop for Sleeper {
         let Some(shared) = self.shared.upgrade() else {
             return;
         };
-        if shared.sleepers.get_up(&self.host, self.due) && time::now() < self.due {
+        if shared.timers.remove(&self.host, self.due) && time::now() < self.due {
             shared.kept(&self.host).inspect(|known| known.clear_used());
         }
     }

@@ -141,15 +141,15 @@ impl Inner {
         if (1..EMPTY_CONTEXTS).contains(&self.blank.load(Ordering::Relaxed)) {
             self.blank.store(0, Ordering::Relaxed);
         }
-        let dealt = resolution.addrs.as_slice();
+        let selected = resolution.addrs.as_slice();
         let losers: SmallVec<[IpAddr; 4]> =
-            attribution::failed_before_winner(dealt, winner).collect();
+            attribution::failed_before_winner(selected, winner).collect();
         for &loser in &losers {
             self.hold_against(&resolution, loser, &Failure::unseen(Outcome::Failed));
         }
         let late = now >= resolution.resolved_at + attribution::HEAD_START;
         let overtaken: SmallVec<[_; 4]> =
-            attribution::slower_than_winner(dealt, winner, late, reach).collect();
+            attribution::slower_than_winner(selected, winner, late, reach).collect();
         let is_second = late && !overtaken.is_empty();
         let head_start = if is_second {
             attribution::HEAD_START
@@ -194,8 +194,8 @@ impl Inner {
             return;
         };
         let (head, is_alone) = {
-            let mut dealt = attribution::every_address(resolution.addrs.as_slice());
-            (dealt.next(), dealt.next().is_none())
+            let mut selected = attribution::every_address(resolution.addrs.as_slice());
+            (selected.next(), selected.next().is_none())
         };
         if let Some(head) = head {
             if is_alone && !reach.is_any() {
@@ -236,20 +236,20 @@ impl Inner {
         failure: &Failure,
         after_tcp: bool,
     ) {
-        let dealt = resolution.addrs.as_slice();
+        let selected = resolution.addrs.as_slice();
         match failure.why.severity() {
             Severity::None => {}
             Severity::Family => self.no_route(resolution),
             Severity::Soft if failure.why == Outcome::Slow => {
-                for addr in dialled(dealt, reach, failure.why, after_tcp) {
+                for addr in dialled(selected, reach, failure.why, after_tcp) {
                     self.slow(resolution, addr);
                 }
             }
             Severity::Soft | Severity::Hard => {
-                for addr in dialled(dealt, reach, failure.why, after_tcp) {
+                for addr in dialled(selected, reach, failure.why, after_tcp) {
                     let certain = match after_tcp {
-                        true => !attribution::has_two_families(dealt),
-                        false => attribution::is_certain(dealt, addr, reach),
+                        true => !attribution::has_two_families(selected),
+                        false => attribution::is_certain(selected, addr, reach),
                     };
                     let soft = failure.soft || !certain;
                     let failure = failure.clone();
@@ -265,13 +265,13 @@ impl Inner {
     /// have failed, and the error is about one of them. All addresses may then be gone, so the host is looked up
     /// again. Each address gets a soft strike, because its failure is not certain.
     fn no_route(self: &Arc<Self>, resolution: &Resolution) {
-        let dealt = resolution.addrs.as_slice();
-        if attribution::has_two_families(dealt) {
+        let selected = resolution.addrs.as_slice();
+        if attribution::has_two_families(selected) {
             let failure = Failure::softly(Outcome::Failed);
-            return attribution::every_address(dealt)
+            return attribution::every_address(selected)
                 .for_each(|addr| self.hold_against(resolution, addr, &failure));
         }
-        if let Some(first) = attribution::every_address(dealt).next() {
+        if let Some(first) = attribution::every_address(selected).next() {
             self.family_has_no_route(Family::of(first));
             self.complete(resolution);
         }
@@ -442,7 +442,7 @@ impl Inner {
         if !asked_outside || self.warned.load(Ordering::Relaxed) {
             return;
         }
-        let is_ours = self.was_dealt_outside(winner);
+        let is_ours = self.was_resolved_outside(winner);
         if is_ours && !self.warned.swap(true, Ordering::Relaxed) {
             self.emit(&Event::ContextLost { addr: winner });
         }
@@ -468,7 +468,7 @@ const EMPTY_CONTEXTS: u32 = 20;
 
 /// Returns the addresses that a failed connect has attempted, as far as its outcome shows.
 pub(super) fn dialled(
-    dealt: &[IpAddr],
+    selected: &[IpAddr],
     reach: FamiliesUsed,
     why: Outcome,
     after_tcp: bool,
@@ -476,12 +476,12 @@ pub(super) fn dialled(
     match why.severity() {
         Severity::None => Vec::new(),
         Severity::Family | Severity::Soft | Severity::Hard if after_tcp => {
-            attribution::first_candidate(dealt, reach)
+            attribution::first_candidate(selected, reach)
                 .into_iter()
                 .collect()
         }
         Severity::Family | Severity::Soft | Severity::Hard => {
-            attribution::every_address(dealt).collect()
+            attribution::every_address(selected).collect()
         }
     }
 }

@@ -24,24 +24,24 @@ use crate::{ResolveError, time};
 impl Inner {
     /// Selects addresses for a connector, and records them in the attempt context of the caller.
     ///
-    /// Returns `None` if `dealt` holds the addresses already, and otherwise a future of the addresses.
+    /// Returns `None` if `selected` holds the addresses already, and otherwise a future of the addresses.
     #[inline(always)]
     pub(super) fn resolve_into(
         self: &Arc<Self>,
         name: &str,
-        dealt: &mut AddressList,
+        selected: &mut AddressList,
     ) -> Option<ResolveFuture> {
         let context = AttemptContext::current(self.id);
         if let Some(context) = &context
-            && Self::assigned_address(context, name, dealt)
+            && Self::assigned_address(context, name, selected)
         {
             return None;
         }
-        if !self.resolve_cached(name, context.as_ref(), dealt) {
+        if !self.resolve_cached(name, context.as_ref(), selected) {
             return Some(self.resolve_uncached(name, context));
         }
         if context.is_none() {
-            self.note_asked_outside(dealt);
+            self.note_asked_outside(selected);
         }
         None
     }
@@ -54,13 +54,13 @@ impl Inner {
         self: &Arc<Self>,
         name: &str,
         context: Option<&AttemptContext>,
-        dealt: &mut AddressList,
+        selected: &mut AddressList,
     ) -> bool {
         let now = time::now();
         let hit = self.store.read(name, |host, slot| match slot.fresh(now) {
             Some(known) if !self.is_overridden(name, known) => {
                 self.note_use(host, known);
-                self.select_into(host, known, context, now, dealt);
+                self.select_into(host, known, context, now, selected);
                 true
             }
             _ => false,
@@ -76,29 +76,29 @@ impl Inner {
     ) -> ResolveFuture {
         let host = match self.query(name) {
             Err(error) => return ResolveFuture::known(Err(error)),
-            Ok(Query::Immediate(dealt, _)) => return ResolveFuture::known(Ok(dealt)),
+            Ok(Query::Immediate(selected, _)) => return ResolveFuture::known(Ok(selected)),
             Ok(Query::Lookup(host) | Query::Reserved(host)) => host,
         };
         let shared = Arc::clone(self);
         ResolveFuture::asking(async move {
             let known = shared.answer(&host).await?;
-            let mut dealt = AddressList::new();
-            shared.select_into(&host, &known, context.as_ref(), time::now(), &mut dealt);
+            let mut selected = AddressList::new();
+            shared.select_into(&host, &known, context.as_ref(), time::now(), &mut selected);
             if context.is_none() {
-                shared.note_asked_outside(&dealt);
+                shared.note_asked_outside(&selected);
             }
-            Ok(dealt)
+            Ok(selected)
         })
     }
 
     /// Parses a name, and filters its addresses if the name needs no lookup.
     fn query(&self, name: &str) -> Result<Query, ResolveError> {
         match self.read_query(name)? {
-            Query::Immediate(dealt, source) if self.filter.is_some() => {
-                let sifted = self.apply_filter(&host::normalized(name), dealt.as_slice())?;
+            Query::Immediate(selected, source) if self.filter.is_some() => {
+                let sifted = self.apply_filter(&host::normalized(name), selected.as_slice())?;
                 Ok(Query::answered(&sifted, source))
             }
-            Query::Reserved(host) if self.pins.find(host.as_str()).is_none() => {
+            Query::Reserved(host) if self.overrides.find(host.as_str()).is_none() => {
                 Err(ResolveError::never_sent(host.as_str()))
             }
             question => Ok(question),
@@ -108,9 +108,9 @@ impl Inner {
     /// Returns all addresses of a host in the order in which to connect to them.
     pub(super) async fn resolve(self: &Arc<Self>, name: &str) -> Result<Resolved, ResolveError> {
         let host = match self.query(name)? {
-            Query::Immediate(dealt, source) => {
+            Query::Immediate(selected, source) => {
                 return Ok(Resolved {
-                    addrs: dealt.collect(),
+                    addrs: selected.collect(),
                     source,
                     age: Duration::ZERO,
                     expires_in: None,
@@ -141,8 +141,8 @@ impl Inner {
         host: &Host,
     ) -> Result<Arc<CachedAnswer>, ResolveError> {
         let now = time::now();
-        if let Some(pinned) = self.deal_pinned(host.as_str(), now) {
-            return Ok(Arc::new(pinned));
+        if let Some(overridden) = self.select_override(host.as_str(), now) {
+            return Ok(Arc::new(overridden));
         }
         self.refit(host);
         let known = self.answer_by_plan(host, now).await;
@@ -256,7 +256,7 @@ impl Inner {
     fn joinable_since(&self, host: &Host) -> Option<Instant> {
         let sent = |slot: &HostEntry| {
             let runtime = tokio::runtime::Handle::try_current().ok()?;
-            slot.joinable(runtime.id()).map(|flight| flight.sent)
+            slot.joinable(runtime.id()).map(|in_flight| in_flight.sent)
         };
         self.store.peek(host.as_str(), sent).flatten()
     }
@@ -289,7 +289,7 @@ impl Inner {
     /// The host may have an override since, or the answer may hold fallbacks that the program has changed since.
     #[inline]
     fn is_overridden(&self, host: &str, known: &CachedAnswer) -> bool {
-        (!self.pins.is_empty() && self.pins.find(host).is_some())
+        (!self.overrides.is_empty() && self.overrides.find(host).is_some())
             || known.is_outdated(|| self.fallbacks.edition())
     }
 
@@ -336,9 +336,9 @@ impl Inner {
         known: &CachedAnswer,
         now: Instant,
     ) -> Option<Rank> {
-        self.health.read(host.as_str(), now, |page| {
+        self.health.read(host.as_str(), now, |records| {
             let addrs = known.addrs.as_slice().iter();
-            addrs.map(|&addr| rank(page, addr, now)).min()
+            addrs.map(|&addr| rank(records, addr, now)).min()
         })
     }
 
@@ -349,24 +349,24 @@ impl Inner {
         known: &CachedAnswer,
         context: Option<&AttemptContext>,
         now: Instant,
-        dealt: &mut AddressList,
+        selected: &mut AddressList,
     ) {
         if let Some(context) = context
-            && self.start_race(host, known, context, now, dealt)
+            && self.start_race(host, known, context, now, selected)
         {
             return;
         }
         let trial = self.take_trial(host, known, now);
-        dealt.fill(|out| self.in_order(host, known, MAX_PER_FAMILY, trial, now, out));
+        selected.fill(|out| self.in_order(host, known, MAX_PER_FAMILY, trial, now, out));
         if let Some(context) = context {
             let turned = match known.addrs.replaces_others() {
-                true => self.add_last_resort(host, known, dealt, trial, now),
-                false => dealt.as_slice().len(),
+                true => self.add_last_resort(host, known, selected, trial, now),
+                false => selected.as_slice().len(),
             };
             if self.config.lanes {
-                dealt.add_lane(turned);
+                selected.add_lane(turned);
             }
-            context.record(self.resolution(host, known, dealt.clone(), now));
+            context.record(self.resolution(host, known, selected.clone(), now));
         }
     }
 
@@ -375,13 +375,13 @@ impl Inner {
         &self,
         host: &Host,
         known: &CachedAnswer,
-        dealt: AddressList,
+        selected: AddressList,
         now: Instant,
     ) -> Resolution {
         Resolution {
             host: host.clone(),
             generation: known.generation,
-            addrs: dealt,
+            addrs: selected,
             resolved_at: now,
             source: self.source(host, known, now),
             age: known.age(now),
@@ -444,13 +444,13 @@ impl Inner {
         if self.health.is_empty() {
             return addrs::select(addrs, None, how, &mut rng, out);
         }
-        self.health.read(host.as_str(), now, |page| {
+        self.health.read(host.as_str(), now, |records| {
             let rank = |addr| {
                 if trial == Some(addr) {
                     Rank::Trial
                 } else {
-                    let found = page.iter().find(|(other, _)| *other == addr);
-                    found.map_or(Rank::Healthy, |(_, record)| record.rank_to_deal(now))
+                    let found = records.iter().find(|(other, _)| *other == addr);
+                    found.map_or(Rank::Healthy, |(_, record)| record.rank_to_select(now))
                 }
             };
             addrs::select(addrs, Some(&rank), how, &mut rng, out)
@@ -512,8 +512,8 @@ async fn within<T>(wait: Duration, future: impl Future<Output = T>) -> Option<T>
     timer.flatten()?.await.ok()
 }
 
-pub(super) fn rank(page: &[(IpAddr, AddressRecord)], addr: IpAddr, now: Instant) -> Rank {
-    let found = page.iter().find(|(other, _)| *other == addr);
+pub(super) fn rank(records: &[(IpAddr, AddressRecord)], addr: IpAddr, now: Instant) -> Rank {
+    let found = records.iter().find(|(other, _)| *other == addr);
     found.map_or(Rank::Healthy, |(_, record)| record.rank(now))
 }
 

@@ -133,9 +133,10 @@ impl Inner {
 
     /// Returns whether an address of an answer is healthy or in doubt, or whether a probe has connected to the address.
     fn may_connect(&self, host: &Host, known: &CachedAnswer, now: Instant) -> bool {
-        self.health.read(host.as_str(), now, |page| {
-            let record = |addr: &IpAddr| page.iter().find(|(other, _)| other == addr);
-            let may = |(_, record): &(_, AddressRecord)| record.rank_to_deal(now) <= Rank::Doubtful;
+        self.health.read(host.as_str(), now, |records| {
+            let record = |addr: &IpAddr| records.iter().find(|(other, _)| other == addr);
+            let may =
+                |(_, record): &(_, AddressRecord)| record.rank_to_select(now) <= Rank::Doubtful;
             let mut addrs = known.addrs.as_slice().iter();
             addrs.any(|addr| record(addr).is_none_or(may))
         })
@@ -147,7 +148,7 @@ impl Inner {
         let host = self.host(host)?;
         let now = time::now();
         let known = self.current(&host, now)?;
-        let left = self.dealt_left(&host, &known, now);
+        let left = self.selected_left(&host, &known, now);
         let news = self
             .store
             .peek(host.as_str(), |slot| slot.expects_fresh_answer(now));
@@ -155,8 +156,8 @@ impl Inner {
         Some(FailoverOutlook {
             is_healthy: best.is_some_and(|rank| rank <= Rank::Healthy),
             may_connect: self.may_connect(&host, &known, now),
-            fresh_answer_expected: known.origin != Origin::Pin && news == Some(true),
-            next: known.addrs.dealt(MAX_PER_FAMILY) + left.len(),
+            fresh_answer_expected: known.origin != Origin::Override && news == Some(true),
+            next: known.addrs.selected(MAX_PER_FAMILY) + left.len(),
             left,
             known,
         })

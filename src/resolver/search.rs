@@ -55,8 +55,8 @@ impl Inner {
         let connects = |addr: &&IpAddr| self.connects.has_connected_to(**addr, host, since);
         let known = waiting.iter().find(connects).filter(|_| is_slow);
         let by_budget = || {
-            let first = self.health.read(host.as_str(), now, |page| {
-                waiting.iter().min_by_key(|addr| rank(page, **addr, now))
+            let first = self.health.read(host.as_str(), now, |records| {
+                waiting.iter().min_by_key(|addr| rank(records, **addr, now))
             })?;
             self.connects.take_from_budget(host, now).then_some(first)
         };
@@ -79,8 +79,8 @@ impl Inner {
         let known = self.current(&resolution.host, now);
         let targets = known.map(|known| self.targets(resolution, &known, now));
         let targets = targets.unwrap_or_default();
-        let counts = self.health.read(resolution.host.as_str(), now, |page| {
-            let is_healthy = |other: &IpAddr| rank(page, *other, now) <= Rank::Healthy;
+        let counts = self.health.read(resolution.host.as_str(), now, |records| {
+            let is_healthy = |other: &IpAddr| rank(records, *other, now) <= Rank::Healthy;
             let mut others = targets.iter().filter(|other| **other != addr);
             is_healthy(&addr) || others.any(is_healthy)
         });
@@ -284,7 +284,7 @@ impl Inner {
     /// Returns the addresses that a connect can go to: those of the answer and of its last resort.
     fn targets(&self, resolution: &Resolution, known: &CachedAnswer, now: Instant) -> AllAddrs {
         let mut targets = AllAddrs::from_slice(known.addrs.as_slice());
-        targets.extend(self.dealt_left(&resolution.host, known, now));
+        targets.extend(self.selected_left(&resolution.host, known, now));
         targets
     }
 
@@ -298,9 +298,9 @@ impl Inner {
     ) -> bool {
         let head = head(resolution);
         let targets = self.targets(resolution, known, now);
-        self.health.read(resolution.host.as_str(), now, |page| {
+        self.health.read(resolution.host.as_str(), now, |records| {
             let mut others = targets.iter();
-            let record = |addr| page.iter().find(|(other, _)| *other == addr);
+            let record = |addr| records.iter().find(|(other, _)| *other == addr);
             let is_such = |addr| record(addr).is_none_or(|(_, record)| is_such(record));
             others.any(|addr| Some(*addr) != head && is_such(*addr))
         })
@@ -313,7 +313,7 @@ impl Inner {
 fn has_moved(known: &CachedAnswer, resolution: &Resolution) -> bool {
     let mut pending = head(resolution).into_iter().chain(second_head(resolution));
     known.generation != resolution.generation
-        && matches!(known.origin, Origin::Lookup | Origin::Pin)
+        && matches!(known.origin, Origin::Lookup | Origin::Override)
         && (1..MAX_ADDRS).contains(&known.addrs.as_slice().len())
         && !pending.any(|addr| known.addrs.contains(addr))
 }

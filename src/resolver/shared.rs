@@ -12,8 +12,8 @@ use super::config::{Config, Sources};
 use super::lanes;
 use super::limits::LookupLimits;
 use super::network_state::Network;
+use super::refresh_timers::RefreshTimers;
 use super::route::Routes;
-use super::sleepers::Sleepers;
 use super::upstream::CurrentLookup;
 #[cfg(feature = "watch-network")]
 use super::watch::Watch;
@@ -35,7 +35,7 @@ pub(crate) struct Inner {
     pub(super) lookup: CurrentLookup,
     pub(super) limits: Arc<LookupLimits>,
     pub(super) routes: Routes,
-    pub(super) pins: StaticHosts,
+    pub(super) overrides: StaticHosts,
     pub(super) fallbacks: StaticHosts,
     pub(super) filter: Option<Arc<Filter>>,
     pub(super) store: Store,
@@ -46,7 +46,7 @@ pub(crate) struct Inner {
     #[cfg(feature = "watch-network")]
     pub(super) watch: Watch,
     /// The timers that start lookups without a caller.
-    pub(super) sleepers: Sleepers,
+    pub(super) timers: RefreshTimers,
     pub(super) observers: Observers,
     /// A sender whose drop, with the last resolver, ends the subscribed probes.
     pub(super) shutdown: watch::Sender<()>,
@@ -54,7 +54,7 @@ pub(crate) struct Inner {
     pub(super) context_expected: AtomicBool,
     queries_without_context: AtomicU64,
     /// The last addresses that were returned outside of any attempt context.
-    dealt_outside: Bounded<IpAddr, ()>,
+    resolved_outside: Bounded<IpAddr, ()>,
     pub(super) warned: AtomicBool,
     /// Number of connects in a row that resolved no name.
     pub(super) blank: AtomicU32,
@@ -62,8 +62,8 @@ pub(crate) struct Inner {
     pub(super) connects: Connects,
 }
 
-/// Number of addresses in `dealt_outside`, enough for the connects of one moment.
-const DEALT_OUTSIDE: usize = 1024;
+/// Number of addresses in `resolved_outside`, enough for the connects of one moment.
+const RESOLVED_OUTSIDE: usize = 1024;
 
 impl Inner {
     pub(super) fn new(config: Config, sources: Sources, user: Option<Arc<dyn Observe>>) -> Self {
@@ -81,7 +81,7 @@ impl Inner {
                 ..config
             },
             lookup: CurrentLookup::new(sources.lookup),
-            pins: sources.pins,
+            overrides: sources.overrides,
             fallbacks: sources.fallbacks,
             filter: sources.filter,
             lookup_limiter: Mutex::default(),
@@ -89,12 +89,12 @@ impl Inner {
             network: Network::default(),
             #[cfg(feature = "watch-network")]
             watch: Watch::default(),
-            sleepers: Sleepers::new(config.capacity),
+            timers: RefreshTimers::new(config.capacity),
             shutdown: watch::Sender::new(()),
             observers: Observers::new(user),
             context_expected: AtomicBool::new(false),
             queries_without_context: AtomicU64::new(0),
-            dealt_outside: Bounded::new(DEALT_OUTSIDE),
+            resolved_outside: Bounded::new(RESOLVED_OUTSIDE),
             warned: AtomicBool::new(false),
             blank: AtomicU32::new(0),
             recent: NewConnections::new(now),
@@ -111,12 +111,12 @@ impl Inner {
 
     pub(super) fn set_lookup(&self, lookup: Arc<dyn Lookup>) -> Arc<dyn Lookup> {
         let before = self.lookup.replace(lookup);
-        self.let_go();
+        self.detach_lookups();
         before
     }
 
     /// Detaches the in-flight lookups and forgets failed ones, because another lookup is used from now on.
-    fn let_go(&self) {
+    fn detach_lookups(&self) {
         let mut busy = Vec::new();
         self.store.for_each(|host, slot| {
             if slot.has_pending_state() {
@@ -136,19 +136,19 @@ impl Inner {
     /// | the program has invalidated the answer | another one for all hosts, which failures do not use up |
     /// | any other | none |
     pub(super) fn try_acquire_lookup(&self, cause: LookupReason) -> bool {
-        let quota = match cause {
+        let limiter = match cause {
             LookupReason::ConnectFailed => &self.lookup_limiter,
             LookupReason::Invalidated => &self.invalidation_limiter,
             LookupReason::Refresh | LookupReason::Expired | LookupReason::Miss => return true,
         };
-        edit(quota, |quota| quota.try_acquire(time::now()))
+        edit(limiter, |limiter| limiter.try_acquire(time::now()))
     }
 
     /// Reserves one lookup after a failed connect, and returns when the lookup may start.
     ///
     /// Returns `None` if too many lookups wait already.
     pub(super) fn reserve_lookup(&self, now: Instant) -> Option<Instant> {
-        edit(&self.lookup_limiter, |quota| quota.reserve(now))
+        edit(&self.lookup_limiter, |limiter| limiter.reserve(now))
     }
 
     /// Records that a connector layer was made, so that from now on attempt contexts can be lost.
@@ -158,28 +158,28 @@ impl Inner {
 
     /// Records addresses that were returned outside of any attempt context; see [`Event::ContextLost`].
     #[inline]
-    pub(super) fn note_asked_outside(&self, dealt: &AddressList) {
+    pub(super) fn note_asked_outside(&self, selected: &AddressList) {
         if self.context_expected.load(Ordering::Relaxed) && !self.warned.load(Ordering::Relaxed) {
-            self.remember_asked_outside(dealt);
+            self.remember_asked_outside(selected);
         }
     }
 
     #[inline(never)]
-    fn remember_asked_outside(&self, dealt: &AddressList) {
+    fn remember_asked_outside(&self, selected: &AddressList) {
         self.queries_without_context.fetch_add(1, Ordering::Relaxed);
-        let addrs = dealt.as_slice().iter().map(IpAddr::to_canonical);
+        let addrs = selected.as_slice().iter().map(IpAddr::to_canonical);
         for addr in addrs {
-            if self.dealt_outside.read(&addr, |_, ()| ()).is_none() {
-                self.dealt_outside.edit(&addr, |_| (Edit::Put(()), ()));
+            if self.resolved_outside.read(&addr, |_, ()| ()).is_none() {
+                self.resolved_outside.edit(&addr, |_| (Edit::Put(()), ()));
                 let oldest_first = |_: &IpAddr, (): &(), age| Some(Reverse(age));
-                self.dealt_outside.make_room(&addr, oldest_first);
+                self.resolved_outside.make_room(&addr, oldest_first);
             }
         }
     }
 
     /// Returns whether an address was recently returned outside of any attempt context.
-    pub(super) fn was_dealt_outside(&self, addr: IpAddr) -> bool {
-        self.dealt_outside.contains(&addr)
+    pub(super) fn was_resolved_outside(&self, addr: IpAddr) -> bool {
+        self.resolved_outside.contains(&addr)
     }
 
     /// Returns how often a connector has resolved a name outside of any attempt context; see [`Event::ContextLost`].
@@ -188,6 +188,6 @@ impl Inner {
     }
 }
 
-fn edit<T>(quota: &Mutex<RateLimiter>, change: impl FnOnce(&mut RateLimiter) -> T) -> T {
-    change(&mut quota.lock().unwrap_or_else(PoisonError::into_inner))
+fn edit<T>(limiter: &Mutex<RateLimiter>, change: impl FnOnce(&mut RateLimiter) -> T) -> T {
+    change(&mut limiter.lock().unwrap_or_else(PoisonError::into_inner))
 }

@@ -15,20 +15,20 @@ impl Inner {
         let now = time::now();
         let mut hosts = Vec::with_capacity(self.store.len());
         self.store.for_each(|host, slot| {
-            if self.pins.find(host.as_str()).is_none() {
+            if self.overrides.find(host.as_str()).is_none() {
                 let known = slot.answer().map(|known| &**known);
                 hosts.push(self.view(host.as_str(), known, slot.is_suspect(), now));
             }
         });
-        for (name, _) in self.pins.iter() {
-            if let Some(pinned) = self.pinned(&name, now) {
-                hosts.push(self.view(&name, Some(&pinned), false, now));
+        for (name, _) in self.overrides.iter() {
+            if let Some(overridden) = self.override_for(&name, now) {
+                hosts.push(self.view(&name, Some(&overridden), false, now));
             }
         }
-        let of_suffix = |host: &Host| self.pins.get(host.as_str()).is_none();
+        let of_suffix = |host: &Host| self.overrides.get(host.as_str()).is_none();
         for host in self.health.hosts().into_iter().filter(of_suffix) {
-            if let Some(pinned) = self.pinned(host.as_str(), now) {
-                hosts.push(self.view(host.as_str(), Some(&pinned), false, now));
+            if let Some(overridden) = self.override_for(host.as_str(), now) {
+                hosts.push(self.view(host.as_str(), Some(&overridden), false, now));
             }
         }
         hosts.sort_by(|one, other| one.host.cmp(&other.host));
@@ -43,9 +43,9 @@ impl Inner {
         now: Instant,
     ) -> HostSnapshot {
         let addrs = known.map_or(&[][..], |known| known.addrs.as_slice());
-        let addrs = self.health.read(host, now, |page| {
+        let addrs = self.health.read(host, now, |records| {
             let view = |&addr| {
-                let record = page.iter().find(|(other, _)| *other == addr);
+                let record = records.iter().find(|(other, _)| *other == addr);
                 of_address(addr, record.map(|(_, record)| record), now)
             };
             addrs.iter().map(view).collect()

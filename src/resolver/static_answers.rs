@@ -13,9 +13,9 @@ use crate::time;
 
 impl Inner {
     /// Returns the override of a host. The filter does not apply, because the program has chosen the addresses.
-    pub(super) fn pinned(&self, host: &str, now: Instant) -> Option<CachedAnswer> {
-        let row = self.pins.find(host)?;
-        Some(CachedAnswer::pinned(
+    pub(super) fn override_for(&self, host: &str, now: Instant) -> Option<CachedAnswer> {
+        let row = self.overrides.find(host)?;
+        Some(CachedAnswer::overridden(
             AddressSet::new(row.addrs.iter().copied()),
             0,
             now,
@@ -23,16 +23,16 @@ impl Inner {
     }
 
     /// Returns the override of a host for a caller that connects, and counts the call for round robin.
-    pub(super) fn deal_pinned(&self, host: &str, now: Instant) -> Option<CachedAnswer> {
-        let row = self.pins.find(host)?;
+    pub(super) fn select_override(&self, host: &str, now: Instant) -> Option<CachedAnswer> {
+        let row = self.overrides.find(host)?;
         let addrs = AddressSet::new(row.addrs.iter().copied());
-        Some(CachedAnswer::pinned(addrs, row.turn(), now))
+        Some(CachedAnswer::overridden(addrs, row.turn(), now))
     }
 
     /// Returns the override of a host or its cached answer, without counting that as a use.
     pub(super) fn current(&self, host: &Host, now: Instant) -> Option<Arc<CachedAnswer>> {
-        let pinned = self.pinned(host.as_str(), now).map(Arc::new);
-        pinned.or_else(|| self.kept(host))
+        let overridden = self.override_for(host.as_str(), now).map(Arc::new);
+        overridden.or_else(|| self.kept(host))
     }
 
     /// Returns the cached answer of a host, fresh or not.
@@ -86,7 +86,7 @@ impl Inner {
         let row = self.fallbacks.find(host.as_str())?;
         let addrs = self.apply_filter(host.as_str(), &row.addrs).ok()?;
         let life = self.config.ttl.positive(None);
-        let brought = FreshAddresses {
+        let fresh_addrs = FreshAddresses {
             addrs: self.sorted(addrs),
             is_partial: false,
             origin: Origin::Fallback(edition),
@@ -94,7 +94,7 @@ impl Inner {
             refresh_after: ttl::refresh_after(life, &mut fastrand::Rng::new()),
         };
         Some(Fallback {
-            brought,
+            fresh_addrs,
             max_stale: self.config.max_stale,
         })
     }

@@ -112,15 +112,15 @@ impl Inner {
 ///
 /// The thread holds the resolver weakly.
 fn follow(notices: &Receiver<()>, source_of: &SourceAddress, shared: &Weak<Inner>) {
-    let mut whereabouts = NetworkMonitor::at(NetworkFingerprint::of(source_of));
+    let mut monitor = NetworkMonitor::at(NetworkFingerprint::of(source_of));
     loop {
-        match wait(notices, whereabouts.due()) {
-            Ok(()) => whereabouts.notice(time::now()),
+        match wait(notices, monitor.due()) {
+            Ok(()) => monitor.notice(time::now()),
             Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {
                 // A panic of the user's `source_address`, lookup or observer must not end the watch.
                 let look = AssertUnwindSafe(|| {
-                    if whereabouts.check(NetworkFingerprint::of(source_of))
+                    if monitor.check(NetworkFingerprint::of(source_of))
                         && let Some(shared) = shared.upgrade()
                     {
                         shared.network_changed();

@@ -96,7 +96,7 @@ impl RetryClassifier {
             shared.unavailable(host, addr, "REFUSED_STREAM");
             if shared
                 .failover_outlook(host)
-                .is_some_and(|hope| hope.is_healthy)
+                .is_some_and(|outlook| outlook.is_healthy)
             {
                 connection.poison();
             }
@@ -128,10 +128,10 @@ impl RetryClassifier {
         }
         // The connect belonged to another request, whose error names the addresses.
         if error_chain(error).any(is_lost_checkout) {
-            return FailedConnect::default().while_hopeful(host, self.hope_of(host));
+            return FailedConnect::default().while_hopeful(host, self.outlook_of(host));
         }
         let attempted = FailedConnect::of(error);
-        let (hope, outcome) = (self.hope_of(host), attempted.outcome);
+        let (outlook, outcome) = (self.outlook_of(host), attempted.outcome);
         match outcome.retry_scope() {
             RetryScope::Never => None,
             // The request has already met another address.
@@ -139,29 +139,30 @@ impl RetryClassifier {
             // Without a route, only other addresses can help, and only a fresh answer can name them.
             RetryScope::Few
                 if outcome == Outcome::NoRoute
-                    && !hope.as_ref().is_some_and(|it| it.fresh_answer_expected) =>
+                    && !outlook.as_ref().is_some_and(|it| it.fresh_answer_expected) =>
             {
                 None
             }
-            RetryScope::Few => Some(attempted.failed(RetryReason::Connect, MAX_FEW, hope)),
+            RetryScope::Few => Some(attempted.failed(RetryReason::Connect, MAX_FEW, outlook)),
             RetryScope::WhileAddressesLeft if is_given_up(error) => {
-                let has_target = |hope: &FailoverOutlook| hope.may_connect || !hope.left.is_empty();
-                let most = if hope.as_ref().is_some_and(has_target) {
+                let has_target =
+                    |outlook: &FailoverOutlook| outlook.may_connect || !outlook.left.is_empty();
+                let most = if outlook.as_ref().is_some_and(has_target) {
                     usize::MAX
                 } else {
                     MAX_FEW
                 };
-                Some(attempted.failed(RetryReason::ConnectTimeout, most, hope))
+                Some(attempted.failed(RetryReason::ConnectTimeout, most, outlook))
             }
             // The failed address is the proxy's, so the outlook of the host does not apply.
             RetryScope::WhileAddressesLeft if socks_connect(error).is_some() => {
                 Some(attempted.failed(RetryReason::Connect, MAX_FEW, None))
             }
-            RetryScope::WhileAddressesLeft => attempted.while_hopeful(host, hope),
+            RetryScope::WhileAddressesLeft => attempted.while_hopeful(host, outlook),
         }
     }
 
-    fn hope_of(&self, host: Option<&str>) -> Option<FailoverOutlook> {
+    fn outlook_of(&self, host: Option<&str>) -> Option<FailoverOutlook> {
         host.and_then(|host| self.resolver.inner().failover_outlook(host))
     }
 
@@ -183,12 +184,12 @@ impl RetryClassifier {
         };
         match early.sent {
             // No byte was sent, as after a failed connect.
-            false => attempted.while_hopeful(sent.host, self.hope_of(sent.host)),
+            false => attempted.while_hopeful(sent.host, self.outlook_of(sent.host)),
             // The server may have acted on the request.
             true if !is_idempotent(sent.method) => None,
             true => {
-                let hope = self.hope_of(sent.host);
-                Some(attempted.failed(RetryReason::EarlyClose, MAX_SENDS - 1, hope))
+                let outlook = self.outlook_of(sent.host);
+                Some(attempted.failed(RetryReason::EarlyClose, MAX_SENDS - 1, outlook))
             }
         }
     }
@@ -201,7 +202,7 @@ struct FailedConnect {
     /// The addresses that were attempted.
     addrs: SmallVec<[IpAddr; 4]>,
     /// How many addresses the connect was given; `None` if that is not known.
-    dealt: Option<usize>,
+    selected: Option<usize>,
     wrong_certificates: usize,
     /// Whether the connect was a race.
     is_race: bool,
@@ -218,7 +219,7 @@ impl Default for FailedConnect {
         Self {
             outcome: Outcome::Unknown,
             addrs: SmallVec::new(),
-            dealt: None,
+            selected: None,
             wrong_certificates: 0,
             is_race: false,
             has_more: false,
@@ -245,7 +246,7 @@ impl FailedConnect {
         Self {
             outcome,
             addrs,
-            dealt: account.map(|_| attempts.len()),
+            selected: account.map(|_| attempts.len()),
             wrong_certificates,
             is_race: account.is_some_and(ConnectError::is_race),
             has_more: attempts.iter().any(|attempt| attempt.outcome.is_none()),
@@ -258,8 +259,12 @@ impl FailedConnect {
     }
 
     /// Returns a failure after which the request is sent again while an address is left to connect to.
-    fn while_hopeful(self, host: Option<&str>, hope: Option<FailoverOutlook>) -> Option<Failure> {
-        let most = match &hope {
+    fn while_hopeful(
+        self,
+        host: Option<&str>,
+        outlook: Option<FailoverOutlook>,
+    ) -> Option<Failure> {
+        let most = match &outlook {
             // A shared pooled connection failed, and each further one may be closed by the time of its checkout.
             Some(_) if self.addrs.is_empty() => MAX_UNKNOWN,
             Some(_) => usize::MAX,
@@ -268,24 +273,25 @@ impl FailedConnect {
             // Behind a proxy, the host of the connect is not known.
             None => MAX_FEW,
         };
-        Some(self.failed(RetryReason::Connect, most, hope))
+        Some(self.failed(RetryReason::Connect, most, outlook))
     }
 
-    fn failed(self, kind: RetryReason, most: usize, hope: Option<FailoverOutlook>) -> Failure {
+    fn failed(self, kind: RetryReason, most: usize, outlook: Option<FailoverOutlook>) -> Failure {
         // An address that left DNS and has just failed is attempted last, so its place goes to the others.
         let is_over = |addr: &&IpAddr| self.addrs.contains(*addr);
-        let given = |hope: &FailoverOutlook| hope.next - hope.left.iter().filter(is_over).count();
-        let of_hope = hope.as_ref().map_or(1, given);
-        let has_left = |hope: &FailoverOutlook| {
+        let given =
+            |outlook: &FailoverOutlook| outlook.next - outlook.left.iter().filter(is_over).count();
+        let of_outlook = outlook.as_ref().map_or(1, given);
+        let has_left = |outlook: &FailoverOutlook| {
             let mut addrs = self.addrs.iter();
-            !self.addrs.is_empty() && addrs.all(|addr| !hope.known.addrs.contains(*addr))
+            !self.addrs.is_empty() && addrs.all(|addr| !outlook.known.addrs.contains(*addr))
         };
-        let has_moved = hope.as_ref().is_some_and(has_left);
+        let has_moved = outlook.as_ref().is_some_and(has_left);
         let next = match kind {
             // A race that has attempted all its addresses may attempt them once more, and then those of a fresh answer.
-            _ if self.is_race && !self.has_more => 2 * of_hope,
-            _ if self.is_race || kind == RetryReason::ConnectTimeout => of_hope,
-            _ => self.dealt.unwrap_or(of_hope),
+            _ if self.is_race && !self.has_more => 2 * of_outlook,
+            _ if self.is_race || kind == RetryReason::ConnectTimeout => of_outlook,
+            _ => self.selected.unwrap_or(of_outlook),
         };
         // If the connect hung for long, or its addresses have left, the next connect may hang in its lanes, too.
         let hangs = kind == RetryReason::ConnectTimeout && (has_moved || self.has_hung);
@@ -295,13 +301,13 @@ impl FailedConnect {
             addrs: self.addrs,
             // A failed race has attempted addresses of other answers, too.
             given: match kind {
-                RetryReason::ConnectTimeout if !self.is_race => self.dealt.unwrap_or_default(),
+                RetryReason::ConnectTimeout if !self.is_race => self.selected.unwrap_or_default(),
                 _ => 0,
             },
             next,
             next_if_it_hangs: if hangs { self.at_least.min(next) } else { next },
             most,
-            hope,
+            outlook,
         }
     }
 }

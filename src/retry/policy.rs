@@ -59,7 +59,7 @@ use crate::Resolver;
 /// sent again. Clone the policy for each request.
 #[derive(Clone, Debug)]
 pub struct RetryPolicy {
-    judge: RetryClassifier,
+    classifier: RetryClassifier,
     history: RequestHistory,
 }
 
@@ -76,7 +76,7 @@ impl RetryPolicy {
     #[must_use]
     pub fn new(resolver: &Resolver) -> Self {
         Self {
-            judge: RetryClassifier::new(resolver),
+            classifier: RetryClassifier::new(resolver),
             history: RequestHistory::default(),
         }
     }
@@ -122,7 +122,7 @@ impl RetryPolicy {
             host: Some(host),
             is_partly: false,
         };
-        self.judge.sends_again(sent, error, &mut self.history)
+        self.classifier.sends_again(sent, error, &mut self.history)
     }
 }
 
@@ -140,7 +140,7 @@ where
     ) -> Option<Self::Future> {
         let host = request.uri().host();
         let Err(error) = result else {
-            self.judge.answered(host, &mut self.history);
+            self.classifier.answered(host, &mut self.history);
             return None;
         };
         let sent = SentRequest {
@@ -148,7 +148,7 @@ where
             host,
             is_partly: false,
         };
-        let again = self.judge.sends_again(sent, error, &mut self.history);
+        let again = self.classifier.sends_again(sent, error, &mut self.history);
         again.then(|| ready(()))
     }
 

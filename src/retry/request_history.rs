@@ -52,7 +52,7 @@ pub(crate) struct Failure {
     /// How often the request may be sent again for this kind of failure.
     pub(crate) most: usize,
     /// The outlook of the host; `None` if the resolver does not know the host, as behind a proxy.
-    pub(crate) hope: Option<FailoverOutlook>,
+    pub(crate) outlook: Option<FailoverOutlook>,
 }
 
 impl Failure {
@@ -66,7 +66,7 @@ impl Failure {
             next: 0,
             next_if_it_hangs: 0,
             most,
-            hope: None,
+            outlook: None,
         }
     }
 }
@@ -143,22 +143,22 @@ impl RequestHistory {
                 self.addrs.push(addr);
             }
         }
-        if let Some(hope) = &failed.hope {
-            self.note_answer(hope, failed);
+        if let Some(outlook) = &failed.outlook {
+            self.note_answer(outlook, failed);
         }
     }
 
     /// Counts each answer since the last failure that brought a new address as a fresh answer.
     ///
     /// The count includes answers that the request neither waited for nor was given.
-    fn note_answer(&mut self, hope: &FailoverOutlook, failed: &Failure) {
-        let known = &hope.known;
+    fn note_answer(&mut self, outlook: &FailoverOutlook, failed: &Failure) {
+        let known = &outlook.known;
         // The addresses of the host may have changed since the first connect was given its addresses.
         let first_attempt = failed.addrs.first();
         let has_moved = first_attempt.is_some_and(|addr| !known.addrs.contains(*addr));
         // An address that left DNS and was already attempted is no target.
         let is_target = |addr: &&IpAddr| !self.addrs.contains(*addr);
-        let left = hope.left.iter().filter(is_target).count();
+        let left = outlook.left.iter().filter(is_target).count();
         let answered = known.addrs.as_slice().len() + left;
         let first = || MAX_ATTEMPTS.min(2 * answered.max(failed.given));
         self.most_attempts.get_or_insert_with(first);
@@ -184,23 +184,23 @@ impl RequestHistory {
     ///
     /// The addresses are those of the answer and of its last resort.
     fn has_target(&mut self, failed: &Failure) -> bool {
-        let Some(hope) = &failed.hope else {
+        let Some(outlook) = &failed.outlook else {
             return true;
         };
         // If the answer is suspect, the next connect would wait for one more fresh answer.
         let has_renewals =
-            self.fresh_answers + usize::from(hope.fresh_answer_expected) <= MAX_FRESH_ANSWERS;
+            self.fresh_answers + usize::from(outlook.fresh_answer_expected) <= MAX_FRESH_ANSWERS;
         match failed.kind {
             RetryReason::Connect => {}
             RetryReason::ConnectTimeout => return has_renewals,
             RetryReason::EarlyClose | RetryReason::ProtocolNack => return true,
         }
         let is_left = |addr: &IpAddr| !self.addrs.contains(addr);
-        let mut targets = hope.known.addrs.as_slice().iter().chain(&hope.left);
+        let mut targets = outlook.known.addrs.as_slice().iter().chain(&outlook.left);
         if targets.any(is_left) {
             return has_renewals;
         }
-        self.awaits = hope.fresh_answer_expected && self.fresh_answers < MAX_FRESH_ANSWERS;
+        self.awaits = outlook.fresh_answer_expected && self.fresh_answers < MAX_FRESH_ANSWERS;
         self.fresh_answers += usize::from(self.awaits);
         self.awaits
     }

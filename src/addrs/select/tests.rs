@@ -18,20 +18,20 @@ const FOUR: SelectParams = SelectParams {
     ..ALL
 };
 
-fn dealt(addrs: &AddressSet, rank: impl Fn(IpAddr) -> Rank, seed: u64) -> Vec<IpAddr> {
+fn selected(addrs: &AddressSet, rank: impl Fn(IpAddr) -> Rank, seed: u64) -> Vec<IpAddr> {
     let mut rng = fastrand::Rng::with_seed(seed);
-    dealt_so(addrs, Some(&rank), ALL, &mut rng)
+    selected_so(addrs, Some(&rank), ALL, &mut rng)
 }
 
-fn dealt_so(
+fn selected_so(
     addrs: &AddressSet,
     ranks: RankFn<'_>,
     how: SelectParams,
     rng: &mut fastrand::Rng,
 ) -> Vec<IpAddr> {
     let mut out = [v4(0); MAX_ADDRS];
-    let dealt = select(addrs, ranks, how, rng, &mut out);
-    out[..dealt].to_vec()
+    let selected = select(addrs, ranks, how, rng, &mut out);
+    out[..selected].to_vec()
 }
 
 /// Families take turns, IPv6 first, whatever order the name server chose.
@@ -39,7 +39,7 @@ fn dealt_so(
 fn families_take_turns_and_ipv6_leads() {
     let addrs = AddressSet::new([v4(1), v4(2), v6(1), v4(3), v6(2)]);
     for seed in 0..100 {
-        let families: String = dealt(&addrs, |_| Rank::Healthy, seed)
+        let families: String = selected(&addrs, |_| Rank::Healthy, seed)
             .iter()
             .map(|a| if a.is_ipv6() { '6' } else { '4' })
             .collect();
@@ -59,7 +59,9 @@ fn a_penalized_family_does_not_lead() {
     };
     for seed in 0..100 {
         assert!(
-            dealt(&addrs, rank, seed)[..2].iter().all(IpAddr::is_ipv4),
+            selected(&addrs, rank, seed)[..2]
+                .iter()
+                .all(IpAddr::is_ipv4),
             "seed {seed}"
         );
     }
@@ -77,7 +79,7 @@ fn when_all_are_bad_the_one_whose_penalty_ends_first_leads() {
             .expect("each address has an end");
         Rank::Penalized(now + Duration::from_secs(*secs))
     };
-    assert_eq!(dealt(&addrs, rank, 1), [v4(2), v6(3), v6(4), v4(1)]);
+    assert_eq!(selected(&addrs, rank, 1), [v4(2), v6(3), v6(4), v4(1)]);
 }
 
 /// The test makes 1 000 selections for each possible order, with a fixed seed. chi² stays below its mean plus four
@@ -90,7 +92,7 @@ fn every_order_is_as_likely_as_any_other() {
         let mut seen = std::collections::HashMap::new();
         for _ in 0..1_000 * orders {
             *seen
-                .entry(dealt_so(&addrs, None, ALL, rng))
+                .entry(selected_so(&addrs, None, ALL, rng))
                 .or_insert(0_u32) += 1;
         }
         assert_eq!(seen.len(), orders as usize, "of {len}");
@@ -115,7 +117,7 @@ fn of_many_each_leads_equally_often() {
     let mut leads = std::collections::HashMap::new();
     for _ in 0..100_000 {
         *leads
-            .entry(dealt_so(&addrs, None, FOUR, &mut rng)[0])
+            .entry(selected_so(&addrs, None, FOUR, &mut rng)[0])
             .or_insert(0_u32) += 1;
     }
     let chi2: f64 = leads
@@ -135,7 +137,7 @@ fn in_turn_each_lookup_begins_with_the_next() {
             turn,
             ..ALL
         };
-        dealt_so(&addrs, None, how, &mut fastrand::Rng::with_seed(1))
+        selected_so(&addrs, None, how, &mut fastrand::Rng::with_seed(1))
     };
     assert_eq!(of_turn(0), [v4(1), v4(2), v4(3)]);
     assert_eq!(of_turn(1), [v4(2), v4(3), v4(1)]);
@@ -152,7 +154,7 @@ fn as_given_nothing_is_moved_but_what_is_bad() {
         ..ALL
     };
     let rng = &mut fastrand::Rng::with_seed(1);
-    assert_eq!(dealt_so(&addrs, None, how, rng), [v4(3), v4(1), v4(2)]);
+    assert_eq!(selected_so(&addrs, None, how, rng), [v4(3), v4(1), v4(2)]);
     let rank = |addr| {
         if addr == v4(3) {
             Rank::Penalized(now)
@@ -161,7 +163,7 @@ fn as_given_nothing_is_moved_but_what_is_bad() {
         }
     };
     assert_eq!(
-        dealt_so(&addrs, Some(&rank), how, rng),
+        selected_so(&addrs, Some(&rank), how, rng),
         [v4(1), v4(2), v4(3)]
     );
 }
@@ -175,7 +177,7 @@ fn a_shuffle_stays_within_a_class() {
     let addrs = AddressSet::new([ula(1), v6(1), ula(2), v6(2)]).classed(source);
     let mut firsts = std::collections::BTreeSet::new();
     for seed in 0..100 {
-        let out = dealt_so(&addrs, None, FOUR, &mut fastrand::Rng::with_seed(seed));
+        let out = selected_so(&addrs, None, FOUR, &mut fastrand::Rng::with_seed(seed));
         assert!(
             out[2..]
                 .iter()
@@ -190,7 +192,7 @@ fn a_shuffle_stays_within_a_class() {
                 Rank::Healthy
             }
         };
-        assert_eq!(dealt(&addrs, rank, seed)[3], v6(1), "seed {seed}");
+        assert_eq!(selected(&addrs, rank, seed)[3], v6(1), "seed {seed}");
     }
     assert_eq!(firsts.len(), 2, "shuffled inside");
 }
@@ -234,7 +236,7 @@ proptest! {
         let addrs = AddressSet::new(list).classed(source);
         let rank = |a| if bad.contains(&a) { Rank::Penalized(now) } else { Rank::Healthy };
         let how = SelectParams { order, turn, ..ALL };
-        let mut out = dealt_so(&addrs, Some(&rank), how, &mut fastrand::Rng::with_seed(seed));
+        let mut out = selected_so(&addrs, Some(&rank), how, &mut fastrand::Rng::with_seed(seed));
         prop_assert!(out.is_sorted_by_key(|&a| bad.contains(&a)));
         out.sort();
         let mut all = addrs.as_slice().to_vec();
@@ -246,9 +248,9 @@ proptest! {
     fn no_connector_is_handed_more_than_four_of_a_family(list in any_addrs(), seed: u64) {
         let addrs = AddressSet::new(list);
         let mut rng = fastrand::Rng::with_seed(seed);
-        let dealt = dealt_so(&addrs, None, FOUR, &mut rng);
+        let selected = selected_so(&addrs, None, FOUR, &mut rng);
         for family in [Family::V4, Family::V6] {
-            let handed = dealt.iter().filter(|&&a| Family::of(a) == family).count();
+            let handed = selected.iter().filter(|&&a| Family::of(a) == family).count();
             prop_assert_eq!(handed, addrs.family(family).0.len().min(MAX_PER_FAMILY));
         }
     }

@@ -17,7 +17,7 @@ struct Case {
 }
 
 impl Case {
-    fn dealt(&self) -> Vec<IpAddr> {
+    fn selected(&self) -> Vec<IpAddr> {
         self.list.iter().map(|(addr, _)| *addr).collect()
     }
 
@@ -68,10 +68,10 @@ fn any_fate() -> impl Strategy<Value = Fate> {
 
 fn any_list() -> impl Strategy<Value = Vec<IpAddr>> {
     let in_lanes = (1..=4_u8).prop_map(|n| {
-        let mut dealt = AddressList::new();
-        (1..=n).for_each(|n| dealt.push(v4(n)));
-        dealt.add_lane(n.into());
-        dealt.collect()
+        let mut selected = AddressList::new();
+        (1..=n).for_each(|n| selected.push(v4(n)));
+        selected.add_lane(n.into());
+        selected.collect()
     });
     let families = (0..=4_u8, 0..=4_u8).prop_map(|(four, six)| {
         let six = (1..=six).map(|n| v6(n.into()));
@@ -125,7 +125,7 @@ proptest! {
         let run = case.run();
         let End::Connected { place, .. } = run.end else { return Ok(()) };
         let winner = case.of(place);
-        let blamed: Vec<_> = failed_before_winner(&case.dealt(), winner).collect();
+        let blamed: Vec<_> = failed_before_winner(&case.selected(), winner).collect();
         prop_assert_eq!(&blamed, &case.failed(&run, |addr| is_in_lane(addr, winner)));
         prop_assert!(!blamed.contains(&winner.to_canonical()));
     }
@@ -136,9 +136,9 @@ proptest! {
     fn whom_the_second_lane_overtook_was_dialled_in_the_first(case in any_case()) {
         let run = case.run();
         let End::Connected { place, at } = run.end else { return Ok(()) };
-        let (winner, dealt) = (case.of(place), case.dealt());
+        let (winner, selected) = (case.of(place), case.selected());
         let late = at >= HEAD_START_MS;
-        let soft: Vec<_> = slower_than_winner(&dealt, winner, late, case.reach).collect();
+        let soft: Vec<_> = slower_than_winner(&selected, winner, late, case.reach).collect();
         let first = |addr| !is_in_lane(addr, winner);
         for (addr, why) in &soft {
             prop_assert_ne!(*addr, winner.to_canonical());
@@ -163,7 +163,7 @@ proptest! {
         let is_bound = case.connector.bound.is_some() && case.connector.head_start.is_some();
         if is_bound && at < HEAD_START_MS && !case.is_mapped_only() {
             let winner = case.of(place);
-            let soft: Vec<_> = slower_than_winner(&case.dealt(), winner, false, case.reach).collect();
+            let soft: Vec<_> = slower_than_winner(&case.selected(), winner, false, case.reach).collect();
             let dialled = case.dialled(&run, |_| true);
             prop_assert!(soft.iter().all(|(addr, _)| dialled.contains(addr)), "{soft:?}");
         }
@@ -175,13 +175,13 @@ proptest! {
         let run = case.run();
         // If no address was attempted, hyper-util's error counts against none.
         if run.end != End::Failed || run.dials.is_empty() { return Ok(()) }
-        let (dealt, failed) = (case.dealt(), case.failed(&run, |_| true));
-        for addr in every_address(&dealt) {
-            let certain = is_certain(&dealt, addr, case.reach);
+        let (selected, failed) = (case.selected(), case.failed(&run, |_| true));
+        for addr in every_address(&selected) {
+            let certain = is_certain(&selected, addr, case.reach);
             prop_assert!(!certain || failed.contains(&addr), "{addr}");
             prop_assert!(failed.contains(&addr) || case.connector.bound.is_some(), "{addr}");
         }
-        prop_assert!(failed.iter().all(|failed| every_address(&dealt).any(|addr| addr == *failed)));
+        prop_assert!(failed.iter().all(|failed| every_address(&selected).any(|addr| addr == *failed)));
     }
 
     /// The address that an error after TCP or a hanging connect counts against was attempted.
@@ -190,12 +190,12 @@ proptest! {
     /// strike is soft.
     #[test]
     fn after_tcp_the_head_is_blamed_and_was_dialled(case in any_case()) {
-        let (run, dealt) = (case.run(), case.dealt());
+        let (run, selected) = (case.run(), case.selected());
         if run.end == End::Failed || case.is_mapped_only() { return Ok(()) }
-        let head = first_candidate(&dealt, case.reach);
+        let head = first_candidate(&selected, case.reach);
         let was_dialled = head.is_some_and(|head| case.dialled(&run, |_| true).contains(&head));
         let is_bound = case.connector.bound.is_some() && case.connector.head_start.is_some();
-        let may_err = has_two_families(&dealt) && is_bound != case.reach.second;
+        let may_err = has_two_families(&selected) && is_bound != case.reach.second;
         prop_assert!(was_dialled || may_err, "{:?}", run);
     }
 }

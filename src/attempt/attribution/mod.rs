@@ -13,12 +13,12 @@ use crate::health::outcome::Outcome;
 /// Returns the addresses that failed before the list ended in a connection to `winner`. These are the addresses before
 /// the winner in its own family.
 pub(crate) fn failed_before_winner(
-    dealt: &[IpAddr],
+    selected: &[IpAddr],
     winner: IpAddr,
 ) -> impl Iterator<Item = IpAddr> {
-    let known = dealt.contains(&winner);
+    let known = selected.contains(&winner);
     let in_lane = move |addr: &&IpAddr| is_in_lane(**addr, winner);
-    let before = dealt
+    let before = selected
         .iter()
         .filter(in_lane)
         .take_while(move |&&addr| addr != winner);
@@ -37,22 +37,25 @@ pub(crate) fn failed_before_winner(
 /// The result is likely and not certain, so the strikes must be soft. A connector that is bound to a local address
 /// attempts one family and never the other, and hyper-util's head start can be set.
 pub(crate) fn slower_than_winner(
-    dealt: &[IpAddr],
+    selected: &[IpAddr],
     winner: IpAddr,
     late: bool,
     reach: FamiliesUsed,
 ) -> impl Iterator<Item = (IpAddr, Outcome)> {
-    let head = dealt.first().filter(|_| dealt.contains(&winner)).copied();
+    let head = selected
+        .first()
+        .filter(|_| selected.contains(&winner))
+        .copied();
     let first = head.filter(|&head| !is_in_lane(head, winner));
     let (why, most) = match first {
         None => (Outcome::Unknown, 0),
         Some(_) if late => (Outcome::Slow, 1),
-        Some(head) if reach.has(Family::of(head)) => (Outcome::Failed, dealt.len()),
+        Some(head) if reach.has(Family::of(head)) => (Outcome::Failed, selected.len()),
         Some(_) if is_mapped(winner) => (Outcome::Slow, 1),
         Some(_) => (Outcome::Unknown, 0),
     };
     let in_first = move |addr: &&IpAddr| !is_in_lane(**addr, winner);
-    let lane = dealt.iter().filter(in_first).take(most);
+    let lane = selected.iter().filter(in_first).take(most);
     let has_lost = move |addr: &IpAddr| *addr != winner.to_canonical();
     lane.map(IpAddr::to_canonical)
         .filter(has_lost)
@@ -91,18 +94,18 @@ fn is_in_lane(addr: IpAddr, winner: IpAddr) -> bool {
 }
 
 /// Returns all addresses, each once. A TCP error counts against all of them, because every address has failed then.
-pub(crate) fn every_address(dealt: &[IpAddr]) -> impl Iterator<Item = IpAddr> {
-    dealt.iter().enumerate().filter_map(|(place, addr)| {
+pub(crate) fn every_address(selected: &[IpAddr]) -> impl Iterator<Item = IpAddr> {
+    selected.iter().enumerate().filter_map(|(place, addr)| {
         let addr = addr.to_canonical();
-        let mut earlier = dealt.iter().take(place).map(IpAddr::to_canonical);
+        let mut earlier = selected.iter().take(place).map(IpAddr::to_canonical);
         (!earlier.any(|other| other == addr)).then_some(addr)
     })
 }
 
 /// Returns whether a TCP error proves that an address has failed. The addresses of one of two families may never have
 /// been attempted, because the connector may be bound to the other.
-pub(crate) fn is_certain(dealt: &[IpAddr], addr: IpAddr, reach: FamiliesUsed) -> bool {
-    !has_two_families(dealt) || reach.has(Family::of(addr))
+pub(crate) fn is_certain(selected: &[IpAddr], addr: IpAddr, reach: FamiliesUsed) -> bool {
+    !has_two_families(selected) || reach.has(Family::of(addr))
 }
 
 /// Returns the address that an error after TCP is attributed to, which is the head of its family.
@@ -113,31 +116,31 @@ pub(crate) fn is_certain(dealt: &[IpAddr], addr: IpAddr, reach: FamiliesUsed) ->
 /// would take the other family down too. If the connector passes over the first family, the head of the second family
 /// is returned. The connector passes over the first family if the connector was never seen to connect in that family,
 /// and has connected in the second.
-pub(crate) fn first_candidate(dealt: &[IpAddr], reach: FamiliesUsed) -> Option<IpAddr> {
-    let first = Family::of(*dealt.first()?);
-    let passes_over = has_two_families(dealt) && reach.second && !reach.has(first);
+pub(crate) fn first_candidate(selected: &[IpAddr], reach: FamiliesUsed) -> Option<IpAddr> {
+    let first = Family::of(*selected.first()?);
+    let passes_over = has_two_families(selected) && reach.second && !reach.has(first);
     let family = if passes_over { first.other() } else { first };
-    let head = dealt.iter().find(|addr| Family::of(**addr) == family);
+    let head = selected.iter().find(|addr| Family::of(**addr) == family);
     head.map(IpAddr::to_canonical)
 }
 
 /// Returns the number of lanes in which a connector attempts these addresses, one for each family.
-pub(crate) fn lanes(dealt: &[IpAddr]) -> usize {
-    second_candidate(dealt).map_or(1, |_| 2)
+pub(crate) fn lanes(selected: &[IpAddr]) -> usize {
+    second_candidate(selected).map_or(1, |_| 2)
 }
 
 /// Returns the first address of the second lane, which a connector attempts beside the first lane.
-pub(crate) fn second_candidate(dealt: &[IpAddr]) -> Option<IpAddr> {
-    let first = *dealt.first()?;
-    dealt
+pub(crate) fn second_candidate(selected: &[IpAddr]) -> Option<IpAddr> {
+    let first = *selected.first()?;
+    selected
         .iter()
         .find(|addr| !is_in_lane(**addr, first))
         .copied()
 }
 
 /// Returns whether there are addresses of both families. The two lanes of an IPv4 host are one family.
-pub(crate) fn has_two_families(dealt: &[IpAddr]) -> bool {
-    let mut families = dealt.iter().map(|addr| Family::of(addr.to_canonical()));
+pub(crate) fn has_two_families(selected: &[IpAddr]) -> bool {
+    let mut families = selected.iter().map(|addr| Family::of(addr.to_canonical()));
     let first = families.next();
     families.any(|family| Some(family) != first)
 }
@@ -162,10 +165,10 @@ mod tests {
     }
 
     fn lanes(n: u8) -> Vec<IpAddr> {
-        let mut dealt = AddressList::new();
-        (1..=n).for_each(|n| dealt.push(v4(n)));
-        dealt.add_lane(n.into());
-        dealt.collect()
+        let mut selected = AddressList::new();
+        (1..=n).for_each(|n| selected.push(v4(n)));
+        selected.add_lane(n.into());
+        selected.collect()
     }
 
     const NEW: FamiliesUsed = FamiliesUsed {
@@ -180,8 +183,8 @@ mod tests {
     };
     const PASSES_V6_OVER: FamiliesUsed = FamiliesUsed { v6: false, ..BOTH };
 
-    fn lost(dealt: &[IpAddr], winner: IpAddr) -> Vec<IpAddr> {
-        failed_before_winner(dealt, winner).collect()
+    fn lost(selected: &[IpAddr], winner: IpAddr) -> Vec<IpAddr> {
+        failed_before_winner(selected, winner).collect()
     }
 
     #[test]
@@ -205,8 +208,13 @@ mod tests {
         assert_eq!(lost(&list, mapped(1)), [v4(2), v4(3), v4(4)]);
     }
 
-    fn overtook(dealt: &[IpAddr], winner: IpAddr, late: bool, reach: FamiliesUsed) -> Vec<IpAddr> {
-        let all = slower_than_winner(dealt, winner, late, reach);
+    fn overtook(
+        selected: &[IpAddr],
+        winner: IpAddr,
+        late: bool,
+        reach: FamiliesUsed,
+    ) -> Vec<IpAddr> {
+        let all = slower_than_winner(selected, winner, late, reach);
         all.map(|(addr, _)| addr).collect()
     }
 

@@ -105,7 +105,7 @@ impl HostEntry {
 
     /// Returns whether a lookup in flight was sent after the answer became suspect.
     fn is_being_replaced(&self) -> bool {
-        let mut flights = self.lookups.iter();
-        flights.any(|flight| flight.generation == self.generation && flight.is_in_flight())
+        let mut lookups = self.lookups.iter();
+        lookups.any(|in_flight| in_flight.generation == self.generation && in_flight.is_in_flight())
     }
 }

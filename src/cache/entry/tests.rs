@@ -35,24 +35,28 @@ impl World {
         }
     }
 
-    fn send(&mut self, cause: LookupReason) -> (Joined, InFlightLookup) {
-        let (land, flight) = InFlightLookup::new(self.id, self.now);
-        assert!(self.slot.join_or_start(&flight, cause, self.now).is_none());
-        (land, flight)
+    fn send(&mut self, cause: LookupReason) -> (LookupSender, InFlightLookup) {
+        let (sender, in_flight) = InFlightLookup::new(self.id, self.now);
+        assert!(
+            self.slot
+                .join_or_start(&in_flight, cause, self.now)
+                .is_none()
+        );
+        (sender, in_flight)
     }
 
-    fn land(
+    fn sender(
         &mut self,
-        flight: &InFlightLookup,
+        in_flight: &InFlightLookup,
         asked_at: Instant,
         outcome: Result<AddressSet, ResolveError>,
     ) {
-        self.land_half(flight, asked_at, outcome, false);
+        self.land_half(in_flight, asked_at, outcome, false);
     }
 
     fn land_half(
         &mut self,
-        flight: &InFlightLookup,
+        in_flight: &InFlightLookup,
         asked_at: Instant,
         outcome: Result<AddressSet, ResolveError>,
         is_partial: bool,
@@ -65,19 +69,19 @@ impl World {
             life,
             refresh_after,
         });
-        let landing = CompletedLookup {
+        let completed = CompletedLookup {
             asked_at,
             outcome,
             share: 0.85,
             max_stale: Duration::ZERO,
             fallback: None,
         };
-        let _ = self.slot.complete(flight, &landing, self.now);
+        let _ = self.slot.complete(in_flight, &completed, self.now);
     }
 
     fn answer(&mut self, last: &[u8]) {
-        let (_land, flight) = self.send(LookupReason::Miss);
-        self.land(&flight, self.now, Ok(addrs(last)));
+        let (_sender, in_flight) = self.send(LookupReason::Miss);
+        self.sender(&in_flight, self.now, Ok(addrs(last)));
     }
 
     /// Returns when an answer in use is refreshed.
@@ -95,7 +99,7 @@ impl World {
     }
 }
 
-use super::super::lookups::Joined;
+use super::super::lookups::LookupSender;
 
 #[test]
 fn an_answer_is_served_until_it_expires() {
@@ -130,7 +134,7 @@ fn a_failed_connect_asks_again_behind_or_in_front_of_the_caller() {
         world.plan(false),
         ServePlan::Wait(LookupReason::ConnectFailed)
     ));
-    let (_land, _flight) = world.send(LookupReason::ConnectFailed);
+    let (_sender, _in_flight) = world.send(LookupReason::ConnectFailed);
     assert!(
         matches!(world.plan(true), ServePlan::Serve),
         "one lookup is enough"
@@ -152,8 +156,8 @@ fn only_the_first_report_on_an_answer_counts() {
     let seen = world.seen();
     assert!(world.slot.invalidate(seen));
     assert!(!(0..999).any(|_| world.slot.invalidate(seen)));
-    let (_land, flight) = world.send(LookupReason::ConnectFailed);
-    world.land(&flight, world.now, Ok(addrs(&[2])));
+    let (_sender, in_flight) = world.send(LookupReason::ConnectFailed);
+    world.sender(&in_flight, world.now, Ok(addrs(&[2])));
     assert!(
         !world.slot.invalidate(seen),
         "a late report must not end the newer answer"
@@ -166,15 +170,15 @@ fn a_lookup_sent_before_the_invalidation_does_not_clear_the_mark() {
     let mut world = World::new();
     world.answer(&[1]);
     let asked_at = world.now;
-    let (_land, early) = world.send(LookupReason::Refresh);
+    let (_sender, early) = world.send(LookupReason::Refresh);
     world.slot.invalidate_explicitly();
-    world.land(&early, asked_at, Ok(addrs(&[1])));
+    world.sender(&early, asked_at, Ok(addrs(&[1])));
     assert!(matches!(
         world.plan(true),
         ServePlan::Wait(LookupReason::Invalidated)
     ));
-    let (_land, late) = world.send(LookupReason::Invalidated);
-    world.land(&late, asked_at, Ok(addrs(&[2])));
+    let (_sender, late) = world.send(LookupReason::Invalidated);
+    world.sender(&late, asked_at, Ok(addrs(&[2])));
     assert!(matches!(world.plan(true), ServePlan::Serve));
 }
 
@@ -186,8 +190,8 @@ fn a_lookup_out_of_turn_does_not_move_the_next() {
     world.answer(&[1, 2]);
     world.now += 20 * S;
     assert!(world.slot.invalidate(world.seen()));
-    let (_land, flight) = world.send(LookupReason::ConnectFailed);
-    world.land(&flight, world.now, Ok(addrs(&[1, 2])));
+    let (_sender, in_flight) = world.send(LookupReason::ConnectFailed);
+    world.sender(&in_flight, world.now, Ok(addrs(&[1, 2])));
     assert_eq!(world.refresh_at(), Some(begun + 50 * S));
     world.now += 59 * S;
     assert!(
@@ -195,8 +199,8 @@ fn a_lookup_out_of_turn_does_not_move_the_next() {
         "it has a life of its own"
     );
     world.now = begun + 50 * S;
-    let (_land, flight) = world.send(LookupReason::Refresh);
-    world.land(&flight, world.now, Ok(addrs(&[1, 2])));
+    let (_sender, in_flight) = world.send(LookupReason::Refresh);
+    world.sender(&in_flight, world.now, Ok(addrs(&[1, 2])));
     assert_eq!(world.refresh_at(), Some(begun + 100 * S), "in turn it does");
 }
 
@@ -206,9 +210,9 @@ fn only_a_negative_answer_ends_an_answer() {
     let mut world = World::new();
     world.answer(&[1]);
     world.now += 61 * S;
-    let (_land, flight) = world.send(LookupReason::Expired);
-    world.land(
-        &flight,
+    let (_sender, in_flight) = world.send(LookupReason::Expired);
+    world.sender(
+        &in_flight,
         world.now,
         Err(ResolveError::failed("a", "SERVFAIL")),
     );
@@ -225,8 +229,8 @@ fn only_a_negative_answer_ends_an_answer() {
         behind,
         "no caller waits for a lookup that is likely to fail again"
     );
-    let (_land, flight) = world.send(LookupReason::Expired);
-    world.land(&flight, world.now, Err(ResolveError::not_found("a")));
+    let (_sender, in_flight) = world.send(LookupReason::Expired);
+    world.sender(&in_flight, world.now, Err(ResolveError::not_found("a")));
     assert!(matches!(world.plan(true), ServePlan::Fail(_)));
     world.now += 5 * S;
     assert!(matches!(
@@ -244,9 +248,9 @@ fn a_failed_lookup_is_repeated_in_turn_while_a_healthy_address_is_left() {
     world.now += 50 * S;
     for _ in 0..10 {
         let asked_at = world.now;
-        let (_land, flight) = world.send(LookupReason::Refresh);
+        let (_sender, in_flight) = world.send(LookupReason::Refresh);
         world.now += 5 * S;
-        world.land(&flight, asked_at, Err(ResolveError::timed_out("a")));
+        world.sender(&in_flight, asked_at, Err(ResolveError::timed_out("a")));
         assert_eq!(world.refresh_at(), Some(asked_at + 51 * S));
         world.now = asked_at + 50 * S;
         assert!(matches!(world.plan(true), ServePlan::Serve));
@@ -269,15 +273,15 @@ fn a_failed_lookup_is_repeated_in_turn_while_a_healthy_address_is_left() {
 #[test]
 fn an_older_lookup_does_not_replace_a_newer_answer() {
     let mut world = World::new();
-    let (_land, slow) = world.send(LookupReason::Miss);
+    let (_sender, slow) = world.send(LookupReason::Miss);
     let asked_first = world.now;
     world.now += S;
     world.slot.invalidate_explicitly();
     let (_land2, fast) = world.send(LookupReason::Invalidated);
-    world.land(&fast, world.now, Ok(addrs(&[2])));
-    world.land(&slow, asked_first, Ok(addrs(&[1])));
+    world.sender(&fast, world.now, Ok(addrs(&[2])));
+    world.sender(&slow, asked_first, Ok(addrs(&[1])));
     assert_eq!(world.slot.answer().unwrap().addrs, addrs(&[2]));
-    world.land(&slow, asked_first, Err(ResolveError::not_found("a")));
+    world.sender(&slow, asked_first, Err(ResolveError::not_found("a")));
     assert_eq!(
         world.slot.answer().unwrap().addrs,
         addrs(&[2]),
@@ -294,9 +298,9 @@ fn a_lookup_sent_before_the_invalidation_fails_for_nobody_after_it() {
     ] {
         let mut world = World::new();
         world.answer(&[1]);
-        let (_land, early) = world.send(LookupReason::Refresh);
+        let (_sender, early) = world.send(LookupReason::Refresh);
         world.slot.invalidate_explicitly();
-        world.land(&early, world.now, Err(error));
+        world.sender(&early, world.now, Err(error));
         assert!(matches!(
             world.plan(true),
             ServePlan::Wait(LookupReason::Invalidated)
@@ -309,7 +313,7 @@ fn a_lookup_sent_before_the_invalidation_fails_for_nobody_after_it() {
 #[test]
 fn an_older_lookups_addresses_do_not_undo_a_newer_denial() {
     let mut world = World::new();
-    let (_land, slow) = world.send(LookupReason::Miss);
+    let (_sender, slow) = world.send(LookupReason::Miss);
     let (asked_first, other) = (world.now, World::new());
     world.now += S;
     let (_land2, fast) = InFlightLookup::new(other.id, world.now);
@@ -319,8 +323,8 @@ fn an_older_lookups_addresses_do_not_undo_a_newer_denial() {
             .join_or_start(&fast, LookupReason::Miss, world.now)
             .is_none()
     );
-    world.land(&fast, world.now, Err(ResolveError::not_found("a")));
-    world.land(&slow, asked_first, Ok(addrs(&[1])));
+    world.sender(&fast, world.now, Err(ResolveError::not_found("a")));
+    world.sender(&slow, asked_first, Ok(addrs(&[1])));
     assert!(matches!(world.plan(true), ServePlan::Fail(_)));
 }
 
@@ -328,12 +332,12 @@ fn an_older_lookups_addresses_do_not_undo_a_newer_denial() {
 #[test]
 fn a_lookup_is_joined_only_from_its_own_runtime() {
     let mut world = World::new();
-    let (_land, flight) = world.send(LookupReason::Miss);
+    let (_sender, in_flight) = world.send(LookupReason::Miss);
     assert!(
         world
             .slot
             .joinable(world.id)
-            .is_some_and(|other| other.is(&flight))
+            .is_some_and(|other| other.is(&in_flight))
     );
     let other = World::new();
     assert!(world.slot.joinable(other.id).is_none());
@@ -342,8 +346,8 @@ fn a_lookup_is_joined_only_from_its_own_runtime() {
 #[test]
 fn a_lookup_that_was_lost_is_not_joined() {
     let mut world = World::new();
-    let (land, _flight) = world.send(LookupReason::Miss);
-    drop(land);
+    let (sender, _in_flight) = world.send(LookupReason::Miss);
+    drop(sender);
     assert!(world.slot.joinable(world.id).is_none());
     assert!(!world.slot.is_in_use());
 }
@@ -352,12 +356,12 @@ fn a_lookup_that_was_lost_is_not_joined() {
 #[test]
 fn a_late_half_replaces_the_partial_answer() {
     let mut world = World::new();
-    let (_land, flight) = world.send(LookupReason::Miss);
+    let (_sender, in_flight) = world.send(LookupReason::Miss);
     let asked_at = world.now;
-    world.land_half(&flight, asked_at, Ok(addrs(&[1])), true);
+    world.land_half(&in_flight, asked_at, Ok(addrs(&[1])), true);
     assert!(world.slot.answer().unwrap().is_partial);
     world.now += S;
-    world.land(&flight, asked_at, Ok(addrs(&[1, 2])));
+    world.sender(&in_flight, asked_at, Ok(addrs(&[1, 2])));
     let known = world.slot.answer().unwrap();
     assert_eq!(known.addrs, addrs(&[1, 2]));
     assert_eq!((known.is_partial, known.asked_at), (false, asked_at));
@@ -368,8 +372,8 @@ fn a_late_half_replaces_the_partial_answer() {
 #[test]
 fn a_partial_answer_without_a_route_is_waited_for_again() {
     let mut world = World::new();
-    let (_land, flight) = world.send(LookupReason::Miss);
-    world.land_half(&flight, world.now, Ok(addrs(&[1])), true);
+    let (_sender, in_flight) = world.send(LookupReason::Miss);
+    world.land_half(&in_flight, world.now, Ok(addrs(&[1])), true);
     let seen = world.seen();
     assert!(world.slot.invalidate_partial(seen, world.now));
     assert!(matches!(
@@ -388,9 +392,9 @@ fn a_partial_answer_without_a_route_is_waited_for_again() {
 #[cfg(feature = "hickory")]
 fn an_error_of_this_machine_is_not_kept() {
     let mut world = World::new();
-    let (_land, flight) = world.send(LookupReason::Miss);
+    let (_sender, in_flight) = world.send(LookupReason::Miss);
     let error = ResolveError::of_this_machine("a.test", "too many open files");
-    world.land(&flight, world.now, Err(error));
+    world.sender(&in_flight, world.now, Err(error));
     assert!(matches!(
         world.plan(false),
         ServePlan::Wait(LookupReason::Miss)

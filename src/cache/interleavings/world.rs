@@ -11,8 +11,8 @@ use tokio::runtime::Id;
 
 use crate::addrs::AddressSet;
 use crate::cache::{
-    CachedAnswer, CompletedLookup, FreshAddresses, HostEntry, InFlightLookup, Joined, LookupReason,
-    Origin, ServePlan, Store,
+    CachedAnswer, CompletedLookup, FreshAddresses, HostEntry, InFlightLookup, LookupReason,
+    LookupSender, Origin, ServePlan, Store,
 };
 use crate::error::ResolveError;
 use crate::host::{self, Host, Parsed};
@@ -46,7 +46,7 @@ pub(super) struct World {
 struct Seen {
     ticks: u32,
     /// All lookups, and the ticks at which they were sent.
-    flights: Vec<(InFlightLookup, u32)>,
+    lookups: Vec<(InFlightLookup, u32)>,
     /// The tick at which each lookup was sent, by the `asked_at` of its result.
     sent: HashMap<Instant, u32>,
     /// The `asked_at` of the newest stored answer, positive or negative.
@@ -78,9 +78,9 @@ impl World {
     fn edit<T>(&self, mut change: impl FnMut(&mut HostEntry) -> T) -> T {
         step();
         self.store.edit(&self.host, |slot| {
-            let told = change(slot);
+            let result = change(slot);
             step();
-            told
+            result
         })
     }
 
@@ -106,22 +106,26 @@ impl World {
         if let Some(current) = current.flatten() {
             return self.joined(current);
         }
-        let (land, flight) = InFlightLookup::new(runtime, self.begun);
-        let boarded = self.edit(|slot| slot.join_or_start(&flight, LookupReason::Miss, self.begun));
+        let (sender, in_flight) = InFlightLookup::new(runtime, self.begun);
+        let boarded =
+            self.edit(|slot| slot.join_or_start(&in_flight, LookupReason::Miss, self.begun));
         if let Some(current) = boarded {
             return self.joined(current);
         }
-        let sent = self.note(|seen, tick| seen.flights.push((flight.clone(), tick)));
-        let (world, flown) = (Arc::clone(self), flight.clone());
+        let sent = self.note(|seen, tick| seen.lookups.push((in_flight.clone(), tick)));
+        let (world, flown) = (Arc::clone(self), in_flight.clone());
         let end = self.ends.lock().unwrap().pop().unwrap_or(End::Answer);
-        let pilot = thread::spawn(move || world.fly(land, &flown, sent, end));
-        self.pilots.lock().unwrap().push(pilot);
-        flight
+        let task = thread::spawn(move || world.fly(sender, &flown, sent, end));
+        self.pilots.lock().unwrap().push(task);
+        in_flight
     }
 
     fn joined(&self, current: InFlightLookup) -> InFlightLookup {
         let seen = self.seen.lock().unwrap();
-        let sent = seen.flights.iter().find(|(flight, _)| flight.is(&current));
+        let sent = seen
+            .lookups
+            .iter()
+            .find(|(in_flight, _)| in_flight.is(&current));
         // A lookup without a record has completed already: the entry had a result by then.
         let is_late = sent.is_none_or(|&(_, sent)| sent > seen.invalidated);
         assert!(
@@ -132,7 +136,7 @@ impl World {
     }
 
     /// Runs a lookup that was sent at tick `sent`.
-    fn fly(&self, land: Joined, flight: &InFlightLookup, sent: u32, end: End) {
+    fn fly(&self, sender: LookupSender, in_flight: &InFlightLookup, sent: u32, end: End) {
         step();
         let mut asked_at = self.begun;
         self.note(|seen, tick| {
@@ -150,20 +154,20 @@ impl World {
             End::Failure => Err(ResolveError::failed("a.test", "SERVFAIL")),
             End::NoSuchName => Err(ResolveError::not_found("a.test")),
             End::Lost => {
-                self.edit(|slot| slot.remove(flight));
+                self.edit(|slot| slot.remove(in_flight));
                 self.note(|_, _| ());
                 step();
-                return drop(land);
+                return drop(sender);
             }
         };
-        let landing = CompletedLookup {
+        let completed = CompletedLookup {
             asked_at,
             outcome,
             share: 0.85,
             max_stale: Duration::ZERO,
             fallback: None,
         };
-        let landed = self.edit(|slot| slot.complete(flight, &landing, self.begun));
+        let landed = self.edit(|slot| slot.complete(in_flight, &completed, self.begun));
         let denied = self.read(|slot| {
             let plan = slot.plan(self.begun, 60 * S, |_| true);
             matches!(plan, ServePlan::Fail(error) if error.is_negative_answer())
@@ -175,19 +179,19 @@ impl World {
             }
         });
         step();
-        land.send_replace(landed);
+        sender.send_replace(landed);
         step();
     }
 
     /// Joins or sends lookups until one of them completes.
     pub(super) fn wait(self: &Arc<Self>, runtime: Id) -> Result<Arc<CachedAnswer>, ResolveError> {
         loop {
-            let flight = self.ask(runtime);
+            let in_flight = self.ask(runtime);
             step();
-            let Some(landed) = block_on(flight.clone().wait()) else {
+            let Some(landed) = block_on(in_flight.clone().wait()) else {
                 continue;
             };
-            let landed_before = |slot: &HostEntry| !slot.flights().iter().any(|f| f.is(&flight));
+            let landed_before = |slot: &HostEntry| !slot.lookups().iter().any(|f| f.is(&in_flight));
             assert_eq!(self.read(landed_before), Some(true), "stored, then woken");
             return landed;
         }
@@ -195,7 +199,7 @@ impl World {
 
     /// Returns the number of lookups that were sent.
     pub(super) fn sent(&self) -> usize {
-        self.seen.lock().unwrap().flights.len()
+        self.seen.lock().unwrap().lookups.len()
     }
 
     pub(super) fn invalidate_by_hand(&self) {
@@ -225,12 +229,12 @@ impl World {
 
     /// Waits for all lookups, and checks that the entry has none left.
     pub(super) fn end(&self) {
-        while let Some(pilot) = { self.pilots.lock().unwrap().pop() } {
-            pilot.join().unwrap();
+        while let Some(task) = { self.pilots.lock().unwrap().pop() } {
+            task.join().unwrap();
         }
         self.note(|_, _| ());
         assert_eq!(
-            self.read(|slot| slot.flights().len()),
+            self.read(|slot| slot.lookups().len()),
             Some(0),
             "all landed"
         );
@@ -244,8 +248,12 @@ pub(super) fn step() {
 
 fn check(slot: &HostEntry, seen: &mut Seen, now: Instant) {
     let mut kinds = Vec::new();
-    for flight in slot.flights().iter().filter(|flight| flight.is_in_flight()) {
-        let kind = (flight.runtime, flight.generation);
+    for in_flight in slot
+        .lookups()
+        .iter()
+        .filter(|in_flight| in_flight.is_in_flight())
+    {
+        let kind = (in_flight.runtime, in_flight.generation);
         assert!(!kinds.contains(&kind), "one of each kind");
         kinds.push(kind);
     }

@@ -22,15 +22,15 @@ const GONE: AddressStatus = AddressStatus {
     ..LISTED
 };
 
-fn tenure(limits: &Limits) -> (ConnectionAge, Instant) {
+fn age(limits: &Limits) -> (ConnectionAge, Instant) {
     let now = time::now();
-    let tenure = ConnectionAge::new(limits, now, &mut fastrand::Rng::with_seed(7));
-    (tenure, now)
+    let age = ConnectionAge::new(limits, now, &mut fastrand::Rng::with_seed(7));
+    (age, now)
 }
 
 #[test]
 fn a_penalized_address_takes_no_new_requests_while_another_is_healthy() {
-    let (mut tenure, now) = tenure(&LIMITS);
+    let (mut age, now) = age(&LIMITS);
     let bad = AddressStatus {
         penalized: true,
         ..LISTED
@@ -39,29 +39,29 @@ fn a_penalized_address_takes_no_new_requests_while_another_is_healthy() {
         has_alternative: false,
         ..bad
     };
-    assert_eq!(tenure.judge(all_bad, &LIMITS, now), None);
-    let verdict = tenure.judge(bad, &LIMITS, now);
+    assert_eq!(age.drain_reason(all_bad, &LIMITS, now), None);
+    let verdict = age.drain_reason(bad, &LIMITS, now);
     assert_eq!(verdict, Some(DrainReason::Penalized));
 }
 
 #[test]
 fn an_address_that_left_dns_is_left_after_the_grace_period() {
-    let (mut tenure, now) = tenure(&LIMITS);
-    assert_eq!(tenure.judge(LISTED, &LIMITS, now), None);
-    assert_eq!(tenure.judge(GONE, &LIMITS, now), None);
-    assert_eq!(tenure.judge(GONE, &LIMITS, now + 59 * SECOND), None);
-    assert_eq!(tenure.due(&LIMITS), now + 60 * SECOND);
-    let verdict = tenure.judge(GONE, &LIMITS, now + 60 * SECOND);
+    let (mut age, now) = age(&LIMITS);
+    assert_eq!(age.drain_reason(LISTED, &LIMITS, now), None);
+    assert_eq!(age.drain_reason(GONE, &LIMITS, now), None);
+    assert_eq!(age.drain_reason(GONE, &LIMITS, now + 59 * SECOND), None);
+    assert_eq!(age.due(&LIMITS), now + 60 * SECOND);
+    let verdict = age.drain_reason(GONE, &LIMITS, now + 60 * SECOND);
     assert_eq!(verdict, Some(DrainReason::RemovedFromDns));
 }
 
 /// The address leaves DNS and comes back in turn, and each time the grace period starts anew.
 #[test]
 fn flicker_moves_nothing() {
-    let (mut tenure, now) = tenure(&LIMITS);
+    let (mut age, now) = age(&LIMITS);
     for n in 0..100 {
         let stand = if n % 2 == 0 { LISTED } else { GONE };
-        let verdict = tenure.judge(stand, &LIMITS, now + n * 50 * SECOND);
+        let verdict = age.drain_reason(stand, &LIMITS, now + n * 50 * SECOND);
         assert_eq!(verdict, None, "answer {n}");
     }
 }
@@ -69,26 +69,26 @@ fn flicker_moves_nothing() {
 /// The address is a proxy's, or the URL names the address.
 #[test]
 fn an_address_that_dns_never_named_cannot_leave() {
-    let (mut tenure, now) = tenure(&LIMITS);
+    let (mut age, now) = age(&LIMITS);
     for n in 0..100 {
-        assert_eq!(tenure.judge(GONE, &LIMITS, now + n * 50 * SECOND), None);
+        assert_eq!(age.drain_reason(GONE, &LIMITS, now + n * 50 * SECOND), None);
     }
-    assert!(!tenure.is_of_dns());
+    assert!(!age.is_of_dns());
 }
 
 /// While DNS is down, no answer says which addresses have left.
 #[test]
 fn nobody_leaves_without_a_good_answer() {
-    let (mut tenure, now) = tenure(&LIMITS);
+    let (mut age, now) = age(&LIMITS);
     let no_answer = AddressStatus {
         listed: None,
         ..LISTED
     };
-    let _ = tenure.judge(LISTED, &LIMITS, now);
-    let _ = tenure.judge(GONE, &LIMITS, now);
+    let _ = age.drain_reason(LISTED, &LIMITS, now);
+    let _ = age.drain_reason(GONE, &LIMITS, now);
     let late = now + 1_000 * SECOND;
-    assert_eq!(tenure.judge(no_answer, &LIMITS, late), None);
-    let verdict = tenure.judge(GONE, &LIMITS, late);
+    assert_eq!(age.drain_reason(no_answer, &LIMITS, late), None);
+    let verdict = age.drain_reason(GONE, &LIMITS, late);
     assert_eq!(verdict, Some(DrainReason::RemovedFromDns));
 }
 
@@ -98,17 +98,17 @@ fn an_old_connection_is_replaced_unless_all_addresses_are_bad() {
         age: Some(100 * SECOND),
         ..LIMITS
     };
-    let (mut tenure, now) = tenure(&limits);
+    let (mut age, now) = age(&limits);
     let late = now + 110 * SECOND;
     let all_bad = AddressStatus {
         has_alternative: false,
         ..LISTED
     };
-    assert_eq!(tenure.judge(LISTED, &limits, now + 89 * SECOND), None);
-    assert_eq!(tenure.judge(all_bad, &limits, late), None);
+    assert_eq!(age.drain_reason(LISTED, &limits, now + 89 * SECOND), None);
+    assert_eq!(age.drain_reason(all_bad, &limits, late), None);
     for stand in [LISTED, AddressStatus::UNKNOWN] {
         assert_eq!(
-            tenure.judge(stand, &limits, late),
+            age.drain_reason(stand, &limits, late),
             Some(DrainReason::MaxAge)
         );
     }
@@ -116,12 +116,12 @@ fn an_old_connection_is_replaced_unless_all_addresses_are_bad() {
 
 #[test]
 fn a_connection_without_requests_is_taken_for_closed() {
-    let (mut tenure, now) = tenure(&LIMITS);
-    assert!(!tenure.is_idle(&LIMITS, now + 89 * SECOND));
-    assert!(tenure.is_idle(&LIMITS, now + 90 * SECOND));
-    tenure.used(now + 50 * SECOND);
-    assert!(!tenure.is_idle(&LIMITS, now + 90 * SECOND));
-    assert!(tenure.rests_since(now + 51 * SECOND) && !tenure.rests_since(now + 50 * SECOND));
+    let (mut age, now) = age(&LIMITS);
+    assert!(!age.is_idle(&LIMITS, now + 89 * SECOND));
+    assert!(age.is_idle(&LIMITS, now + 90 * SECOND));
+    age.used(now + 50 * SECOND);
+    assert!(!age.is_idle(&LIMITS, now + 90 * SECOND));
+    assert!(age.rests_since(now + 51 * SECOND) && !age.rests_since(now + 50 * SECOND));
 }
 
 proptest! {
@@ -139,14 +139,14 @@ proptest! {
     ) {
         let limits = Limits { age: age.map(Duration::from_secs), ..LIMITS };
         let now = time::now();
-        let mut tenure = ConnectionAge::new(&limits, now, &mut fastrand::Rng::with_seed(seed));
-        let _ = tenure.judge(LISTED, &limits, now);
+        let mut age = ConnectionAge::new(&limits, now, &mut fastrand::Rng::with_seed(seed));
+        let _ = age.drain_reason(LISTED, &limits, now);
         let stand = if gone { GONE } else { LISTED };
-        let verdict = tenure.judge(stand, &limits, now);
+        let verdict = age.drain_reason(stand, &limits, now);
         let later = now + ahead * SECOND;
-        if later < tenure.due(&limits) {
-            prop_assert_eq!(tenure.judge(stand, &limits, later), verdict);
-            prop_assert!(!tenure.is_idle(&limits, later));
+        if later < age.due(&limits) {
+            prop_assert_eq!(age.drain_reason(stand, &limits, later), verdict);
+            prop_assert!(!age.is_idle(&limits, later));
         }
     }
 }

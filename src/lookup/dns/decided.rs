@@ -46,7 +46,7 @@ impl SystemDefault {
                 let asking = tokio::time::timeout(SHARE, self.dns.ask(host, settings)).await;
                 match asking.unwrap_or_else(|_elapsed| Err(ResolveError::timed_out(host))) {
                     Ok(answer) => Ok(answer),
-                    Err(error) => graver(error, self.ask_system(host).await),
+                    Err(error) => more_serious(error, self.ask_system(host).await),
                 }
             }
         }
@@ -76,14 +76,14 @@ fn decision_for(config: &SystemConfig, host: &str) -> Decision {
 ///
 /// `of_dns` is the failure or the negative answer of the name servers. A failure is graver than a negative answer,
 /// because a failure says less about the host.
-fn graver(
+fn more_serious(
     of_dns: ResolveError,
     of_system: Result<Answer, ResolveError>,
 ) -> Result<Answer, ResolveError> {
-    let is_graver =
+    let is_more_serious =
         |error: &ResolveError| !error.is_negative_answer() && !system::says_no_data(error);
     match of_system {
-        Err(error) if of_dns.is_negative_answer() && is_graver(&error) => Err(error),
+        Err(error) if of_dns.is_negative_answer() && is_more_serious(&error) => Err(error),
         Err(_) => Err(of_dns),
         Ok(answer) => Ok(answer),
     }

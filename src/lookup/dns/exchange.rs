@@ -39,7 +39,7 @@ pub(super) struct Question {
 
 /// The positive or negative answer of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum ServerAnswer {
     Addresses(Vec<IpAddr>, Duration),
     Denied(Denied),
 }
@@ -55,8 +55,8 @@ pub(super) enum Denied {
 
 /// The result of one question to one server.
 #[derive(Debug)]
-pub(super) struct Exchanged {
-    pub(super) said: Result<Said, Fault>,
+pub(super) struct ExchangeResult {
+    pub(super) server_answer: Result<ServerAnswer, Fault>,
     /// Whether the server refused EDNS, but not the same query without EDNS.
     pub(super) refused_edns: bool,
 }
@@ -71,12 +71,12 @@ pub(super) async fn ask(
     question: Question,
     edns: bool,
     timeout: Duration,
-) -> Exchanged {
+) -> ExchangeResult {
     let mut refused_edns = false;
     let asking = follow(server, question, edns, timeout, &mut refused_edns);
-    let said = tokio::time::timeout(timeout, asking).await;
-    Exchanged {
-        said: said.unwrap_or(Err(Fault::Silent)),
+    let server_answer = tokio::time::timeout(timeout, asking).await;
+    ExchangeResult {
+        server_answer: server_answer.unwrap_or(Err(Fault::Silent)),
         refused_edns,
     }
 }
@@ -87,7 +87,7 @@ async fn follow(
     mut edns: bool,
     timeout: Duration,
     refused_edns: &mut bool,
-) -> Result<Said, Fault> {
+) -> Result<ServerAnswer, Fault> {
     let rtype = match question.family {
         Family::V4 => RecordType::A,
         Family::V6 => RecordType::AAAA,
@@ -101,10 +101,12 @@ async fn follow(
             meaning = send_and_read(server, &query, edns, timeout, followed).await;
             *refused_edns = !meaning.as_ref().is_err_and(refuses_edns);
         }
-        let denied = |denied| Ok(Said::Denied(denied));
+        let denied = |denied| Ok(ServerAnswer::Denied(denied));
         let in_secs = |ttl: u32| Duration::from_secs(ttl.min(shortest).into());
         match meaning? {
-            Meaning::Addresses { addrs, ttl } => return Ok(Said::Addresses(addrs, in_secs(ttl))),
+            Meaning::Addresses { addrs, ttl } => {
+                return Ok(ServerAnswer::Addresses(addrs, in_secs(ttl)));
+            }
             Meaning::AliasToNothing(ttl) => return denied(Denied::AliasToNothing(ttl)),
             Meaning::NotFound(ttl) | Meaning::NoRecords(ttl) if followed > 0 => {
                 return denied(Denied::AliasToNothing(ttl));

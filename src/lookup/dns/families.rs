@@ -11,9 +11,9 @@ use hickory_resolver::proto::rr::Name;
 
 use super::candidates::Miss;
 use super::config::IpStrategy;
-use super::exchange::{Denied, Question, Said};
+use super::exchange::{Denied, Question, ServerAnswer};
 use super::fault::{Fault, ServerFailed};
-use super::question::{self, Asked, Remembered, Rest};
+use super::question::{self, QuestionResult, Rest, ServerMemory};
 use super::settings::Settings;
 use crate::addrs::Family;
 use crate::lookup::{Answer, Late};
@@ -23,7 +23,7 @@ use crate::time;
 #[derive(Clone)]
 pub(super) struct With {
     pub(super) settings: Settings,
-    pub(super) remembered: Arc<Remembered>,
+    pub(super) remembered: Arc<ServerMemory>,
     /// The index of the server that each question is sent to first.
     pub(super) start: usize,
 }
@@ -31,7 +31,7 @@ pub(super) struct With {
 /// The reason why a candidate has no addresses, with the server that failed, if any.
 pub(super) type Missed = Miss<Option<ServerFailed>>;
 
-type Asking = Pin<Box<dyn Future<Output = Asked> + Send>>;
+type PendingQuestion = Pin<Box<dyn Future<Output = QuestionResult> + Send>>;
 
 /// Queries the addresses of one candidate.
 ///
@@ -57,7 +57,7 @@ pub(super) async fn ask(with: &With, name: Name) -> Result<Answer, Missed> {
 }
 
 impl With {
-    fn ask(&self, name: Name, family: Family) -> Asking {
+    fn ask(&self, name: Name, family: Family) -> PendingQuestion {
         let with = self.clone();
         Box::pin(async move {
             let question = Question { name, family };
@@ -67,14 +67,18 @@ impl With {
     }
 }
 
-fn alone(asked: Asked, began: Instant) -> Result<Answer, Missed> {
+fn alone(asked: QuestionResult, began: Instant) -> Result<Answer, Missed> {
     let (half, rest) = Half::of(asked);
     half.answer(began, false)
         .map(|answer| answer.with_late(rest.map(Late::rest)))
         .ok_or_else(|| half.miss())
 }
 
-async fn first_of(first: Asked, other: Asking, began: Instant) -> Result<Answer, Missed> {
+async fn first_of(
+    first: QuestionResult,
+    other: PendingQuestion,
+    began: Instant,
+) -> Result<Answer, Missed> {
     let (half, rest) = Half::of(first);
     match half.answer(began, true) {
         None => {
@@ -87,7 +91,7 @@ async fn first_of(first: Asked, other: Asking, began: Instant) -> Result<Answer,
 }
 
 /// Returns a [`Late`] that waits for the other half, and then for the replies that are still missing.
-fn late_half(half: Half, rest: Option<Rest>, other: Asking, began: Instant) -> Late {
+fn late_half(half: Half, rest: Option<Rest>, other: PendingQuestion, began: Instant) -> Late {
     Late::new(async move {
         let (other, second) = Half::of(other.await);
         let is_news = !matches!(other, Half::Failed(_));
@@ -117,10 +121,10 @@ enum Half {
 }
 
 impl Half {
-    fn of(asked: Asked) -> (Self, Option<Rest>) {
-        let half = match asked.said {
-            Ok(Said::Addresses(addrs, ttl)) => Self::Addresses(addrs, ttl),
-            Ok(Said::Denied(denied)) => Self::Denied(denied),
+    fn of(asked: QuestionResult) -> (Self, Option<Rest>) {
+        let half = match asked.server_answer {
+            Ok(ServerAnswer::Addresses(addrs, ttl)) => Self::Addresses(addrs, ttl),
+            Ok(ServerAnswer::Denied(denied)) => Self::Denied(denied),
             Err(failed) => Self::Failed(failed),
         };
         (half, asked.rest)
@@ -191,7 +195,7 @@ fn missed(one: &Half, other: &Half) -> Missed {
             Half::Denied(Denied::NotFound(_) | Denied::NoRecords(_))
         )
     };
-    match graver(one, other).miss() {
+    match more_serious(one, other).miss() {
         Miss::Failed(Some(failed))
             if matches!(failed.fault, Fault::Code(_)) && (is_denied(one) || is_denied(other)) =>
         {
@@ -204,7 +208,7 @@ fn missed(one: &Half, other: &Half) -> Missed {
 /// Returns the half that decides why the candidate has no addresses.
 ///
 /// A failure goes before NXDOMAIN, because a failure says least about the name. NXDOMAIN goes before NODATA.
-fn graver<'a>(one: &'a Half, other: &'a Half) -> &'a Half {
+fn more_serious<'a>(one: &'a Half, other: &'a Half) -> &'a Half {
     let gravity = |half: &Half| match half {
         Half::Failed(_) => 2,
         Half::Denied(Denied::NotFound(_) | Denied::AliasToNothing(_)) => 1,

@@ -40,7 +40,7 @@ pub use self::config::{IpStrategy, Protocol};
 pub(crate) use self::decided::SystemDefault;
 use self::families::With;
 use self::fault::{Fault, ServerFailed};
-use self::question::Remembered;
+use self::question::ServerMemory;
 use self::settings::Settings;
 use self::system::{SystemConfig, SystemFiles};
 pub use self::trial::ServerTrial;
@@ -71,7 +71,7 @@ use crate::error::{ConfigError, ResolveError};
 #[derive(Debug)]
 pub struct Dns {
     source: Source,
-    remembered: Arc<Remembered>,
+    remembered: Arc<ServerMemory>,
 }
 
 /// The source of the configuration of a [`Dns`].

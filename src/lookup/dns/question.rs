@@ -8,16 +8,16 @@ use futures_util::future::{Either, FutureExt as _, select};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use super::config::{Server, StubConfig};
-use super::exchange::{self, Denied, Exchanged, Question, Said};
+use super::exchange::{self, Denied, ExchangeResult, Question, ServerAnswer};
 use super::fault::{Fault, ServerFailed};
-use super::servers::{End, Memory, Outdone, Slot, Step, Turn};
+use super::servers::{End, Memory, Outdone, QuestionState, Slot, Step};
 use crate::time;
 
 /// The memory of the name servers that all lookups of one `Dns` share.
 #[derive(Debug, Default)]
-pub(super) struct Remembered(Mutex<Memory>);
+pub(super) struct ServerMemory(Mutex<Memory>);
 
-impl Remembered {
+impl ServerMemory {
     pub(super) fn edit<T>(&self, change: impl FnOnce(&mut Memory) -> T) -> T {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -28,8 +28,8 @@ impl Remembered {
 }
 
 /// The result of one question.
-pub(super) struct Asked {
-    pub(super) said: Result<Said, Option<ServerFailed>>,
+pub(super) struct QuestionResult {
+    pub(super) server_answer: Result<ServerAnswer, Option<ServerFailed>>,
     /// Waits for the replies of other servers that got the question too.
     pub(super) rest: Option<Rest>,
 }
@@ -37,7 +37,7 @@ pub(super) struct Asked {
 /// A future that waits for the replies that are missing when a question has its answer, and records them.
 pub(super) type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-type Pending = FuturesUnordered<Pin<Box<dyn Future<Output = (Slot, Exchanged)> + Send>>>;
+type Pending = FuturesUnordered<Pin<Box<dyn Future<Output = (Slot, ExchangeResult)> + Send>>>;
 
 /// Sends a question to the name servers of a configuration.
 ///
@@ -47,39 +47,39 @@ type Pending = FuturesUnordered<Pin<Box<dyn Future<Output = (Slot, Exchanged)> +
 ///
 /// Dropping the future closes its sockets. Replies that are still missing are then not recorded.
 pub(super) async fn ask(
-    remembered: Arc<Remembered>,
+    remembered: Arc<ServerMemory>,
     config: &StubConfig,
     start: usize,
     question: Question,
-) -> Asked {
+) -> QuestionResult {
     let order = remembered.edit(|memory| memory.order(config, start, time::now()));
-    let mut asking = Asking {
-        turn: Turn::new(order, config),
+    let mut asking = PendingQuestion {
+        state: QuestionState::new(order, config),
         pending: Pending::new(),
         remembered,
     };
     loop {
         let now = time::now();
         let step = {
-            let Asking {
-                turn, remembered, ..
+            let PendingQuestion {
+                state, remembered, ..
             } = &mut asking;
-            remembered.edit(|memory| turn.next(now, |server| memory.wait(server, config.timeout)))
+            remembered.edit(|memory| state.next(now, |server| memory.wait(server, config.timeout)))
         };
         match step {
             Step::Send(slot, server) => asking.send(slot, server, config, &question),
             Step::Wait(until) => {
-                if let Some((slot, said)) = asking.reply(until).await {
-                    return asking.answered(slot, said);
+                if let Some((slot, server_answer)) = asking.reply(until).await {
+                    return asking.answered(slot, server_answer);
                 }
             }
             Step::End(End::Denied(slot, denied)) => {
-                return asking.answered(slot, Said::Denied(denied));
+                return asking.answered(slot, ServerAnswer::Denied(denied));
             }
             Step::End(End::Failed(server, fault)) => return failed(server, fault),
             Step::End(End::NoServer) => {
-                return Asked {
-                    said: Err(None),
+                return QuestionResult {
+                    server_answer: Err(None),
                     rest: None,
                 };
             }
@@ -87,70 +87,74 @@ pub(super) async fn ask(
     }
 }
 
-fn failed(server: Server, fault: Fault) -> Asked {
+fn failed(server: Server, fault: Fault) -> QuestionResult {
     let server = server.addr;
-    Asked {
-        said: Err(Some(ServerFailed { server, fault })),
+    QuestionResult {
+        server_answer: Err(Some(ServerFailed { server, fault })),
         rest: None,
     }
 }
 
-struct Asking {
-    turn: Turn<Denied>,
+struct PendingQuestion {
+    state: QuestionState<Denied>,
     pending: Pending,
-    remembered: Arc<Remembered>,
+    remembered: Arc<ServerMemory>,
 }
 
-impl Drop for Asking {
+impl Drop for PendingQuestion {
     /// Records which servers were silent while another server denied the name.
     ///
     /// The time limit of the lookup may drop the question before the question has an answer.
     fn drop(&mut self) {
-        if let Some(slot) = self.turn.denied_slot() {
+        if let Some(slot) = self.state.denied_slot() {
             self.remember_outdone(slot);
         }
     }
 }
 
-impl Asking {
+impl PendingQuestion {
     fn send(&self, slot: Slot, server: Server, config: &StubConfig, question: &Question) {
         let refuses = self.remembered.edit(|memory| memory.refuses_edns(server));
         let edns = config.edns && !refuses;
         let asking = exchange::ask(server, question.clone(), edns, config.timeout);
-        let asking = asking.map(move |exchanged| (slot, exchanged));
+        let asking = asking.map(move |exchange_result| (slot, exchange_result));
         self.pending.push(Box::pin(asking));
     }
 
     /// Waits for a reply at most until the given time, and returns the addresses of the reply, if any.
-    async fn reply(&mut self, until: Instant) -> Option<(Slot, Said)> {
+    async fn reply(&mut self, until: Instant) -> Option<(Slot, ServerAnswer)> {
         let timer = std::pin::pin!(tokio::time::sleep_until(until.into()));
-        let (slot, exchanged) = match select(self.pending.next(), timer).await {
+        let (slot, exchange_result) = match select(self.pending.next(), timer).await {
             Either::Left((reply, _)) => reply?,
             Either::Right(((), _)) => return None,
         };
-        self.take(slot, exchanged)
+        self.take(slot, exchange_result)
     }
 
-    fn take(&mut self, slot: Slot, exchanged: Exchanged) -> Option<(Slot, Said)> {
-        let (server, sent) = (self.turn.server(slot), self.turn.sent_at(slot));
-        self.remember(server, sent, &exchanged);
+    fn take(
+        &mut self,
+        slot: Slot,
+        exchange_result: ExchangeResult,
+    ) -> Option<(Slot, ServerAnswer)> {
+        let (server, sent) = (self.state.server(slot), self.state.sent_at(slot));
+        self.remember(server, sent, &exchange_result);
         // A reply that arrives after its time limit is recorded and not used.
         sent?;
-        match exchanged.said {
-            Ok(Said::Denied(denied)) => self.turn.denied_by(slot, denied),
+        match exchange_result.server_answer {
+            Ok(ServerAnswer::Denied(denied)) => self.state.denied_by(slot, denied),
             Ok(addresses) => return Some((slot, addresses)),
-            Err(fault) => self.turn.failed_by(slot, fault),
+            Err(fault) => self.state.failed_by(slot, fault),
         }
         None
     }
 
-    fn remember(&self, server: Server, sent: Option<Instant>, exchanged: &Exchanged) {
+    fn remember(&self, server: Server, sent: Option<Instant>, exchange_result: &ExchangeResult) {
         let now = time::now();
         self.remembered.edit(|memory| {
-            if exchanged.refused_edns {
+            if exchange_result.refused_edns {
                 memory.refused_edns(server);
             }
-            match &exchanged.said {
+            match &exchange_result.server_answer {
                 Ok(_) => {
                     let took = sent.map(|sent| now.saturating_duration_since(sent));
                     memory.answered(server, took, now);
@@ -164,17 +168,17 @@ impl Asking {
     /// Ends the question with this server's answer.
     ///
     /// The `rest` of the result still records the replies of other servers.
-    fn answered(self, slot: Slot, said: Said) -> Asked {
+    fn answered(self, slot: Slot, server_answer: ServerAnswer) -> QuestionResult {
         self.remember_outdone(slot);
-        let rest = self.turn.others_are_pending(slot);
-        Asked {
-            said: Ok(said),
+        let rest = self.state.others_are_pending(slot);
+        QuestionResult {
+            server_answer: Ok(server_answer),
             rest: rest.then(|| self.rest(slot)),
         }
     }
 
     fn remember_outdone(&self, answered: Slot) {
-        let (now, outdone) = (time::now(), self.turn.outdone(answered));
+        let (now, outdone) = (time::now(), self.state.outdone(answered));
         self.remembered.edit(|memory| {
             for outdone in outdone {
                 match outdone {
@@ -187,22 +191,23 @@ impl Asking {
 
     fn rest(mut self, answered: Slot) -> Rest {
         Box::pin(async move {
-            while self.turn.others_are_pending(answered)
-                && let Some((slot, exchanged)) = self.pending.next().await
+            while self.state.others_are_pending(answered)
+                && let Some((slot, exchange_result)) = self.pending.next().await
             {
-                let (server, sent) = (self.turn.server(slot), self.turn.sent_at(slot));
-                self.remember(server, sent, &exchanged);
-                if let Err(fault @ (Fault::Silent | Fault::Unreachable(_))) = &exchanged.said
-                    && server != self.turn.server(answered)
+                let (server, sent) = (self.state.server(slot), self.state.sent_at(slot));
+                self.remember(server, sent, &exchange_result);
+                if let Err(fault @ (Fault::Silent | Fault::Unreachable(_))) =
+                    &exchange_result.server_answer
+                    && server != self.state.server(answered)
                 {
                     let now = time::now();
                     self.remembered.edit(|memory| match (fault, sent) {
                         (Fault::Silent, Some(sent)) => memory.silent(server, sent, now),
                         _ => memory.set_back(server, now),
                     });
-                    self.turn.failed_by(slot, fault.clone());
+                    self.state.failed_by(slot, fault.clone());
                 } else {
-                    self.turn.denied_by(slot, Denied::NoRecords(None));
+                    self.state.denied_by(slot, Denied::NoRecords(None));
                 }
             }
         })

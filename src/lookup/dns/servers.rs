@@ -13,11 +13,11 @@
 //!
 //! Any reply of a server ends both states of the server.
 
-mod turn;
+mod question_state;
 
 use std::time::{Duration, Instant};
 
-pub(super) use self::turn::{End, Outdone, Slot, Step, Turn};
+pub(super) use self::question_state::{End, Outdone, QuestionState, Slot, Step};
 use super::config::{Server, StubConfig};
 
 /// How long a server is silent, while others answer, before the server is set back.

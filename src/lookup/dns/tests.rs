@@ -6,9 +6,9 @@ fn a_missing_system_configuration_is_told_with_a_way_out() {
     let error = SystemConfigError {
         source: "no such file".into(),
     };
-    let said = error.to_string();
+    let server_answer = error.to_string();
     for words in [PLACE, "Dns::with_servers", "lookup::System"] {
-        assert!(said.contains(words), "{said}");
+        assert!(server_answer.contains(words), "{server_answer}");
     }
     assert!(std::error::Error::source(&error).is_some());
 }

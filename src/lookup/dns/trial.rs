@@ -103,10 +103,10 @@ async fn try_one(server: Server, config: &StubConfig) -> ServerTrial {
         name: Name::root(),
         family: Family::V4,
     };
-    let exchanged = exchange::ask(server, question, config.edns, config.timeout).await;
+    let exchange_result = exchange::ask(server, question, config.edns, config.timeout).await;
     ServerTrial {
         server,
         took: time::now().saturating_duration_since(began),
-        fault: exchanged.said.err(),
+        fault: exchange_result.server_answer.err(),
     }
 }

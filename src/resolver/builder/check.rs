@@ -12,7 +12,7 @@ impl ResolverBuilder {
         let invalid = |setter, problem| Err(ConfigError::new(setter, problem));
         let Self {
             lookup: _,
-            pins: _,
+            overrides: _,
             fallbacks: _,
             observe: _,
             filter: _,

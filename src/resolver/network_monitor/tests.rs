@@ -21,9 +21,9 @@ fn at_home() -> NetworkFingerprint {
 
 /// Returns for each place after the first whether a check finds another network.
 fn moves(places: &[NetworkFingerprint]) -> Vec<bool> {
-    let mut whereabouts = NetworkMonitor::at(places[0]);
+    let mut monitor = NetworkMonitor::at(places[0]);
     let later = places[1..].iter();
-    later.map(|&place| whereabouts.check(place)).collect()
+    later.map(|&place| monitor.check(place)).collect()
 }
 
 #[test]
@@ -78,31 +78,31 @@ fn addresses_that_lead_nowhere_are_no_place() {
 #[test]
 fn a_burst_is_one_look_after_its_end() {
     let begun = time::now();
-    let mut whereabouts = NetworkMonitor::at(at_home());
-    assert_eq!(whereabouts.due(), None);
+    let mut monitor = NetworkMonitor::at(at_home());
+    assert_eq!(monitor.due(), None);
     for n in 0..10 {
-        whereabouts.notice(begun + n * 300 * MS);
+        monitor.notice(begun + n * 300 * MS);
     }
     let ended = begun + 2_700 * MS;
     for after in [1, 3, 10] {
-        assert_eq!(whereabouts.due(), Some(ended + after * S), "{after} s");
-        assert!(!whereabouts.check(at_home()));
+        assert_eq!(monitor.due(), Some(ended + after * S), "{after} s");
+        assert!(!monitor.check(at_home()));
     }
-    assert_eq!(whereabouts.due(), None);
+    assert_eq!(monitor.due(), None);
 }
 
 /// Containers that come and go all the time do not hide that the machine has moved.
 #[test]
 fn a_burst_without_end_is_looked_into_all_the_same() {
     let begun = time::now();
-    let mut whereabouts = NetworkMonitor::at(at_home());
+    let mut monitor = NetworkMonitor::at(at_home());
     for n in 0..=50 {
-        whereabouts.notice(begun + n * 100 * MS);
-        assert!(whereabouts.due().unwrap() <= begun + MAX_DEBOUNCE);
+        monitor.notice(begun + n * 100 * MS);
+        assert!(monitor.due().unwrap() <= begun + MAX_DEBOUNCE);
     }
-    assert!(whereabouts.check(place(Some("10.0.0.2"), None)));
-    whereabouts.notice(begun + 6 * S);
-    assert_eq!(whereabouts.due(), Some(begun + 7 * S), "a burst of its own");
+    assert!(monitor.check(place(Some("10.0.0.2"), None)));
+    monitor.notice(begun + 6 * S);
+    assert_eq!(monitor.due(), Some(begun + 7 * S), "a burst of its own");
 }
 
 #[derive(Clone, Debug)]
@@ -133,15 +133,15 @@ proptest! {
     #[test]
     fn each_move_is_told_once_and_looks_are_bounded(steps in steps()) {
         let mut now = time::now();
-        let mut whereabouts = NetworkMonitor::at(NetworkFingerprint::default());
+        let mut monitor = NetworkMonitor::at(NetworkFingerprint::default());
         let (mut last, mut looks) = (NetworkFingerprint::default(), CHECK_DELAYS.len());
         for step in steps {
             match step {
                 Step::Notice(after) => {
                     now += Duration::from_millis(after);
-                    let due = whereabouts.due();
-                    whereabouts.notice(now);
-                    let next = whereabouts.due().unwrap();
+                    let due = monitor.due();
+                    monitor.notice(now);
+                    let next = monitor.due().unwrap();
                     prop_assert!(next <= now + CHECK_DELAYS[0]);
                     if let Some(due) = due.filter(|_| looks == 0) {
                         prop_assert!(next >= due.min(now), "a burst puts off, never forward");
@@ -153,14 +153,14 @@ proptest! {
                         IpAddr::V4(_) => v4.map(IpAddr::from),
                         IpAddr::V6(_) => v6.map(IpAddr::from),
                     });
-                    let moved = whereabouts.check(place);
+                    let moved = monitor.check(place);
                     prop_assert_eq!(moved, !place.is_nowhere() && place != last);
-                    prop_assert!(!whereabouts.look_again(place), "told once");
+                    prop_assert!(!monitor.look_again(place), "told once");
                     if moved {
                         last = place;
                     }
                     looks += 1;
-                    prop_assert_eq!(whereabouts.due().is_some(), looks < CHECK_DELAYS.len());
+                    prop_assert_eq!(monitor.due().is_some(), looks < CHECK_DELAYS.len());
                 }
             }
         }

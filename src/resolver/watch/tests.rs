@@ -99,9 +99,9 @@ impl Machine {
 }
 
 /// Waits for a value, and fails after 30 s, which is long after the last check of the watch.
-async fn soon<T>(told: impl Future<Output = Option<T>>) -> T {
-    let told = tokio::time::timeout(Duration::from_secs(30), told).await;
-    told.expect("the watch is alive").expect("it can tell")
+async fn soon<T>(result: impl Future<Output = Option<T>>) -> T {
+    let result = tokio::time::timeout(Duration::from_secs(30), result).await;
+    result.expect("the watch is alive").expect("it can tell")
 }
 
 /// Starts the watch of a resolver, and returns the sender that the system would hold.

@@ -7,7 +7,7 @@ use crate::time;
 
 /// Returns the failure of a connect at these addresses of an answer.
 fn failed(attempted: &[u8], answer: &Arc<CachedAnswer>, news: bool) -> Failure {
-    let hope = FailoverOutlook {
+    let outlook = FailoverOutlook {
         known: Arc::clone(answer),
         left: SmallVec::new(),
         is_healthy: false,
@@ -19,9 +19,9 @@ fn failed(attempted: &[u8], answer: &Arc<CachedAnswer>, news: bool) -> Failure {
         addrs: attempted.iter().map(|&n| v4(n)).collect(),
         attempts: attempted.len(),
         given: 0,
-        next: hope.next,
-        next_if_it_hangs: hope.next,
-        hope: Some(hope),
+        next: outlook.next,
+        next_if_it_hangs: outlook.next,
+        outlook: Some(outlook),
         ..Failure::of(RetryReason::Connect, usize::MAX)
     }
 }
@@ -33,7 +33,7 @@ fn answer(addrs: impl IntoIterator<Item = u8>) -> Arc<CachedAnswer> {
 /// Returns an answer after `times` other answers with new addresses.
 fn changed(times: u32, addrs: impl IntoIterator<Item = u8>) -> Arc<CachedAnswer> {
     let addrs = AddressSet::new(addrs.into_iter().map(v4));
-    Arc::new(CachedAnswer::pinned(addrs, 0, time::now()).with_changes(times))
+    Arc::new(CachedAnswer::overridden(addrs, 0, time::now()).with_changes(times))
 }
 
 #[test]

@@ -126,9 +126,17 @@ fn the_graver_error_is_returned() {
         || ResolveError::failed("a", "EAI_AGAIN"),
     );
     let answer = Answer::new([ip("192.0.2.1")]);
-    assert_eq!(graver(no(), Ok(answer.clone())).unwrap(), answer);
-    assert_eq!(graver(failed(), Ok(answer.clone())).unwrap(), answer);
-    assert!(graver(no(), Err(no())).unwrap_err().is_not_found());
-    assert!(!graver(no(), Err(failed())).unwrap_err().is_not_found());
-    assert!(!graver(failed(), Err(no())).unwrap_err().is_not_found());
+    assert_eq!(more_serious(no(), Ok(answer.clone())).unwrap(), answer);
+    assert_eq!(more_serious(failed(), Ok(answer.clone())).unwrap(), answer);
+    assert!(more_serious(no(), Err(no())).unwrap_err().is_not_found());
+    assert!(
+        !more_serious(no(), Err(failed()))
+            .unwrap_err()
+            .is_not_found()
+    );
+    assert!(
+        !more_serious(failed(), Err(no()))
+            .unwrap_err()
+            .is_not_found()
+    );
 }

@@ -199,11 +199,11 @@ impl Connected {
     ///
     /// If no error is pending, `WouldBlock` makes tokio wait for the next error.
     fn pending_error(&self) -> io::Result<()> {
-        let told = self.socket.try_io(Interest::ERROR, || {
+        let result = self.socket.try_io(Interest::ERROR, || {
             let error = self.socket.take_error()?;
             Err(error.unwrap_or_else(|| io::ErrorKind::WouldBlock.into()))
         });
-        match told {
+        match result {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
             Ok(()) | Err(_) => Ok(()),
         }

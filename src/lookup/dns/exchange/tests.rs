@@ -50,7 +50,10 @@ async fn a_port_where_nothing_listens_is_told_at_once() {
             family: Family::V4,
         };
         let limit = Duration::from_secs(5);
-        let said = ask(server, question, true, limit).await.said;
-        assert!(matches!(said, Err(Fault::Unreachable(_))), "{said:?}");
+        let server_answer = ask(server, question, true, limit).await.server_answer;
+        assert!(
+            matches!(server_answer, Err(Fault::Unreachable(_))),
+            "{server_answer:?}"
+        );
     }
 }

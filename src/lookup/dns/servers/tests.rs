@@ -71,7 +71,7 @@ impl Course {
     fn ask(&mut self, config: &StubConfig, does: &[Does]) -> (Vec<(u8, Duration)>, Came, Duration) {
         let began = self.now;
         let order = self.memory.order(config, 0, began);
-        let mut turn = Turn::new(order, config);
+        let mut turn = QuestionState::new(order, config);
         let mut sent = Vec::new();
         let mut due: Vec<(Instant, Slot)> = Vec::new();
         for _ in 0..1_000 {
@@ -133,7 +133,7 @@ impl Course {
         panic!("the question does not end: {sent:?}");
     }
 
-    fn end(&mut self, turn: &Turn<()>, slot: Slot) {
+    fn end(&mut self, turn: &QuestionState<()>, slot: Slot) {
         for outdone in turn.outdone(slot) {
             match outdone {
                 Outdone::Silent(server, since) => self.memory.silent(server, since, self.now),
@@ -279,7 +279,7 @@ fn a_server_that_answers_other_names_is_not_silent() {
 fn a_failure_of_this_machine_leaves_queries_that_are_sent() {
     let config = config(2, 1);
     let order = Memory::default().order(&config, 0, time::now());
-    let mut turn: Turn<()> = Turn::new(order, &config);
+    let mut turn: QuestionState<()> = QuestionState::new(order, &config);
     let (t0, wait) = (time::now(), |_| {
         Memory::default().wait(server(1), config.timeout)
     });

@@ -166,9 +166,9 @@ impl Shared {
         if self.edit(|state| std::mem::replace(&mut state.is_reading, true)) {
             return;
         }
-        let turn = Turn(Arc::clone(self));
+        let guard = ReadingGuard(Arc::clone(self));
         elsewhere(move || {
-            turn.0.read();
+            guard.0.read();
         })
         .await;
     }
@@ -206,12 +206,12 @@ impl State {
     }
 }
 
-/// The one reading in progress, which ends when the `Turn` is dropped.
+/// The one reading in progress, which ends when the `ReadingGuard` is dropped.
 ///
-/// A runtime that shuts down drops the `Turn` too, so that the next reading may begin.
-struct Turn(Arc<Shared>);
+/// A runtime that shuts down drops the `ReadingGuard` too, so that the next reading may begin.
+struct ReadingGuard(Arc<Shared>);
 
-impl Drop for Turn {
+impl Drop for ReadingGuard {
     fn drop(&mut self) {
         self.0.edit(|state| state.is_reading = false);
     }

@@ -284,7 +284,7 @@ async fn a_reading_under_way_is_not_joined_by_another() {
     files.shared.edit(|state| state.is_reading = true);
     let meanwhile = files.refreshed_at(start + SECOND).await;
     assert!(Arc::ptr_eq(&first, &meanwhile));
-    drop(Turn(Arc::clone(&files.shared)));
+    drop(ReadingGuard(Arc::clone(&files.shared)));
     let later = files.refreshed_at(start + 2 * SECOND).await;
     assert_eq!(server(&later), "192.0.2.2");
 }

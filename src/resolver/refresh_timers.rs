@@ -9,17 +9,17 @@ use crate::host::Host;
 
 /// The timers, and when each fires. A host has at most one.
 #[derive(Debug)]
-pub(super) struct Sleepers(Bounded<Host, Asleep>);
+pub(super) struct RefreshTimers(Bounded<Host, Timer>);
 
 #[derive(Clone, Debug)]
-struct Asleep {
+struct Timer {
     due: Instant,
     /// Aborts the task of the timer. `None` until the task is spawned.
     task: Option<AbortHandle>,
 }
 
 /// Whether a timer may start.
-pub(super) enum Bed {
+pub(super) enum Reservation {
     Free,
     /// The host has a timer that does not fire later.
     Taken,
@@ -28,9 +28,9 @@ pub(super) enum Bed {
 }
 
 /// A timer that is overdue for longer is on a runtime that is not polled.
-const OVERSLEPT: Duration = Duration::from_millis(100);
+const OVERDUE: Duration = Duration::from_millis(100);
 
-impl Sleepers {
+impl RefreshTimers {
     pub(super) fn new(capacity: usize) -> Self {
         Self(Bounded::new(capacity))
     }
@@ -38,48 +38,51 @@ impl Sleepers {
     /// Reserves the timer of a host, and aborts an existing timer that fires later.
     ///
     /// An existing timer that is overdue by more than 100 ms is replaced, too, because its runtime is not polled.
-    pub(super) fn lie_down(&self, host: &Host, due: Instant, now: Instant) -> Bed {
-        let (bed, later) = self.0.edit(host, |asleep| match asleep {
-            Some(asleep) if asleep.due <= due && now <= asleep.due + OVERSLEPT => {
-                (Edit::Keep, (Bed::Taken, None))
+    pub(super) fn reserve(&self, host: &Host, due: Instant, now: Instant) -> Reservation {
+        let (reservation, later) = self.0.edit(host, |timer| match timer {
+            Some(timer) if timer.due <= due && now <= timer.due + OVERDUE => {
+                (Edit::Keep, (Reservation::Taken, None))
             }
-            None if self.0.is_full() => (Edit::Keep, (Bed::None, None)),
+            None if self.0.is_full() => (Edit::Keep, (Reservation::None, None)),
             Some(_) | None => {
-                let asleep = asleep.cloned();
-                (Edit::Put(Asleep { due, task: None }), (Bed::Free, asleep))
+                let timer = timer.cloned();
+                (
+                    Edit::Put(Timer { due, task: None }),
+                    (Reservation::Free, timer),
+                )
             }
         });
         if let Some(task) = later.and_then(|later| later.task) {
             task.abort();
         }
-        bed
+        reservation
     }
 
     /// Records the task of a timer, unless the timer has fired already.
-    pub(super) fn is_asleep(&self, host: &Host, due: Instant, task: &AbortHandle) {
-        self.0.edit(host, |asleep| match asleep {
-            Some(asleep) if asleep.due == due => {
+    pub(super) fn start(&self, host: &Host, due: Instant, task: &AbortHandle) {
+        self.0.edit(host, |timer| match timer {
+            Some(timer) if timer.due == due => {
                 let task = Some(task.clone());
-                (Edit::Put(Asleep { due, task }), ())
+                (Edit::Put(Timer { due, task }), ())
             }
             Some(_) | None => (Edit::Keep, ()),
         });
     }
 
     /// Removes a timer, and returns false if another timer has replaced it.
-    pub(super) fn get_up(&self, host: &Host, due: Instant) -> bool {
-        self.0.edit(host, |asleep| match asleep {
-            Some(asleep) if asleep.due == due => (Edit::Remove, true),
+    pub(super) fn remove(&self, host: &Host, due: Instant) -> bool {
+        self.0.edit(host, |timer| match timer {
+            Some(timer) if timer.due == due => (Edit::Remove, true),
             Some(_) | None => (Edit::Keep, false),
         })
     }
 }
 
-impl Drop for Sleepers {
+impl Drop for RefreshTimers {
     /// Aborts all timers, because the last resolver is dropped.
     fn drop(&mut self) {
-        self.0.for_each(|_, asleep| {
-            if let Some(task) = &asleep.task {
+        self.0.for_each(|_, timer| {
+            if let Some(task) = &timer.task {
                 task.abort();
             }
         });

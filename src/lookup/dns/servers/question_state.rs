@@ -10,7 +10,7 @@ use crate::lookup::dns::fault::Fault;
 
 /// One question, and the state of its queries. `N` is a negative answer.
 #[derive(Debug)]
-pub(in crate::lookup::dns) struct Turn<N> {
+pub(in crate::lookup::dns) struct QuestionState<N> {
     slots: Vec<Query<N>>,
     servers: usize,
     suspects: Vec<Server>,
@@ -69,7 +69,7 @@ pub(in crate::lookup::dns) enum Outdone {
     Unreachable(Server),
 }
 
-impl<N: Clone> Turn<N> {
+impl<N: Clone> QuestionState<N> {
     pub(in crate::lookup::dns) fn new(order: Order, config: &StubConfig) -> Self {
         let attempts = usize::from(config.attempts.max(1));
         let servers = order.servers.len();
