@@ -131,6 +131,19 @@ pub use self::resolver::WatchError;
 pub use self::resolver::{Resolved, Resolver, ResolverBuilder};
 pub use self::retry::RetryPolicy;
 
+#[cfg(any(
+    doc,
+    all(
+        doctest,
+        feature = "hickory",
+        feature = "hyper-client",
+        feature = "middleware",
+        feature = "reqwest"
+    )
+))]
+#[doc = include_str!("../docs/guide.md")]
+pub mod guide {}
+
 /// The types of futures and iterators in public signatures.
 pub mod future {
     pub use crate::connect::ConnectFuture;

@@ -216,7 +216,7 @@ impl Sidestep {
     fn take_trial(&self, addrs: &AddressSet, life: &mut Life<'_>) -> Option<IpAddr> {
         let Trial { addr, port } =
             self.health
-                .take_trial(&self.host, addrs.as_slice(), self.port, life.now)?;
+                .take_trial(&self.host, addrs.as_slice(), self.port, false, life.now)?;
         if port.is_some() {
             life.probe(addr);
             return None;
@@ -397,7 +397,8 @@ impl Sidestep {
             self.hold_against(&note, loser, why, true, life);
         }
         self.port = Some(PORT);
-        self.health.connects(Family::of(winner.to_canonical()));
+        self.health
+            .family_connects(Family::of(winner.to_canonical()));
         let winner = winner.to_canonical();
         if self
             .health

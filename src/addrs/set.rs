@@ -135,7 +135,7 @@ impl AddressSet {
     }
 
     /// Returns whether remembered earlier answers named addresses that this answer may not name.
-    pub(crate) fn replaces_others(&self) -> bool {
+    pub(crate) fn omits_earlier_addresses(&self) -> bool {
         self.seen.is_some()
     }
 

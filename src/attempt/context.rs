@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use smallvec::SmallVec;
 use tokio::task::futures::TaskLocalFuture;
 
-use super::Fresh;
+use super::RequestConnection;
 use crate::addrs::AddressList;
 use crate::cache::Generation;
 use crate::events::AnswerSource;
@@ -101,7 +101,7 @@ impl AttemptContext {
     }
 
     fn with_kind(resolver: u64, deals: AttemptKind) -> Self {
-        Fresh::begin();
+        RequestConnection::begin();
         Self(Arc::new(Inner {
             resolver,
             outer: CURRENT.try_with(Self::clone).ok(),

@@ -26,7 +26,7 @@ pub(crate) struct NewConnections {
     /// was no connection. Long after the last connection a response takes no lock.
     last: AtomicU64,
     /// The number of the next connection whose ends are not named.
-    nameless: AtomicU64,
+    connected_unknown_peer: AtomicU64,
 }
 
 /// Connections in the order in which they were recorded.
@@ -95,13 +95,13 @@ impl NewConnections {
             shards: std::array::from_fn(|_| Mutex::default()),
             epoch: now,
             last: AtomicU64::new(0),
-            nameless: AtomicU64::new(0),
+            connected_unknown_peer: AtomicU64::new(0),
         }
     }
 
     pub(crate) fn note(&self, made: NewConnection) {
         let key = made.ends.map_or_else(
-            || Key::Nameless(self.nameless.fetch_add(1, Ordering::Relaxed)),
+            || Key::Nameless(self.connected_unknown_peer.fetch_add(1, Ordering::Relaxed)),
             Key::Ends,
         );
         self.last.fetch_max(self.millis(made.at), Ordering::Relaxed);

@@ -16,6 +16,13 @@ impl Generation {
     /// The generation of an override, which no invalidation marks as suspect.
     const NONE: Self = Self(u64::MAX);
 
+    /// Returns a generation that is higher than all of the `hosts` hosts that were added before.
+    ///
+    /// A host that is removed and added again therefore has other generations than before.
+    pub(super) fn of_new_host(hosts: u64) -> Self {
+        Self(hosts << 32)
+    }
+
     pub(super) fn bump(&mut self) {
         self.0 = self.0.saturating_add(1);
     }

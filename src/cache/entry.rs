@@ -80,6 +80,14 @@ struct Failure {
 }
 
 impl HostEntry {
+    /// Returns the entry of a host that is added after `hosts` others.
+    pub(super) fn added(hosts: u64) -> Self {
+        Self {
+            generation: Generation::of_new_host(hosts),
+            ..Self::default()
+        }
+    }
+
     /// Invalidates the answer, so that the next caller waits for a fresh one.
     pub(crate) fn invalidate_explicitly(&mut self) {
         self.generation.bump();

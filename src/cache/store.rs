@@ -1,6 +1,7 @@
 //! The cache entries of all hosts. Reads take no lock and seldom write to shared memory.
 
 use std::cmp::Reverse;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::entry::HostEntry;
 use crate::bounded::{Age, Bounded, Edit, IDLE};
@@ -11,7 +12,11 @@ use crate::host::Host;
 /// If the store is full, the hosts that were resolved longest ago are removed first. An edit never changes an entry in
 /// place: the edit makes a new entry, swaps the new entry in, and starts over if another thread was faster.
 #[derive(Debug)]
-pub(crate) struct Store(Bounded<Host, HostEntry>);
+pub(crate) struct Store {
+    hosts: Bounded<Host, HostEntry>,
+    /// Number of hosts that were added so far.
+    added: AtomicU64,
+}
 
 /// Sweeps by which a host counts as younger if callers resolved it more than once.
 ///
@@ -20,7 +25,10 @@ const ASKED_AGAIN: Age = 8;
 
 impl Store {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self(Bounded::new(capacity))
+        Self {
+            hosts: Bounded::new(capacity),
+            added: AtomicU64::new(0),
+        }
     }
 
     /// Calls `look` with the entry of a host for a caller, and resets the age of the host.
@@ -30,20 +38,22 @@ impl Store {
         host: &str,
         look: impl FnOnce(&Host, &HostEntry) -> T,
     ) -> Option<T> {
-        self.0.read(host, look)
+        self.hosts.read(host, look)
     }
 
     /// Calls `look` with the entry of a host for the resolver's own use; the age of the host stays.
     pub(crate) fn peek<T>(&self, host: &str, look: impl FnOnce(&HostEntry) -> T) -> Option<T> {
-        self.0.peek(host, |found| found.map(|(_, slot)| look(slot)))
+        self.hosts
+            .peek(host, |found| found.map(|(_, slot)| look(slot)))
     }
 
     /// Changes the entry of a host, and creates the entry if there is none.
     ///
     /// `change` may run more than once.
     pub(crate) fn edit<T>(&self, host: &Host, mut change: impl FnMut(&mut HostEntry) -> T) -> T {
-        self.0.edit(host, |slot| {
-            let mut slot = slot.cloned().unwrap_or_default();
+        self.hosts.edit(host, |slot| {
+            let add = || HostEntry::added(self.added.fetch_add(1, Ordering::Relaxed));
+            let mut slot = slot.cloned().unwrap_or_else(add);
             let result = change(&mut slot);
             (Edit::Put(slot), result)
         })
@@ -55,7 +65,7 @@ impl Store {
         host: &Host,
         mut change: impl FnMut(&mut HostEntry) -> T,
     ) -> Option<T> {
-        self.0.edit(host, |slot| match slot.cloned() {
+        self.hosts.edit(host, |slot| match slot.cloned() {
             None => (Edit::Keep, None),
             Some(mut slot) => {
                 let result = change(&mut slot);
@@ -65,16 +75,16 @@ impl Store {
     }
 
     pub(crate) fn for_each(&self, look: impl FnMut(&Host, &HostEntry)) {
-        self.0.for_each(look);
+        self.hosts.for_each(look);
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.hosts.len()
     }
 
     /// Removes all hosts.
     pub(crate) fn clear(&self) {
-        self.0.clear();
+        self.hosts.clear();
     }
 
     /// Removes hosts if the store exceeds its capacity, after `host` was added or its lookup ended.
@@ -83,7 +93,7 @@ impl Store {
     /// other idle hosts. A host with a lookup in flight stays, because its waiters would otherwise start another
     /// lookup.
     pub(crate) fn make_room(&self, host: &Host, spare: impl Fn(&Host) -> bool) {
-        self.0.make_room(host, |host, slot, age| {
+        self.hosts.make_room(host, |host, slot, age| {
             let is_idle = age >= IDLE;
             let younger = if slot.was_used_again() {
                 ASKED_AGAIN

@@ -38,7 +38,7 @@ use ::reqwest::{Request, Response};
 use http::Extensions;
 use reqwest_middleware::{Error, Middleware, Next};
 
-use super::moving::RotatingClient;
+use super::rotating_client::RotatingClient;
 use crate::attempt::RequestScope;
 use crate::connect::ConnectError;
 use crate::health::classify::http::is_protocol_nack;

@@ -10,7 +10,7 @@
 //! # Ok::<(), reqwest::Error>(())
 //! ```
 
-pub use super::moving::RotatingClient;
-pub use super::versions::ClientBuilderExt;
+pub use super::reqwest_adapter::ClientBuilderExt;
+pub use super::rotating_client::RotatingClient;
 
-super::versions::adapt!(reqwest);
+super::reqwest_adapter::adapt!(reqwest);

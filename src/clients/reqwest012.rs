@@ -14,6 +14,6 @@
 //! # Ok::<(), reqwest::Error>(())
 //! ```
 
-pub use super::versions::ClientBuilderExt;
+pub use super::reqwest_adapter::ClientBuilderExt;
 
-super::versions::adapt!(reqwest012);
+super::reqwest_adapter::adapt!(reqwest012);

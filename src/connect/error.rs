@@ -20,9 +20,8 @@ use crate::resolver::ConnectReport;
 ///
 /// There is no `ConnectError` either if the client ends the connect by a timeout of its own, such as reqwest's
 /// `connect_timeout` or `timeout`, or if the connection died after it was made. The
-/// [snapshot](crate::Resolver::snapshot) and the log then show the failure. If an
-/// a [timeout of the layer](crate::ConnectLayer::timeout) below the client's timeout ends the connect, the error
-/// is a `ConnectError`.
+/// [snapshot](crate::Resolver::snapshot) and the log then show the failure. If the
+/// [timeout of the layer](crate::ConnectLayer::timeout) is shorter and ends the connect, the error is a `ConnectError`.
 ///
 /// # Examples
 ///
@@ -109,8 +108,7 @@ impl ConnectError {
     ///
     /// A connect is given up after the [timeout](crate::ConnectLayer::timeout) of the layer, or sooner if the
     /// connect was [slow](crate::ResolverBuilder::slow_connect_after) and there was something better to connect to. A
-    /// [race](crate::HappyEyeballsLayer) is given up after
-    /// its own [timeout](crate::HappyEyeballsLayer::timeout).
+    /// [race](crate::HappyEyeballsLayer) is given up after its own [timeout](crate::HappyEyeballsLayer::timeout).
     #[must_use]
     pub fn is_given_up(&self) -> bool {
         self.given_up_after.is_some()

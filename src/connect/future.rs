@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use hyper_util::client::legacy::connect::Connection;
 
 use super::ConnectError;
-use super::observer::{AttemptInfo, TimeoutMode};
-use super::watched::{ConnectFailure, ObservedConnect};
+use super::attempt_info::{AttemptInfo, TimeoutMode};
+use super::watched::{ConnectFailure, WatchedConnect};
 use crate::attempt::AttemptContext;
 use crate::error::BoxError;
 
@@ -22,7 +22,7 @@ use crate::error::BoxError;
 /// away.
 #[must_use = "futures do nothing unless polled"]
 pub struct ConnectFuture<F> {
-    connecting: ObservedConnect<F>,
+    connecting: WatchedConnect<F>,
 }
 
 impl<F> ConnectFuture<F> {
@@ -35,7 +35,7 @@ impl<F> ConnectFuture<F> {
     where
         F: Future,
     {
-        let connecting = ObservedConnect::new(connecting, context, by, timeout_mode);
+        let connecting = WatchedConnect::new(connecting, context, by, timeout_mode);
         Self { connecting }
     }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 use tower::Layer;
 
 use super::Connect;
-use super::observer::TimeoutMode;
+use super::attempt_info::TimeoutMode;
 use crate::Resolver;
+use crate::time::LONGEST;
 
 /// Watches a connector and reports the end of each connect to its [`Resolver`].
 ///
@@ -71,9 +72,6 @@ pub struct ConnectLayer {
 
 /// The default of [`ConnectLayer::timeout`], and of the attempts of a race.
 pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The longest timeout of a layer. Sums of such times stay far below the greatest `Instant`.
-pub(crate) const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 impl Resolver {
     /// Returns the layer that reports the ends of connects to this resolver.

@@ -7,8 +7,8 @@ use hyper_util::client::legacy::connect::Connection;
 use tower::Service;
 
 use super::ConnectFuture;
+use super::attempt_info::{AttemptInfo, TimeoutMode};
 use super::families_used::SharedFamiliesUsed;
-use super::observer::{AttemptInfo, TimeoutMode};
 use crate::Resolver;
 use crate::attempt::AttemptContext;
 #[cfg(feature = "middleware")]
@@ -20,7 +20,7 @@ use crate::error::BoxError;
 pub struct Connect<S> {
     inner: S,
     resolver: Resolver,
-    reached: SharedFamiliesUsed,
+    families_used: SharedFamiliesUsed,
     timeout_mode: TimeoutMode,
     timeout: Option<Duration>,
 }
@@ -32,11 +32,11 @@ impl<S> Connect<S> {
         timeout_mode: TimeoutMode,
         timeout: Option<Duration>,
     ) -> Self {
-        let reached = SharedFamiliesUsed::default();
+        let families_used = SharedFamiliesUsed::default();
         Self {
             inner,
             resolver,
-            reached,
+            families_used,
             timeout_mode,
             timeout,
         }
@@ -50,7 +50,7 @@ impl<S> Connect<S> {
     /// Returns a mutable reference to the inner connector.
     pub fn get_mut(&mut self) -> &mut S {
         // The caller may bind the connector to a local address, so the families used before no longer count.
-        self.reached = SharedFamiliesUsed::default();
+        self.families_used = SharedFamiliesUsed::default();
         &mut self.inner
     }
 
@@ -83,7 +83,7 @@ where
             Some(context) => (context, TimeoutMode::NestedInRace),
             None => (AttemptContext::new(id), self.timeout_mode),
         };
-        let by = AttemptInfo::of(&self.resolver, &self.reached, &request, self.timeout);
+        let by = AttemptInfo::of(&self.resolver, &self.families_used, &request, self.timeout);
         // hyper-rustls calls its inner connector at once. Other connectors do so inside their future.
         let connecting = context.sync_scope(|| self.inner.call(request));
         ConnectFuture::new(connecting, context, by, timeout_mode)

@@ -21,7 +21,7 @@ use crate::health::outcome::Outcome;
 /// - With native-tls both errors look alike, and are attributed to the resolved host.
 /// - If a SOCKS proxy is given as an address, the only resolved name is the origin's. So a SOCKS error is attributed
 ///   to no address.
-pub(crate) fn is_behind(
+pub(crate) fn is_origin_failure(
     error: &(dyn StdError + 'static),
     target: Option<&str>,
     dialled: &str,
@@ -65,27 +65,39 @@ mod tests {
     #[test]
     fn a_handshake_is_the_origins_where_the_request_names_another_host() {
         let tls: BoxError = Box::new(io::Error::other(cut()));
-        assert!(is_behind(&*tls, Some("origin.test"), "proxy.test"));
-        assert!(!is_behind(&*tls, Some("proxy.test"), "proxy.test"));
+        assert!(is_origin_failure(&*tls, Some("origin.test"), "proxy.test"));
+        assert!(!is_origin_failure(&*tls, Some("proxy.test"), "proxy.test"));
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-        assert!(!is_behind(&refused, Some("origin.test"), "proxy.test"));
+        assert!(!is_origin_failure(
+            &refused,
+            Some("origin.test"),
+            "proxy.test"
+        ));
     }
 
     #[test]
     fn where_the_request_is_hidden_an_unwrapped_error_is_the_origins() {
-        assert!(is_behind(&cut(), None, "proxy.test"));
+        assert!(is_origin_failure(&cut(), None, "proxy.test"));
         let by_hyper_rustls = io::Error::other(cut());
-        assert!(!is_behind(&by_hyper_rustls, None, "proxy.test"));
+        assert!(!is_origin_failure(&by_hyper_rustls, None, "proxy.test"));
         let rustls = io::Error::new(io::ErrorKind::InvalidData, "invalid peer certificate");
-        assert!(is_behind(&rustls, None, "proxy.test"));
-        assert!(!is_behind(&io::Error::other(rustls), None, "proxy.test"));
+        assert!(is_origin_failure(&rustls, None, "proxy.test"));
+        assert!(!is_origin_failure(
+            &io::Error::other(rustls),
+            None,
+            "proxy.test"
+        ));
     }
 
     #[test]
     fn a_name_asked_for_a_socks_proxy_may_be_the_origins_where_the_request_is_hidden() {
         let error: BoxError = "SOCKS error: io error during SOCKS handshake".into();
-        assert!(is_behind(&*error, None, "origin.test"));
-        assert!(!is_behind(&*error, Some("origin.test"), "proxy.test"));
+        assert!(is_origin_failure(&*error, None, "origin.test"));
+        assert!(!is_origin_failure(
+            &*error,
+            Some("origin.test"),
+            "proxy.test"
+        ));
     }
 
     #[test]
@@ -96,7 +108,10 @@ mod tests {
             "tunnel error: io error establishing tunnel",
         ] {
             for target in [None, Some("origin.test")] {
-                assert!(!is_behind(&*at(step), target, "proxy.test"), "{step}");
+                assert!(
+                    !is_origin_failure(&*at(step), target, "proxy.test"),
+                    "{step}"
+                );
             }
         }
     }

@@ -8,22 +8,22 @@ use std::time::{Duration, Instant};
 
 use hyper_util::client::legacy::connect::Connection;
 
+use super::attempt_info::{AttemptInfo, TimeoutMode};
 use super::info::info;
-use super::observer::{AttemptInfo, TimeoutMode};
 use super::pending::Pending;
 use crate::attempt::ConnectionId;
 use crate::attempt::{AttemptContext, Resolution};
 use crate::connect::tunnel;
 use crate::error::BoxError;
 use crate::health::classify;
-use crate::resolver::{AttemptEnd, ConnectReport};
+use crate::resolver::{AttemptEnd, ConnectReport, HANGS};
 use crate::{Outcome, time};
 
 /// A connect in the scope of an attempt context, whose end is reported to the resolver.
 ///
 /// If the connect is dropped while it is slow or nearly slow, its address gets a soft strike. An earlier drop says
 /// nothing about the address.
-pub(crate) struct ObservedConnect<F> {
+pub(crate) struct WatchedConnect<F> {
     // hyper-util moves the future, and a task-local scope can't be moved once it was polled, so the scope is in a box.
     pending: Pin<Box<Pending<F>>>,
     context: AttemptContext,
@@ -52,7 +52,7 @@ enum WatchPhase {
     Done,
 }
 
-impl<F> ObservedConnect<F> {
+impl<F> WatchedConnect<F> {
     pub(crate) fn new(
         connecting: F,
         context: AttemptContext,
@@ -86,12 +86,12 @@ impl<F> ObservedConnect<F> {
 
     /// Returns the report of a connect that has ended with `ending`. A layer inside a race returns none.
     pub(crate) fn account(&self, ending: &AttemptEnd) -> Option<ConnectReport> {
-        let reach = self.by.reached.load();
+        let families_used = self.by.families_used.load();
         let account = self
             .by
             .resolver
             .inner()
-            .connect_report(&self.context, reach, ending);
+            .connect_report(&self.context, families_used, ending);
         account.filter(|_| self.timeout_mode != TimeoutMode::NestedInRace)
     }
 
@@ -140,7 +140,7 @@ impl<F> ObservedConnect<F> {
         let peer = ends.remote.ip();
         let resolution = self.context.containing(peer);
         let first = resolution.and_then(|resolution| resolution.addrs.as_slice().first().copied());
-        self.by.reached.note(peer, first);
+        self.by.families_used.note(peer, first);
         self.end(&AttemptEnd::Connected(ends));
         if self.context.is_empty() {
             let shared = self.by.resolver.inner();
@@ -152,15 +152,15 @@ impl<F> ObservedConnect<F> {
     fn ending(&self, error: &(dyn StdError + 'static)) -> AttemptEnd {
         let (outcome, text) = (Outcome::from_error(error), classify::describe_chain(error));
         let shared = self.by.resolver.inner();
-        let outcome = shared.without_ports(&self.context, outcome, error);
+        let outcome = shared.refine_no_route(&self.context, outcome, error);
         if let Some((addr, _)) = classify::texts::socks_connect(error) {
             return AttemptEnd::FailedAt(addr, outcome, text);
         }
         let target = self.by.target();
-        let is_behind = |resolution: Resolution| {
-            tunnel::is_behind(error, target.as_deref(), resolution.host.as_str())
+        let is_origin_failure = |resolution: Resolution| {
+            tunnel::is_origin_failure(error, target.as_deref(), resolution.host.as_str())
         };
-        match self.context.single().is_some_and(is_behind) {
+        match self.context.single().is_some_and(is_origin_failure) {
             true => AttemptEnd::Failed(Outcome::Unknown, text),
             false => AttemptEnd::Failed(outcome, text),
         }
@@ -170,11 +170,11 @@ impl<F> ObservedConnect<F> {
         if self.timeout_mode == TimeoutMode::NestedInRace {
             return;
         }
-        let reach = self.by.reached.load();
+        let families_used = self.by.families_used.load();
         self.by
             .resolver
             .inner()
-            .attempt_ended(&self.context, reach, ending);
+            .attempt_ended(&self.context, families_used, ending);
     }
 
     /// Watches a pending connect. Reports the connect once it is slow, and then gives the connect up for something
@@ -326,12 +326,10 @@ impl<F> ObservedConnect<F> {
     }
 }
 
-/// The time after which a connect hangs. The system sends a SYN three times within this time.
-pub(crate) const HANGS: Duration = Duration::from_secs(3);
 /// The time between two checks whether there is something better than a slow connect.
 const LOOK: Duration = Duration::from_millis(100);
 
-impl<F, C, E> Future for ObservedConnect<F>
+impl<F, C, E> Future for WatchedConnect<F>
 where
     F: Future<Output = Result<C, E>>,
     C: Connection,
@@ -355,7 +353,7 @@ where
     }
 }
 
-impl<F> Drop for ObservedConnect<F> {
+impl<F> Drop for WatchedConnect<F> {
     /// Reports the connect as slow if it is dropped in the last tenth of its time.
     ///
     /// A client's timeout of the same length begins with the connect, and so ends a moment before the watch.

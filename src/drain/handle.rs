@@ -15,7 +15,7 @@ pub(crate) enum Handle {
     Captured(Captured),
     /// The client whose pool holds the connection, if the connections in the pool can't be reached.
     #[cfg(feature = "reqwest")]
-    Seat(Arc<ClientSlot>),
+    Client(Arc<ClientSlot>),
 }
 
 impl Handle {
@@ -24,7 +24,7 @@ impl Handle {
         match self {
             Self::Captured(captured) => captured.poison(ends),
             #[cfg(feature = "reqwest")]
-            Self::Seat(slot) => slot.spent.store(true, Ordering::Relaxed),
+            Self::Client(slot) => slot.spent.store(true, Ordering::Relaxed),
         }
     }
 
@@ -35,7 +35,7 @@ impl Handle {
             Self::Captured(captured) => captured.poison(ends),
             // A single connection is not worth a new client.
             #[cfg(feature = "reqwest")]
-            Self::Seat(_) => {}
+            Self::Client(_) => {}
         }
     }
 
@@ -44,7 +44,7 @@ impl Handle {
         match self {
             Self::Captured(_) => false,
             #[cfg(feature = "reqwest")]
-            Self::Seat(slot) => slot.is_spent(),
+            Self::Client(slot) => slot.is_spent(),
         }
     }
 }

@@ -7,8 +7,8 @@
 mod captured;
 mod future;
 mod handle;
-mod kept;
 mod layer;
+mod origin_connections;
 pub(crate) mod policy;
 mod registry;
 mod service;

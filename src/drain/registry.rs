@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::handle::Handle;
-use super::kept::{DrainedConnection, Origin, OriginConnections};
+use super::origin_connections::{DrainedConnection, Origin, OriginConnections};
 use crate::attempt::ConnectionId;
 use crate::drain::policy::Limits;
 use crate::events::Event;
@@ -46,13 +46,13 @@ impl Registry {
         began: Instant,
     ) {
         let now = time::now();
-        let site = Origin::of(host, self.resolver.inner().host(host));
+        let new = Origin::of(host, self.resolver.inner().host(host));
         let (is_new, idle) = self.edit(|state| {
             let idle = state.clean(&self.limits, now);
             let kept = match state.origins.get_mut(origin) {
                 Some(kept) => kept,
                 None => {
-                    let kept = OriginConnections::of(site);
+                    let kept = OriginConnections::of(new);
                     state.origins.entry(origin.into()).or_insert(kept)
                 }
             };
@@ -72,13 +72,13 @@ impl Registry {
     pub(crate) fn sweep(&self, origin: &str) {
         let find = |state: &mut State| {
             let kept = state.origins.get(origin)?;
-            Some((Arc::clone(kept.site()), kept.is_of_dns()))
+            Some((Arc::clone(kept.origin()), kept.is_of_dns()))
         };
-        let Some((site, is_of_dns)) = self.edit(find) else {
+        let Some((found, is_of_dns)) = self.edit(find) else {
             return;
         };
         let (shared, now) = (self.resolver.inner(), time::now());
-        let outlook = site.host.as_ref().map(|host| {
+        let outlook = found.host.as_ref().map(|host| {
             let outlook = shared.host_status(host, now);
             // Behind a proxy, this resolver does not look up the host.
             if is_of_dns || !outlook.is_blank() {
@@ -90,7 +90,7 @@ impl Registry {
             let kept = state.origins.get_mut(origin);
             kept.map(|kept| kept.sweep(shared, outlook, &self.limits, now))
         });
-        drain_all(shared, &site.name, &drained.unwrap_or_default());
+        drain_all(shared, &found.name, &drained.unwrap_or_default());
     }
 
     #[cfg(test)]

@@ -12,12 +12,13 @@ use tokio::time::Sleep;
 use tower::Service;
 
 use super::dial::Dial;
+use super::resolved_race::{OutOfTime, ResolvedRace, config};
 use super::state::{RaceState, Step};
 use super::times::RaceTimes;
-use super::track::{OutOfTime, Track, pace};
 use crate::attempt::{AttemptContext, Resolution};
-use crate::connect::{AttemptInfo, ConnectFailure, HANGS, ObservedConnect, TimeoutMode};
+use crate::connect::{AttemptInfo, ConnectFailure, TimeoutMode, WatchedConnect};
 use crate::error::BoxError;
+use crate::resolver::HANGS;
 use crate::time;
 
 /// The future of a [race](crate::HappyEyeballsLayer).
@@ -40,7 +41,7 @@ where
     /// The pending attempts. Mostly there is one, which needs no heap allocation.
     attempts: SmallVec<[Attempt<S, Req>; 1]>,
     /// The state of the race. `None` until the first attempt has resolved the host.
-    track: Option<Track>,
+    resolved: Option<ResolvedRace>,
     first_error: Option<BoxError>,
     asking: Option<Asking>,
     alarm: Option<Pin<Box<Sleep>>>,
@@ -55,7 +56,7 @@ where
 {
     /// The address of the attempt. `None` until the first attempt has resolved the host.
     addr: Option<IpAddr>,
-    connect: ObservedConnect<Dial<S, Req>>,
+    connect: WatchedConnect<Dial<S, Req>>,
     is_resolved: bool,
     is_up: bool,
 }
@@ -92,7 +93,7 @@ where
         let dial = Dial::Called { connecting };
         let first = Attempt {
             addr: None,
-            connect: ObservedConnect::new(dial, context, by.clone(), TimeoutMode::InRace),
+            connect: WatchedConnect::new(dial, context, by.clone(), TimeoutMode::InRace),
             is_resolved: true,
             is_up: false,
         };
@@ -103,7 +104,7 @@ where
             times,
             began: time::now(),
             attempts: smallvec![first],
-            track: None,
+            resolved: None,
             first_error: None,
             asking: None,
             alarm: None,
@@ -143,35 +144,36 @@ where
     /// the attempt, and TCP being up.
     fn poll_progress(&mut self, place: usize) {
         let attempt = &mut self.attempts[place];
-        if self.track.is_none()
+        if self.resolved.is_none()
             && let Some((resolution, addrs)) = attempt.connect.context().race_candidates()
         {
             attempt.addr = addrs.first().copied();
             let addrs = addrs.iter().copied();
             let shared = self.by.resolver.inner();
-            let pace = pace(shared, &resolution.host, self.times, self.began);
-            let plan = RaceState::begun(pace, addrs, resolution.resolved_at);
-            self.track = Some(Track { plan, resolution });
+            let config = config(shared, &resolution.host, self.times, self.began);
+            let state = RaceState::begun(config, addrs, resolution.resolved_at);
+            self.resolved = Some(ResolvedRace { state, resolution });
         }
-        let (Some(track), Some(addr)) = (&mut self.track, attempt.addr) else {
+        let (Some(resolved), Some(addr)) = (&mut self.resolved, attempt.addr) else {
             return;
         };
         if !attempt.is_resolved
             && let Some(resolution) = attempt.connect.context().single()
         {
             attempt.is_resolved = true;
-            track.plan.began(addr, resolution.resolved_at);
+            resolved.state.began(addr, resolution.resolved_at);
         }
         if !attempt.is_up && attempt.connect.context().is_tcp_connected() {
             attempt.is_up = true;
-            track.plan.is_up(addr, time::now());
+            resolved.state.is_up(addr, time::now());
         }
     }
 
     /// Ends the attempts that lost. Attempts that had a head start of a whole delay are reported as beaten.
     fn won(&mut self, winner: &Attempt<S, Req>) {
-        let track = self.track.as_ref().zip(winner.addr);
-        let beaten = track.map(|(track, winner)| track.plan.beaten_by(winner).collect::<Vec<_>>());
+        let resolved = self.resolved.as_ref().zip(winner.addr);
+        let beaten =
+            resolved.map(|(resolved, winner)| resolved.state.beaten_by(winner).collect::<Vec<_>>());
         let beaten = beaten.unwrap_or_default();
         for attempt in self.attempts.drain(..) {
             let is_beaten = attempt.addr.is_some_and(|addr| beaten.contains(&addr));
@@ -180,9 +182,9 @@ where
     }
 
     fn failed(&mut self, attempt: &Attempt<S, Req>, unmade: ConnectFailure) {
-        if let (Some(track), Some(addr)) = (&mut self.track, attempt.addr) {
-            track
-                .plan
+        if let (Some(resolved), Some(addr)) = (&mut self.resolved, attempt.addr) {
+            resolved
+                .state
                 .failed(addr, unmade.ending.outcome(), time::now());
         }
         self.first_error.get_or_insert(unmade.error);
@@ -190,11 +192,11 @@ where
 
     fn next_step(&mut self) -> Step {
         let now = time::now();
-        match &mut self.track {
-            Some(Track { plan, resolution }) => {
+        match &mut self.resolved {
+            Some(ResolvedRace { state, resolution }) => {
                 let shared = self.by.resolver.inner();
-                plan.next(now, |waiting, since| {
-                    shared.start_in_time(&resolution.host, waiting, since, now)
+                state.next(now, |waiting, since| {
+                    shared.choose_by_budget(&resolution.host, waiting, since, now)
                 })
             }
             None if self.attempts.is_empty() => Step::GiveUp,
@@ -206,15 +208,15 @@ where
     }
 
     fn dial(&mut self, addr: IpAddr) {
-        let Some(track) = &self.track else {
+        let Some(resolved) = &self.resolved else {
             return;
         };
         let context =
-            AttemptContext::race_address(self.by.resolver.inner().id(), &track.resolution, addr);
+            AttemptContext::race_address(self.by.resolver.inner().id(), &resolved.resolution, addr);
         let dial = Dial::new(self.connector.clone(), self.request.clone());
         self.attempts.push(Attempt {
             addr: Some(addr),
-            connect: ObservedConnect::new(dial, context, self.by.clone(), TimeoutMode::InRace),
+            connect: WatchedConnect::new(dial, context, self.by.clone(), TimeoutMode::InRace),
             is_resolved: false,
             is_up: false,
         });
@@ -235,13 +237,13 @@ where
     }
 
     fn reresolve(&mut self) {
-        if let Some(track) = &self.track {
+        if let Some(resolved) = &self.resolved {
             if !self.attempts.is_empty() {
-                self.by.resolver.inner().search(&track.resolution);
+                self.by.resolver.inner().search(&resolved.resolution);
             }
             let (shared, host) = (
                 self.by.resolver.inner().clone(),
-                track.resolution.host.clone(),
+                resolved.resolution.host.clone(),
             );
             self.asking = Some(Box::pin(shared.reresolved(host)));
         }
@@ -268,13 +270,13 @@ where
         {
             let attempts = self.attempts.iter_mut();
             attempts.for_each(|attempt| attempt.connect.report_pending_since(before));
-            if let Some(track) = self.track.as_ref().filter(|_| self.began < before) {
-                self.by.resolver.inner().search(&track.resolution);
+            if let Some(resolved) = self.resolved.as_ref().filter(|_| self.began < before) {
+                self.by.resolver.inner().search(&resolved.resolution);
             }
         }
-        let newer = match &self.track {
-            Some(track) if self.waits_for_others() => {
-                self.by.resolver.inner().newer_answer(&track.resolution)
+        let newer = match &self.resolved {
+            Some(resolved) if self.waits_for_others() => {
+                self.by.resolver.inner().newer_answer(&resolved.resolution)
             }
             Some(_) | None => None,
         };
@@ -287,17 +289,19 @@ where
 
     /// Takes an answer, whose addresses later attempts go to. `None`: the lookup brought no answer.
     fn take_answer(&mut self, answer: Option<(Resolution, Vec<IpAddr>)>) {
-        if let Some(track) = &mut self.track {
+        if let Some(resolved) = &mut self.resolved {
             let (resolution, addrs) = answer.unzip();
-            track.resolution = resolution.unwrap_or_else(|| track.resolution.clone());
-            track.plan.answered(&addrs.unwrap_or_default(), time::now());
+            resolved.resolution = resolution.unwrap_or_else(|| resolved.resolution.clone());
+            resolved
+                .state
+                .answered(&addrs.unwrap_or_default(), time::now());
         }
     }
 
     fn waits_for_others(&self) -> bool {
-        self.track
+        self.resolved
             .as_ref()
-            .is_some_and(|track| track.plan.waits_for_others())
+            .is_some_and(|resolved| resolved.state.waits_for_others())
     }
 
     fn poll_alarm(&mut self, until: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
@@ -325,8 +329,8 @@ where
             setting: "timeout",
         };
         let error = error.unwrap_or_else(|| ended().into_error());
-        match &self.track {
-            Some(track) => track.explain(&self.by.resolver, error, given_up_after),
+        match &self.resolved {
+            Some(resolved) => resolved.explain(&self.by.resolver, error, given_up_after),
             None => error,
         }
     }

@@ -7,7 +7,8 @@ use tower::Layer;
 use super::HappyEyeballs;
 use super::times::RaceTimes;
 use crate::Resolver;
-use crate::connect::{ATTEMPT_TIMEOUT, LONGEST};
+use crate::connect::ATTEMPT_TIMEOUT;
+use crate::time::LONGEST;
 
 /// Races all addresses of a host, TLS included, and re-resolves the host within the same connect.
 ///

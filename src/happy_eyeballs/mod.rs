@@ -3,14 +3,14 @@
 mod dial;
 mod future;
 mod layer;
+mod resolved_race;
 mod service;
 mod state;
 mod tcp;
 mod times;
-mod track;
 
 pub use self::future::HappyEyeballsFuture;
 pub use self::layer::HappyEyeballsLayer;
+pub(crate) use self::resolved_race::OutOfTime;
 pub use self::service::HappyEyeballs;
 pub use self::tcp::{TcpConnected, TcpConnectedFuture, TcpConnectedLayer};
-pub(crate) use self::track::OutOfTime;

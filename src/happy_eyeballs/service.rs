@@ -16,17 +16,17 @@ use crate::error::BoxError;
 pub struct HappyEyeballs<S> {
     inner: S,
     resolver: Resolver,
-    reached: SharedFamiliesUsed,
+    families_used: SharedFamiliesUsed,
     times: RaceTimes,
 }
 
 impl<S> HappyEyeballs<S> {
     pub(super) fn new(inner: S, resolver: Resolver, times: RaceTimes) -> Self {
-        let reached = SharedFamiliesUsed::default();
+        let families_used = SharedFamiliesUsed::default();
         Self {
             inner,
             resolver,
-            reached,
+            families_used,
             times,
         }
     }
@@ -39,7 +39,7 @@ impl<S> HappyEyeballs<S> {
     /// Returns a mutable reference to the inner connector.
     pub fn get_mut(&mut self) -> &mut S {
         // The caller may bind the connector to a local address, so the families used before no longer count.
-        self.reached = SharedFamiliesUsed::default();
+        self.families_used = SharedFamiliesUsed::default();
         &mut self.inner
     }
 
@@ -66,7 +66,7 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         let timeout = self.times.attempt_timeout;
-        let by = AttemptInfo::of(&self.resolver, &self.reached, &request, timeout);
+        let by = AttemptInfo::of(&self.resolver, &self.families_used, &request, timeout);
         // The connector that is ready takes the first call. Clones of `spare` get ready when later attempts need them.
         let spare = self.inner.clone();
         HappyEyeballsFuture::new(&mut self.inner, spare, request, by, self.times)

@@ -55,7 +55,7 @@ pub(super) enum Step {
 /// oldest of six: `lib/cf-ip-happy.c`).
 #[derive(Debug)]
 pub(super) struct RaceState {
-    pace: RaceConfig,
+    config: RaceConfig,
     candidates: SmallVec<[Candidate; 4]>,
     /// The most attempts that the race may start, whatever later answers name.
     most: usize,
@@ -106,12 +106,12 @@ enum Reresolved {
 impl RaceState {
     /// Creates a race whose first attempt began at `since`.
     pub(super) fn begun(
-        pace: RaceConfig,
+        config: RaceConfig,
         addrs: impl IntoIterator<Item = IpAddr>,
         since: Instant,
     ) -> Self {
-        let mut plan = Self {
-            pace,
+        let mut state = Self {
+            config,
             candidates: SmallVec::new(),
             most: 0,
             next_start: since,
@@ -123,13 +123,13 @@ impl RaceState {
             is_stopped: false,
             wrong_certificates: 0,
         };
-        plan.learn(addrs);
-        plan.most = MAX_ATTEMPTS.min(2 * plan.candidates.len());
-        if let Some(first) = plan.next_up() {
-            plan.start(first, since);
-            plan.began(first, since);
+        state.learn(addrs);
+        state.most = MAX_ATTEMPTS.min(2 * state.candidates.len());
+        if let Some(first) = state.next_up() {
+            state.start(first, since);
+            state.began(first, since);
         }
-        plan
+        state
     }
 
     /// Takes the answer to [`Step::Reresolve`].
@@ -145,7 +145,7 @@ impl RaceState {
             self.next_start = self.next_start.min(now);
             self.starts_free = true;
         }
-        let waits = |runner: &Candidate| runner.state == State::Waiting;
+        let waits = |candidate: &Candidate| candidate.state == State::Waiting;
         let first = self.candidates.iter().position(waits);
         let known = self.candidates.len();
         self.learn(addrs.iter().copied());
@@ -175,9 +175,9 @@ impl RaceState {
         self.is_stopped |= why == Outcome::LocalError;
         self.wrong_certificates += usize::from(why == Outcome::BadCertificate);
         if self.wrong_certificates >= MOST_WRONG_CERTIFICATES {
-            let waits = |runner: &&mut Candidate| runner.state == State::Waiting;
+            let waits = |candidate: &&mut Candidate| candidate.state == State::Waiting;
             let waiting = self.candidates.iter_mut().filter(waits);
-            waiting.for_each(|runner| runner.state = State::Skipped);
+            waiting.for_each(|candidate| candidate.state = State::Skipped);
         }
     }
 
@@ -188,7 +188,7 @@ impl RaceState {
     /// one more delay before the next attempt starts beside this one.
     pub(super) fn is_up(&mut self, addr: IpAddr, now: Instant) {
         if self.since(addr).is_some() {
-            self.next_start = self.next_start.max(now + self.pace.delay);
+            self.next_start = self.next_start.max(now + self.config.delay);
         }
     }
 
@@ -200,7 +200,7 @@ impl RaceState {
     /// left out). Canceled attempts have not failed.
     pub(super) fn beaten_by(&self, winner: IpAddr) -> impl Iterator<Item = IpAddr> {
         let won = self.since(winner);
-        let is_beaten = move |since| won.is_some_and(|won| won >= since + self.pace.delay);
+        let is_beaten = move |since| won.is_some_and(|won| won >= since + self.config.delay);
         let others = self.running().filter(move |(addr, _)| *addr != winner);
         others
             .filter(move |(_, since)| is_beaten(*since))
@@ -217,15 +217,15 @@ impl RaceState {
 
     /// Returns each address with its outcome by now, in the order of the race. `None`: the address was not attempted.
     pub(super) fn ends(&self, now: Instant) -> impl Iterator<Item = (IpAddr, Option<Outcome>)> {
-        let slow_after = self.pace.slow_after;
-        self.candidates.iter().map(move |runner| {
-            let end = match runner.state {
+        let slow_after = self.config.slow_after;
+        self.candidates.iter().map(move |candidate| {
+            let end = match candidate.state {
                 State::Waiting | State::Skipped => None,
                 State::Running { since, .. } if now >= since + slow_after => Some(Outcome::Slow),
                 State::Running { .. } => Some(Outcome::Canceled),
                 State::Failed(why) => Some(why),
             };
-            (runner.addr, end)
+            (candidate.addr, end)
         })
     }
 
@@ -247,7 +247,7 @@ impl RaceState {
     }
 
     fn stop_at_the_deadline(&self, now: Instant) -> Option<Step> {
-        let is_over = self.pace.deadline.is_some_and(|deadline| now >= deadline);
+        let is_over = self.config.deadline.is_some_and(|deadline| now >= deadline);
         is_over.then_some(Step::GiveUp)
     }
 
@@ -282,8 +282,8 @@ impl RaceState {
         self.is_held = chosen.is_none();
         let Some(addr) = chosen else {
             // Once the oldest attempt is slow, `choose` may return an address that connects for other requests.
-            let slow_at = oldest.map(|since| since + self.pace.slow_after);
-            let later = now + self.pace.delay;
+            let slow_at = oldest.map(|since| since + self.config.slow_after);
+            let later = now + self.config.delay;
             let sooner = slow_at.filter(|at| now < *at && *at < later);
             self.next_start = sooner.unwrap_or(later);
             return None;
@@ -315,16 +315,16 @@ impl RaceState {
         let limit = self.limit();
         let first = self.running().map(|(_, since)| since).min();
         let end = first.zip(limit).map(|(since, limit)| since + limit);
-        let dues = [start, end, self.ask_at(), self.pace.deadline];
+        let dues = [start, end, self.ask_at(), self.config.deadline];
         Step::Wait(dues.into_iter().flatten().min())
     }
 
     /// Returns how long an attempt may take. `None`: there is no other attempt to start, or that waits for its
     /// connector.
     fn limit(&self) -> Option<Duration> {
-        let waits = |runner: &Candidate| {
+        let waits = |candidate: &Candidate| {
             matches!(
-                runner.state,
+                candidate.state,
                 State::Running {
                     has_begun: false,
                     ..
@@ -332,7 +332,7 @@ impl RaceState {
             )
         };
         let has_other = self.next_up().is_some() || self.candidates.iter().any(waits);
-        self.pace.attempt_timeout.filter(|_| has_other)
+        self.config.attempt_timeout.filter(|_| has_other)
     }
 
     /// Returns when to re-resolve the host.
@@ -345,7 +345,7 @@ impl RaceState {
             return None;
         }
         let starts = self.running().map(|(_, since)| since);
-        let slow_at = |since| since + self.pace.slow_after;
+        let slow_at = |since| since + self.config.slow_after;
         let may_start = self.next_up().is_some() && !self.is_held;
         match (self.asked, self.asked_early) {
             (Reresolved::NotYet, _) if may_start => starts.min().map(slow_at),
@@ -360,7 +360,11 @@ impl RaceState {
 
     fn learn(&mut self, addrs: impl IntoIterator<Item = IpAddr>) {
         for addr in addrs {
-            if !self.candidates.iter().any(|runner| runner.addr == addr) {
+            if !self
+                .candidates
+                .iter()
+                .any(|candidate| candidate.addr == addr)
+            {
                 let state = State::Waiting;
                 self.candidates.push(Candidate { addr, state });
             }
@@ -370,38 +374,38 @@ impl RaceState {
     fn start(&mut self, addr: IpAddr, now: Instant) {
         let (since, has_begun) = (now, false);
         self.set(addr, State::Running { since, has_begun });
-        self.next_start = now + self.pace.delay;
+        self.next_start = now + self.config.delay;
     }
 
     fn waiting(&self) -> SmallVec<[IpAddr; 8]> {
-        let waits = |runner: &&Candidate| runner.state == State::Waiting;
+        let waits = |candidate: &&Candidate| candidate.state == State::Waiting;
         let waiting = self.candidates.iter().filter(waits);
-        waiting.map(|runner| runner.addr).collect()
+        waiting.map(|candidate| candidate.addr).collect()
     }
 
     fn next_up(&self) -> Option<IpAddr> {
         let mut waiting = self
             .candidates
             .iter()
-            .filter(|runner| runner.state == State::Waiting);
+            .filter(|candidate| candidate.state == State::Waiting);
         waiting
             .next()
             .filter(|_| !self.is_over())
-            .map(|runner| runner.addr)
+            .map(|candidate| candidate.addr)
     }
 
     /// Returns whether the race starts no more attempts, because it was stopped or its attempts are used up.
     fn is_over(&self) -> bool {
         let waits = |state| matches!(state, State::Waiting | State::Skipped);
         let runners = self.candidates.iter();
-        self.is_stopped || runners.filter(|runner| !waits(runner.state)).count() >= self.most
+        self.is_stopped || runners.filter(|candidate| !waits(candidate.state)).count() >= self.most
     }
 
     fn running(&self) -> impl Iterator<Item = (IpAddr, Instant)> {
         self.candidates
             .iter()
-            .filter_map(|runner| match runner.state {
-                State::Running { since, .. } => Some((runner.addr, since)),
+            .filter_map(|candidate| match candidate.state {
+                State::Running { since, .. } => Some((candidate.addr, since)),
                 State::Waiting | State::Skipped | State::Failed(_) => None,
             })
     }
@@ -415,8 +419,8 @@ impl RaceState {
 
     fn set(&mut self, addr: IpAddr, state: State) {
         let mut runners = self.candidates.iter_mut();
-        if let Some(runner) = runners.find(|runner| runner.addr == addr) {
-            runner.state = state;
+        if let Some(candidate) = runners.find(|candidate| candidate.addr == addr) {
+            candidate.state = state;
         }
     }
 }

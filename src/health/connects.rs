@@ -16,7 +16,7 @@ use crate::host::Host;
 ///
 /// A connect to a known host changes a few atomics, and may take the lock of [`LastAddrs`].
 #[derive(Debug)]
-pub(crate) struct Connects {
+pub(crate) struct RecentConnects {
     hosts: Bounded<Host, Arc<Recent>>,
     epoch: Instant,
     /// When all hosts were last forgotten, in milliseconds since the epoch.
@@ -25,7 +25,7 @@ pub(crate) struct Connects {
 
 /// A connect that succeeded.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Connect {
+pub(crate) struct SuccessfulConnect {
     pub(crate) addr: IpAddr,
     pub(crate) port: u16,
     pub(crate) began: Instant,
@@ -56,6 +56,8 @@ struct Recent {
     moves: AtomicU64,
     /// Start of the round of give-ups, in milliseconds since the epoch; 0 after a connect. See [`latency::round`].
     round: AtomicU64,
+    /// When a slow connect was last given up, in milliseconds since the epoch.
+    given_up: AtomicU64,
 }
 
 /// Connects whose durations are remembered.
@@ -63,6 +65,9 @@ struct Recent {
 /// The median of eight durations follows a change of the network within five connects. A single connect that lost a
 /// packet does not change the median.
 const REMEMBERED: usize = 8;
+
+/// Milliseconds after a give-up in which the next connect may be the retry.
+const RETRY_MILLIS: u64 = 500;
 
 /// Addresses of a host whose last start is remembered, unless two of them share a place.
 const STARTS: usize = 8;
@@ -82,7 +87,7 @@ impl Recent {
     }
 }
 
-impl Connects {
+impl RecentConnects {
     pub(crate) fn new(capacity: usize, now: Instant) -> Self {
         Self {
             hosts: Bounded::new(capacity),
@@ -92,8 +97,8 @@ impl Connects {
     }
 
     /// Records a connect to a host.
-    pub(crate) fn connected(&self, host: &Host, connect: &Connect) {
-        let Connect {
+    pub(crate) fn connected(&self, host: &Host, connect: &SuccessfulConnect) {
+        let SuccessfulConnect {
             addr,
             port,
             began,
@@ -192,7 +197,7 @@ impl Connects {
     pub(crate) fn take_give_up(&self, host: &Host, now: Instant) -> bool {
         let now = self.millis(now);
         self.with(host, |recent| {
-            let round = latency::round(recent.round.load(Ordering::Relaxed), now);
+            let round = latency::next_round(recent.round.load(Ordering::Relaxed), now);
             let taken = round.filter(|_| recent.take_from_budget(now));
             taken.inspect(|&round| recent.round.store(round, Ordering::Relaxed));
             taken.is_some()
@@ -206,12 +211,25 @@ impl Connects {
     pub(crate) fn take_move(&self, host: &Host, now: Instant) -> bool {
         let now = self.millis(now);
         self.with(host, |recent| {
-            let moved = |moves| latency::moved(moves, now);
+            let moved = |moves| latency::next_move(moves, now);
             let taken = recent
                 .moves
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, moved);
             taken.is_ok()
         })
+    }
+
+    /// Records that a slow connect to a host is given up, so that a retry follows.
+    pub(crate) fn note_give_up(&self, host: &Host, now: Instant) {
+        let now = self.millis(now);
+        self.with(host, |recent| recent.given_up.store(now, Ordering::Relaxed));
+    }
+
+    /// Returns whether a slow connect was given up so recently that the next connect may be its retry.
+    pub(crate) fn has_just_given_up(&self, host: &Host, now: Instant) -> bool {
+        let given_up = self.look(host, |recent| recent.given_up.load(Ordering::Relaxed));
+        let given_up = given_up.filter(|&at| at > 0);
+        given_up.is_some_and(|at| self.millis(now).saturating_sub(at) < RETRY_MILLIS)
     }
 
     /// Forgets all hosts, as after a change of the network.
@@ -271,13 +289,13 @@ mod tests {
         }
     }
 
-    fn connects() -> (Connects, Host, Instant) {
+    fn connects() -> (RecentConnects, Host, Instant) {
         let now = time::now();
-        (Connects::new(10, now), host("edge.test"), now)
+        (RecentConnects::new(10, now), host("edge.test"), now)
     }
 
-    fn connect(connects: &Connects, host: &Host, port: u16, began: Instant, took: Duration) {
-        let connect = Connect {
+    fn connect(connects: &RecentConnects, host: &Host, port: u16, began: Instant, took: Duration) {
+        let connect = SuccessfulConnect {
             addr: v4(1),
             port,
             began,

@@ -32,13 +32,13 @@ const LONGEST_DELAY: Duration = Duration::from_secs(2);
 const DELAY_TIMES: u32 = 2;
 
 /// Returns the time after which a connect is slow, if the recent connects to its host took `recent`.
-pub(crate) fn after(recent: Option<Duration>) -> Duration {
+pub(crate) fn slow_after(recent: Option<Duration>) -> Duration {
     recent.map_or(UNKNOWN, |recent| (recent * TIMES).clamp(FLOOR, CAP))
 }
 
 /// Returns the time after which an attempt of a race is slow. Such an attempt has no second lane.
-pub(crate) fn after_in_race(recent: Option<Duration>) -> Duration {
-    recent.map_or(FLOOR, |recent| after(Some(recent)))
+pub(crate) fn slow_after_in_race(recent: Option<Duration>) -> Duration {
+    recent.map_or(FLOOR, |recent| slow_after(Some(recent)))
 }
 
 /// Returns whether an attempt was slow that lost a race by a whole attempt delay.
@@ -50,7 +50,7 @@ pub(crate) fn is_beaten(pending: Duration, recent: Option<Duration>) -> bool {
 }
 
 /// Returns how long a connect waits for a second lane whose first address is known to connect.
-pub(crate) fn lane(recent: Option<Duration>) -> Duration {
+pub(crate) fn lane_wait(recent: Option<Duration>) -> Duration {
     recent.map_or(FLOOR, |recent| (recent * TIMES).clamp(LANE, FLOOR))
 }
 
@@ -72,7 +72,7 @@ const ROUND_OVER: Duration = Duration::from_secs(10);
 /// Returns the start of the round of a give-up at `now`, or `None` if the give-up is not allowed.
 ///
 /// `began` is the start of the last round, or 0 if the host has connected since. Times are in milliseconds.
-pub(crate) fn round(began: u64, now: u64) -> Option<u64> {
+pub(crate) fn next_round(began: u64, now: u64) -> Option<u64> {
     let (round, over) = (ROUND.as_millis() as u64, ROUND_OVER.as_millis() as u64);
     match now.saturating_sub(began) {
         _ if began == 0 => Some(now),
@@ -86,7 +86,7 @@ pub(crate) fn round(began: u64, now: u64) -> Option<u64> {
 /// Two give-ups are allowed until the host connects, or until [`ROUND_OVER`] has passed since the first one. The state
 /// is 0 if there was no give-up. Otherwise its two lowest bits hold the number of give-ups, and the other bits the time
 /// of the first one in milliseconds.
-pub(crate) fn moved(state: u64, now: u64) -> Option<u64> {
+pub(crate) fn next_move(state: u64, now: u64) -> Option<u64> {
     let (began, gone) = (state >> 2, state & 3);
     let is_over = now.saturating_sub(began) > ROUND_OVER.as_millis() as u64;
     match gone {
@@ -133,8 +133,8 @@ mod tests {
 
     #[test]
     fn a_connect_is_slow_after_four_times_the_recent_ones_and_never_before_300_ms() {
-        assert_eq!(after(None), 350 * MS);
-        assert_eq!(after_in_race(None), 300 * MS);
+        assert_eq!(slow_after(None), 350 * MS);
+        assert_eq!(slow_after_in_race(None), 300 * MS);
         for (recent, expected) in [
             (1, 300),
             (75, 300),
@@ -142,8 +142,8 @@ mod tests {
             (700, 2_800),
             (5_000, 10_000),
         ] {
-            assert_eq!(after(Some(recent * MS)), expected * MS);
-            assert_eq!(after_in_race(Some(recent * MS)), expected * MS);
+            assert_eq!(slow_after(Some(recent * MS)), expected * MS);
+            assert_eq!(slow_after_in_race(Some(recent * MS)), expected * MS);
         }
     }
 
@@ -162,9 +162,9 @@ mod tests {
 
     #[test]
     fn a_second_lane_gets_four_times_the_recent_connects() {
-        assert_eq!(lane(None), 300 * MS);
+        assert_eq!(lane_wait(None), 300 * MS);
         for (recent, expected) in [(1, 20), (10, 40), (700, 300)] {
-            assert_eq!(lane(Some(recent * MS)), expected * MS);
+            assert_eq!(lane_wait(Some(recent * MS)), expected * MS);
         }
     }
 
@@ -177,11 +177,11 @@ mod tests {
 
     #[test]
     fn a_round_of_give_ups_ends_with_a_connect_or_after_a_while() {
-        assert_eq!(round(0, 5_000), Some(5_000));
-        assert_eq!(round(5_000, 7_800), Some(5_000));
-        assert_eq!(round(5_000, 7_801), None);
-        assert_eq!(round(5_000, 15_000), None);
-        assert_eq!(round(5_000, 15_001), Some(15_001));
+        assert_eq!(next_round(0, 5_000), Some(5_000));
+        assert_eq!(next_round(5_000, 7_800), Some(5_000));
+        assert_eq!(next_round(5_000, 7_801), None);
+        assert_eq!(next_round(5_000, 15_000), None);
+        assert_eq!(next_round(5_000, 15_001), Some(15_001));
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(crate) mod record;
 mod store;
 mod times;
 
-pub(crate) use self::connects::{Connect, Connects};
+pub(crate) use self::connects::{RecentConnects, SuccessfulConnect};
 pub(crate) use self::last::Left;
 pub use self::outcome::Outcome;
 pub(crate) use self::store::{HealthStore, Trial};

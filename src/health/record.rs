@@ -40,8 +40,10 @@ pub(crate) enum Rank {
     Trial,
     /// The address has no penalty, and is not in doubt.
     Healthy,
-    /// The address may be slow, and a probe may decide. Or a probe has connected, and a request must decide.
+    /// The address may be slow, and a probe may decide.
     Doubtful,
+    /// A probe has connected since the last failure, and a request must decide. Fewer strikes go first.
+    Accepted(u32),
     /// The address has one soft strike, or its penalty is over and no connect has succeeded since.
     Probation,
     /// The address has a penalty. The time is its turn among penalized addresses.
@@ -104,7 +106,7 @@ pub(crate) struct AddressRecord {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Healthy,
-    Suspect {
+    SoftStrike {
         until: Instant,
     },
     Penalized {
@@ -176,8 +178,10 @@ impl AddressRecord {
             self.since = now;
             self.accepted_at = None;
             // Connects that were refused are slow now: the process went down, and then its machine.
-            if self.why.is_in_tcp() && failure.why.is_slow() {
+            // Or TCP connects now, and TLS fails.
+            if self.why.is_in_tcp() && !failure.why.is_in_tcp() {
                 self.why = failure.why;
+                self.error.clone_from(&failure.error);
             }
             return Transition::None;
         }
@@ -185,7 +189,7 @@ impl AddressRecord {
         let penalty = PENALTY.jittered(self.strikes, rng);
         let until = now + penalty;
         if failure.soft && self.strikes == 1 {
-            self.state = State::Suspect { until };
+            self.state = State::SoftStrike { until };
             Transition::Suspected(penalty)
         } else {
             self.state = State::Penalized { until, turn: until };
@@ -202,7 +206,7 @@ impl AddressRecord {
         }
         self.accepted_at = None;
         // A connect that was slow and has failed now is one strike.
-        let counted = matches!(self.state, State::Suspect { .. }) && began <= self.since;
+        let counted = matches!(self.state, State::SoftStrike { .. }) && began <= self.since;
         if !counted {
             self.strikes = self.strikes.saturating_add(1);
         }
@@ -225,7 +229,7 @@ impl AddressRecord {
                 return Transition::None;
             }
             State::Trial { .. } => false,
-            State::Suspect { until } | State::Penalized { until, .. } => now < until,
+            State::SoftStrike { until } | State::Penalized { until, .. } => now < until,
         };
         // A slow connect that has succeeded in the end proves that the address connects, so it is not outdated.
         let is_old = began < self.since && self.why != Outcome::Slow;
@@ -234,6 +238,7 @@ impl AddressRecord {
         }
         self.state = State::Healthy;
         self.since = now;
+        self.accepted_at = None;
         if !after_connect {
             self.strikes = 0;
         }
@@ -245,9 +250,9 @@ impl AddressRecord {
     pub(crate) fn try_take_trial(&mut self, now: Instant) -> bool {
         let due = match self.state {
             State::Healthy | State::Doubtful { .. } => return false,
-            State::Suspect { until } | State::Penalized { until, .. } | State::Trial { until } => {
-                until <= now
-            }
+            State::SoftStrike { until }
+            | State::Penalized { until, .. }
+            | State::Trial { until } => until <= now,
         };
         if due {
             self.state = State::Trial { until: now + TRIAL };
@@ -261,7 +266,7 @@ impl AddressRecord {
             State::Doubtful { until, .. } if now >= until => Rank::Healthy,
             State::Penalized { until, turn } if now < until => Rank::Penalized(turn),
             State::Doubtful { .. } => Rank::Doubtful,
-            State::Suspect { .. } | State::Penalized { .. } | State::Trial { .. } => {
+            State::SoftStrike { .. } | State::Penalized { .. } | State::Trial { .. } => {
                 Rank::Probation
             }
         }
@@ -278,7 +283,7 @@ impl AddressRecord {
             Rank::Healthy => Rank::Healthy,
             // TCP connects, so such an address goes before one that may be a black hole.
             Rank::Probation | Rank::Penalized(_) if self.accepted_at.is_some() && !is_closing => {
-                Rank::Doubtful
+                Rank::Accepted(self.strikes)
             }
             _ if is_closing => Rank::ClosesEarly,
             rank => rank,
@@ -296,31 +301,40 @@ impl AddressRecord {
         match self.state {
             State::Healthy | State::Doubtful { .. } => return self.record_success(began, now),
             State::Trial { .. } => {
-                self.state = State::Suspect { until: now };
+                self.state = State::SoftStrike { until: now };
                 self.accepted_at = Some(now);
             }
-            State::Penalized { .. } if self.was_probed_early(began) => {
+            State::SoftStrike { .. } | State::Penalized { .. } if self.was_probed_early(began) => {
                 self.accepted_at = Some(now);
             }
-            State::Suspect { .. } | State::Penalized { .. } => {}
+            State::SoftStrike { .. } | State::Penalized { .. } => {}
         }
         Transition::None
     }
 
-    /// Returns whether a probe that began at `began` was taken before the end of the current penalty.
+    /// Returns whether a probe that began at `began` was taken after the last failure, before the penalty ended.
     fn was_probed_early(&self, began: Instant) -> bool {
         self.probed_at
-            .is_some_and(|at| self.since < at && at <= began)
+            .is_some_and(|at| self.since <= at && at <= began)
     }
 
     /// Takes a probe before the end of a penalty, and returns whether this caller gets the probe.
     ///
-    /// Such a probe is due [`PENALTY`]`.least` after the last failure or probe. A longer penalty only says that the
-    /// address has failed often.
+    /// | the address | the probe is due |
+    /// |---|---|
+    /// | has a penalty | [`PENALTY`]`.least` after the last failure or probe, because a longer penalty only says that the address has failed often |
+    /// | has one soft strike, because a connect was slow | at once, and not again |
     #[must_use]
     pub(crate) fn try_take_early_probe(&mut self, now: Instant) -> bool {
         let last = self.probed_at.map_or(self.since, |at| at.max(self.since));
-        let is_due = matches!(self.rank(now), Rank::Penalized(_)) && now >= last + PENALTY.least;
+        let is_due = match self.state {
+            State::Penalized { until, .. } => now < until && now >= last + PENALTY.least,
+            State::SoftStrike { until } => {
+                let is_probed = self.probed_at.is_some_and(|at| at >= self.since);
+                now < until && self.why.is_slow() && !is_probed
+            }
+            State::Healthy | State::Trial { .. } | State::Doubtful { .. } => false,
+        };
         if is_due {
             self.probed_at = Some(now);
         }
@@ -330,11 +344,6 @@ impl AddressRecord {
     /// Returns whether only a request can clear the failure.
     pub(crate) fn needs_request(&self) -> bool {
         self.accepted_at.is_some()
-    }
-
-    /// Returns whether a probe has connected later than `since`, and a request may try the address.
-    pub(crate) fn has_accepted_since(&self, since: Instant, now: Instant) -> bool {
-        self.accepted_at > Some(since) && self.rank_to_select(now) == Rank::Doubtful
     }
 
     /// Puts a healthy address in doubt, and returns whether the address was healthy.
@@ -384,7 +393,10 @@ impl AddressRecord {
 
     /// Returns whether the last failure is so recent that a retry of its request may be under way.
     pub(crate) fn has_just_failed(&self, now: Instant) -> bool {
-        let is_bad = matches!(self.state, State::Suspect { .. } | State::Penalized { .. });
+        let is_bad = matches!(
+            self.state,
+            State::SoftStrike { .. } | State::Penalized { .. }
+        );
         is_bad && self.accepted_at.is_none() && now < self.since + ONE_EVENT
     }
 
@@ -418,7 +430,9 @@ impl AddressRecord {
     pub(crate) fn state_since(&self) -> Instant {
         match self.state {
             State::Healthy | State::Doubtful { .. } => self.since,
-            State::Suspect { .. } | State::Penalized { .. } | State::Trial { .. } => self.bad_since,
+            State::SoftStrike { .. } | State::Penalized { .. } | State::Trial { .. } => {
+                self.bad_since
+            }
         }
     }
 
@@ -426,7 +440,7 @@ impl AddressRecord {
     pub(crate) fn end(&self) -> Option<Instant> {
         match self.state {
             State::Healthy | State::Trial { .. } => None,
-            State::Suspect { until }
+            State::SoftStrike { until }
             | State::Penalized { until, .. }
             | State::Doubtful { until, .. } => Some(until),
         }
@@ -437,7 +451,7 @@ impl AddressRecord {
         match self.state {
             State::Penalized { turn, .. } => Some(turn),
             State::Healthy
-            | State::Suspect { .. }
+            | State::SoftStrike { .. }
             | State::Trial { .. }
             | State::Doubtful { .. } => None,
         }
@@ -470,7 +484,7 @@ impl AddressRecord {
             State::Healthy | State::Doubtful { .. } => {
                 self.why != Outcome::Connected && began < self.since
             }
-            State::Suspect { .. } => failure.soft && began <= self.since + ONE_EVENT,
+            State::SoftStrike { .. } => failure.soft && began <= self.since + ONE_EVENT,
             State::Penalized { .. } | State::Trial { .. } => began <= self.since,
         }
     }

@@ -20,6 +20,8 @@ pub(crate) struct Trial {
     pub(crate) port: Option<u16>,
 }
 
+/// Most early probes that one slow connect starts.
+const EARLY_PROBES: usize = 8;
 /// How long a family goes second after a connect found no route.
 const NO_ROUTE: Duration = Duration::from_secs(10);
 /// Stands for a family of which one address was slow, and which goes first all the same.
@@ -152,7 +154,7 @@ impl HealthStore {
 
     /// Returns the addresses of `addrs` that are to be probed before their penalties end.
     ///
-    /// Each address is returned to one caller only, and every 5 s at most.
+    /// Each address is returned to one caller only, and every 5 s at most. One call returns eight addresses at most.
     pub(crate) fn take_early_probes(
         &self,
         host: &Host,
@@ -165,7 +167,7 @@ impl HealthStore {
                 let listed = records.iter_mut().filter(|(addr, _)| addrs.contains(addr));
                 let due = listed
                     .filter_map(|(addr, record)| record.try_take_early_probe(now).then_some(*addr));
-                taken = due.collect();
+                taken = due.take(EARLY_PROBES).collect();
                 (!taken.is_empty()).then_some(Transition::None)
             });
         }
@@ -176,12 +178,13 @@ impl HealthStore {
     ///
     /// A probe to `port` comes first. A request tries the address if a probe has connected and was not enough, or if
     /// there is no `port`. Only one caller gets each trial. For half a second after a failure of the host no request
-    /// tries an address, because the request may be a retry.
+    /// tries an address, because the request may be a retry. The same holds if `may_be_retry` is true.
     pub(crate) fn take_trial(
         &self,
         host: &Host,
         addrs: &[IpAddr],
         port: Option<u16>,
+        may_be_retry: bool,
         now: Instant,
     ) -> Option<Trial> {
         let is_due = |(_, record): &(_, AddressRecord)| record.rank(now) == Rank::Probation;
@@ -194,9 +197,10 @@ impl HealthStore {
         }
         let mut taken = None;
         let _ = self.edit(host, |records| {
-            let may_request = !records
+            let has_just_failed = records
                 .iter()
                 .any(|(_, record)| record.has_just_failed(now));
+            let may_request = !has_just_failed && !may_be_retry;
             let listed = records.iter_mut().filter(|(addr, _)| addrs.contains(addr));
             taken = listed.into_iter().find_map(|(addr, record)| {
                 let port = port.filter(|_| !record.needs_request());
@@ -243,7 +247,7 @@ impl HealthStore {
     /// Records that a family connects, so that the family no longer goes second.
     ///
     /// Unless the family was slow or without a route, the call reads one atomic.
-    pub(crate) fn connects(&self, family: Family) {
+    pub(crate) fn family_connects(&self, family: Family) {
         let until = &self.second_until[family as usize];
         if until.load(Ordering::Relaxed) != 0 {
             *self.slow(family) = None;
@@ -382,7 +386,7 @@ impl HealthStore {
     pub(crate) fn clear(&self) {
         self.hosts.clear();
         for family in [Family::V4, Family::V6] {
-            self.connects(family);
+            self.family_connects(family);
         }
     }
 

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use super::counted::Counted;
 use crate::Resolver;
 use crate::attempt::ConnectionId;
-use crate::attempt::Fresh;
+use crate::attempt::RequestConnection;
 use crate::attempt::early_close::EarlyClose;
 use crate::health::classify::error_chain;
 use crate::time;
@@ -48,7 +48,7 @@ struct Watch {
     resolver: Resolver,
     counted: Counted,
     /// The connection that was made for the request; `None` if that does not matter, or the request has ended.
-    fresh: Option<Fresh>,
+    fresh: Option<RequestConnection>,
 }
 
 impl<F, R> PassiveHealthFuture<F, R> {
@@ -62,7 +62,9 @@ impl<F, R> PassiveHealthFuture<F, R> {
         let watch = Watch {
             host,
             resolver,
-            fresh: counted.slow_response_after.map(|_| Fresh::default()),
+            fresh: counted
+                .slow_response_after
+                .map(|_| RequestConnection::default()),
             counted,
         };
         Self {

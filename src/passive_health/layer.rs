@@ -9,6 +9,7 @@ use tower::Layer;
 use super::PassiveHealth;
 use super::counted::Counted;
 use crate::Resolver;
+use crate::time::LONGEST;
 
 /// Watches requests, and so detects addresses that accept connections but do not serve.
 ///
@@ -117,7 +118,7 @@ impl PassiveHealthLayer {
     /// is.
     #[must_use]
     pub fn slow_response_after(mut self, after: impl Into<Option<Duration>>) -> Self {
-        self.counted.slow_response_after = after.into();
+        self.counted.slow_response_after = after.into().map(|after| after.min(LONGEST));
         self
     }
 }

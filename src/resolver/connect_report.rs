@@ -32,7 +32,7 @@ impl Inner {
     pub(crate) fn connect_report(
         &self,
         context: &AttemptContext,
-        reach: FamiliesUsed,
+        families_used: FamiliesUsed,
         ending: &AttemptEnd,
     ) -> Option<ConnectReport> {
         let resolution = ending.note(context)?;
@@ -41,7 +41,7 @@ impl Inner {
             return None;
         }
         let selected = resolution.addrs.as_slice();
-        let dialled = report::dialled(selected, reach, failure.why, after_tcp);
+        let dialled = report::dialled(selected, families_used, failure.why, after_tcp);
         let end = |addr| (addr, dialled.contains(&addr).then_some(failure.why));
         Some(self.report_of(&resolution, attribution::every_address(selected).map(end)))
     }

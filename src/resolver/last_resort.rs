@@ -20,7 +20,7 @@ impl Inner {
     /// penalty, and the current filter accepts them. Addresses of the same rank are in random order. Callers that
     /// connect at the same time then attempt different addresses, so that few of them wait for an address that fails.
     pub(super) fn left(&self, host: &Host, known: &CachedAnswer, now: Instant) -> Left {
-        let may_have_left = known.origin == Origin::Lookup && known.addrs.replaces_others();
+        let may_have_left = known.origin == Origin::Lookup && known.addrs.omits_earlier_addresses();
         if !self.config.last_resort || !may_have_left {
             return Left::new();
         }

@@ -49,7 +49,7 @@ impl LookupTask {
         let waiting = tokio::time::timeout(limit * QUEUE, limits.lookups.acquire());
         let Ok(Ok(turn)) = waiting.await else {
             let error = ResolveError::no_turn(self.host.as_str());
-            self.sender(Err(error), time::now());
+            self.store_and_send(Err(error), time::now());
             return;
         };
         let sent_at = time::now();
@@ -60,7 +60,7 @@ impl LookupTask {
             late = answer.late.take().and_then(|late| late.take());
             late = self.wait_for_other_family(answer, late, until).await;
         }
-        if !self.sender(fresh_addrs, sent_at) {
+        if !self.store_and_send(fresh_addrs, sent_at) {
             return;
         }
         drop(turn);
@@ -84,7 +84,7 @@ impl LookupTask {
         }
     }
 
-    /// Waits for the other family of a partial answer, for as long as `resolution_delay` relimits.
+    /// Waits for the other family of a partial answer, for as long as `resolution_delay` returns.
     ///
     /// Returns the part of the lookup that is still pending.
     async fn wait_for_other_family(
@@ -125,7 +125,7 @@ impl LookupTask {
         };
         while let Some((whole, rest)) = guarded(until, &mut late).await {
             if let Some(whole) = whole
-                && !self.sender(Ok(whole), sent_at)
+                && !self.store_and_send(Ok(whole), sent_at)
             {
                 return;
             }
@@ -139,7 +139,11 @@ impl LookupTask {
     /// Stores the result of the lookup, and wakes the waiters.
     ///
     /// Returns false if the resolver was dropped, or if the network has changed since the lookup was sent.
-    fn sender(&mut self, fresh_addrs: Result<Answer, ResolveError>, sent_at: Instant) -> bool {
+    fn store_and_send(
+        &mut self,
+        fresh_addrs: Result<Answer, ResolveError>,
+        sent_at: Instant,
+    ) -> bool {
         let Some(shared) = self.shared.upgrade() else {
             return false;
         };

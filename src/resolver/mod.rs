@@ -10,10 +10,10 @@ mod config;
 mod connect_report;
 mod future;
 mod host_status;
-mod lanes;
 mod last_resort;
 mod limits;
 mod lookup_task;
+mod mapped_support;
 mod network;
 #[cfg(feature = "watch-network")]
 mod network_monitor;
@@ -28,8 +28,8 @@ mod resolve;
 mod resolved;
 mod responses;
 mod route;
-mod search;
 mod shared;
+mod slow_connects;
 mod snapshot;
 mod static_answers;
 mod upstream;
@@ -48,6 +48,7 @@ pub(crate) use self::report::AttemptEnd;
 pub use self::resolved::Resolved;
 pub(crate) use self::responses::FailoverOutlook;
 pub(crate) use self::shared::Inner;
+pub(crate) use self::slow_connects::HANGS;
 #[cfg(feature = "watch-network")]
 pub use self::watch::WatchError;
 use crate::addrs::AddressList;
@@ -192,9 +193,7 @@ impl Resolver {
     /// # }
     /// ```
     pub fn prefetch(&self, host: &str) {
-        if let Ok(Parsed::Name(host)) = host::parse(host) {
-            self.shared.prefetch(host);
-        }
+        self.shared.prefetch(host);
     }
 
     /// Forgets all hosts: answers, health records and in-flight lookups.

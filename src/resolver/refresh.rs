@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 
 use super::Inner;
 use super::lookup_task::LookupTask;
+use super::query::Query;
 use super::refresh_timers::Reservation;
 use crate::cache::{
     CachedAnswer, CompletedLookup, HostEntry, InFlightLookup, LookupReason, Origin,
@@ -128,15 +129,17 @@ impl Inner {
     }
 
     /// Looks a host up in the background, unless its cached answer may be served without a lookup.
-    pub(super) fn prefetch(self: &Arc<Self>, host: Host) {
-        if let Ok(runtime) = Handle::try_current() {
+    pub(super) fn prefetch(self: &Arc<Self>, name: &str) {
+        if let (Ok(runtime), Ok(Query::Lookup(host))) =
+            (Handle::try_current(), self.read_query(name))
+        {
             let shared = Arc::clone(self);
             runtime.spawn(async move { shared.answer(&host).await });
         }
     }
 
     pub(super) fn is_well_served(&self, host: &Host, now: Instant) -> bool {
-        let known = self.kept(host);
+        let known = self.current(host, now);
         known.is_some_and(|known| self.has_healthy(host, &known, now))
     }
 
@@ -181,8 +184,8 @@ impl Inner {
 
     /// Starts a probe of an address, so that no request has to try the address. Returns false outside of a runtime.
     ///
-    /// Each penalty or doubt of an address has one probe. The task runs on the runtime of the caller and holds the
-    /// resolver weakly. The task ends within 5 s, or when the last resolver is dropped.
+    /// At most 64 probes connect at once; further probes wait. The task runs on the runtime of the caller and holds the
+    /// resolver weakly. The connect ends within 5 s, or when the last resolver is dropped.
     pub(super) fn probe(self: &Arc<Self>, host: &Host, addr: IpAddr, port: u16) -> bool {
         let Ok(runtime) = Handle::try_current() else {
             return false;
@@ -193,12 +196,18 @@ impl Inner {
             port,
         });
         let (host, shared) = (host.clone(), Arc::downgrade(self));
-        let mut life = self.shutdown.subscribe();
+        let (limits, mut life) = (Arc::clone(&self.limits), self.shutdown.subscribe());
         runtime.spawn(async move {
-            let began = time::now();
-            let connecting = tokio::time::timeout(PROBE, TcpStream::connect((addr, port)));
+            let connecting = async {
+                let permit = limits.probes.acquire().await;
+                let began = time::now();
+                let ended = tokio::time::timeout(PROBE, TcpStream::connect((addr, port))).await;
+                drop(permit);
+                (ended, began)
+            };
             let gone = std::pin::pin!(life.changed());
-            let Either::Left((ended, _)) = select(std::pin::pin!(connecting), gone).await else {
+            let Either::Left(((ended, began), _)) = select(std::pin::pin!(connecting), gone).await
+            else {
                 return;
             };
             let Some(shared) = shared.upgrade() else {

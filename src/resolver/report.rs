@@ -14,10 +14,10 @@ use crate::addrs::Family;
 use crate::attempt::ConnectionId;
 use crate::attempt::attribution;
 use crate::attempt::attribution::FamiliesUsed;
-use crate::attempt::{AttemptContext, Fresh, NewConnection, Resolution};
+use crate::attempt::{AttemptContext, NewConnection, RequestConnection, Resolution};
 use crate::cache::{Generation, HostEntry, LookupReason};
 use crate::events::Event;
-use crate::health::Connect;
+use crate::health::SuccessfulConnect;
 use crate::health::classify;
 use crate::health::outcome::{Outcome, Severity};
 use crate::health::record::{Failure, Transition};
@@ -80,23 +80,23 @@ impl Inner {
     pub(crate) fn attempt_ended(
         self: &Arc<Self>,
         context: &AttemptContext,
-        reach: FamiliesUsed,
+        families_used: FamiliesUsed,
         ending: &AttemptEnd,
     ) {
         match ending {
             &AttemptEnd::Connected(ends) => {
                 self.network_works();
-                self.connected(context, reach, ends);
+                self.connected(context, families_used, ends);
             }
             AttemptEnd::ConnectedUnknownPeer => {
                 self.network_works();
-                self.nameless(context, reach);
+                self.connected_unknown_peer(context, families_used);
             }
             failed => {
                 if let Some(resolution) = failed.note(context)
                     && let Some((failure, after_tcp)) = failed.clone().failure()
                 {
-                    self.failed(&resolution, reach, &failure, after_tcp);
+                    self.failed(&resolution, families_used, &failure, after_tcp);
                 }
             }
         }
@@ -108,7 +108,7 @@ impl Inner {
     /// |---|---|---|
     /// | this machine has a source address for every address of the connect | the local ports to one of them are used up | [`Outcome::LocalError`] |
     /// | an address has no source address, as IPv6 without an IPv6 address of this machine | there is no route | [`Outcome::NoRoute`] |
-    pub(crate) fn without_ports(
+    pub(crate) fn refine_no_route(
         &self,
         context: &AttemptContext,
         outcome: Outcome,
@@ -130,7 +130,7 @@ impl Inner {
     fn connected(
         self: &Arc<Self>,
         context: &AttemptContext,
-        reach: FamiliesUsed,
+        families_used: FamiliesUsed,
         ends: ConnectionId,
     ) {
         let winner = ends.remote.ip();
@@ -138,8 +138,8 @@ impl Inner {
         let Some(resolution) = context.containing(winner) else {
             return;
         };
-        if (1..EMPTY_CONTEXTS).contains(&self.blank.load(Ordering::Relaxed)) {
-            self.blank.store(0, Ordering::Relaxed);
+        if (1..EMPTY_CONTEXTS).contains(&self.connects_without_query.load(Ordering::Relaxed)) {
+            self.connects_without_query.store(0, Ordering::Relaxed);
         }
         let selected = resolution.addrs.as_slice();
         let losers: SmallVec<[IpAddr; 4]> =
@@ -149,7 +149,7 @@ impl Inner {
         }
         let late = now >= resolution.resolved_at + attribution::HEAD_START;
         let overtaken: SmallVec<[_; 4]> =
-            attribution::slower_than_winner(selected, winner, late, reach).collect();
+            attribution::slower_than_winner(selected, winner, late, families_used).collect();
         let is_second = late && !overtaken.is_empty();
         let head_start = if is_second {
             attribution::HEAD_START
@@ -160,7 +160,7 @@ impl Inner {
         let took = now.saturating_duration_since(began);
         let (port, peer) = (ends.remote.port(), ends.addr());
         let is_remembered = self.config.last_resort && resolution.source.is_of_lookup();
-        let connect = Connect {
+        let connect = SuccessfulConnect {
             addr: peer,
             port,
             began,
@@ -168,8 +168,8 @@ impl Inner {
             is_remembered,
         };
         self.connects.connected(&resolution.host, &connect);
-        self.health.connects(Family::of(peer));
-        self.clear(&resolution.host, peer, resolution.resolved_at, now);
+        self.health.family_connects(Family::of(peer));
+        self.record_success(&resolution.host, peer, resolution.resolved_at, now);
         if self.health.has_records(&resolution.host) {
             self.probe_doubted(&resolution.host, now);
         }
@@ -189,7 +189,7 @@ impl Inner {
     /// hyper-util's connector names every peer, except a peer that is already gone. A connector that has never named
     /// a peer is of another kind, and its connection works. If the connect had only one address, that address works,
     /// too.
-    fn nameless(&self, context: &AttemptContext, reach: FamiliesUsed) {
+    fn connected_unknown_peer(&self, context: &AttemptContext, families_used: FamiliesUsed) {
         let Some(resolution) = context.single() else {
             return;
         };
@@ -198,8 +198,8 @@ impl Inner {
             (selected.next(), selected.next().is_none())
         };
         if let Some(head) = head {
-            if is_alone && !reach.is_any() {
-                self.clear(&resolution.host, head, resolution.resolved_at, time::now());
+            if is_alone && !families_used.is_any() {
+                self.record_success(&resolution.host, head, resolution.resolved_at, time::now());
             }
             self.made(resolution, head, SmallVec::new(), None);
         }
@@ -225,14 +225,14 @@ impl Inner {
             at: time::now(),
             died: None,
         };
-        Fresh::note(&made);
-        self.recent.note(made);
+        RequestConnection::note(&made);
+        self.new_connections.note(made);
     }
 
     fn failed(
         self: &Arc<Self>,
         resolution: &Resolution,
-        reach: FamiliesUsed,
+        families_used: FamiliesUsed,
         failure: &Failure,
         after_tcp: bool,
     ) {
@@ -241,15 +241,15 @@ impl Inner {
             Severity::None => {}
             Severity::Family => self.no_route(resolution),
             Severity::Soft if failure.why == Outcome::Slow => {
-                for addr in dialled(selected, reach, failure.why, after_tcp) {
+                for addr in dialled(selected, families_used, failure.why, after_tcp) {
                     self.slow(resolution, addr);
                 }
             }
             Severity::Soft | Severity::Hard => {
-                for addr in dialled(selected, reach, failure.why, after_tcp) {
+                for addr in dialled(selected, families_used, failure.why, after_tcp) {
                     let certain = match after_tcp {
                         true => !attribution::has_two_families(selected),
-                        false => attribution::is_certain(selected, addr, reach),
+                        false => attribution::is_certain(selected, addr, families_used),
                     };
                     let soft = failure.soft || !certain;
                     let failure = failure.clone();
@@ -273,14 +273,14 @@ impl Inner {
         }
         if let Some(first) = attribution::every_address(selected).next() {
             self.family_has_no_route(Family::of(first));
-            self.complete(resolution);
+            self.look_up_missing_family(resolution);
         }
     }
 
     /// Looks a host up again at once if its answer is partial and the only family of the answer has no route.
     ///
     /// That lookup waits for the other family.
-    fn complete(self: &Arc<Self>, resolution: &Resolution) {
+    fn look_up_missing_family(self: &Arc<Self>, resolution: &Resolution) {
         let (host, now) = (&resolution.host, time::now());
         let invalidate = |slot: &mut HostEntry| slot.invalidate_partial(resolution.generation, now);
         if self.store.edit_present(host, invalidate) == Some(true) {
@@ -326,8 +326,8 @@ impl Inner {
         match report.why.severity() {
             Severity::None if report.why == Outcome::Connected => {
                 self.network_works();
-                self.health.connects(Family::of(addr));
-                self.clear(host, addr, now, now);
+                self.health.family_connects(Family::of(addr));
+                self.record_success(host, addr, now, now);
             }
             Severity::None => {}
             Severity::Family => self.family_has_no_route(Family::of(addr)),
@@ -345,7 +345,7 @@ impl Inner {
         match probed.why.severity() {
             Severity::None if probed.why == Outcome::Connected => {
                 self.network_works();
-                self.health.connects(Family::of(addr));
+                self.health.family_connects(Family::of(addr));
                 let now = time::now();
                 let change = self.health.accepts(host, addr, began, now);
                 self.tell_recovered(host, addr, change);
@@ -409,7 +409,7 @@ impl Inner {
         }
     }
 
-    fn clear(&self, host: &Host, addr: IpAddr, began: Instant, now: Instant) {
+    fn record_success(&self, host: &Host, addr: IpAddr, began: Instant, now: Instant) {
         let change = self.health.record_success(host, addr, began, now);
         self.tell_recovered(host, addr, change);
     }
@@ -439,11 +439,11 @@ impl Inner {
         let winner = winner.to_canonical();
         let asked_outside = self.queries_without_context() != asked_before;
         self.count_empty_context(asked_outside, winner);
-        if !asked_outside || self.warned.load(Ordering::Relaxed) {
+        if !asked_outside || self.context_loss_warned.load(Ordering::Relaxed) {
             return;
         }
         let is_ours = self.was_resolved_outside(winner);
-        if is_ours && !self.warned.swap(true, Ordering::Relaxed) {
+        if is_ours && !self.context_loss_warned.swap(true, Ordering::Relaxed) {
             self.emit(&Event::ContextLost { addr: winner });
         }
     }
@@ -452,10 +452,10 @@ impl Inner {
     ///
     /// A few such connects show nothing, because an address in the URL needs no lookup.
     fn count_empty_context(&self, asked_outside: bool, winner: IpAddr) {
-        if asked_outside || self.blank.load(Ordering::Relaxed) >= EMPTY_CONTEXTS {
+        if asked_outside || self.connects_without_query.load(Ordering::Relaxed) >= EMPTY_CONTEXTS {
             return;
         }
-        let connects = self.blank.fetch_add(1, Ordering::Relaxed) + 1;
+        let connects = self.connects_without_query.fetch_add(1, Ordering::Relaxed) + 1;
         if connects == EMPTY_CONTEXTS {
             let addr = winner;
             self.emit(&Event::NeverAsked { addr, connects });
@@ -469,14 +469,14 @@ const EMPTY_CONTEXTS: u32 = 20;
 /// Returns the addresses that a failed connect has attempted, as far as its outcome shows.
 pub(super) fn dialled(
     selected: &[IpAddr],
-    reach: FamiliesUsed,
+    families_used: FamiliesUsed,
     why: Outcome,
     after_tcp: bool,
 ) -> Vec<IpAddr> {
     match why.severity() {
         Severity::None => Vec::new(),
         Severity::Family | Severity::Soft | Severity::Hard if after_tcp => {
-            attribution::first_candidate(selected, reach)
+            attribution::first_candidate(selected, families_used)
                 .into_iter()
                 .collect()
         }

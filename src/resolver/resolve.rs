@@ -359,15 +359,34 @@ impl Inner {
         let trial = self.take_trial(host, known, now);
         selected.fill(|out| self.in_order(host, known, MAX_PER_FAMILY, trial, now, out));
         if let Some(context) = context {
-            let turned = match known.addrs.replaces_others() {
+            let turned = match known.addrs.omits_earlier_addresses() {
                 true => self.add_last_resort(host, known, selected, trial, now),
                 false => selected.as_slice().len(),
             };
-            if self.config.lanes {
+            if self.config.lanes && self.may_add_lane(host, selected, now) {
                 selected.add_lane(turned);
             }
             context.record(self.resolution(host, known, selected.clone(), now));
         }
+    }
+
+    /// Returns whether a second lane may start with the second of the selected addresses.
+    ///
+    /// The second lane starts 300 ms after the first lane, and TCP of either ends the other. So on a link with a longer
+    /// round trip, a second address that hangs in TLS would keep the connect from a healthy first address.
+    fn may_add_lane(&self, host: &Host, selected: &AddressList, now: Instant) -> bool {
+        let &[first, second, ..] = selected.as_slice() else {
+            return true;
+        };
+        self.health.is_empty()
+            || self.health.read(host.as_str(), now, |records| {
+                let record = records.iter().find(|(addr, _)| *addr == second);
+                let accepts = |record: &AddressRecord| {
+                    record.rank(now) <= Rank::Doubtful || record.why().is_in_tcp()
+                };
+                rank(records, first, now) > Rank::Healthy
+                    || record.is_none_or(|(_, record)| accepts(record))
+            })
     }
 
     #[inline(never)]
@@ -481,7 +500,11 @@ impl Inner {
     ) -> Option<IpAddr> {
         let port = self.config.probe.then(|| self.connects.port(host));
         let addrs = known.addrs.as_slice();
-        let Trial { addr, port } = self.health.take_trial(host, addrs, port.flatten(), now)?;
+        let may_be_retry = self.connects.has_just_given_up(host, now);
+        let trial = self
+            .health
+            .take_trial(host, addrs, port.flatten(), may_be_retry, now);
+        let Trial { addr, port } = trial?;
         let is_probed = |port| self.probe(host, addr, port);
         if port.is_some_and(is_probed) {
             return None;
@@ -510,6 +533,16 @@ async fn within<T>(wait: Duration, future: impl Future<Output = T>) -> Option<T>
     let has_runtime = tokio::runtime::Handle::try_current().is_ok();
     let timer = has_runtime.then(|| catch_unwind(AssertUnwindSafe(timer)).ok());
     timer.flatten()?.await.ok()
+}
+
+/// Returns the rank of an address for a connect that starts now.
+pub(super) fn rank_to_select(
+    records: &[(IpAddr, AddressRecord)],
+    addr: IpAddr,
+    now: Instant,
+) -> Rank {
+    let found = records.iter().find(|(other, _)| *other == addr);
+    found.map_or(Rank::Healthy, |(_, record)| record.rank_to_select(now))
 }
 
 pub(super) fn rank(records: &[(IpAddr, AddressRecord)], addr: IpAddr, now: Instant) -> Rank {

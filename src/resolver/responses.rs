@@ -56,8 +56,10 @@ impl Inner {
             return self.went_silent(host.as_ref(), addr, early, error);
         }
         let made = match (early.ends, &host) {
-            (Some(ends), _) => self.recent.take(ends, now),
-            (None, Some(host)) => self.recent.take_unnamed(host.as_str(), retried, now),
+            (Some(ends), _) => self.new_connections.take(ends, now),
+            (None, Some(host)) => self
+                .new_connections
+                .take_unnamed(host.as_str(), retried, now),
             (None, None) => None,
         };
         let Some(made) = made else {
@@ -87,7 +89,7 @@ impl Inner {
     ) -> SmallVec<[IpAddr; 4]> {
         let addr = addr.to_canonical();
         if let Some(ends) = early.ends {
-            self.recent.take(ends, time::now());
+            self.new_connections.take(ends, time::now());
         }
         if let Some(host) = host {
             let silent = Failure {
@@ -102,7 +104,7 @@ impl Inner {
     /// Records that a request ended after a long wait for its response, on a connection that was made for it.
     pub(crate) fn slow_response(self: &Arc<Self>, made: &NewConnection) {
         if let Some(ends) = made.ends {
-            self.recent.take(ends, time::now());
+            self.new_connections.take(ends, time::now());
         }
         let slow = Failure::unseen(Outcome::Silent);
         let is_news = self.penalize(&made.host, made.peer, &slow, made.at);
@@ -112,22 +114,22 @@ impl Inner {
     /// Records a response on the connection with these ends, so that the connection works.
     pub(crate) fn answered_on(&self, ends: ConnectionId) {
         let now = time::now();
-        if !self.recent.is_empty(now) {
-            self.recent.take(ends, now);
+        if !self.new_connections.is_empty(now) {
+            self.new_connections.take(ends, now);
         }
     }
 
     /// Records a response from a host, so that the connection of the current task to the host works.
     pub(crate) fn answered(&self, host: &str) {
         let now = time::now();
-        if !self.recent.is_empty(now)
+        if !self.new_connections.is_empty(now)
             && let Some(host) = self.host(host)
         {
             // A host behind a proxy was never resolved. The connection of the task is then to the proxy.
             let asked = self.store.peek(host.as_str(), |_| ()).is_some();
             let dialled = asked.then_some(host.as_str());
             let task = tokio::task::try_id();
-            self.recent.answered(dialled, task, now);
+            self.new_connections.answered(dialled, task, now);
         }
     }
 
@@ -136,7 +138,7 @@ impl Inner {
         self.health.read(host.as_str(), now, |records| {
             let record = |addr: &IpAddr| records.iter().find(|(other, _)| other == addr);
             let may =
-                |(_, record): &(_, AddressRecord)| record.rank_to_select(now) <= Rank::Doubtful;
+                |(_, record): &(_, AddressRecord)| record.rank_to_select(now) < Rank::Probation;
             let mut addrs = known.addrs.as_slice().iter();
             addrs.any(|addr| record(addr).is_none_or(may))
         })

@@ -9,8 +9,8 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use super::config::{Config, Sources};
-use super::lanes;
 use super::limits::LookupLimits;
+use super::mapped_support;
 use super::network_state::Network;
 use super::refresh_timers::RefreshTimers;
 use super::route::Routes;
@@ -24,7 +24,7 @@ use crate::cache::reresolve::RateLimiter;
 use crate::cache::{HostEntry, LookupReason, Store};
 use crate::events::{Event, Observe, Observers};
 use crate::filter::Filter;
-use crate::health::{Connects, HealthStore};
+use crate::health::{HealthStore, RecentConnects};
 use crate::lookup::{Lookup, StaticHosts};
 use crate::time;
 
@@ -55,11 +55,11 @@ pub(crate) struct Inner {
     queries_without_context: AtomicU64,
     /// The last addresses that were returned outside of any attempt context.
     resolved_outside: Bounded<IpAddr, ()>,
-    pub(super) warned: AtomicBool,
+    pub(super) context_loss_warned: AtomicBool,
     /// Number of connects in a row that resolved no name.
-    pub(super) blank: AtomicU32,
-    pub(super) recent: NewConnections,
-    pub(super) connects: Connects,
+    pub(super) connects_without_query: AtomicU32,
+    pub(super) new_connections: NewConnections,
+    pub(super) connects: RecentConnects,
 }
 
 /// Number of addresses in `resolved_outside`, enough for the connects of one moment.
@@ -75,9 +75,9 @@ impl Inner {
             limits: Arc::new(LookupLimits::new(config.lookups_at_once)),
             store: Store::new(config.capacity),
             health: HealthStore::new(config.capacity, now),
-            connects: Connects::new(config.capacity, now),
+            connects: RecentConnects::new(config.capacity, now),
             config: Config {
-                lanes: config.lanes && lanes::are_dialled(),
+                lanes: config.lanes && mapped_support::are_connected_to(),
                 ..config
             },
             lookup: CurrentLookup::new(sources.lookup),
@@ -95,9 +95,9 @@ impl Inner {
             context_expected: AtomicBool::new(false),
             queries_without_context: AtomicU64::new(0),
             resolved_outside: Bounded::new(RESOLVED_OUTSIDE),
-            warned: AtomicBool::new(false),
-            blank: AtomicU32::new(0),
-            recent: NewConnections::new(now),
+            context_loss_warned: AtomicBool::new(false),
+            connects_without_query: AtomicU32::new(0),
+            new_connections: NewConnections::new(now),
         }
     }
 
@@ -159,7 +159,9 @@ impl Inner {
     /// Records addresses that were returned outside of any attempt context; see [`Event::ContextLost`].
     #[inline]
     pub(super) fn note_asked_outside(&self, selected: &AddressList) {
-        if self.context_expected.load(Ordering::Relaxed) && !self.warned.load(Ordering::Relaxed) {
+        if self.context_expected.load(Ordering::Relaxed)
+            && !self.context_loss_warned.load(Ordering::Relaxed)
+        {
             self.remember_asked_outside(selected);
         }
     }

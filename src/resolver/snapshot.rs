@@ -69,9 +69,13 @@ fn of_address(addr: IpAddr, record: Option<&AddressRecord>, now: Instant) -> Add
         addr,
         state: match record.map(|record| record.rank(now)) {
             None | Some(Rank::Healthy) => AddressState::Healthy,
-            Some(Rank::Trial | Rank::Doubtful | Rank::Probation | Rank::ClosesEarly) => {
-                AddressState::Probation
-            }
+            Some(
+                Rank::Trial
+                | Rank::Doubtful
+                | Rank::Accepted(_)
+                | Rank::Probation
+                | Rank::ClosesEarly,
+            ) => AddressState::Probation,
             Some(Rank::Penalized(_)) => AddressState::Penalized,
         },
         since: record.map(|record| now.saturating_duration_since(record.state_since())),

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::request_history::{Failure, HistoryStore, MAX_AFTER_NACKS, MAX_SENDS, RetryReason};
 use crate::attempt::early_close::{self, EarlyClose};
-use crate::connect::{ConnectError, HANGS};
+use crate::connect::ConnectError;
 use crate::happy_eyeballs::OutOfTime;
 use crate::health::classify::error_chain;
 use crate::health::classify::http::{is_protocol_nack, is_refused_stream};
@@ -18,6 +18,7 @@ use crate::health::classify::texts::{is_lost_checkout, is_timeout_of_reqwest, so
 use crate::health::outcome::RetryScope;
 use crate::host::{self, Parsed};
 use crate::resolver::FailoverOutlook;
+use crate::resolver::HANGS;
 use crate::{Outcome, Resolver, time};
 
 /// Classifies failed requests by the state of the resolver and by the history in a [`HistoryStore`].
@@ -128,7 +129,8 @@ impl RetryClassifier {
         }
         // The connect belonged to another request, whose error names the addresses.
         if error_chain(error).any(is_lost_checkout) {
-            return FailedConnect::default().while_hopeful(host, self.outlook_of(host));
+            return FailedConnect::default()
+                .retry_while_addresses_left(host, self.outlook_of(host));
         }
         let attempted = FailedConnect::of(error);
         let (outlook, outcome) = (self.outlook_of(host), attempted.outcome);
@@ -158,7 +160,7 @@ impl RetryClassifier {
             RetryScope::WhileAddressesLeft if socks_connect(error).is_some() => {
                 Some(attempted.failed(RetryReason::Connect, MAX_FEW, None))
             }
-            RetryScope::WhileAddressesLeft => attempted.while_hopeful(host, outlook),
+            RetryScope::WhileAddressesLeft => attempted.retry_while_addresses_left(host, outlook),
         }
     }
 
@@ -184,7 +186,7 @@ impl RetryClassifier {
         };
         match early.sent {
             // No byte was sent, as after a failed connect.
-            false => attempted.while_hopeful(sent.host, self.outlook_of(sent.host)),
+            false => attempted.retry_while_addresses_left(sent.host, self.outlook_of(sent.host)),
             // The server may have acted on the request.
             true if !is_idempotent(sent.method) => None,
             true => {
@@ -259,7 +261,7 @@ impl FailedConnect {
     }
 
     /// Returns a failure after which the request is sent again while an address is left to connect to.
-    fn while_hopeful(
+    fn retry_while_addresses_left(
         self,
         host: Option<&str>,
         outlook: Option<FailoverOutlook>,

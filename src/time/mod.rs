@@ -2,9 +2,14 @@
 
 mod backoff;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(crate) use self::backoff::Backoff;
+
+/// The longest time that a setting accepts, because RFC 8767, section 4, caps a TTL at 7 days.
+///
+/// Sums of such times stay far below the greatest `Instant`.
+pub(crate) const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Returns the current time of tokio's clock, which a test can pause.
 ///

@@ -13,7 +13,7 @@ use crate::addrs::{AddressList, v4, v6};
 struct Case {
     connector: Connector,
     list: Vec<(IpAddr, Fate)>,
-    reach: FamiliesUsed,
+    families_used: FamiliesUsed,
 }
 
 impl Case {
@@ -60,8 +60,8 @@ fn any_fate() -> impl Strategy<Value = Fate> {
     prop_oneof![
         3 => (0..3_u64).prop_map(Fate::Fails),
         1 => (0..900_u64).prop_map(Fate::Fails),
-        1 => (0..3_u64).prop_map(Fate::Connects),
-        1 => (0..900_u64).prop_map(Fate::Connects),
+        1 => (0..3_u64).prop_map(Fate::RecentConnects),
+        1 => (0..900_u64).prop_map(Fate::RecentConnects),
         1 => Just(Fate::Hangs),
     ]
 }
@@ -110,7 +110,7 @@ fn any_case() -> impl Strategy<Value = Case> {
         Case {
             connector,
             list,
-            reach: FamiliesUsed { v4, v6, second },
+            families_used: FamiliesUsed { v4, v6, second },
         }
     })
 }
@@ -138,7 +138,7 @@ proptest! {
         let End::Connected { place, at } = run.end else { return Ok(()) };
         let (winner, selected) = (case.of(place), case.selected());
         let late = at >= HEAD_START_MS;
-        let soft: Vec<_> = slower_than_winner(&selected, winner, late, case.reach).collect();
+        let soft: Vec<_> = slower_than_winner(&selected, winner, late, case.families_used).collect();
         let first = |addr| !is_in_lane(addr, winner);
         for (addr, why) in &soft {
             prop_assert_ne!(*addr, winner.to_canonical());
@@ -147,7 +147,7 @@ proptest! {
             prop_assert!(was_dialled || !case.is_plain(), "{:?}", run);
             prop_assert!(has_failed || *why == Outcome::Slow || !case.is_plain(), "{:?}", run);
         }
-        if case.is_plain() && !late && case.reach.v4 && case.reach.v6 {
+        if case.is_plain() && !late && case.families_used.v4 && case.families_used.v6 {
             for addr in case.failed(&run, first) {
                 let is_told = soft.contains(&(addr, Outcome::Failed));
                 prop_assert!(is_told || addr == winner.to_canonical());
@@ -163,7 +163,7 @@ proptest! {
         let is_bound = case.connector.bound.is_some() && case.connector.head_start.is_some();
         if is_bound && at < HEAD_START_MS && !case.is_mapped_only() {
             let winner = case.of(place);
-            let soft: Vec<_> = slower_than_winner(&case.selected(), winner, false, case.reach).collect();
+            let soft: Vec<_> = slower_than_winner(&case.selected(), winner, false, case.families_used).collect();
             let dialled = case.dialled(&run, |_| true);
             prop_assert!(soft.iter().all(|(addr, _)| dialled.contains(addr)), "{soft:?}");
         }
@@ -177,7 +177,7 @@ proptest! {
         if run.end != End::Failed || run.dials.is_empty() { return Ok(()) }
         let (selected, failed) = (case.selected(), case.failed(&run, |_| true));
         for addr in every_address(&selected) {
-            let certain = is_certain(&selected, addr, case.reach);
+            let certain = is_certain(&selected, addr, case.families_used);
             prop_assert!(!certain || failed.contains(&addr), "{addr}");
             prop_assert!(failed.contains(&addr) || case.connector.bound.is_some(), "{addr}");
         }
@@ -192,10 +192,10 @@ proptest! {
     fn after_tcp_the_head_is_blamed_and_was_dialled(case in any_case()) {
         let (run, selected) = (case.run(), case.selected());
         if run.end == End::Failed || case.is_mapped_only() { return Ok(()) }
-        let head = first_candidate(&selected, case.reach);
+        let head = first_candidate(&selected, case.families_used);
         let was_dialled = head.is_some_and(|head| case.dialled(&run, |_| true).contains(&head));
         let is_bound = case.connector.bound.is_some() && case.connector.head_start.is_some();
-        let may_err = has_two_families(&selected) && is_bound != case.reach.second;
+        let may_err = has_two_families(&selected) && is_bound != case.families_used.second;
         prop_assert!(was_dialled || may_err, "{:?}", run);
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn slower_than_winner(
     selected: &[IpAddr],
     winner: IpAddr,
     late: bool,
-    reach: FamiliesUsed,
+    families_used: FamiliesUsed,
 ) -> impl Iterator<Item = (IpAddr, Outcome)> {
     let head = selected
         .first()
@@ -50,7 +50,7 @@ pub(crate) fn slower_than_winner(
     let (why, most) = match first {
         None => (Outcome::Unknown, 0),
         Some(_) if late => (Outcome::Slow, 1),
-        Some(head) if reach.has(Family::of(head)) => (Outcome::Failed, selected.len()),
+        Some(head) if families_used.has(Family::of(head)) => (Outcome::Failed, selected.len()),
         Some(_) if is_mapped(winner) => (Outcome::Slow, 1),
         Some(_) => (Outcome::Unknown, 0),
     };
@@ -104,8 +104,8 @@ pub(crate) fn every_address(selected: &[IpAddr]) -> impl Iterator<Item = IpAddr>
 
 /// Returns whether a TCP error proves that an address has failed. The addresses of one of two families may never have
 /// been attempted, because the connector may be bound to the other.
-pub(crate) fn is_certain(selected: &[IpAddr], addr: IpAddr, reach: FamiliesUsed) -> bool {
-    !has_two_families(selected) || reach.has(Family::of(addr))
+pub(crate) fn is_certain(selected: &[IpAddr], addr: IpAddr, families_used: FamiliesUsed) -> bool {
+    !has_two_families(selected) || families_used.has(Family::of(addr))
 }
 
 /// Returns the address that an error after TCP is attributed to, which is the head of its family.
@@ -116,9 +116,10 @@ pub(crate) fn is_certain(selected: &[IpAddr], addr: IpAddr, reach: FamiliesUsed)
 /// would take the other family down too. If the connector passes over the first family, the head of the second family
 /// is returned. The connector passes over the first family if the connector was never seen to connect in that family,
 /// and has connected in the second.
-pub(crate) fn first_candidate(selected: &[IpAddr], reach: FamiliesUsed) -> Option<IpAddr> {
+pub(crate) fn first_candidate(selected: &[IpAddr], families_used: FamiliesUsed) -> Option<IpAddr> {
     let first = Family::of(*selected.first()?);
-    let passes_over = has_two_families(selected) && reach.second && !reach.has(first);
+    let passes_over =
+        has_two_families(selected) && families_used.second && !families_used.has(first);
     let family = if passes_over { first.other() } else { first };
     let head = selected.iter().find(|addr| Family::of(**addr) == family);
     head.map(IpAddr::to_canonical)
@@ -212,24 +213,27 @@ mod tests {
         selected: &[IpAddr],
         winner: IpAddr,
         late: bool,
-        reach: FamiliesUsed,
+        families_used: FamiliesUsed,
     ) -> Vec<IpAddr> {
-        let all = slower_than_winner(selected, winner, late, reach);
+        let all = slower_than_winner(selected, winner, late, families_used);
         all.map(|(addr, _)| addr).collect()
     }
 
     #[test]
     fn a_late_winner_in_the_second_lane_says_that_the_head_was_stuck() {
         let list = lanes(4);
-        for reach in [NEW, BOTH] {
-            assert!(overtook(&list, v4(3), true, reach).is_empty());
-            assert_eq!(overtook(&list, mapped(2), true, reach), [v4(1)]);
+        for families_used in [NEW, BOTH] {
+            assert!(overtook(&list, v4(3), true, families_used).is_empty());
+            assert_eq!(overtook(&list, mapped(2), true, families_used), [v4(1)]);
             assert!(
-                overtook(&list, mapped(1), true, reach).is_empty(),
+                overtook(&list, mapped(1), true, families_used).is_empty(),
                 "the winner was never stuck"
             );
-            assert!(overtook(&list, mapped(9), true, reach).is_empty());
-            assert_eq!(overtook(&[v6(1), v4(1)], v4(1), true, reach), [v6(1)]);
+            assert!(overtook(&list, mapped(9), true, families_used).is_empty());
+            assert_eq!(
+                overtook(&[v6(1), v4(1)], v4(1), true, families_used),
+                [v6(1)]
+            );
         }
     }
 
@@ -257,8 +261,8 @@ mod tests {
             every_address(&list).collect::<Vec<_>>(),
             [v4(1), v4(2), v4(3)]
         );
-        for reach in [NEW, BOTH, PASSES_V6_OVER] {
-            assert_eq!(first_candidate(&list, reach), Some(v4(1)));
+        for families_used in [NEW, BOTH, PASSES_V6_OVER] {
+            assert_eq!(first_candidate(&list, families_used), Some(v4(1)));
         }
         assert!(is_certain(&list, v4(1), NEW));
         let families = [v6(1), v4(1)];

@@ -7,7 +7,7 @@ use crate::addrs::Family;
 /// The end of an attempt, with its time in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fate {
-    Connects(u64),
+    RecentConnects(u64),
     Fails(u64),
     Hangs,
 }
@@ -91,13 +91,13 @@ impl Connector {
             };
             let within = |after: u64| limit.is_none_or(|limit| after < limit);
             let failed_after = match list[place].1 {
-                Fate::Connects(after) if within(after) => {
+                Fate::RecentConnects(after) if within(after) => {
                     dials.push(dial(None));
                     let end = Some((began + after, Some(place)));
                     return Lane { dials, end };
                 }
                 Fate::Fails(after) if within(after) => after,
-                Fate::Connects(_) | Fate::Fails(_) | Fate::Hangs => match limit {
+                Fate::RecentConnects(_) | Fate::Fails(_) | Fate::Hangs => match limit {
                     Some(limit) => limit,
                     None => {
                         dials.push(dial(None));
@@ -181,13 +181,13 @@ fn the_second_lane_starts_after_the_head_start_or_when_the_first_has_failed() {
         timeout: None,
         head_start: Some(300),
     };
-    let stuck = [(v6(1), Fate::Hangs), (v4(1), Fate::Connects(2))];
+    let stuck = [(v6(1), Fate::Hangs), (v4(1), Fate::RecentConnects(2))];
     let run = connector.run(&stuck);
     assert_eq!(run.end, End::Connected { place: 1, at: 302 });
     assert_eq!(run.dials[1].began, 300);
     let refused = [
         (v6(1), Fate::Fails(1)),
-        (v4(1), Fate::Connects(2)),
+        (v4(1), Fate::RecentConnects(2)),
         (v6(2), Fate::Fails(1)),
     ];
     let run = connector.run(&refused);

@@ -1,11 +1,10 @@
 //! Checks the settings of a resolver.
 
-use std::time::Duration;
-
 use super::ResolverBuilder;
 use crate::cache::ttl::TtlBounds;
 use crate::error::ConfigError;
 use crate::resolver::config::Config;
+use crate::time::LONGEST;
 
 impl ResolverBuilder {
     pub(super) fn check(&self) -> Result<Config, ConfigError> {
@@ -77,8 +76,3 @@ impl ResolverBuilder {
         }
     }
 }
-
-/// The longest time that a setting accepts, because RFC 8767, section 4, caps a TTL at 7 days.
-///
-/// Sums of such times stay far below the greatest `Instant`.
-const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);

@@ -36,7 +36,7 @@ impl Origin {
 /// than the pool keeps idle connections. [`evict_idle`](Self::evict_idle) removes further connections.
 #[derive(Debug)]
 pub(super) struct OriginConnections {
-    site: Arc<Origin>,
+    origin: Arc<Origin>,
     connections: HashMap<ConnectionId, Connection>,
     /// Number of connections from which on [`evict_idle`](Self::evict_idle) removes some.
     crowded: usize,
@@ -66,9 +66,9 @@ const FEW: usize = 256;
 const REST: Duration = Duration::from_secs(1);
 
 impl OriginConnections {
-    pub(super) fn of(site: Origin) -> Self {
+    pub(super) fn of(origin: Origin) -> Self {
         Self {
-            site: Arc::new(site),
+            origin: Arc::new(origin),
             connections: HashMap::new(),
             crowded: FEW,
             of_dns: false,
@@ -136,7 +136,7 @@ impl OriginConnections {
             return Vec::new();
         }
         let connections = &mut self.connections;
-        let drained = match (&self.site.host, &outlook) {
+        let drained = match (&self.origin.host, &outlook) {
             (Some(host), Some(outlook)) => shared.with_status(host, outlook, now, |stand| {
                 take_out(connections, stand, limits, now)
             }),
@@ -163,8 +163,8 @@ impl OriginConnections {
         taken
     }
 
-    pub(super) fn site(&self) -> &Arc<Origin> {
-        &self.site
+    pub(super) fn origin(&self) -> &Arc<Origin> {
+        &self.origin
     }
 
     pub(super) fn is_of_dns(&self) -> bool {

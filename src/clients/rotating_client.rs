@@ -123,7 +123,7 @@ impl RotatingClient {
         if let Some(info) = response.extensions().get::<HttpInfo>()
             && let Some(host) = response.url().host_str()
         {
-            let (ends, handle) = (ConnectionId::of(info), Handle::Seat(slot));
+            let (ends, handle) = (ConnectionId::of(info), Handle::Client(slot));
             self.registry.note(&origin, host, ends, handle, began);
         }
         // If only redirects lead to this origin, no request names the origin, and nothing else sweeps it.

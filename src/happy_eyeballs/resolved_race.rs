@@ -12,13 +12,13 @@ use crate::host::Host;
 use crate::resolver::Inner;
 use crate::{Outcome, Resolver, time};
 
-pub(super) struct Track {
-    pub(super) plan: RaceState,
+pub(super) struct ResolvedRace {
+    pub(super) state: RaceState,
     /// The resolution whose addresses are attempted.
     pub(super) resolution: Resolution,
 }
 
-impl Track {
+impl ResolvedRace {
     /// Returns an error with the outcome of every attempt, whose source is the first failure.
     pub(super) fn explain(
         &self,
@@ -29,18 +29,18 @@ impl Track {
         let now = time::now();
         let unread = |(_, end)| end == Some(Outcome::Unknown);
         // No outcome is known, and a client may look for the first error itself.
-        if self.plan.ends(now).all(unread) {
+        if self.state.ends(now).all(unread) {
             return first;
         }
         let shared = resolver.inner();
-        let account = shared.report_of(&self.resolution, self.plan.ends(now));
+        let account = shared.report_of(&self.resolution, self.state.ends(now));
         let error = ConnectError::new(account, given_up_after, first);
         error.of_race().into()
     }
 }
 
 /// Returns the times of a race to a host that began at `began`.
-pub(super) fn pace(shared: &Inner, host: &Host, times: RaceTimes, began: Instant) -> RaceConfig {
+pub(super) fn config(shared: &Inner, host: &Host, times: RaceTimes, began: Instant) -> RaceConfig {
     let slow_after = shared.slow_after_in_race(host);
     let delay = times.attempt_delay;
     RaceConfig {

@@ -14,7 +14,7 @@ use crate::time;
 
 /// The histories of requests that have failed and not ended. The map is empty while all requests succeed.
 #[derive(Debug)]
-pub(super) struct AttemptLogs {
+pub(super) struct RequestHistories {
     /// Keyed by the location of the URI's buffer in memory.
     requests: Bounded<usize, Request>,
 }
@@ -33,7 +33,7 @@ impl Request {
     }
 }
 
-impl Default for AttemptLogs {
+impl Default for RequestHistories {
     fn default() -> Self {
         Self {
             requests: Bounded::new(REMEMBERED),
@@ -43,8 +43,8 @@ impl Default for AttemptLogs {
 
 /// The [`HistoryStore`] of the request with this URI.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TriesOf<'a> {
-    tries: &'a AttemptLogs,
+pub(super) struct HistoryOf<'a> {
+    histories: &'a RequestHistories,
     uri: &'a Uri,
 }
 
@@ -53,16 +53,19 @@ const REMEMBERED: usize = 16_384;
 /// Time after its first failure from which on a request that has not ended counts as dropped.
 const ENDED: Duration = Duration::from_secs(120);
 
-impl AttemptLogs {
-    pub(super) fn of<'a>(&'a self, uri: &'a Uri) -> TriesOf<'a> {
-        TriesOf { tries: self, uri }
+impl RequestHistories {
+    pub(super) fn of<'a>(&'a self, uri: &'a Uri) -> HistoryOf<'a> {
+        HistoryOf {
+            histories: self,
+            uri,
+        }
     }
 }
 
-impl HistoryStore for TriesOf<'_> {
+impl HistoryStore for HistoryOf<'_> {
     fn edit<T>(&mut self, change: impl Fn(&mut RequestHistory) -> T) -> Option<T> {
         let place = place(self.uri)?;
-        let requests = &self.tries.requests;
+        let requests = &self.histories.requests;
         let result = requests.edit(&place, |request| {
             let mut request = request.cloned().unwrap_or_else(|| Request {
                 _uri: self.uri.clone(),
@@ -85,8 +88,8 @@ impl HistoryStore for TriesOf<'_> {
 
     fn end(&mut self) {
         // While the map is empty, a response costs this check and no more.
-        if let Some(place) = place(self.uri).filter(|_| !self.tries.requests.is_empty()) {
-            let requests = &self.tries.requests;
+        if let Some(place) = place(self.uri).filter(|_| !self.histories.requests.is_empty()) {
+            let requests = &self.histories.requests;
             requests.edit(&place, |_| (Edit::Remove, ()));
         }
     }
@@ -107,33 +110,33 @@ mod tests {
         "http://edge.test/path".parse().unwrap()
     }
 
-    fn closed_early(tries: &AttemptLogs, uri: &Uri) -> bool {
+    fn closed_early(histories: &RequestHistories, uri: &Uri) -> bool {
         let failed = Failure::of(RetryReason::EarlyClose, 1);
         let may = |history: &mut RequestHistory| history.may_retry(&failed, time::now());
-        tries.of(uri).edit(may) == Some(true)
+        histories.of(uri).edit(may) == Some(true)
     }
 
     #[test]
     fn two_requests_for_one_url_are_two() {
-        let tries = AttemptLogs::default();
+        let histories = RequestHistories::default();
         let (one, other) = (request(), request());
-        assert!(closed_early(&tries, &one));
-        assert!(closed_early(&tries, &other));
-        assert!(!closed_early(&tries, &one));
+        assert!(closed_early(&histories, &one));
+        assert!(closed_early(&histories, &other));
+        assert!(!closed_early(&histories, &one));
     }
 
     #[test]
     fn a_request_that_ended_is_forgotten_and_memory_stays_bounded() {
-        let tries = AttemptLogs::default();
+        let histories = RequestHistories::default();
         let uri = request();
-        assert!(closed_early(&tries, &uri));
-        tries.of(&uri).end();
-        assert!(tries.requests.is_empty());
+        assert!(closed_early(&histories, &uri));
+        histories.of(&uri).end();
+        assert!(histories.requests.is_empty());
         for _ in 0..REMEMBERED {
-            assert!(closed_early(&tries, &request()));
+            assert!(closed_early(&histories, &request()));
         }
         assert!(
-            !closed_early(&tries, &request()),
+            !closed_early(&histories, &request()),
             "no memory for it, no retry"
         );
     }

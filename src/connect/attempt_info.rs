@@ -12,7 +12,7 @@ use crate::{Resolver, host};
 #[derive(Clone, Debug)]
 pub(crate) struct AttemptInfo {
     pub(crate) resolver: Resolver,
-    pub(crate) reached: SharedFamiliesUsed,
+    pub(crate) families_used: SharedFamiliesUsed,
     /// The URI that the connect is for, if the connector's request shows it.
     pub(crate) target: Option<Uri>,
     /// The time after which a connect is given up, if there is another address.
@@ -37,13 +37,13 @@ impl AttemptInfo {
     /// request shows nothing.
     pub(crate) fn of(
         resolver: &Resolver,
-        reached: &SharedFamiliesUsed,
+        families_used: &SharedFamiliesUsed,
         request: &dyn Any,
         timeout: Option<Duration>,
     ) -> Self {
         Self {
             resolver: resolver.clone(),
-            reached: reached.clone(),
+            families_used: families_used.clone(),
             target: request.downcast_ref::<Uri>().cloned(),
             timeout,
         }

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use super::Inner;
 use super::refresh::Urgency;
-use super::resolve::rank;
+use super::resolve::{rank, rank_to_select};
 use crate::addrs::{Family, MAX_ADDRS};
 use crate::attempt::attribution;
 use crate::attempt::{AllAddrs, AttemptContext, Resolution};
@@ -23,13 +23,13 @@ use crate::time;
 impl Inner {
     /// Returns the time after which a connect to a host is slow.
     pub(crate) fn slow_after(&self, host: &Host) -> Duration {
-        let recent = || latency::after(self.connects.took(host));
+        let recent = || latency::slow_after(self.connects.took(host));
         self.config.slow_connect_after.unwrap_or_else(recent)
     }
 
     /// Returns the time after which an attempt of a race to a host is slow.
     pub(crate) fn slow_after_in_race(&self, host: &Host) -> Duration {
-        let recent = || latency::after_in_race(self.connects.took(host));
+        let recent = || latency::slow_after_in_race(self.connects.took(host));
         self.config.slow_connect_after.unwrap_or_else(recent)
     }
 
@@ -44,7 +44,7 @@ impl Inner {
     /// |---|---|
     /// | an address that another connect has reached meanwhile | the attempts are slow |
     /// | the address with the best rank | the budget of the host allows an attempt |
-    pub(crate) fn start_in_time(
+    pub(crate) fn choose_by_budget(
         &self,
         host: &Host,
         waiting: &[IpAddr],
@@ -56,7 +56,9 @@ impl Inner {
         let known = waiting.iter().find(connects).filter(|_| is_slow);
         let by_budget = || {
             let first = self.health.read(host.as_str(), now, |records| {
-                waiting.iter().min_by_key(|addr| rank(records, **addr, now))
+                waiting
+                    .iter()
+                    .min_by_key(|addr| rank_to_select(records, **addr, now))
             })?;
             self.connects.take_from_budget(host, now).then_some(first)
         };
@@ -67,7 +69,7 @@ impl Inner {
     ///
     /// The address gets a strike if the address itself, or another address that a connect may use, is healthy.
     /// Otherwise all addresses of the host are slow together, so the network or the host is slow, and a second slow
-    /// connect adds no strike.
+    /// connect adds no strike. A probe that has connected to the address since its last failure no longer counts.
     ///
     /// If a connect to the address that began later has succeeded, the address is not slow, and nothing is recorded.
     /// The cause then lies behind the address, or in the TLS of this one connect.
@@ -82,7 +84,7 @@ impl Inner {
         let counts = self.health.read(resolution.host.as_str(), now, |records| {
             let is_healthy = |other: &IpAddr| rank(records, *other, now) <= Rank::Healthy;
             let mut others = targets.iter().filter(|other| **other != addr);
-            is_healthy(&addr) || others.any(is_healthy)
+            is_healthy(&addr) || has_accepted(records, addr) || others.any(is_healthy)
         });
         if counts {
             self.hold_against(resolution, addr, &Failure::unseen(Outcome::Slow));
@@ -172,6 +174,7 @@ impl Inner {
     /// the next connect needs to know which address connects now.
     pub(super) fn probe_penalized(self: &Arc<Self>, host: &Host, now: Instant) {
         if self.config.probe
+            && Handle::try_current().is_ok()
             && let Some(port) = self.connects.port(host)
             && let Some(known) = self.current(host, now)
         {
@@ -191,11 +194,12 @@ impl Inner {
         }
     }
 
-    /// Puts the first address of the second lane in doubt, because a slow connect is given up.
+    /// Records that a slow connect is given up, and puts the first address of its second lane in doubt.
     ///
     /// The second lane is slow, too, or has not started because the first lane is pending after TCP. If TCP is known
     /// to be up, no address is put in doubt.
     pub(crate) fn doubt_second_lane(self: &Arc<Self>, resolution: &Resolution, is_up: bool) {
+        self.connects.note_give_up(&resolution.host, time::now());
         if let Some(addr) = second_head(resolution).filter(|_| !is_up)
             && !self.connects_for_others(resolution, addr)
         {
@@ -208,8 +212,9 @@ impl Inner {
     /// The connect is given up in two cases:
     ///
     /// - The current answer names none of the addresses that the connect may be pending at.
-    /// - All lanes of the connect are slow, and another address is healthy, or a probe has connected to that address
-    ///   since this connect began.
+    /// - All lanes of the connect are slow, and another address is healthy, or a probe has connected to another address
+    ///   and not to the one that the connect is pending at. If the connect hangs for [`HANGS`], the probe of that
+    ///   address does not count.
     ///
     /// If no connect has succeeded since this one began, the whole host may be slow. A give-up for another address
     /// then takes one attempt from the budget of the host, and is allowed for one round only; see [`latency::round`]. If
@@ -229,17 +234,31 @@ impl Inner {
                 .has_connected_since(&resolution.host, resolution.resolved_at)
                 || self.connects.take_move(&resolution.host, now);
         }
-        let is_alive =
-            head(resolution).is_some_and(|head| self.connects_for_others(resolution, head));
-        !is_alive
-            && now >= self.all_slow_at(resolution, is_up)
+        let is_alive = |addr: &IpAddr| self.connects_for_others(resolution, *addr);
+        // If the first address connects for others, the connect is pending in its second lane.
+        let pending_at = match head(resolution).filter(is_alive) {
+            Some(_) => second_head(resolution),
+            None => head(resolution),
+        };
+        let Some(pending_at) = pending_at.filter(|addr| !is_alive(addr)) else {
+            return false;
+        };
+        let host = resolution.host.as_str();
+        let has_accepted = self
+            .health
+            .read(host, now, |records| has_accepted(records, pending_at));
+        let pending = now.saturating_duration_since(resolution.resolved_at);
+        let is_silent = match has_accepted {
+            true => pending >= HANGS,
+            // The probe of that address has this long to connect.
+            false => pending >= 2 * self.slow_after(&resolution.host),
+        };
+        now >= self.all_slow_at(resolution, is_up)
             && self.has_other(
                 resolution,
+                pending_at,
                 &known,
-                |record| {
-                    record.rank(now) <= Rank::Healthy
-                        || record.has_accepted_since(resolution.resolved_at, now)
-                },
+                |record| record.rank(now) <= Rank::Healthy || (is_silent && record.needs_request()),
                 now,
             )
             && (self
@@ -257,7 +276,7 @@ impl Inner {
         match second_head(resolution).filter(|_| !is_up) {
             None => slow_at,
             Some(addr) if self.connects_for_others(resolution, addr) => {
-                let soon = latency::lane(self.connects.took(&resolution.host));
+                let soon = latency::lane_wait(self.connects.took(&resolution.host));
                 slow_at.max(resolution.resolved_at + attribution::HEAD_START) + soon
             }
             Some(_) => slow_at + attribution::HEAD_START,
@@ -277,7 +296,8 @@ impl Inner {
             let is_open = |record: &AddressRecord| {
                 !matches!(record.rank(now), Rank::Penalized(_)) && !record.hangs(now)
             };
-            self.has_other(resolution, &known, is_open, now)
+            head(resolution)
+                .is_some_and(|head| self.has_other(resolution, head, &known, is_open, now))
         })
     }
 
@@ -288,24 +308,33 @@ impl Inner {
         targets
     }
 
-    /// Returns whether another address than the one that a connect hangs at has no record or such a one.
+    /// Returns whether another address than the one that a connect is pending at has no record or such a one.
     fn has_other(
         &self,
         resolution: &Resolution,
+        pending_at: IpAddr,
         known: &CachedAnswer,
         is_such: impl Fn(&AddressRecord) -> bool,
         now: Instant,
     ) -> bool {
-        let head = head(resolution);
         let targets = self.targets(resolution, known, now);
         self.health.read(resolution.host.as_str(), now, |records| {
             let mut others = targets.iter();
             let record = |addr| records.iter().find(|(other, _)| *other == addr);
             let is_such = |addr| record(addr).is_none_or(|(_, record)| is_such(record));
-            others.any(|addr| Some(*addr) != head && is_such(*addr))
+            others.any(|addr| *addr != pending_at && is_such(*addr))
         })
     }
 }
+
+/// Returns whether a probe has connected to an address since its last failure, which only a request can clear.
+fn has_accepted(records: &[(IpAddr, AddressRecord)], addr: IpAddr) -> bool {
+    let mut records = records.iter();
+    records.any(|(other, record)| *other == addr && record.needs_request())
+}
+
+/// The time after which a connect hangs. The system sends a SYN three times within this time.
+pub(crate) const HANGS: Duration = Duration::from_secs(3);
 
 /// Returns whether a newer answer names none of the addresses at which a connect is pending.
 ///

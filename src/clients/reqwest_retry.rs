@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 
 use http::{Method, Uri};
 
-use super::attempt_logs::AttemptLogs;
+use super::request_histories::RequestHistories;
 use crate::Resolver;
 use crate::addrs::MAX_ATTEMPTS;
 #[cfg(feature = "middleware")]
@@ -28,16 +28,16 @@ impl PartialEq<&str> for EveryHost {
 }
 
 /// Decides after each send of a client's requests whether the request is sent again.
-pub(super) struct Classifier {
+pub(super) struct ReqwestClassifier {
     classifier: RetryClassifier,
-    tries: AttemptLogs,
+    histories: RequestHistories,
 }
 
-impl Classifier {
+impl ReqwestClassifier {
     pub(super) fn new(resolver: &Resolver) -> Self {
         Self {
             classifier: RetryClassifier::new(resolver),
-            tries: AttemptLogs::default(),
+            histories: RequestHistories::default(),
         }
     }
 
@@ -49,7 +49,7 @@ impl Classifier {
     ) -> bool {
         #[cfg(feature = "middleware")]
         RequestScope::set_classified_inside();
-        let (host, record) = (uri.host(), &mut self.tries.of(uri));
+        let (host, record) = (uri.host(), &mut self.histories.of(uri));
         let Some(error) = error else {
             self.classifier.answered(host, record);
             return false;

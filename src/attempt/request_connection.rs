@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::NewConnection;
 
 tokio::task_local! {
-    static WATCHED: Fresh;
+    static WATCHED: RequestConnection;
 }
 
 /// The last connection that was made for one request, or `None`. Clones share one record.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Fresh(Arc<Mutex<Option<NewConnection>>>);
+pub(crate) struct RequestConnection(Arc<Mutex<Option<NewConnection>>>);
 
-impl Fresh {
+impl RequestConnection {
     /// Runs one poll or call of a request in the scope of this record.
     pub(crate) fn around<T>(&self, poll: impl FnOnce() -> T) -> T {
         WATCHED.sync_scope(self.clone(), poll)

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 ///
 /// The function connects a UDP socket, which picks a route and sends nothing. The connect fails on systems without
 /// IPv6 or with `bindv6only`, on OpenBSD and on Windows.
-pub(super) fn are_dialled() -> bool {
+pub(super) fn are_connected_to() -> bool {
     static DIALLED: OnceLock<bool> = OnceLock::new();
     *DIALLED.get_or_init(|| {
         let mapped = SocketAddr::from((Ipv4Addr::LOCALHOST.to_ipv6_mapped(), 9));
@@ -27,6 +27,9 @@ mod tests {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let mapped = SocketAddr::from((Ipv4Addr::LOCALHOST.to_ipv6_mapped(), port));
-        assert_eq!(are_dialled(), std::net::TcpStream::connect(mapped).is_ok());
+        assert_eq!(
+            are_connected_to(),
+            std::net::TcpStream::connect(mapped).is_ok()
+        );
     }
 }

@@ -95,7 +95,7 @@ macro_rules! adapt {
 
         impl WithoutHttp2 for ::$reqwest::ClientBuilder {}
 
-        impl $crate::clients::versions::Sealed for ::$reqwest::ClientBuilder {}
+        impl $crate::clients::reqwest_adapter::Sealed for ::$reqwest::ClientBuilder {}
 
         impl ::$reqwest::dns::Resolve for $crate::Resolver {
             fn resolve(&self, name: ::$reqwest::dns::Name) -> ::$reqwest::dns::Resolving {
@@ -129,10 +129,10 @@ macro_rules! adapt {
         /// # Ok::<(), reqwest::Error>(())
         /// ```
         pub fn retry(resolver: &$crate::Resolver) -> ::$reqwest::retry::Builder {
-            let classifier = $crate::clients::retry::Classifier::new(resolver);
-            ::$reqwest::retry::for_host($crate::clients::retry::EveryHost)
+            let classifier = $crate::clients::reqwest_retry::ReqwestClassifier::new(resolver);
+            ::$reqwest::retry::for_host($crate::clients::reqwest_retry::EveryHost)
                 .no_budget()
-                .max_retries_per_request($crate::clients::retry::MOST)
+                .max_retries_per_request($crate::clients::reqwest_retry::MOST)
                 .classify_fn(move |attempt| {
                     let (method, uri) = (attempt.method(), attempt.uri());
                     match classifier.sends_again(method, uri, attempt.error()) {
@@ -147,8 +147,8 @@ macro_rules! adapt {
                 self.dns_resolver(std::sync::Arc::new(resolver.clone()))
                     .connector_layer(resolver.connect_layer().caller_retries(true))
                     .retry(retry(resolver))
-                    .http2_keep_alive_interval($crate::clients::versions::PING_INTERVAL)
-                    .http2_keep_alive_timeout($crate::clients::versions::PING_TIMEOUT)
+                    .http2_keep_alive_interval($crate::clients::reqwest_adapter::PING_INTERVAL)
+                    .http2_keep_alive_timeout($crate::clients::reqwest_adapter::PING_TIMEOUT)
             }
         }
 
