@@ -1,4 +1,4 @@
-//! A fleet of processes that use one CDN name: what do the name servers and the dead edges see of it?
+//! Simulates a fleet of processes that use one CDN name, and counts queries and attempts to dead edges.
 //!
 //! ```sh
 //! cargo bench --bench fleet
@@ -6,39 +6,38 @@
 //! cargo bench --bench fleet -- --processes 1000 --json --check
 //! ```
 //!
-//! Each process is simulated by itself on a made clock, event by event; nothing sleeps and no packet
-//! is sent. A sidestep process is the crate's own rules, the same files: the slot of a host (what to
-//! serve, when to ask, which lookup counts), the book of penalties, the spacing of lookups, lives and
-//! jitter, the dealing of addresses and who is blamed. Only what joins them, which is asynchronous in
-//! the crate, is said again in `fleet/sidestep.rs`. The model, the same for every policy and size:
+//! The bench simulates each process separately on a simulated clock, event by event. No code sleeps, and no packet is
+//! sent. A sidestep process runs the same source files as the crate: the cache entry of a host, penalties, the rate
+//! limit of lookups, lifetimes and jitter, the order of addresses, and attribution. Only the code that connects these
+//! parts, which is asynchronous in the crate, is written again in `fleet/sidestep.rs`. The model is the same for
+//! every policy and size:
 //!
-//! - *The name* has four IPv4 addresses. Its record has a TTL of 60 s, or of 1800 s in the scenario
-//!   `moved-ttl-1800`. One lookup is one query, and a *query* is what leaves a process: no cache lies
-//!   between it and the name server, which answers at once with the whole TTL, 20 ms later. While the
-//!   server is down, a lookup fails after 5 s.
-//! - *A process* makes requests at random (Poisson), one in ten seconds on average (`--interval`), each
-//!   on a new connection. It starts at a random moment of the first 300 s; the steady state is counted
-//!   from 300 to 600 s, and at 600 s it happens.
-//! - *A dial* of an address that is up connects after 30 ms; of a dead one it is refused after 30 ms, and
-//!   the connector dials the next address of its list, as hyper-util does. A connect of sidestep's own
-//!   that finds out whether an address is back is a *probe*.
-//! - *failed* requests found no address that connects, *without address* are those of them that got
-//!   none from DNS.
+//! - *The name* has four IPv4 addresses. Its record has a TTL of 60 s, or of 1800 s in the scenario `moved-ttl-1800`.
+//!   One lookup is one query. No cache lies between a process and the name server, whose answer has the whole TTL and
+//!   arrives after 20 ms. While the server is down, a lookup fails after 5 s.
+//! - *A process* makes requests at random (Poisson), one in ten seconds on average (`--interval`), each on a new
+//!   connection. A process starts at a random moment of the first 300 s. The steady state is measured from 300 s to
+//!   600 s, and the event of the scenario is at 600 s.
+//! - *An attempt* (`dial`) to an address that is up connects after 30 ms. An attempt to a dead address is refused
+//!   after 30 ms, and the connector attempts the next address of its list, as hyper-util does. *Probes* of sidestep
+//!   are counted separately.
+//! - *failed* requests found no address that connects. *without address* are those of them that got no address from
+//!   DNS.
 //!
-//! The rivals' policies, restated: an entry that lives 30 s or 60 s whatever its TTL, shuffled for each
-//! request, of which each address is dialled in turn and of which nothing is remembered (the JVM's and
-//! Bun's times; the fix that was asked for); and 30 s with the host evicted on each failed connect, looked
-//! up again and dialled again at once, up to eight times. An expired entry is asked for by the next
-//! request, which waits for it; a failed lookup fails those who wait.
+//! The other policies are simple caches. In two of them, an entry lives for 30 s or 60 s, which are times of the JVM
+//! and of Bun, whatever its TTL. A request shuffles the addresses and attempts each in turn, and no failure is
+//! remembered. In the third one, an entry lives for 30 s, and a failed connect evicts the host, which is looked up
+//! and attempted again at once, up to eight times. A request looks up an expired entry and waits for the lookup. A
+//! failed lookup fails the requests that wait.
 //!
-//! What is printed, over the whole fleet:
+//! The bench prints for the whole fleet:
 //!
-//! - *peak*: the most queries in one second from the event on, over the mean of the steady state.
-//! - *later peak* and *swing*: over the ten minutes that begin one minute after the event is over. The swing
-//!   is the standard deviation of the queries in five seconds over their mean, less what chance alone
-//!   gives independent processes: waves of a fleet that moves as one.
+//! - *peak*: the maximum number of queries in one second after the event, over the mean of the steady state.
+//! - *later peak* and *swing*: the same, and the waves, in the ten minutes that begin one minute after the event is
+//!   over. The swing is the standard deviation of the queries in five seconds over their mean, less that of
+//!   independent processes. A large swing shows that the processes are synchronized.
 
-// The crate's rules, the files themselves; not all of what they hold is used here.
+// The source files of the crate's rules. The bench does not use all items of them.
 macro_rules! rules {
     ($($path:literal $name:ident)*) => {$(
         #[allow(dead_code, unfulfilled_lint_expectations, unreachable_pub, unused_imports)]

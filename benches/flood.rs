@@ -1,4 +1,4 @@
-//! Measures what a flood of distinct names costs: memory, and the slowest single call.
+//! Measures the memory and the slowest call of a flood of distinct names.
 //!
 //! ```sh
 //! cargo bench --bench flood

@@ -1,18 +1,18 @@
-//! What a cached lookup costs, against the floor and against hickory's own cache.
+//! Measures a cached lookup, and compares the lookup with a floor and with the cache of hickory.
 //!
 //! ```sh
 //! cargo bench --bench hit
 //! cargo bench --bench hit -- --json
 //! ```
 //!
-//! One operation makes the `Name` from the host, as hyper-util does for each connect, asks, polls
-//! once and drains the eight addresses (4 A and 4 AAAA). The *floor* does that without a cache: it
-//! copies and shuffles eight addresses and boxes twice, as `reqwest::dns::Resolve` demands; the
-//! *bare floor* does it without the boxes, for `Service<Name>`.
+//! One operation makes the `Name` from the host, as hyper-util does for each connect, calls the resolver, polls once
+//! and reads the eight addresses (4 A and 4 AAAA). The *floor* does the same without a cache: the floor copies and
+//! shuffles eight addresses and boxes twice, as `reqwest::dns::Resolve` needs. The *bare floor* has no boxes, for
+//! `Service<Name>`.
 //!
-//! Instructions are counted by valgrind's callgrind in a process of their own: the difference of
-//! two runs, so that only operations count. Times are medians of slices, each between two slices
-//! of the floor. Allocations and memory are counted by the allocator.
+//! valgrind's callgrind counts instructions in a separate process. The figure is the difference of two runs, so that
+//! only operations count. Times are medians of slices, each between two slices of the floor. The allocator counts
+//! allocations and memory.
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 #[path = "hit/callgrind.rs"]
@@ -46,26 +46,26 @@ struct Args {
     bench: bool,
 }
 
-/// All figures; what needs valgrind is `None` without it.
+/// All figures. The counts of instructions are `None` without valgrind.
 #[derive(Debug, Serialize)]
 struct Figures {
     /// Instructions of a lookup through `reqwest::dns::Resolve` over those of the floor.
     ratio_to_floor: Option<f64>,
-    /// Instructions of hickory's cached `lookup_ip` over those of ours.
+    /// Instructions of hickory's cached `lookup_ip` over those of sidestep.
     hickory_ratio: Option<f64>,
     /// Time of a lookup through `reqwest::dns::Resolve` over that of the floor.
     time_ratio_to_floor: f64,
-    /// Time of hickory's cached `lookup_ip` over that of ours.
+    /// Time of hickory's cached `lookup_ip` over that of sidestep.
     hickory_time_ratio: f64,
-    /// Heap allocations of ours for one lookup through `Service<Name>`.
+    /// Heap allocations of sidestep for one lookup through `Service<Name>`.
     allocations: f64,
-    /// Time of a lookup while another thread asks for the same host, over that without it.
+    /// Time of a lookup while another thread looks up the same host, over that without the other thread.
     two_thread_scaling: f64,
-    /// Time of a lookup of any of a million hosts over that of one of ten.
+    /// Time of a lookup of random hosts of a million, over that of ten hosts.
     million_hosts_ratio: f64,
-    /// The same where it is always the same one of the million.
+    /// Time of a lookup of one host of a million, over that of ten hosts.
     million_hosts_hot_ratio: f64,
-    /// Time of reading any row of a bare `HashMap` of a million over that of one of ten.
+    /// Time to read random entries of a bare `HashMap` of a million, over that of ten entries.
     million_hosts_map_ratio: f64,
     /// Heap bytes for each of 100 000 hosts with four A records.
     bytes_per_host: f64,
@@ -87,7 +87,7 @@ fn main() {
     let args = Args::parse();
     let world = World::new();
     if let (Some(candidate), Some(ops)) = (args.run, args.ops) {
-        // The counting costs, a few instructions are left of it.
+        // The counter itself takes a few instructions, which remain in the difference.
         return allocation_counter::opt_out(|| candidate.run(&world, ops));
     }
     let figures = measure(&world);

@@ -1,33 +1,33 @@
-//! What a race costs where all is well, and how long a connect takes where addresses are dead.
+//! Measures what a race costs if all addresses are healthy, and how long a connect takes if addresses are dead.
 //!
 //! ```sh
 //! cargo bench --bench race
 //! cargo bench --bench race -- --json --check
 //! ```
 //!
-//! *On a healthy single address*: the same connector bare and with the race around it, in one run, in
-//! turns; a difference is of a turn and the two bare ones beside it, and the median of thousands is shown.
-//! One connector is hyper-util's, which connects to a listener on loopback. That takes so long that a few
-//! microseconds are little of it, so the other asks the resolver and has its connection *at once*.
-//! Allocations are counted by the allocator, instructions by valgrind's callgrind in a process of their own
-//! (of the connector that connects at once; sockets are the kernel's work). `ConnectLayer`, which stock
-//! reqwest gets, stands beside.
+//! *On a healthy single address*, one run measures the same connector bare and with a race around it, in turns. A
+//! difference is that between a turn and the two bare turns beside it, and the bench prints the median of thousands.
+//! One connector is hyper-util's, which connects to a listener on loopback. That takes so long that a few microseconds
+//! are a small part, so the other connector calls the resolver and has its connection *at once*. The allocator counts
+//! allocations. valgrind's callgrind counts instructions in a separate process, and only those of the connector that
+//! connects at once, because sockets are the kernel's work. The bench also measures `ConnectLayer`, which stock reqwest
+//! uses.
 //!
-//! *With k of n addresses black-holed*, and those first in a fixed order: how long the first connect takes, the second
-//! one of the same client, and the first one after the penalties of the dead addresses are over. The clients are a
-//! race, and stock reqwest with `.sidestep()`, for which a request on a new connection stands for a connect. Each is
-//! measured *cold*, with a resolver and a client that are new, and *warm*: each address has connected, and the dead
-//! ones died just now. A dead address listens with a full queue on loopback, so that a SYN is never answered.
+//! *With k of n addresses black-holed*, and the black holes first in a fixed order, the bench measures the first
+//! connect of a client, the second connect, and the first connect after the penalties of the dead addresses are over.
+//! The clients are a race, and stock reqwest with `.sidestep()`, whose connect is a request on a new connection. Each
+//! client is measured *cold*, with a new resolver, and *warm*, after each address has connected and just after the dead
+//! addresses have died. A dead address listens with a full queue on loopback, so that a SYN gets no reply.
 //!
-//! The bar of a race is 250 ms for each dead address and one round trip, and what this machine adds: the longest
-//! round trip (a bare connect where no address is dead, the first of its resolver too) and the largest error of as
-//! many sleeps of 250 ms, measured while the race runs. The bar of `.sidestep()` is 350 ms for each dead address, and
-//! 300 ms: reqwest attempts two addresses at once, the second 300 ms after the first, and the connect is given up
-//! when both are slow. Later connects take as long as where nothing is dead.
+//! The bar of a race is 250 ms for each dead address, one round trip, and the time that this machine adds. The round
+//! trip is the longest bare connect without dead addresses, the first one of a resolver included. The machine adds the
+//! largest error of as many sleeps of 250 ms, measured while the race runs. The bar of `.sidestep()` is 350 ms for each
+//! dead address, and 300 ms more: reqwest attempts two addresses at once, the second 300 ms after the first, and the
+//! connect is given up when both are slow. Later connects take as long as without dead addresses.
 //!
-//! hyper-util's connector is given up after `--limit` seconds; it attempts one address after the other, and the
-//! system tries each for two minutes. What curl and Go take is not measured but follows from their sources
-//! (`race/paper.rs`).
+//! A connect of hyper-util's connector ends after `--limit` seconds. The connector attempts one address after the
+//! other, and the system ends an attempt after two minutes. The times of curl and Go are not measured, but follow from
+//! their sources (`race/paper.rs`).
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 #[path = "race/args.rs"]
@@ -69,7 +69,7 @@ use crate::candidates::World;
 use crate::holes::Connects;
 use crate::overhead::Cost;
 
-/// All figures.
+/// All figures of the bench.
 #[derive(Debug, Serialize)]
 struct Figures {
     healthy: Vec<Cost>,
@@ -79,7 +79,7 @@ struct Figures {
 fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let args = Args::parse();
     if let (Some(candidate), Some(ops)) = (args.run, args.ops) {
-        // The counting costs, a few instructions are left of it.
+        // The counter itself takes a few instructions, which remain in the difference.
         allocation_counter::opt_out(|| World::new().run(candidate, ops));
         return Ok(());
     }

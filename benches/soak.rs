@@ -1,4 +1,4 @@
-//! Eight edges that die, hang, break TLS, flap and return at random, under 200 requests in flight.
+//! Soaks clients with 200 requests in flight, while eight edges die, hang, break TLS, flap and return at random.
 //!
 //! ```sh
 //! cargo bench --bench soak
@@ -7,24 +7,22 @@
 //! cargo bench --bench soak -- --json
 //! ```
 //!
-//! Everything runs inside this process, on loopback: eight HTTPS edges behind one name with a TTL of
-//! 5 s, and its name server. A seed settles beforehand what happens: each edge serves, refuses,
-//! is black-holed, resets or closes in TLS, shows another tenant's certificate, hangs in TLS, closes
-//! after the request, or flaps, for seconds at a time; edges leave DNS and come back; the name
-//! server is silent or answers SERVFAIL for half a minute. When an edge dies, its requests in flight
-//! are cut off. At any time one edge serves of every answer that a client may still hold, but for scenes
-//! (`soak/scenes.rs`): several edges hang at once, DNS names one address and that edge dies, and all addresses die
-//! just after DNS has moved.
+//! All parts run inside this process, on loopback: eight HTTPS edges of one host with a TTL of 5 s, and its name
+//! server. A seed decides all faults before the start. Each edge serves, refuses, is black-holed, resets or closes in
+//! TLS, sends another tenant's certificate, hangs in TLS, closes after the request, or flaps, for seconds at a time.
+//! DNS removes edges and adds them again. The name server is silent or answers SERVFAIL for half a minute. When an
+//! edge dies, its requests in flight are cut off. At any time, every answer that a client may still hold has an edge
+//! that serves. Scenes (`soak/scenes.rs`) are the exception: several edges hang at once, DNS names one address and
+//! that edge dies, and all old addresses die just after DNS has named new ones.
 //!
-//! 200 users send one GET after another; an edge takes 200 ms to answer, and a user whose request failed sooner waits
-//! as long. Through reqwest each request goes out on a new connection, by HTTP/1.1. `race-http2` is hyper-util's
-//! client over a race, with HTTP/2 by ALPN, pooled connections that are 2 s old at most and are pinged, and all of
-//! sidestep's layers; ten such clients share one resolver. There, an edge that is black-holed goes silent on its
-//! connections too, and one may hang in HTTP. A request is sent again once: so no schedule loses one request twice
-//! (`soak/law.rs`).
+//! 200 users send one GET after another. An edge takes 200 ms to respond, and a user whose request fails sooner waits
+//! as long. Through reqwest each request uses a new HTTP/1.1 connection. `race-http2` is hyper-util's client over a
+//! race, with HTTP/2 by ALPN, pooled connections that are at most 2 s old and have pings, and all layers of sidestep.
+//! Ten such clients share one resolver. With this client, a black-holed edge goes silent on its connections too, and
+//! an edge may hang in HTTP. A request is sent again once, so no schedule loses one request twice (`soak/law.rs`).
 //!
-//! sidestep's clients go first, each once without faults and once with them; the others then meet the
-//! same faults, for as long. Times are from the start of a request to the last byte or the error.
+//! The clients of sidestep run first, each once without faults and once with faults. The other clients then run with
+//! the same faults, for as long. Times are from the start of a request to the last byte or the error.
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 #[path = "soak/args.rs"]
@@ -117,7 +115,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// How long a run may take: three times as long as on edges that serve all the time.
+/// Returns how long a run may take: three times as long as with edges that serve all the time.
 fn longest(requests: u64) -> Duration {
     let each = stage::WORK / load::IN_FLIGHT as u32;
     3 * each * u32::try_from(requests).unwrap_or(u32::MAX) + Duration::from_secs(30)
@@ -133,7 +131,7 @@ struct Soak {
 }
 
 impl Soak {
-    /// Soaks one client after another; returns the figures, and the bars where ours was one.
+    /// Soaks one client after another. Returns the figures, and the bars of the clients of sidestep.
     async fn all(&self, callers: &[Caller]) -> Result<(Vec<Figures>, Vec<bars::Bar>), Failure> {
         let (mut all, mut bars) = (Vec::new(), Vec::new());
         let mut plan = Plan {
@@ -156,7 +154,7 @@ impl Soak {
                 bars.extend(bars::bars(caller, &calm, &figures, &storm));
                 all.extend([calm, figures]);
             } else {
-                // As long as the first client has taken.
+                // This client runs as long as the first client has taken.
                 if let [calm, first, ..] = &all[..] {
                     plan.lasts = Duration::from_secs_f64(first.seconds);
                     plan.slow_from = bars::SLOWER + Duration::from_secs_f64(calm.p999_ms / 1000.0);

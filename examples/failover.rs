@@ -6,34 +6,34 @@
 //! cargo run --release --example failover -- --json
 //! ```
 //!
-//! Everything runs inside this process, on loopback: a name server, and for each client four edges of
-//! its own (127.0.0.2 to .5, one port) behind a name of its own, with a TTL of 30 minutes. A quarter
-//! into a scenario the edge dies that the client has dialled most.
+//! All parts run inside this process, on loopback: a name server, and for each client four edges (127.0.0.2 to .5, one
+//! port) of a separate host, with a TTL of 30 minutes. After a quarter of a scenario, the edge dies that the client has
+//! attempted most.
 //!
 //! Two scenarios differ from the others:
 //!
-//! - `silent-pooled`: all clients speak HTTP/2 and keep their connections. The edge that a client is connected to
-//!   goes silent: the connection stays open, and neither data nor FIN nor RST arrives. All clients, stock ones too,
-//!   ping after 1 s of silence while a request is in flight and wait 1 s for the answer. (`.sidestep()` sets 10 s
-//!   and 5 s, which would take too long here.) A race over HTTP/1.1 does not take part.
+//! - `silent-pooled`: all clients use HTTP/2 and pool their connections. The edge that a client is connected to goes
+//!   silent: the connection stays open, and neither data nor FIN nor RST arrives. All clients, stock ones too, send a
+//!   ping after 1 s of silence while a request is in flight, and wait 1 s for the reply. (`.sidestep()` sets 10 s and
+//!   5 s, which would take too long here.) A race over HTTP/1.1 does not take part.
 //! - `gslb`: each DNS answer names one of the four edges, at random, with a TTL of 1 s. Before the scenario begins
-//!   each client connects to each edge. The edge dies that the client has dialled last.
+//!   each client connects to each edge. The edge dies that the client has attempted last.
 //!
-//! Three clients are of reqwest, and three of hyper-util with hyper-rustls: stock, with a race, and the
-//! same over HTTP/2. hyper sends nothing again; around those with a race is sidestep's
-//! `RetryPolicy`, for edges that accept and close.
+//! Three clients use reqwest, and three use hyper-util with hyper-rustls: a stock client, one with a race, and one
+//! with a race over HTTP/2. hyper sends no request again, so the clients with a race have sidestep's `RetryPolicy`,
+//! for edges that accept and close.
 //!
-//! What is counted:
+//! The lab counts:
 //!
-//! - *requests*: one starts every 20 ms (`--rate`), whatever became of the earlier ones, each on a new
-//!   connection. *failed* ones ended in an error; those not even sent, because 64 were in flight
-//!   already (164 in `silent-pooled`), are failed too (and counted apart as `shed`).
-//! - *hung*: still without an answer one second after the last one started; not in *failed*.
-//! - *p50*, *p99*, *worst*: from the start of a request to the last byte or the error. A hung request
-//!   counts with the time it has hung, so these are then lower bounds. Shed ones have no time.
-//! - *dead dials*: connects begun by requests to an address while it is dead, as hyper-util's own
-//!   log tells them. `dials` are all of them in that time.
-//! - *DNS queries*: those for the client's name, A and AAAA, over the whole scenario.
+//! - *requests*: one request starts every 20 ms (`--rate`), whatever the state of the earlier ones, each on a new
+//!   connection. *failed* requests ended in an error, or were not sent because 64 were in flight already (164 in
+//!   `silent-pooled`). The latter are also counted separately as `shed`.
+//! - *hung*: requests without a response one second after the last one started. They do not count as *failed*.
+//! - *p50*, *p99*, *worst*: times from the start of a request to the last byte or the error. A hung request counts with
+//!   the time since its start, so these figures are then lower bounds. Shed requests have no time.
+//! - *dead dials*: attempts of requests to an address while the address is dead, from the log of hyper-util. `dials`
+//!   are all attempts in that time.
+//! - *DNS queries*: A and AAAA queries for the client's host, over the whole scenario.
 
 #[path = "failover/args.rs"]
 mod args;
@@ -85,7 +85,7 @@ use crate::scenario::{Plan, Scenario};
 use crate::screen::Screen;
 use crate::stand::{Stand, World};
 
-/// What a scenario came to, one row for each client.
+/// The results of a scenario, with one row for each client.
 struct Outcome {
     scenario: Scenario,
     plan: Plan,
@@ -120,7 +120,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     Ok(())
 }
 
-/// Plays one scenario through all clients at once.
+/// Runs one scenario with all clients at once.
 async fn play(
     scenario: Scenario,
     args: &Args,

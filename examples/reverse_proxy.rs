@@ -1,15 +1,15 @@
-//! A reverse proxy of axum whose upstreams die, and what its callers notice.
+//! Runs a reverse proxy of axum whose upstreams die, and shows what its callers notice.
 //!
 //! ```sh
 //! cargo run --example reverse_proxy --features hyper-client
 //! ```
 //!
-//! Everything runs inside this process, on loopback: a name server, upstreams on 127.0.0.2 and up behind
-//! one name, the proxy, and sixteen callers of it. While they go on, upstreams refuse, swallow packets, cut
-//! connections under requests, and leave DNS. The program ends on its own, and with an error if a
-//! request has failed.
+//! All parts run inside this process, on loopback: a name server, upstreams of one host on 127.0.0.2 and up, the
+//! proxy, and sixteen callers of the proxy. During the calls, upstreams refuse, swallow packets, and cut connections
+//! with requests in flight, and DNS removes them. The program ends after all acts, with an error if a request has
+//! failed.
 //!
-//! The proxy itself is in `reverse_proxy/proxy.rs`. Two of its lines are sidestep's: the client,
+//! The proxy itself is in `reverse_proxy/proxy.rs`. Two of its lines use sidestep: the client,
 //! `sidestep::hyper::client_with(&resolver)`, and `resolver.passive_health_layer()` around it.
 
 #[path = "failover/clock.rs"]
@@ -45,10 +45,10 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 const HOST: &str = "upstream.test";
 
-/// How many send requests at once.
+/// Number of callers that send requests at once.
 const CALLERS: usize = 16;
 
-/// How long each act is.
+/// Length of each act.
 const ACT: Duration = Duration::from_millis(1500);
 
 #[tokio::main]
@@ -83,7 +83,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The proxy, and a client that knows nothing but it.
+/// The proxy, and a client that connects only to the proxy.
 struct Stage {
     proxy: Arc<Proxy>,
     url: String,
@@ -110,7 +110,7 @@ impl Stage {
         })
     }
 
-    /// A request's body goes up and comes back.
+    /// Checks that the proxy forwards the bodies of requests and responses.
     async fn bodies_pass(&self) -> Result<(), Failure> {
         let sent = "over the proxy ".repeat(10_000);
         let request = self.client.post(format!("{}echo", self.url));
@@ -121,7 +121,7 @@ impl Stage {
         }
     }
 
-    /// Sends requests for one act, tells what was seen, and returns how many failed.
+    /// Sends requests for one act, prints the results, and returns how many requests failed.
     async fn act(&self, title: &str) -> usize {
         let before = self.proxy.sent_again();
         let until = clock::now() + ACT;
@@ -142,7 +142,7 @@ impl Stage {
         tally
     }
 
-    /// Returns the edge that answers.
+    /// Returns the edge that responds.
     async fn get(&self) -> Result<String, String> {
         let failed = |error: reqwest::Error| format!("{error:?}");
         let response = self.client.get(&self.url).send().await.map_err(failed)?;

@@ -1,28 +1,27 @@
-//! gRPC by tonic: two channels whose servers die, and what their callers notice.
+//! Runs two tonic channels whose gRPC servers die, and shows what their callers notice.
 //!
 //! ```sh
 //! cargo run --example tonic
 //! ```
 //!
-//! Everything runs inside this process, on loopback: a name server, and gRPC servers on 127.0.0.2 and
-//! up that answer `grpc.health.v1` checks. While eight callers of each channel call on, servers refuse,
-//! swallow packets, and leave DNS. The program ends
-//! on its own, and with an error if a call has failed.
+//! All parts run inside this process, on loopback: a name server, and gRPC servers on 127.0.0.2 and up that respond to
+//! `grpc.health.v1` checks. While eight callers of each channel send calls, servers refuse and swallow packets, and DNS
+//! removes them. The program ends after all acts, with an error if a call has failed.
 //!
-//! # Which one to take
+//! # Which channel to use
 //!
-//! **The raced channel**, in nearly all programs: `Endpoint::connect_with_connector_lazy` over
-//! `resolver.happy_eyeballs_layer()`. It is one line, notices failures in TLS, needs no task that feeds addresses,
-//! and loses at a death the calls in flight, which have to be sent again. All calls of a process go to one server; the
-//! resolver's shuffle spreads the processes.
+//! **The raced channel** suits nearly all programs: `Endpoint::connect_with_connector_lazy` over
+//! `resolver.happy_eyeballs_layer()`. This channel is one line, detects failures in TLS, and needs no task that feeds
+//! addresses. If a server dies, the calls in flight fail and have to be sent again. All calls of a process go to one
+//! server, and the resolver's shuffle spreads the processes.
 //!
-//! **The balanced channel** where one server can't carry what one process calls:
-//! `Channel::balance_channel`. tonic connects to addresses then, so the program must feed addresses
-//! (`channels::Feed`) and check them (`Host::check`). A server that refuses fails its share of the calls as long
-//! as its address is in the channel, and each of these calls has to be sent again.
+//! **The balanced channel** is for a process whose calls are too many for one server: `Channel::balance_channel`.
+//! tonic then connects to addresses, so the program must feed addresses (`channels::Feed`) and check them
+//! (`Host::check`). A server that refuses fails its share of the calls as long as its address is in the channel, and
+//! each of these calls has to be sent again.
 //!
-//! Both are in `tonic/channels.rs`. Each has a resolver of its own here, so that neither learns from
-//! the other; in a program they share one.
+//! Both channels are in `tonic/channels.rs`. Here each channel has its own resolver, so that neither learns from the
+//! other. In a program they share one resolver.
 
 #[path = "tonic/calls.rs"]
 mod calls;
@@ -58,10 +57,10 @@ use crate::tally::Tally;
 
 const HOST: &str = "grpc.test";
 
-/// How many call through each channel at once.
+/// Number of callers of each channel.
 const CALLERS: usize = 8;
 
-/// How long each act is.
+/// Length of each act.
 const ACT: Duration = Duration::from_millis(1500);
 
 #[tokio::main]
@@ -119,7 +118,7 @@ impl Stage {
         })
     }
 
-    /// Calls through both for one act, tells what was seen, and returns how many calls failed.
+    /// Sends calls through both channels for one act, prints the results, and returns how many calls failed.
     async fn act(&self, title: &str) -> usize {
         println!("\n{title}");
         let (raced, balanced) = tokio::join!(

@@ -1,7 +1,7 @@
-//! Behavior F16: a family that is dark goes second as a whole.
+//! Behavior F16: a dark family goes second as a whole.
 //!
-//! Loopback has a single IPv6 address. So the dark family of these tests is IPv4, which goes first by a setting,
-//! and the other one is IPv6. The rule is the same for both.
+//! Loopback has one IPv6 address. So the dark family of these tests is IPv4, which a setting orders first. The rule
+//! is the same for both families.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -22,7 +22,9 @@ use tokio::time::Instant;
 const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
 
-/// Four addresses of IPv4, which goes first, and one of IPv6. `None`: this machine has no IPv6.
+/// Returns a world with four IPv4 addresses, which go first, and one IPv6 address.
+///
+/// Returns `None` if this machine has no IPv6.
 async fn two_families() -> Option<World> {
     let v6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
     if std::net::TcpListener::bind((v6, 0)).is_err() {
@@ -41,45 +43,51 @@ async fn set_v4(world: &World, mode: Mode) {
     }
 }
 
-/// Sends a GET by stock reqwest and returns what edge has answered.
-async fn stock(world: &World) -> String {
+/// Sends a GET with stock reqwest and returns the response body, which names the edge.
+async fn get_by_reqwest(world: &World) -> String {
     get(&world.client(), &world.url()).await.unwrap()
 }
 
-/// The same by hyper with a race.
-async fn race(world: &World) -> String {
-    let answer = hyper_client::get(&hyper_client::raced(world), &world.url()).await;
-    answer.unwrap()
+/// Sends a GET with hyper and a race, and returns the response body.
+async fn get_by_race(world: &World) -> String {
+    let body = hyper_client::get(&hyper_client::raced(world), &world.url()).await;
+    body.unwrap()
 }
 
-/// Of 50 requests at most two take as long as the head start of the first family. `least` is that time.
-async fn costs_two_requests(world: &World, least: Duration, sends: impl AsyncFn(&World) -> String) {
+/// Sends 50 requests and checks that two of them take `delay` or longer.
+///
+/// `delay` is the time after which the client attempts the second family.
+async fn assert_two_slow_requests(
+    world: &World,
+    delay: Duration,
+    send: impl AsyncFn(&World) -> String,
+) {
     let mut slow = 0;
     for _ in 0..50 {
         let began = Instant::now();
-        let answer = sends(world).await;
-        assert!(answer.contains("::1"), "{answer}");
-        slow += usize::from(began.elapsed() >= least);
+        let body = send(world).await;
+        assert!(body.contains("::1"), "{body}");
+        slow += usize::from(began.elapsed() >= delay);
         sleep(200 * MS).await;
     }
     assert_eq!(slow, 2, "{:?}", world.journal.seen());
     let dark = world.journal.count(|seen| *seen == Seen::FamilyDark);
-    assert_eq!(dark, 1, "once per episode");
+    assert_eq!(dark, 1, "one event per dark family");
     assert_eq!(world.resolver.snapshot().dark_families, 1);
 }
 
 #[tokio::test]
-async fn a_family_that_is_dark_from_the_start_costs_two_requests() {
+async fn a_family_that_is_dark_from_the_start_slows_two_requests() {
     let Some(world) = two_families().await else {
         return;
     };
     set_v4(&world, Mode::BlackHole).await;
-    costs_two_requests(&world, 300 * MS, stock).await;
+    assert_two_slow_requests(&world, 300 * MS, get_by_reqwest).await;
 }
 
-/// A host with one address of each family tells as much as one with several.
+/// Slow addresses of different hosts show together that a family is dark.
 #[tokio::test]
-async fn a_family_that_is_dark_costs_two_requests_over_all_hosts() {
+async fn a_dark_family_slows_two_requests_over_all_hosts() {
     let Some(world) = two_families().await else {
         return;
     };
@@ -89,42 +97,45 @@ async fn a_family_that_is_dark_costs_two_requests_over_all_hosts() {
         let host = format!("host{n}.test");
         world.dns.set(&host, &[ips[n], ips[4]], 60);
         let began = Instant::now();
-        let answer = get(&client, &world.url().replace(HOST, &host)).await;
-        assert!(answer.unwrap().contains("::1"));
+        let body = get(&client, &world.url().replace(HOST, &host)).await;
+        assert!(body.unwrap().contains("::1"));
         slow += usize::from(began.elapsed() >= 300 * MS);
     }
     assert_eq!(slow, 2, "{:?}", world.journal.seen());
 }
 
 #[tokio::test]
-async fn a_family_that_becomes_dark_costs_two_requests_and_leads_again_after_a_probe() {
+async fn a_family_that_becomes_dark_slows_two_requests_until_a_probe_connects() {
     let Some(world) = two_families().await else {
         return;
     };
     for _ in 0..10 {
-        assert!(stock(&world).await.contains("127.0.0."));
+        assert!(get_by_reqwest(&world).await.contains("127.0.0."));
     }
     set_v4(&world, Mode::BlackHole).await;
-    costs_two_requests(&world, 300 * MS, stock).await;
+    assert_two_slow_requests(&world, 300 * MS, get_by_reqwest).await;
     set_v4(&world, Mode::Serve).await;
     let is_probe = |seen: &Seen| matches!(seen, Seen::Probe(ip) if ip.is_ipv4());
     let probes = world.journal.count(is_probe);
-    // The penalty after a second failure takes up to 12 s.
+    // The penalty after a second failure lasts up to 12 s.
     for _ in 0..15 {
-        if stock(&world).await.contains("127.0.0.") {
+        if get_by_reqwest(&world).await.contains("127.0.0.") {
             assert!(world.journal.count(is_probe) > probes);
             return;
         }
         sleep(S).await;
     }
-    panic!("the family does not lead again: {:?}", world.journal.seen());
+    panic!(
+        "the family does not go first again: {:?}",
+        world.journal.seen()
+    );
 }
 
 #[tokio::test]
-async fn a_dark_family_costs_two_races() {
+async fn a_dark_family_slows_two_races() {
     let Some(world) = two_families().await else {
         return;
     };
     set_v4(&world, Mode::BlackHole).await;
-    costs_two_requests(&world, 250 * MS, race).await;
+    assert_two_slow_requests(&world, 250 * MS, get_by_race).await;
 }

@@ -1,4 +1,4 @@
-//! What becomes of requests once a connection is up, seen around stock clients.
+//! `PassiveHealthLayer` turns failures after the connect into strikes, around stock clients.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -21,65 +21,69 @@ use sidestep::reqwest::ClientBuilderExt as _;
 use sidestep::{AddressState, Outcome, PassiveHealthLayer, Resolver};
 use tower::{Layer as _, Service, ServiceExt as _};
 
-/// Sends a GET through a watched reqwest client and returns the status.
+/// Sends a GET with the service and returns the status.
 async fn get<S>(service: &mut S, url: &str) -> Result<StatusCode, S::Error>
 where
     S: Service<reqwest::Request, Response = reqwest::Response>,
 {
     let request = reqwest::Request::new(reqwest::Method::GET, url.parse().unwrap());
-    let answer = service.ready().await?.call(request).await?;
-    Ok(answer.status())
+    let response = service.ready().await?.call(request).await?;
+    Ok(response.status())
 }
 
-/// Sends GETs until `enough`, and returns how many were answered 503.
+/// Sends GETs until `is_done` returns true, and returns the number of 503 responses.
 async fn get_until(
     world: &World,
     layer: &PassiveHealthLayer,
     client: reqwest::Client,
-    enough: impl Fn(&World) -> bool,
+    is_done: impl Fn(&World) -> bool,
 ) -> usize {
     let mut service = layer.layer(client);
     let mut unavailable = 0;
     for _ in 0..200 {
         let status = get(&mut service, &world.url()).await.unwrap();
         unavailable += usize::from(status == StatusCode::SERVICE_UNAVAILABLE);
-        if enough(world) {
+        if is_done(world) {
             return unavailable;
         }
     }
-    panic!("not within 200 requests: {:?}", world.journal.seen());
+    panic!("200 requests were not enough: {:?}", world.journal.seen());
 }
 
-fn is_behind(ip: IpAddr) -> impl Fn(&World) -> bool {
+fn is_not_healthy(ip: IpAddr) -> impl Fn(&World) -> bool {
     move |world| world.standing(ip) != AddressState::Healthy
 }
 
-/// One of four edges answers 503 and asks to be left: the first is a soft strike, and the others
-/// are dialled from then on. The response itself goes to the caller as it is.
+/// One of four edges responds with 503 and `Connection: close`. The first 503 is a soft strike, and later connects go
+/// to the other edges. The caller gets the response unchanged.
 #[tokio::test]
-async fn an_edge_that_answers_503_and_closes_is_left_by_later_connects() {
+async fn later_connects_avoid_an_edge_that_responds_with_503_and_closes() {
     let world = World::https(4).await;
-    let sick = world.ips()[0];
-    world.edges.set(sick, Mode::Unavailable).await;
+    let failing = world.ips()[0];
+    world.edges.set(failing, Mode::Unavailable).await;
     let layer = world.resolver.passive_health_layer();
-    let unavailable = get_until(&world, &layer, world.client(), is_behind(sick)).await;
+    let unavailable = get_until(&world, &layer, world.client(), is_not_healthy(failing)).await;
     assert_eq!(unavailable, 1);
-    assert_eq!(world.journal.failures(), [(sick, Outcome::Unavailable)]);
-    assert_eq!(world.standing(sick), AddressState::Probation, "two strikes");
+    assert_eq!(world.journal.failures(), [(failing, Outcome::Unavailable)]);
+    assert_eq!(
+        world.standing(failing),
+        AddressState::Probation,
+        "a soft strike is no penalty"
+    );
     assert_eq!(world.journal.count(|seen| *seen == Seen::Invalidated), 1);
     let mut service = layer.layer(world.client());
     for _ in 0..30 {
         assert_eq!(get(&mut service, &world.url()).await.unwrap(), 200);
     }
-    let host = world.resolver.snapshot();
-    let view = host.host(HOST).unwrap().addr(sick).unwrap();
-    assert_eq!(view.error.as_deref(), Some("503 Service Unavailable"));
+    let snapshot = world.resolver.snapshot();
+    let addr = snapshot.host(HOST).unwrap().addr(failing).unwrap();
+    assert_eq!(addr.error.as_deref(), Some("503 Service Unavailable"));
 }
 
-/// HTTP/2 has no `Connection: close`: nothing counts there until the operator says so, and then
-/// for the statuses that the operator chose.
+/// HTTP/2 has no `Connection: close`. So a 503 response is a strike only if the program turns
+/// `require_connection_close` off and 503 is one of the statuses.
 #[tokio::test]
-async fn the_operator_chooses_what_counts() {
+async fn a_503_response_over_http2_is_a_strike_only_if_configured() {
     let world = World::http(1).await;
     let only = world.ips()[0];
     world.edges.set(only, Mode::Unavailable).await;
@@ -100,18 +104,18 @@ async fn the_operator_chooses_what_counts() {
         assert_eq!(world.journal.failures(), [], "{layer:?}");
     }
     let any = layer.require_connection_close(false);
-    get_until(&world, &any, client(), is_behind(only)).await;
+    get_until(&world, &any, client(), is_not_healthy(only)).await;
     assert_eq!(world.journal.failures(), [(only, Outcome::Unavailable)]);
 }
 
-/// A good answer, and one from an address that the resolver did not give, count for nothing.
+/// The resolver did not return the address, so the 503 response is no strike.
 #[tokio::test]
-async fn an_address_in_the_url_is_not_blamed() {
+async fn a_503_response_of_an_address_in_the_url_is_no_strike() {
     let world = World::http(2).await;
-    let sick = world.ips()[0];
-    world.edges.set(sick, Mode::Unavailable).await;
+    let failing = world.ips()[0];
+    world.edges.set(failing, Mode::Unavailable).await;
     let mut service = world.resolver.passive_health_layer().layer(world.client());
-    let url = world.edges.url(&sick.to_string());
+    let url = world.edges.url(&failing.to_string());
     assert_eq!(get(&mut service, &url).await.unwrap(), 503);
     assert_eq!(world.journal.failures(), []);
 }
@@ -128,10 +132,10 @@ fn hyper(
         .build(resolver.connect_layer().layer(http))
 }
 
-/// hyper-util's own client, which has no retries of ours: an edge that takes a request and dies
-/// costs the request that found out, and no further one.
+/// hyper-util's client has no retries here. One request to an edge that closes early fails, and later connects go to
+/// the other edge.
 #[tokio::test]
-async fn under_hyper_an_edge_that_dies_before_it_answers_is_learned() {
+async fn an_edge_that_closes_early_fails_one_request_of_hyper() {
     for (mode, http2) in [
         (Mode::CloseAfterRequest, false),
         (Mode::CloseAfterRequest, true),
@@ -146,20 +150,20 @@ async fn under_hyper_an_edge_that_dies_before_it_answers_is_learned() {
         let mut failed = 0;
         for _ in 0..40 {
             let request = http::Request::get(world.url()).body(Empty::new()).unwrap();
-            let answer = service.ready().await.unwrap().call(request).await;
-            failed += usize::from(answer.is_err());
+            let response = service.ready().await.unwrap().call(request).await;
+            failed += usize::from(response.is_err());
         }
-        let found = world.journal.failures();
-        assert_eq!(failed, 1, "{mode:?}, HTTP/2 {http2}: {found:?}");
+        let failures = world.journal.failures();
+        assert_eq!(failed, 1, "{mode:?}, HTTP/2 {http2}: {failures:?}");
         let expected = [(dead, Outcome::ClosedEarly)];
-        assert_eq!(found, expected, "{mode:?}, HTTP/2 {http2}");
+        assert_eq!(failures, expected, "{mode:?}, HTTP/2 {http2}");
     }
 }
 
-/// An edge takes connections and never answers. The request that is given up late enough tells, whether its
-/// caller drops it or the client's own timeout ends it, and later connects go elsewhere.
+/// An edge accepts connections and never responds. A request that ends after `slow_response_after` is a soft strike,
+/// whether its caller drops it or the client's timeout ends it. Later connects go to the other edge.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_hangs_is_a_soft_strike_once_the_user_says_from_when_on() {
+async fn a_request_without_a_response_after_slow_response_after_is_a_soft_strike() {
     const MS: Duration = Duration::from_millis(1);
     for by_client in [false, true] {
         for after in [None, Some(50 * MS), Some(5_000 * MS)] {
@@ -167,8 +171,8 @@ async fn a_request_that_hangs_is_a_soft_strike_once_the_user_says_from_when_on()
                 builder.address_order(sidestep::AddressOrder::Preserve)
             })
             .await;
-            let hangs = world.ips()[0];
-            world.edges.set(hangs, Mode::Hang).await;
+            let hung = world.ips()[0];
+            world.edges.set(hung, Mode::Hang).await;
             let layer = world
                 .resolver
                 .passive_health_layer()
@@ -179,26 +183,26 @@ async fn a_request_that_hangs_is_a_soft_strike_once_the_user_says_from_when_on()
                 false => builder.build().unwrap(),
             };
             let mut service = layer.layer(client);
-            let (url, patience) = (world.url(), if by_client { 30_000 } else { 300 } * MS);
-            let ended = tokio::time::timeout(patience, get(&mut service, &url));
+            let (url, limit) = (world.url(), if by_client { 30_000 } else { 300 } * MS);
+            let ended = tokio::time::timeout(limit, get(&mut service, &url));
             assert!(!matches!(ended.await, Ok(Ok(_))));
-            let is_told = after == Some(50 * MS);
-            let expected = is_told.then_some((hangs, Outcome::Silent));
+            let is_strike = after == Some(50 * MS);
+            let expected = is_strike.then_some((hung, Outcome::Silent));
             assert_eq!(
                 world.journal.failures(),
                 Vec::from_iter(expected),
                 "{after:?}"
             );
-            if is_told {
+            if is_strike {
                 assert_eq!(get(&mut service, &world.url()).await.unwrap(), 200);
             }
         }
     }
 }
 
-/// A late response is a response, over either version of HTTP.
+/// A response after `slow_response_after` is no strike, over HTTP/1.1 and HTTP/2.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_late_response_says_nothing() {
+async fn a_late_response_is_no_strike() {
     const MS: Duration = Duration::from_millis(1);
     for http2 in [false, true] {
         let world = World::http(1).await;
@@ -207,34 +211,40 @@ async fn a_late_response_says_nothing() {
             .resolver
             .passive_health_layer()
             .slow_response_after(MS);
-        let mut service = layer.layer(keeping_client(&world, http2));
+        let mut service = layer.layer(pooling_client(&world, http2));
         assert_eq!(get(&mut service, &world.url()).await.unwrap(), 200);
         assert_eq!(world.journal.failures(), [], "HTTP/2 {http2}");
     }
 }
 
-/// A kept connection that hangs has answered before. HTTP/2 shares its connection from the start; one of
-/// HTTP/1.1 is back in the pool at a time that no client tells.
+/// A pooled connection that hangs has carried a response before, so it is no strike.
+///
+/// The test uses HTTP/2, whose connection is shared from the start. No client tells when a connection of HTTP/1.1 is
+/// back in the pool.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kept_connection_that_hangs_says_nothing() {
+async fn a_pooled_connection_that_hangs_is_no_strike() {
     const MS: Duration = Duration::from_millis(1);
     let world = World::http(1).await;
     let layer = world
         .resolver
         .passive_health_layer()
         .slow_response_after(MS);
-    let mut service = layer.layer(keeping_client(&world, true));
+    let mut service = layer.layer(pooling_client(&world, true));
     assert_eq!(get(&mut service, &world.url()).await.unwrap(), 200);
     world.edges.answer_after(30_000 * MS);
     let url = world.url();
-    let kept = get(&mut service, &url);
-    tokio::time::timeout(100 * MS, kept).await.unwrap_err();
-    assert_eq!(world.accepted(), 1, "the connection was kept");
+    let second = get(&mut service, &url);
+    tokio::time::timeout(100 * MS, second).await.unwrap_err();
+    assert_eq!(
+        world.accepted(),
+        1,
+        "the second request uses the same connection"
+    );
     assert_eq!(world.journal.failures(), []);
 }
 
-/// A client that keeps its connections.
-fn keeping_client(world: &World, http2: bool) -> reqwest::Client {
+/// Returns a client with a connection pool.
+fn pooling_client(world: &World, http2: bool) -> reqwest::Client {
     let builder = reqwest::Client::builder()
         .no_proxy()
         .tls_backend_preconfigured(world.edges.client_config());
@@ -245,25 +255,26 @@ fn keeping_client(world: &World, http2: bool) -> reqwest::Client {
     builder.sidestep(&world.resolver).build().unwrap()
 }
 
-/// After a redirect it is another host that has answered.
+/// After a redirect, a 503 response is a strike for the address of the last host.
 #[tokio::test]
-async fn after_a_redirect_the_host_that_answered_is_meant() {
+async fn after_a_redirect_the_strike_is_for_the_host_that_responded() {
     let world = World::http(1).await;
-    let sick = world.ips()[0];
-    world.edges.set(sick, Mode::Unavailable).await;
-    let to = world.url();
-    let found = format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n");
-    let front = common::answers(found).await;
+    let failing = world.ips()[0];
+    world.edges.set(failing, Mode::Unavailable).await;
+    let target = world.url();
+    let redirect = format!("HTTP/1.1 302 Found\r\nlocation: {target}\r\ncontent-length: 0\r\n\r\n");
+    let front = common::answers(redirect).await;
     world.dns.set("front.test", &[front.ip()], 60);
     let mut service = world.resolver.passive_health_layer().layer(world.client());
     let url = format!("http://front.test:{}/", front.port());
     assert_eq!(get(&mut service, &url).await.unwrap(), 503);
-    assert_eq!(world.journal.failures(), [(sick, Outcome::Unavailable)]);
+    assert_eq!(world.journal.failures(), [(failing, Outcome::Unavailable)]);
 }
 
-/// A kept connection that has answered and is closed at the next request is no dead edge.
+/// A server closes a pooled connection at the next request. The connection has carried a response before, so this
+/// is no strike.
 #[tokio::test]
-async fn the_end_of_a_connection_that_has_answered_says_nothing() {
+async fn the_close_of_a_pooled_connection_that_has_responded_is_no_strike() {
     let world = World::http(1).await;
     let addr = common::answers("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     world.dns.set(HOST, &[addr.ip()], 60);
@@ -273,11 +284,13 @@ async fn the_end_of_a_connection_that_has_answered_says_nothing() {
         .build(world.resolver.connect_layer().layer(http));
     let mut service = world.resolver.passive_health_layer().layer(client);
     let url = format!("http://{HOST}:{}/", addr.port());
-    let mut ask = async || {
+    let mut send = async || {
         let request = http::Request::get(&url).body(Empty::<Bytes>::new());
         service.ready().await?.call(request.unwrap()).await
     };
-    ask().await.unwrap();
-    ask().await.expect_err("hyper itself sends nothing again");
+    send().await.unwrap();
+    send()
+        .await
+        .expect_err("hyper does not send the request again");
     assert_eq!(world.journal.failures(), []);
 }

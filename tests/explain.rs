@@ -1,4 +1,4 @@
-//! It explains itself: an error and the snapshot say what happened to each address, when and why.
+//! An error and the snapshot tell what happened to each address, when and why.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -14,17 +14,16 @@ use common::{Edges, Fault, HOST, Mode, World, get};
 use sidestep::reqwest::ClientBuilderExt as _;
 use sidestep::{AddressState, AnswerSource, ConnectError, Outcome};
 
-/// Finds our error in the chain of a client's, as a user would.
+/// Finds the [`ConnectError`] among the causes of a client's error.
 fn connect_error<'a>(error: &'a (dyn Error + 'static)) -> &'a ConnectError {
     std::iter::successors(Some(error), |&cause| cause.source())
         .find_map(|cause| cause.downcast_ref())
-        .unwrap_or_else(|| panic!("it is in the chain of {error:?}"))
+        .unwrap_or_else(|| panic!("no ConnectError is among the causes of {error:?}"))
 }
 
-/// Every address was refused: each is named with what happened to it, and the connector's own
-/// error stays behind ours.
+/// If every address refuses, the error names each with its outcome. The source of the error is the connector's error.
 #[tokio::test]
-async fn an_error_names_the_host_and_every_address_tried() {
+async fn an_error_names_the_host_and_every_attempted_address() {
     let world = World::http(3).await;
     for ip in world.ips() {
         world.edges.set(ip, Mode::Refuse).await;
@@ -34,9 +33,13 @@ async fn an_error_names_the_host_and_every_address_tried() {
     let connect = connect_error(&error);
     assert_eq!(connect.host(), HOST);
     assert_eq!(connect.served_from(), AnswerSource::Fresh);
-    let mut tried: Vec<_> = connect.attempts().iter().map(|tried| tried.addr).collect();
-    tried.sort();
-    assert_eq!(tried, world.ips());
+    let mut attempted: Vec<_> = connect
+        .attempts()
+        .iter()
+        .map(|attempt| attempt.addr)
+        .collect();
+    attempted.sort();
+    assert_eq!(attempted, world.ips());
     for attempt in connect.attempts() {
         assert_eq!(
             (attempt.outcome, attempt.ago),
@@ -50,40 +53,39 @@ async fn an_error_names_the_host_and_every_address_tried() {
     );
     assert!(text.contains("127.0.0.4 refused"), "{text}");
     assert!(text.contains("(from a fresh answer"), "{text}");
-    let behind = connect.source().unwrap().to_string();
-    assert_eq!(behind, "tcp connect error");
+    let source = connect.source().unwrap().to_string();
+    assert_eq!(source, "tcp connect error");
 }
 
-/// One that was never dialled is told as such; what an earlier connect of the same request found
-/// out is told with its time.
+/// An error marks an address that was not attempted, and lists a failure of an earlier connect with its age.
 #[tokio::test]
-async fn an_error_tells_what_earlier_connects_found_out() {
+async fn an_error_lists_the_failures_of_earlier_connects() {
     let world = World::https(2).await;
     for ip in world.ips() {
         world.edges.set(ip, Mode::TlsReset).await;
     }
-    let stock = world.client_without_retries();
-    let error = get(&stock, &world.url()).await.unwrap_err();
+    let client = world.client_without_retries();
+    let error = get(&client, &world.url()).await.unwrap_err();
     let [first, second] = connect_error(&error).attempts() else {
-        panic!("two were given: {error:?}");
+        panic!("the error lists two addresses: {error:?}");
     };
     assert_eq!((first.outcome, first.ago), (Some(Outcome::TlsFailed), None));
     assert_eq!((second.outcome, second.ago), (None, None), "not attempted");
     assert!(connect_error(&error).to_string().contains("not attempted"));
 
-    let error = get(&stock, &world.url()).await.unwrap_err();
+    let error = get(&client, &world.url()).await.unwrap_err();
     let [now, before] = connect_error(&error).attempts() else {
-        panic!("two were given: {error:?}");
+        panic!("the error lists two addresses: {error:?}");
     };
     assert_eq!((now.addr, before.addr), (second.addr, first.addr));
     assert_eq!((now.outcome, now.ago), (Some(Outcome::TlsFailed), None));
     assert_eq!(before.outcome, Some(Outcome::TlsFailed));
-    assert!(before.ago.is_some(), "an earlier connect found it out");
+    assert!(before.ago.is_some(), "the failure is of an earlier connect");
 }
 
-/// While DNS is down and the edges are too, the error says that the answer was an old one.
+/// The error tells whether its addresses come from a stale answer or from an override.
 #[tokio::test]
-async fn an_error_tells_where_the_addresses_were_from() {
+async fn an_error_tells_where_its_addresses_come_from() {
     let world = World::of(Edges::http(1).await, |builder| {
         builder
             .min_ttl(Duration::from_millis(1))
@@ -97,8 +99,8 @@ async fn an_error_tells_where_the_addresses_were_from() {
     world.edges.set(world.ips()[0], Mode::Refuse).await;
     let error = get(&client, &world.url()).await.unwrap_err();
     assert_eq!(connect_error(&error).served_from(), AnswerSource::Stale);
-    let pinned = world.ips();
-    world.resolver.overrides().set(HOST, pinned).unwrap();
+    let addrs = world.ips();
+    world.resolver.overrides().set(HOST, addrs).unwrap();
     let error = get(&client, &world.url()).await.unwrap_err();
     let connect = connect_error(&error);
     assert_eq!(
@@ -113,9 +115,9 @@ async fn an_error_tells_where_the_addresses_were_from() {
     );
 }
 
-/// A connect that was given up says so, and for how long it had been tried.
+/// If a connect was given up, the error says so and tells how long the connect was pending.
 #[tokio::test]
-async fn a_connect_that_was_given_up_says_so() {
+async fn the_error_of_a_connect_that_was_given_up_says_so() {
     let world = World::of(Edges::https(2).await, |builder| {
         builder.slow_connect_after(Duration::from_millis(20))
     })
@@ -123,7 +125,7 @@ async fn a_connect_that_was_given_up_says_so() {
     for ip in world.ips() {
         world.edges.set(ip, Mode::Hang).await;
     }
-    // A request that is sent again would wait at the last address, for there is nothing better then.
+    // A retry would wait at the last address, since a connect without another address is not given up.
     let layer = world.resolver.connect_layer();
     let without_retries = world
         .builder()
@@ -140,9 +142,9 @@ async fn a_connect_that_was_given_up_says_so() {
     assert!(text.contains("timed out"), "{text}");
 }
 
-/// The snapshot says of each address what it is, since when, why and until when.
+/// The snapshot tells the state of an address, when and why it began, and when it ends.
 #[tokio::test]
-async fn the_snapshot_tells_since_when_why_and_until_when() {
+async fn the_snapshot_tells_the_state_of_an_address_with_its_reason_and_times() {
     let world = World::http(2).await;
     let dead = world.ips()[0];
     let client = world.client();
@@ -150,28 +152,27 @@ async fn the_snapshot_tells_since_when_why_and_until_when() {
     world.edges.set(world.ips()[1], Mode::Refuse).await;
     get(&client, &world.url()).await.unwrap_err();
     let snapshot = world.resolver.snapshot();
-    let view = snapshot.host(HOST).unwrap().addr(dead).unwrap();
-    assert_eq!(view.state, AddressState::Penalized, "{view:?}");
-    let left = view.until.unwrap();
+    let addr = snapshot.host(HOST).unwrap().addr(dead).unwrap();
+    assert_eq!(addr.state, AddressState::Penalized, "{addr:?}");
+    let remaining = addr.until.unwrap();
     assert!(
-        left > Duration::ZERO && left <= Duration::from_secs(6),
-        "{left:?}"
+        remaining > Duration::ZERO && remaining <= Duration::from_secs(6),
+        "{remaining:?}"
     );
-    assert!(view.since.unwrap() < Duration::from_secs(6));
-    assert_eq!(view.why, Some(Outcome::Refused));
-    let error = view.error.as_deref().unwrap();
+    assert!(addr.since.unwrap() < Duration::from_secs(6));
+    assert_eq!(addr.why, Some(Outcome::Refused));
+    let error = addr.error.as_deref().unwrap();
     assert!(error.starts_with("tcp connect error: "), "{error}");
     world.edges.set(dead, Mode::Serve).await;
     get(&client, &world.url()).await.unwrap();
     let snapshot = world.resolver.snapshot();
-    let view = snapshot.host(HOST).unwrap().addr(dead).unwrap();
-    assert_eq!((view.state, view.until), (AddressState::Healthy, None));
+    let addr = snapshot.host(HOST).unwrap().addr(dead).unwrap();
+    assert_eq!((addr.state, addr.until), (AddressState::Healthy, None));
 }
 
-/// What happens under a proxy's or an override's address has no account of ours: the error is the
-/// connector's, untouched.
+/// If a connect resolves no host, the layer returns the connector's error unchanged. Here the URL names an address.
 #[tokio::test]
-async fn a_connect_that_asked_nobody_keeps_its_own_error() {
+async fn a_connect_that_resolves_no_host_keeps_the_error_of_its_connector() {
     let world = World::http(1).await;
     let ip = world.ips()[0];
     world.edges.set(ip, Mode::Refuse).await;
@@ -181,9 +182,9 @@ async fn a_connect_that_asked_nobody_keeps_its_own_error() {
     assert!(!causes.any(|cause| cause.is::<ConnectError>()), "{error:?}");
 }
 
-/// An error that is not the connector's own is left as it is: reqwest knows a timeout layer's.
+/// The connect layer returns the error of a timeout layer unchanged, so that reqwest reports a timeout.
 #[tokio::test]
-async fn a_timeout_layer_below_ours_is_told_as_a_timeout() {
+async fn a_timeout_layer_below_the_connect_layer_is_reported_as_a_timeout() {
     let world = World::https(1).await;
     world.edges.set(world.ips()[0], Mode::Hang).await;
     let limit = Duration::from_millis(50);

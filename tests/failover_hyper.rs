@@ -1,4 +1,4 @@
-//! The same edges die under hyper-util's legacy client, with and without TLS.
+//! hyper-util's legacy client with the connect layer reaches a live edge if another edge fails, with and without TLS.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -25,7 +25,7 @@ use sidestep::{AddressState, Outcome, Resolver};
 use tokio::net::TcpStream;
 use tower::{Layer as _, Service, ServiceExt as _, util::BoxCloneSyncService};
 
-/// TLS inside of our layer, so that a failed handshake is seen.
+/// Returns a client whose connect layer is around TLS, so that the layer sees a failed handshake.
 fn client(world: &World) -> Client<impl Connect + Clone + Send + Sync + 'static, Body> {
     let https = tls(&world.edges).enable_http1();
     let https = https.wrap_connector(tcp(&world.resolver));
@@ -33,7 +33,7 @@ fn client(world: &World) -> Client<impl Connect + Clone + Send + Sync + 'static,
 }
 
 #[tokio::test]
-async fn a_refusing_edge_costs_no_request() {
+async fn an_edge_that_refuses_fails_no_request() {
     let world = World::http(2).await;
     let (client, dead) = (client(&world), world.ips()[0]);
     world.edges.set(dead, Mode::Refuse).await;
@@ -44,7 +44,7 @@ async fn a_refusing_edge_costs_no_request() {
 }
 
 #[tokio::test]
-async fn a_black_hole_costs_one_race() {
+async fn a_black_holed_edge_is_slow_once_and_fails_no_request() {
     let world = World::https(2).await;
     let (client, dead) = (client(&world), world.ips()[0]);
     world.edges.set(dead, Mode::BlackHole).await;
@@ -57,9 +57,9 @@ async fn a_black_hole_costs_one_race() {
     assert_eq!(world.journal.failures(), [(dead, Outcome::Slow)]);
 }
 
-/// Plain hyper does not send a request again: one request sees the error, the next ones do not.
+/// hyper does not send a request again, so one request fails. Later requests go to the other edge.
 #[tokio::test]
-async fn an_edge_broken_in_tls_costs_one_request() {
+async fn an_edge_that_fails_in_tls_fails_one_request() {
     for (mode, outcome) in [
         (Mode::TlsReset, Outcome::TlsFailed),
         (Mode::WrongCertificate, Outcome::BadCertificate),
@@ -80,7 +80,7 @@ async fn an_edge_broken_in_tls_costs_one_request() {
 }
 
 #[tokio::test]
-async fn when_dns_has_moved_the_next_request_finds_the_new_edges() {
+async fn after_dns_changes_one_request_fails_and_the_next_reach_the_new_edges() {
     let world = World::http(4).await;
     let client = client(&world);
     let ips = world.ips();
@@ -97,7 +97,7 @@ async fn when_dns_has_moved_the_next_request_finds_the_new_edges() {
 }
 
 #[tokio::test]
-async fn an_edge_that_comes_back_serves_again() {
+async fn an_edge_that_serves_again_recovers_after_its_penalty() {
     let world = World::http(2).await;
     let (client, dead) = (client(&world), world.ips()[0]);
     world.edges.set(dead, Mode::Refuse).await;
@@ -114,14 +114,14 @@ async fn an_edge_that_comes_back_serves_again() {
     );
 }
 
-/// A pooled connection becomes free while ours still connects: hyper-util moves the connect to
-/// the background, and its end is seen there too.
+/// If a pooled connection becomes free during a connect, hyper-util finishes the connect in the background. The layer
+/// records how the connect ends.
 #[tokio::test]
-async fn a_connect_that_goes_on_in_the_background_is_still_seen() {
+async fn the_end_of_a_connect_in_the_background_is_recorded() {
     let world = World::of(common::Edges::http(2).await, |b| {
         b.ipv4_mapped_fallback(false)
     });
-    // No test waits for the connect that needs time.
+    // The test does not wait for the slow connect, so a stopped clock would not advance.
     let world = world.await.in_real_time();
     let ips = world.ips();
     world.dns.set(HOST, &ips[..1], 1800);
@@ -130,8 +130,8 @@ async fn a_connect_that_goes_on_in_the_background_is_still_seen() {
         .connect_layer()
         .layer(HttpConnector::new_with_resolver(world.resolver.clone()));
     let client = Client::builder(TokioExecutor::new()).build(connector);
-    // One connection is in use by a request whose body is not at its end; the name moves to an
-    // edge that does not answer.
+    // A request whose body has not ended uses the first connection. Then DNS names a black-holed
+    // edge.
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let frame = async move { ended.await.map(|()| Frame::data(Bytes::from("x"))) };
     let body = StreamBody::new(futures_util::stream::once(frame)).boxed();
@@ -159,16 +159,16 @@ async fn a_connect_that_goes_on_in_the_background_is_still_seen() {
     second
         .await
         .unwrap()
-        .expect("the pooled connection serves it");
+        .expect("the pooled connection serves the second request");
     world
         .journal
         .saw(|seen| *seen == Seen::Failed(ips[1], Outcome::Slow))
         .await;
 }
 
-/// A layer below ours that boxes changes nothing.
+/// A layer below the connect layer may box the connector.
 #[tokio::test]
-async fn a_boxing_layer_in_between_is_no_obstacle() {
+async fn a_boxing_layer_below_the_connect_layer_changes_nothing() {
     let world = World::http(2).await;
     let boxed = BoxCloneSyncService::new(HttpConnector::new_with_resolver(world.resolver.clone()));
     let client = build(world.resolver.connect_layer().layer(boxed));
@@ -180,7 +180,7 @@ async fn a_boxing_layer_in_between_is_no_obstacle() {
     assert_eq!(world.journal.failures(), [(dead, Outcome::Failed)]);
 }
 
-/// Spawns each connect on a task of its own, as `tower::buffer` does.
+/// A connector that spawns a task for each connect, as `tower::buffer` does.
 #[derive(Clone)]
 struct Spawning(HttpConnector<Resolver>);
 
@@ -200,9 +200,9 @@ impl Service<Uri> for Spawning {
     }
 }
 
-/// Where a spawning layer loses the context nothing breaks, and one warning says what to move.
+/// A connector that spawns tasks loses the attempt context. Requests still succeed, and one event reports the loss.
 #[tokio::test]
-async fn a_spawning_layer_in_between_is_warned_of_once() {
+async fn a_connector_that_spawns_tasks_is_reported_once() {
     let world = World::http(2).await;
     let spawning = Spawning(HttpConnector::new_with_resolver(world.resolver.clone()));
     let client = build(world.resolver.connect_layer().layer(spawning));
@@ -213,7 +213,7 @@ async fn a_spawning_layer_in_between_is_warned_of_once() {
     assert_eq!(world.journal.failures(), []);
 }
 
-/// Asks the resolver while it is called, and not in its future.
+/// A connector that calls the resolver in `call`, and not in its future.
 #[derive(Clone)]
 struct Eager(Resolver);
 
@@ -230,22 +230,22 @@ impl Service<Uri> for Eager {
         let port = uri.port_u16().unwrap_or(80);
         let resolving = self.0.call(uri.host().unwrap().parse().unwrap());
         Box::pin(async move {
-            let mut failed = None;
+            let mut last_error = None;
             for mut addr in resolving.await? {
                 addr.set_port(port);
                 match TcpStream::connect(addr).await {
                     Ok(stream) => return Ok(TokioIo::new(stream)),
-                    Err(error) => failed = Some(error),
+                    Err(error) => last_error = Some(error),
                 }
             }
-            Err(failed.expect("there are addresses").into())
+            Err(last_error.expect("an answer has addresses").into())
         })
     }
 }
 
-/// hyper-rustls calls the connector below at once; one that asks then is seen too.
+/// hyper-rustls calls its inner connector in `call`. The attempt context covers a resolution there too.
 #[tokio::test]
-async fn a_connector_that_asks_while_it_is_called_is_seen() {
+async fn a_failure_of_a_connector_that_resolves_in_call_is_recorded() {
     let world = World::http(2).await;
     let client = build(
         world
@@ -261,9 +261,9 @@ async fn a_connector_that_asks_while_it_is_called_is_seen() {
     assert_eq!(world.journal.failures(), [(dead, Outcome::Failed)]);
 }
 
-/// A blank context alone is no reason to warn: an address in the URL needs no lookup.
+/// An address in the URL needs no resolution, so an empty attempt context is not reported.
 #[tokio::test]
-async fn an_address_in_the_url_is_not_warned_of() {
+async fn an_address_in_the_url_is_not_reported_as_a_lost_context() {
     let world = World::http(2).await;
     let client = client(&world);
     for _ in 0..5 {
@@ -275,16 +275,12 @@ async fn an_address_in_the_url_is_not_warned_of() {
     get(&client, &world.edges.url("127.0.0.2"))
         .await
         .unwrap_err();
-    assert_eq!(
-        world.journal.failures(),
-        [],
-        "and its failure blames nobody"
-    );
+    assert_eq!(world.journal.failures(), [], "the failure is no strike");
 }
 
-/// hyper tells where a request went; over many each edge gets its share.
+/// Many requests spread evenly over the edges.
 #[tokio::test]
-async fn every_edge_gets_its_share() {
+async fn requests_spread_evenly_over_all_edges() {
     let world = World::http(4).await;
     let client = client(&world);
     for _ in 0..400 {
@@ -295,6 +291,6 @@ async fn every_edge_gets_its_share() {
         .iter()
         .map(|&ip| world.edges.served(ip))
         .collect();
-    // 100 each are expected, with a deviation of 9; five deviations.
+    // Each edge serves 100 requests on average, with a standard deviation of 9. The bounds are five deviations away.
     assert!(served.iter().all(|n| (55..=145).contains(n)), "{served:?}");
 }

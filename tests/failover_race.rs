@@ -1,4 +1,4 @@
-//! The same edges die under hyper-util's legacy client with a race: no request fails.
+//! hyper-util's legacy client with a race reaches a live edge if other edges fail, and no request fails.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -16,8 +16,8 @@ use hyper_client::{get, raced as client};
 use sidestep::{AddressOrder, AddressState, ConnectError, Outcome};
 use tokio::time::Instant;
 
-/// Dead edges lead the answer.
-async fn as_given(n: u8) -> World {
+/// Returns a world whose resolver keeps the order of the answer, so that a dead edge can go first.
+async fn in_answer_order(n: u8) -> World {
     World::of(common::Edges::https(n).await, |builder| {
         builder.address_order(AddressOrder::Preserve)
     })
@@ -25,7 +25,7 @@ async fn as_given(n: u8) -> World {
 }
 
 #[tokio::test]
-async fn no_way_in_which_an_edge_dies_costs_a_request() {
+async fn an_edge_with_any_fault_fails_no_request() {
     for mode in [
         Mode::Refuse,
         Mode::BlackHole,
@@ -34,7 +34,7 @@ async fn no_way_in_which_an_edge_dies_costs_a_request() {
         Mode::AcceptAndClose,
         Mode::Hang,
     ] {
-        let world = as_given(3).await;
+        let world = in_answer_order(3).await;
         let (client, dead) = (client(&world), world.ips()[0]);
         world.edges.set(dead, mode).await;
         for _ in 0..20 {
@@ -46,8 +46,8 @@ async fn no_way_in_which_an_edge_dies_costs_a_request() {
 }
 
 #[tokio::test]
-async fn black_holes_cost_one_delay_each_and_the_next_connect_none() {
-    let world = as_given(4).await;
+async fn black_holed_edges_delay_the_first_connect_and_not_the_next() {
+    let world = in_answer_order(4).await;
     let (client, ips) = (client(&world), world.ips());
     for &dead in &ips[..3] {
         world.edges.set(dead, Mode::BlackHole).await;
@@ -55,22 +55,22 @@ async fn black_holes_cost_one_delay_each_and_the_next_connect_none() {
     let began = Instant::now();
     get(&client, &world.url()).await.unwrap();
     assert!(Instant::now() - began >= Duration::from_millis(750));
-    let stalled: Vec<_> = ips[..3].iter().map(|&ip| (ip, Outcome::Slow)).collect();
-    assert_eq!(world.journal.failures(), stalled);
+    let slow: Vec<_> = ips[..3].iter().map(|&ip| (ip, Outcome::Slow)).collect();
+    assert_eq!(world.journal.failures(), slow);
     let began = Instant::now();
     get(&client, &world.url()).await.unwrap();
     assert!(Instant::now() - began < Duration::from_millis(250));
 }
 
 #[tokio::test]
-async fn when_dns_has_moved_the_same_request_finds_the_new_edges() {
+async fn after_dns_changes_the_same_request_reaches_the_new_edges() {
     for mode in [
         Mode::Refuse,
         Mode::BlackHole,
         Mode::TlsReset,
         Mode::WrongCertificate,
     ] {
-        let world = as_given(4).await;
+        let world = in_answer_order(4).await;
         let (client, ips) = (client(&world), world.ips());
         world.dns.set(HOST, &ips[..2], 1800);
         get(&client, &world.url()).await.unwrap();
@@ -86,26 +86,26 @@ async fn when_dns_has_moved_the_same_request_finds_the_new_edges() {
 }
 
 #[tokio::test]
-async fn when_all_fail_the_error_tells_of_each() {
-    let world = as_given(3).await;
+async fn if_all_addresses_fail_the_error_names_each_with_its_outcome() {
+    let world = in_answer_order(3).await;
     let (client, ips) = (client(&world), world.ips());
     world.edges.set(ips[0], Mode::TlsReset).await;
     world.edges.set(ips[1], Mode::Refuse).await;
     world.edges.set(ips[2], Mode::AcceptAndClose).await;
     let error = get(&client, &world.url()).await.unwrap_err();
-    let told = ConnectError::find(&error).unwrap();
-    let ends: Vec<_> = told
+    let connect_error = ConnectError::find(&error).unwrap();
+    let outcomes: Vec<_> = connect_error
         .attempts()
         .iter()
-        .map(|it| (it.addr, it.outcome))
+        .map(|attempt| (attempt.addr, attempt.outcome))
         .collect();
     assert_eq!(
-        ends,
+        outcomes,
         [
             (ips[0], Some(Outcome::TlsFailed)),
             (ips[1], Some(Outcome::Refused)),
             (ips[2], Some(Outcome::TlsFailed)),
         ]
     );
-    println!("{told}");
+    println!("{connect_error}");
 }

@@ -1,6 +1,6 @@
-//! The failure table, row by row, as far as a stock client can meet it.
+//! A stock client meets each row of the failure table.
 //!
-//! Refused, TLS, certificate and closed early are in `failover_reqwest.rs`.
+//! `failover_reqwest.rs` tests the rows for refusal, TLS, certificate and early close.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -17,52 +17,52 @@ use sidestep::reqwest::ClientBuilderExt as _;
 use sidestep::{AddressState, Outcome, Resolver};
 use tokio::task::JoinSet;
 
-/// Nothing was held against anyone, and nobody was asked again.
-fn nothing_followed(world: &World) {
+/// Checks that no address has a strike and that the answer is not suspect.
+fn assert_no_consequence(world: &World) {
     assert_eq!(world.journal.failures(), []);
     assert_eq!(world.journal.count(|seen| *seen == Seen::Invalidated), 0);
 }
 
-/// A bind error is this machine's: no penalty, no lookup, no retry.
+/// A bind error is a fault of this machine. It causes no penalty, no re-resolution and no retry.
 #[tokio::test]
-async fn a_bind_error_says_nothing_about_the_address() {
+async fn a_bind_error_is_no_strike() {
     let world = World::http(2).await;
-    // TEST-NET-1: no machine has it, so binding to it fails.
-    let nobody = IpAddr::from([192, 0, 2, 1]);
+    // No machine has an address of TEST-NET-1, so a bind to it fails.
+    let unassigned = IpAddr::from([192, 0, 2, 1]);
     let client = world
         .builder()
-        .local_address(nobody)
+        .local_address(unassigned)
         .sidestep(&world.resolver)
         .build()
         .unwrap();
     let error = get(&client, &world.url()).await.unwrap_err();
     assert!(error.is_connect(), "{error:?}");
-    nothing_followed(&world);
+    assert_no_consequence(&world);
     assert_eq!(world.queries(), 1);
 }
 
-/// Out of file descriptors, in a child process with a lowered limit.
+/// A child process with a lowered limit runs out of file descriptors.
 #[cfg(unix)]
 #[test]
-fn running_out_of_files_says_nothing_about_the_address() {
+fn a_lack_of_file_descriptors_is_no_strike() {
     const CHILD: &str = "SIDESTEP_TEST_OUT_OF_FILES";
     if std::env::var_os(CHILD).is_some() {
         return out_of_files();
     }
-    let this = std::env::current_exe().unwrap();
-    let child = std::process::Command::new(this)
+    let executable = std::env::current_exe().unwrap();
+    let child = std::process::Command::new(executable)
         .args([
             "--exact",
-            "running_out_of_files_says_nothing_about_the_address",
+            "a_lack_of_file_descriptors_is_no_strike",
             "--nocapture",
         ])
         .env(CHILD, "1")
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&child.stderr);
-    assert!(child.status.success(), "{said}");
+    let stderr = String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success(), "{stderr}");
     let reached = String::from_utf8_lossy(&child.stdout).contains("met EMFILE");
-    assert!(reached, "{said}");
+    assert!(reached, "{stderr}");
 }
 
 #[cfg(unix)]
@@ -71,13 +71,13 @@ async fn out_of_files() {
     let world = World::http(2).await;
     let client = world.client();
     get(&client, &world.url()).await.unwrap();
-    let (_, most) = rlimit::Resource::NOFILE.get().unwrap();
-    rlimit::Resource::NOFILE.set(64, most).unwrap();
-    let mut hoard: Vec<std::fs::File> = Vec::new();
+    let (_, max) = rlimit::Resource::NOFILE.get().unwrap();
+    rlimit::Resource::NOFILE.set(64, max).unwrap();
+    let mut files: Vec<std::fs::File> = Vec::new();
     let error = loop {
-        // The connection of the request before gives its files back.
+        // The connection of the previous request closes its file descriptors.
         common::sleep(Duration::from_millis(100)).await;
-        hoard.extend(std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()));
+        files.extend(std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()));
         match get(&client, &world.url()).await {
             Ok(_) => continue,
             Err(error) => break error,
@@ -85,30 +85,31 @@ async fn out_of_files() {
     };
     assert!(format!("{error:?}").contains("code: 24"), "{error:?}");
     println!("met EMFILE");
-    nothing_followed(&world);
-    drop(hoard);
+    assert_no_consequence(&world);
+    drop(files);
     get(&client, &world.url())
         .await
-        .expect("with files it goes on as before");
+        .expect("a request succeeds with free file descriptors");
     assert_eq!(world.queries(), 1);
 }
 
-/// A family without a route is a matter of this machine: the addresses are not blamed. Multicast
-/// addresses have no route for TCP, and no packet leaves.
+/// A family without a route is a fault of this machine, so no address gets a strike.
+///
+/// Multicast addresses have no route for TCP, and no packet leaves the machine.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn no_route_blames_no_address() {
+async fn a_family_without_a_route_is_no_strike() {
     let world = World::http(1).await;
     world.dns.set(HOST, &["224.0.0.1".parse().unwrap()], 1800);
     let error = get(&world.client(), &world.url()).await.unwrap_err();
     assert!(error.is_connect(), "{error:?}");
-    nothing_followed(&world);
+    assert_no_consequence(&world);
     assert_eq!(world.journal.count(|seen| *seen == Seen::NoRoute), 1);
 }
 
-/// A caller that goes away early says nothing.
+/// A caller drops its request long before the connect is slow.
 #[tokio::test]
-async fn a_connect_dropped_early_says_nothing() {
+async fn a_connect_that_is_dropped_early_is_no_strike() {
     let world = World::http(1).await;
     world.edges.set(world.ips()[0], Mode::BlackHole).await;
     let client = world.client();
@@ -116,14 +117,14 @@ async fn a_connect_dropped_early_says_nothing() {
     let request = get(&client, &url);
     let early = Duration::from_millis(50);
     assert!(tokio::time::timeout(early, request).await.is_err());
-    nothing_followed(&world);
+    assert_no_consequence(&world);
 }
 
-/// One that stays pending is a soft strike and a lookup; the total timeout drops it later.
+/// A slow connect is a soft strike and causes a re-resolution. The total timeout drops the connect later.
 #[tokio::test]
-async fn a_connect_pending_for_long_is_a_soft_strike() {
-    let stalled = Duration::from_millis(200);
-    let world = World::of(Edges::http(1).await, |b| b.slow_connect_after(stalled)).await;
+async fn a_slow_connect_is_a_soft_strike() {
+    let slow_after = Duration::from_millis(200);
+    let world = World::of(Edges::http(1).await, |b| b.slow_connect_after(slow_after)).await;
     let dead = world.ips()[0];
     world.edges.set(dead, Mode::BlackHole).await;
     let client = world
@@ -138,14 +139,14 @@ async fn a_connect_pending_for_long_is_a_soft_strike() {
     assert_eq!(
         world.standing(dead),
         AddressState::Probation,
-        "soft: two strikes"
+        "a soft strike is no penalty"
     );
     assert_eq!(world.journal.count(|seen| *seen == Seen::Invalidated), 1);
 }
 
-/// An edge that hangs in TLS while the others connect is known by that, long before any limit.
+/// An edge hangs in TLS while the others connect. Its address is slow long before any time limit.
 #[tokio::test]
-async fn an_edge_that_hangs_while_the_others_connect_is_overtaken() {
+async fn an_edge_that_hangs_while_the_others_connect_is_slow() {
     let world = World::of(Edges::https(4).await, |builder| builder).await;
     let hung = world.ips()[0];
     world.edges.set(hung, Mode::Hang).await;
@@ -156,18 +157,20 @@ async fn an_edge_that_hangs_while_the_others_connect_is_overtaken() {
     assert_eq!(world.journal.failures(), [(hung, Outcome::Slow)]);
     let client = world.client();
     for _ in 0..20 {
-        get(&client, &world.url()).await.expect("nobody dials it");
+        get(&client, &world.url())
+            .await
+            .expect("no request goes to the slow address");
     }
 }
 
-/// Requests that are sent 10 ms apart, each on a connection of its own. Connects to edges that are well take no time.
+/// Requests that are sent 10 ms apart, each on a connection of its own. A connect to a healthy edge takes no time.
 struct Burst<'a> {
     world: &'a World,
     hung: IpAddr,
     client: reqwest::Client,
     log: DialLog,
-    /// Dials to the port when it was another test's.
-    old: usize,
+    /// Attempts on the port before this test.
+    before: usize,
     requests: JoinSet<reqwest::Result<reqwest::Response>>,
 }
 
@@ -178,7 +181,7 @@ impl<'a> Burst<'a> {
             world,
             hung,
             client,
-            old: log.to_port(world.edges.port()).len(),
+            before: log.to_port(world.edges.port()).len(),
             log,
             requests: JoinSet::new(),
         }
@@ -190,25 +193,25 @@ impl<'a> Burst<'a> {
     }
 
     async fn send_at_once(&mut self) {
-        let dials = self.old + self.dials().len();
+        let attempts = self.before + self.attempts().len();
         self.requests
             .spawn(self.client.get(self.world.url()).send());
         let port = self.world.edges.port();
-        let dialed = self.log.until(port, |all| all.len() > dials);
-        within("a dial", dialed).await;
+        let attempted = self.log.until(port, |all| all.len() > attempts);
+        within("an attempt", attempted).await;
         self.settle().await;
-        // No two are dealt their addresses at the same instant.
+        // No two connects get their addresses at the same instant.
         tokio::time::advance(Duration::from_micros(1)).await;
     }
 
-    /// Waits until edges that are well have served all that have dialed them.
+    /// Waits until the healthy edges have served as many requests as attempts have gone to them.
     async fn settle(&self) {
         let settled = async {
-            while self.dialed_elsewhere() > self.served_elsewhere() {
+            while self.attempts_elsewhere() > self.served_elsewhere() {
                 tokio::task::yield_now().await;
             }
         };
-        within("an answer of an edge that is well", settled).await;
+        within("a response of a healthy edge", settled).await;
     }
 
     /// Waits until every request has ended.
@@ -216,21 +219,23 @@ impl<'a> Burst<'a> {
         while !self.requests.is_empty() {
             self.settle().await;
             common::sleep(Duration::from_millis(10)).await;
-            while let Some(answer) = self.requests.try_join_next() {
-                answer.unwrap().expect("it is dialled elsewhere");
+            while let Some(response) = self.requests.try_join_next() {
+                response.unwrap().expect("the request goes to another edge");
             }
         }
     }
 
-    fn dials(&self) -> Vec<IpAddr> {
-        let dials = self.log.to_port(self.world.edges.port()).into_iter();
-        let dials = dials.skip(self.old);
-        dials.map(|dial| dial.addr.to_canonical()).collect()
+    fn attempts(&self) -> Vec<IpAddr> {
+        let attempts = self.log.to_port(self.world.edges.port()).into_iter();
+        let attempts = attempts.skip(self.before);
+        attempts
+            .map(|attempt| attempt.addr.to_canonical())
+            .collect()
     }
 
-    fn dialed_elsewhere(&self) -> usize {
+    fn attempts_elsewhere(&self) -> usize {
         let elsewhere = |addr: &&IpAddr| **addr != self.hung;
-        self.dials().iter().filter(elsewhere).count()
+        self.attempts().iter().filter(elsewhere).count()
     }
 
     fn served_elsewhere(&self) -> usize {
@@ -240,15 +245,15 @@ impl<'a> Burst<'a> {
     }
 }
 
-/// Those that hang at such an edge are given up soon, and dialled elsewhere.
+/// If several connects hang at one edge, the layer gives them up and connects to another edge.
 #[tokio::test]
-async fn who_hangs_at_an_edge_that_hangs_for_others_too_goes_elsewhere() {
+async fn a_connect_that_hangs_where_others_hang_is_made_elsewhere() {
     let world = World::of(Edges::https(4).await, |builder| builder).await;
     let hung = world.ips()[0];
     world.edges.set(hung, Mode::Hang).await;
     let hour = Duration::from_secs(3600);
     let mut burst = Burst::on(&world, hung, world.client_giving_up(hour));
-    // So many have met it that they can't all have been unlucky; time stands still until then.
+    // Five pending connects to one edge are more than chance. The clock is stopped until then.
     while world.edges.accepted(hung) < 5 {
         burst.send_at_once().await;
     }
@@ -261,7 +266,7 @@ async fn who_hangs_at_an_edge_that_hangs_for_others_too_goes_elsewhere() {
     assert!(failures.iter().all(is_expected), "{failures:?}");
 }
 
-/// With one address there is nothing else to dial, so that giving it up would only do harm.
+/// The host has no other address, so the layer does not give the connect up.
 #[tokio::test]
 async fn with_one_address_a_connect_is_not_given_up() {
     let world = World::of(Edges::https(1).await, |builder| {
@@ -276,12 +281,12 @@ async fn with_one_address_a_connect_is_not_given_up() {
     assert_eq!(world.accepted(), 1);
 }
 
-/// reqwest's `connect_timeout` drops the connect from outside of all layers: no error is seen.
+/// The `connect_timeout` of reqwest drops the connect outside of all layers, so that the layer sees no error.
 #[tokio::test]
-async fn a_connect_timeout_is_seen_as_a_strike_without_an_error() {
-    let stalled = Duration::from_millis(200);
-    let world = World::of(Edges::https(2).await, |b| b.slow_connect_after(stalled)).await;
-    // TCP is up and TLS hangs: only the outer timeout can end it.
+async fn a_connect_that_the_connect_timeout_drops_is_slow() {
+    let slow_after = Duration::from_millis(200);
+    let world = World::of(Edges::https(2).await, |b| b.slow_connect_after(slow_after)).await;
+    // TCP connects and TLS hangs, so that only the outer timeout ends the connect.
     for ip in world.ips() {
         world.edges.set(ip, Mode::Hang).await;
     }
@@ -293,19 +298,20 @@ async fn a_connect_timeout_is_seen_as_a_strike_without_an_error() {
         .unwrap();
     let error = get(&client, &world.url()).await.unwrap_err();
     assert!(error.is_connect() && error.is_timeout(), "{error:?}");
-    let [(dialled, Outcome::Slow)] = world.journal.failures()[..] else {
+    let [(attempted, Outcome::Slow)] = world.journal.failures()[..] else {
         panic!("{:?}", world.journal.seen());
     };
     assert_eq!(
-        (world.accepted(), world.edges.accepted(dialled)),
+        (world.accepted(), world.edges.accepted(attempted)),
         (1, 1),
-        "nothing is tried after the user's timeout"
+        "no attempt follows the timeout"
     );
 }
 
-/// A timeout as long as the watch ends the connect a moment before it, and is seen all the same.
+/// A `connect_timeout` equal to `slow_connect_after` drops the connect a moment earlier. The connect still counts as
+/// slow.
 #[tokio::test]
-async fn a_connect_timeout_as_long_as_the_watch_is_seen_too() {
+async fn a_connect_that_is_dropped_at_slow_connect_after_is_slow() {
     let second = Duration::from_secs(1);
     let world = World::of(Edges::https(1).await, |b| b.slow_connect_after(second)).await;
     let dead = world.ips()[0];
@@ -320,9 +326,9 @@ async fn a_connect_timeout_as_long_as_the_watch_is_seen_too() {
     assert_eq!(world.journal.failures(), [(dead, Outcome::Slow)]);
 }
 
-/// An edge that accepts and then says nothing in TLS is given up, and the request goes elsewhere.
+/// An edge accepts and sends nothing in TLS. The layer gives the connect up, and the request goes to the other edge.
 #[tokio::test]
-async fn an_edge_that_hangs_in_tls_is_given_up_for_another() {
+async fn a_connect_that_hangs_in_tls_is_given_up_for_another_edge() {
     let world = World::of(Edges::https(2).await, |builder| {
         builder.slow_connect_after(Duration::from_millis(100))
     })
@@ -337,10 +343,10 @@ async fn an_edge_that_hangs_in_tls_is_given_up_for_another() {
     assert_eq!(world.journal.failures(), expected);
 }
 
-/// All addresses moved while the old ones swallow packets: the request in flight is given up and
-/// dialled at the new address.
+/// DNS names another edge and the old edges are black-holed. The layer gives the pending connect up, and the same
+/// request reaches the new edge.
 #[tokio::test]
-async fn a_move_away_from_black_holes_costs_no_request() {
+async fn a_dns_change_away_from_black_holed_edges_fails_no_request() {
     let world = World::of(Edges::http(4).await, |builder| {
         builder.slow_connect_after(Duration::from_millis(100))
     })
@@ -363,9 +369,9 @@ async fn a_move_away_from_black_holes_costs_no_request() {
     }
 }
 
-/// An unknown host: an error that says so, and no retry.
+/// A lookup of an unknown host fails with an error that says so, and is not retried.
 #[tokio::test]
-async fn a_dns_error_is_told_as_such_and_penalizes_nobody() {
+async fn an_unknown_host_is_a_dns_error_and_no_strike() {
     let world = World::http(1).await;
     let client = world.client();
     let error = get(&client, &world.edges.url("nobody.test"))
@@ -374,19 +380,19 @@ async fn a_dns_error_is_told_as_such_and_penalizes_nobody() {
     assert!(error.is_connect() && error.is_dns(), "{error:?}");
     let cause = std::iter::successors(std::error::Error::source(&error), |e| e.source())
         .find_map(|cause| cause.downcast_ref::<sidestep::ResolveError>())
-        .expect("our error is in the chain");
+        .expect("a ResolveError is among the causes");
     assert!(cause.is_not_found());
     assert_eq!(
         cause.to_string(),
         "nobody.test: the name does not exist (NXDOMAIN)"
     );
-    nothing_followed(&world);
+    assert_no_consequence(&world);
     assert_eq!(world.dns.queries("nobody.test", common::RecordType::A), 1);
 }
 
-/// A host that DNS cannot carry: an error that says why, and nobody is asked.
+/// If a URL has a host that DNS cannot carry, the error says why. The resolver sends no query, also for `.invalid`.
 #[tokio::test]
-async fn an_invalid_name_in_a_url_is_told_as_such() {
+async fn an_invalid_host_in_a_url_is_an_error_without_a_query() {
     let world = World::http(1).await;
     let label = "a".repeat(64);
     for host in ["a..test", &label, "nobody.invalid"] {
@@ -395,18 +401,18 @@ async fn an_invalid_name_in_a_url_is_told_as_such() {
             .unwrap_err();
         let cause = std::iter::successors(std::error::Error::source(&error), |e| e.source())
             .find_map(|cause| cause.downcast_ref::<sidestep::ResolveError>())
-            .expect("our error is in the chain");
+            .expect("a ResolveError is among the causes");
         let expected = host == "nobody.invalid";
         assert_eq!(cause.is_not_found(), expected, "{cause}");
         assert_eq!(cause.is_invalid_name(), !expected, "{cause}");
     }
     assert_eq!(world.dns.total(), 0);
-    nothing_followed(&world);
+    assert_no_consequence(&world);
 }
 
-/// The name server fails: the error names what was attempted, and nothing is held against anyone.
+/// If the name server fails, the error names the host, says that the lookup failed, and has the cause as its source.
 #[tokio::test]
-async fn a_failing_name_server_is_told_as_such() {
+async fn a_failure_of_the_name_server_is_a_failed_lookup() {
     for fault in [Fault::ServFail, Fault::Refused] {
         let dns = NameServer::start().await;
         dns.fault(fault);
@@ -421,9 +427,9 @@ async fn a_failing_name_server_is_told_as_such() {
     }
 }
 
-/// A penalty never adds delay when there is nothing else to dial.
+/// The host has no other address, so its penalty delays no connect.
 #[tokio::test]
-async fn a_single_address_is_dialled_though_it_is_penalized() {
+async fn a_single_address_is_attempted_despite_its_penalty() {
     let world = World::http(1).await;
     let only = world.ips()[0];
     let client = world.client();
@@ -433,15 +439,15 @@ async fn a_single_address_is_dialled_though_it_is_penalized() {
     world.edges.set(only, Mode::Serve).await;
     get(&client, &world.url())
         .await
-        .expect("it is dialled at once");
+        .expect("the request attempts the address at once");
     assert_eq!(world.standing(only), AddressState::Healthy);
 }
 
-/// A late report about an older answer does not end the newer one.
+/// A failure of an address of an older answer does not make a newer answer suspect.
 #[tokio::test]
-async fn a_late_failure_does_not_harm_a_newer_answer() {
-    let stalled = Duration::from_millis(300);
-    let world = World::of(Edges::http(2).await, |b| b.slow_connect_after(stalled)).await;
+async fn a_late_failure_does_not_make_a_newer_answer_suspect() {
+    let slow_after = Duration::from_millis(300);
+    let world = World::of(Edges::http(2).await, |b| b.slow_connect_after(slow_after)).await;
     let (old, new) = (world.ips()[0], world.ips()[1]);
     world.dns.set(HOST, &[old], 1800);
     world.edges.set(old, Mode::BlackHole).await;
@@ -450,25 +456,32 @@ async fn a_late_failure_does_not_harm_a_newer_answer() {
     let before = log.to_port(port).len();
     let late = client.get(world.url()).send();
     let late = tokio::spawn(tokio::time::timeout(Duration::from_secs(1), late));
-    within("a dial", log.until(port, |all| all.len() > before)).await;
-    // The name moves and is looked up again before the first connect is seen to hang.
+    within("an attempt", log.until(port, |all| all.len() > before)).await;
+    // DNS changes and a lookup returns the new address before the first connect is slow.
     world.dns.set(HOST, &[new], 1800);
     world.resolver.invalidate(HOST);
     get(&client, &world.url()).await.unwrap();
     common::sleep(Duration::from_secs(1)).await;
-    let late = late.await.unwrap().expect("it is given up in time");
-    assert_eq!(late.unwrap().status(), 200, "for the newer answer");
+    let late = late
+        .await
+        .unwrap()
+        .expect("the first connect is given up in time");
+    assert_eq!(
+        late.unwrap().status(),
+        200,
+        "the request uses the newer answer"
+    );
     assert_eq!(
         world.journal.count(|seen| *seen == Seen::Invalidated),
         1,
-        "only the one by hand"
+        "only the call of invalidate"
     );
     assert_eq!(world.queries(), 2);
 }
 
-/// Under an HTTP proxy the name asked is the proxy's, and that is what is learned about.
+/// With an HTTP proxy the client resolves the host of the proxy, so strikes are for the addresses of the proxy.
 #[tokio::test]
-async fn under_a_proxy_the_proxys_addresses_are_learned_about() {
+async fn with_a_proxy_strikes_are_for_the_addresses_of_the_proxy() {
     let world = World::http(2).await;
     let dead = world.ips()[0];
     world.edges.set(dead, Mode::Refuse).await;
@@ -482,7 +495,7 @@ async fn under_a_proxy_the_proxys_addresses_are_learned_about() {
     for _ in 0..200 {
         get(&client, "http://origin.test/")
             .await
-            .expect("the proxy's other edge answers");
+            .expect("the other edge of the proxy responds");
         if world.is_penalized(dead) {
             break;
         }
@@ -491,14 +504,14 @@ async fn under_a_proxy_the_proxys_addresses_are_learned_about() {
     assert_eq!(world.dns.queries("origin.test", common::RecordType::A), 0);
 }
 
-/// Overrides bypass the resolver: their failures blame nobody.
+/// Overrides of reqwest and addresses in URLs bypass the resolver, so their failures are no strikes.
 #[tokio::test]
-async fn overrides_and_literals_ask_nobody_and_blame_nobody() {
+async fn overrides_of_reqwest_and_addresses_in_urls_cause_no_lookup_and_no_strike() {
     let world = World::http(2).await;
-    let pinned = (world.ips()[0], world.edges.port()).into();
+    let addr = (world.ips()[0], world.edges.port()).into();
     let client = world
         .builder()
-        .resolve_to_addrs(HOST, &[pinned])
+        .resolve_to_addrs(HOST, &[addr])
         .sidestep(&world.resolver)
         .build()
         .unwrap();
@@ -507,5 +520,5 @@ async fn overrides_and_literals_ask_nobody_and_blame_nobody() {
     world.edges.set(world.ips()[0], Mode::Refuse).await;
     get(&client, &world.url()).await.unwrap_err();
     assert_eq!(world.dns.total(), 0);
-    nothing_followed(&world);
+    assert_no_consequence(&world);
 }

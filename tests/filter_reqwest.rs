@@ -1,4 +1,4 @@
-//! The address filter under stock reqwest: what is refused is never dialled.
+//! Stock reqwest never connects to an address that the filter refuses.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -13,9 +13,9 @@ use std::iter;
 use common::{Edges, HOST, World, get};
 use sidestep::filter;
 
-/// The edges are on loopback, which no host of the public internet is.
+/// The edges are on loopback, so `public_only` refuses their addresses.
 #[tokio::test]
-async fn a_name_that_leads_inside_is_not_dialled_and_the_error_says_why() {
+async fn a_host_with_internal_addresses_gets_no_connect_and_the_error_says_why() {
     let world = World::of(Edges::http(2).await, |builder| {
         builder.filter(filter::public_only())
     })
@@ -24,8 +24,8 @@ async fn a_name_that_leads_inside_is_not_dialled_and_the_error_says_why() {
     for url in [world.url(), world.edges.url("localhost")] {
         let error = get(&client, &url).await.unwrap_err();
         assert!(error.is_connect());
-        let ours = cause(&error).expect("our error is among the causes");
-        assert!(ours.is_filtered(), "{ours}");
+        let resolve_error = cause(&error).expect("a ResolveError is among the causes");
+        assert!(resolve_error.is_filtered(), "{resolve_error}");
     }
     let error = get(&client, &world.url()).await.unwrap_err();
     assert_eq!(
@@ -33,11 +33,11 @@ async fn a_name_that_leads_inside_is_not_dialled_and_the_error_says_why() {
         "edge.test: the address filter refused all of its 2 addresses (127.0.0.2, 127.0.0.3)"
     );
     assert_eq!(world.accepted(), 0);
-    assert_eq!(world.queries(), 1, "the refusal is kept, and not retried");
+    assert_eq!(world.queries(), 1, "the refusal is cached and not retried");
 }
 
 #[tokio::test]
-async fn an_edge_that_is_refused_is_never_dialled() {
+async fn no_connect_goes_to_an_address_that_the_filter_refuses() {
     let edges = Edges::http(3).await;
     let refused = edges.ips()[1];
     let world = World::of(edges, move |builder| {
@@ -57,9 +57,9 @@ async fn an_edge_that_is_refused_is_never_dialled() {
     assert!(accepted[0] > 0 && accepted[2] > 0, "{accepted:?}");
 }
 
-/// What the docs say loudly: reqwest dials the address in a URL without asking the resolver.
+/// reqwest connects to an address in a URL without the resolver, as the documentation of the filter says.
 #[tokio::test]
-async fn an_address_in_a_url_does_not_pass_the_filter() {
+async fn an_address_in_a_url_bypasses_the_filter() {
     let world = World::of(Edges::http(1).await, |builder| {
         builder.filter(filter::public_only())
     })
@@ -69,6 +69,7 @@ async fn an_address_in_a_url_does_not_pass_the_filter() {
     assert_eq!(world.accepted(), 1);
 }
 
+/// Finds the [`sidestep::ResolveError`] among the causes of a client's error.
 fn cause(error: &reqwest::Error) -> Option<&sidestep::ResolveError> {
     let first: &(dyn StdError + 'static) = error;
     iter::successors(Some(first), |&error| error.source()).find_map(|error| error.downcast_ref())

@@ -1,5 +1,5 @@
-//! Behaviour F3: an edge that comes and goes costs one request for each penalty at most, and one
-//! connect at a time finds out whether it is back.
+//! Behavior F3: a flapping edge fails at most one request per penalty. One connect at a time tries whether the edge
+//! serves again.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -31,25 +31,25 @@ const BAD: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
 
-/// What the bad edge does at present.
+/// The present behavior of the bad edge.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Does {
+enum Behavior {
     Serve,
     Refuse,
-    /// Accepts, and TLS fails.
+    /// The edge accepts, and TLS fails.
     BreakTls,
 }
 
-/// Two edges, one of them bad at times. The kernel accepts for both; nobody speaks.
-struct Stand {
+/// A good edge, and a bad edge that fails at times. The kernel accepts connections for both, and neither sends data.
+struct EdgePair {
     port: u16,
     good: Socket,
-    bad: Mutex<(Does, Socket)>,
-    /// When a dial of a connector met the bad edge while it was bad.
-    met: Mutex<Vec<Instant>>,
+    bad: Mutex<(Behavior, Socket)>,
+    /// When the connector attempted the bad edge while that edge failed.
+    failures: Mutex<Vec<Instant>>,
 }
 
-impl Stand {
+impl EdgePair {
     fn new() -> Arc<Self> {
         loop {
             let good = bind((GOOD, 0).into()).unwrap();
@@ -60,28 +60,28 @@ impl Stand {
                 return Arc::new(Self {
                     port,
                     good,
-                    bad: Mutex::new((Does::Serve, bad)),
-                    met: Mutex::default(),
+                    bad: Mutex::new((Behavior::Serve, bad)),
+                    failures: Mutex::default(),
                 });
             }
         }
     }
 
-    fn set(&self, does: Does) {
+    fn set(&self, behavior: Behavior) {
         let mut bad = self.bad.lock().unwrap();
-        if bad.0 == does {
+        if bad.0 == behavior {
             return;
         }
-        // The port is given up for a moment only; nobody else binds this address to it.
+        // The port is free for a moment only, and no other test binds this address.
         bad.1 = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         bad.1 = bind((BAD, self.port).into()).unwrap();
-        if does != Does::Refuse {
+        if behavior != Behavior::Refuse {
             bad.1.listen(1024).unwrap();
         }
-        bad.0 = does;
+        bad.0 = behavior;
     }
 
-    /// Connects, and lets the kernel's queue of connections not fill up.
+    /// Connects, and empties the kernel's queues of accepted connections.
     fn connect(&self, ip: IpAddr) -> io::Result<std::net::TcpStream> {
         let connected = std::net::TcpStream::connect((ip, self.port));
         while self.good.accept().is_ok() {}
@@ -89,12 +89,12 @@ impl Stand {
         connected
     }
 
-    fn does(&self) -> Does {
+    fn behavior(&self) -> Behavior {
         self.bad.lock().unwrap().0
     }
 
-    fn met(&self) -> Vec<Instant> {
-        self.met.lock().unwrap().clone()
+    fn failures(&self) -> Vec<Instant> {
+        self.failures.lock().unwrap().clone()
     }
 }
 
@@ -106,17 +106,18 @@ fn bind(addr: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Dials one address after the other, as hyper-util does in a family, without leaving its thread:
-/// on a clock of the test no timer may run out meanwhile.
+/// A connector that attempts one address after the other, like hyper-util within a family.
+///
+/// Each attempt blocks its thread, so that no timer of a paused clock expires meanwhile.
 #[derive(Clone)]
-struct Dialler {
+struct SerialConnector {
     resolver: Resolver,
-    stand: Arc<Stand>,
-    /// From being dealt an address to the end of its dial.
+    edges: Arc<EdgePair>,
+    /// Time that each attempt takes.
     takes: Duration,
 }
 
-impl Service<Uri> for Dialler {
+impl Service<Uri> for SerialConnector {
     type Response = TokioIo<TcpStream>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
@@ -127,17 +128,17 @@ impl Service<Uri> for Dialler {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let resolving = self.resolver.call(uri.host().unwrap().parse().unwrap());
-        let (stand, takes) = (self.stand.clone(), self.takes);
+        let (edges, takes) = (self.edges.clone(), self.takes);
         Box::pin(async move {
-            let mut failed = None;
+            let mut last_error = None;
             for addr in resolving.await.map_err(io::Error::other)? {
                 tokio::time::sleep(takes).await;
-                let (is_bad, does) = (addr.ip() == BAD, stand.does());
-                if is_bad && does != Does::Serve {
-                    stand.met.lock().unwrap().push(Instant::now());
+                let (is_bad, behavior) = (addr.ip() == BAD, edges.behavior());
+                if is_bad && behavior != Behavior::Serve {
+                    edges.failures.lock().unwrap().push(Instant::now());
                 }
-                match stand.connect(addr.ip()) {
-                    Ok(_) if is_bad && does == Does::BreakTls => {
+                match edges.connect(addr.ip()) {
+                    Ok(_) if is_bad && behavior == Behavior::BreakTls => {
                         return Err(io::Error::other(io::Error::from(
                             io::ErrorKind::UnexpectedEof,
                         )));
@@ -146,37 +147,37 @@ impl Service<Uri> for Dialler {
                         stream.set_nonblocking(true)?;
                         return TcpStream::from_std(stream).map(TokioIo::new);
                     }
-                    Err(error) => failed = Some(error),
+                    Err(error) => last_error = Some(error),
                 }
             }
-            Err(failed.expect("there are addresses"))
+            Err(last_error.expect("an answer has addresses"))
         })
     }
 }
 
-/// A stand and a watched connector to it.
-struct Play {
-    stand: Arc<Stand>,
+/// Two edges, and a connector to them inside of the connect layer.
+struct Setup {
+    edges: Arc<EdgePair>,
     journal: Journal,
-    connector: Connect<Dialler>,
+    connector: Connect<SerialConnector>,
 }
 
-impl Play {
+impl Setup {
     fn new(takes: Duration, set: impl FnOnce(ResolverBuilder) -> ResolverBuilder) -> Self {
-        let (stand, journal, table) = (Stand::new(), Journal::default(), StaticHosts::new());
+        let (edges, journal, table) = (EdgePair::new(), Journal::default(), StaticHosts::new());
         table.set(HOST, [IpAddr::from(GOOD), BAD.into()]).unwrap();
         let builder = Resolver::builder()
             .lookup(table)
             .ipv4_mapped_fallback(false)
             .observe(journal.observer());
         let resolver = set(builder).build().unwrap();
-        let connector = resolver.connect_layer().layer(Dialler {
+        let connector = resolver.connect_layer().layer(SerialConnector {
             resolver,
-            stand: stand.clone(),
+            edges: edges.clone(),
             takes,
         });
         Self {
-            stand,
+            edges,
             journal,
             connector,
         }
@@ -192,7 +193,7 @@ impl Play {
         self.journal.count(failed)
     }
 
-    /// Who was told to find out, and what came of it, in order.
+    /// Returns the probes and trials with the failures and recoveries, in order.
     fn tries(&self) -> Vec<Seen> {
         let mut seen = self.journal.seen();
         seen.retain(|seen| {
@@ -205,102 +206,116 @@ impl Play {
     }
 }
 
-/// Minutes of an edge that changes its mind every 700 ms, under a request each 50 ms.
+/// The edge serves and fails in turn, for 700 ms each. The test connects every 50 ms for some minutes.
 #[tokio::test(start_paused = true)]
-async fn a_flapping_edge_costs_one_request_for_each_penalty() {
-    for (does, probe) in [
-        (Does::Refuse, true),
-        (Does::Refuse, false),
-        (Does::BreakTls, true),
+async fn a_flapping_edge_fails_at_most_one_request_per_penalty() {
+    for (behavior, probe) in [
+        (Behavior::Refuse, true),
+        (Behavior::Refuse, false),
+        (Behavior::BreakTls, true),
     ] {
-        let play = Play::new(Duration::ZERO, |builder| builder.background_probe(probe));
+        let setup = Setup::new(Duration::ZERO, |builder| builder.background_probe(probe));
         let begun = Instant::now();
         let mut failed = 0;
         while Instant::now() < begun + 400 * S {
             let phase = (Instant::now() - begun).as_millis() / 700;
-            play.stand.set(if phase.is_multiple_of(2) {
-                Does::Serve
+            setup.edges.set(if phase.is_multiple_of(2) {
+                Behavior::Serve
             } else {
-                does
+                behavior
             });
-            failed += usize::from(!play.connect().await);
+            failed += usize::from(!setup.connect().await);
             tokio::time::sleep(50 * MS).await;
         }
-        let (met, penalties) = (play.stand.met(), play.penalties());
+        let (failures, penalties) = (setup.edges.failures(), setup.penalties());
         assert!(
-            met.len() <= penalties,
-            "{does:?}: {} dials, {penalties} penalties",
-            met.len()
+            failures.len() <= penalties,
+            "{behavior:?}: {} failed attempts, {penalties} penalties",
+            failures.len()
         );
-        assert!(!met.is_empty() && penalties >= 3, "{does:?}: it was met");
-        // 5 s, and up to a fifth less.
-        let apart = met.windows(2).map(|pair| pair[1] - pair[0]).min();
+        assert!(
+            !failures.is_empty() && penalties >= 3,
+            "{behavior:?}: an attempt has failed"
+        );
+        // A penalty lasts 5 s, and up to a fifth less.
+        let apart = failures.windows(2).map(|pair| pair[1] - pair[0]).min();
         assert!(
             apart.is_none_or(|apart| apart >= 4 * S),
-            "{does:?}: {apart:?}"
+            "{behavior:?}: {apart:?}"
         );
-        assert_eq!(failed, if does == Does::BreakTls { met.len() } else { 0 });
-        let probes = play.journal.count(|seen| matches!(seen, Seen::Probe(_)));
-        let trials = play.journal.count(|seen| matches!(seen, Seen::Trial(_)));
-        // What fails in TLS is tried by a request once a probe has connected.
-        let by_request = !probe || does == Does::BreakTls;
-        assert_eq!((probes > 0, trials > 0), (probe, by_request), "{does:?}");
+        assert_eq!(
+            failed,
+            if behavior == Behavior::BreakTls {
+                failures.len()
+            } else {
+                0
+            }
+        );
+        let probes = setup.journal.count(|seen| matches!(seen, Seen::Probe(_)));
+        let trials = setup.journal.count(|seen| matches!(seen, Seen::Trial(_)));
+        // After a failure in TLS a request tries the edge once a probe has connected.
+        let by_request = !probe || behavior == Behavior::BreakTls;
+        assert_eq!(
+            (probes > 0, trials > 0),
+            (probe, by_request),
+            "{behavior:?}"
+        );
     }
 }
 
-/// A hundred callers at a time, and an edge that stays dead: each penalty is ended by one, and the
-/// others are dealt the other edge.
+/// A hundred callers connect at once, and the bad edge keeps failing. One caller tries that edge after each penalty,
+/// and the others connect to the good edge.
 #[tokio::test(start_paused = true)]
-async fn among_a_hundred_callers_one_finds_out() {
-    for (does, probe) in [
-        (Does::Refuse, true),
-        (Does::Refuse, false),
-        (Does::BreakTls, true),
+async fn of_a_hundred_callers_one_tries_an_edge_after_its_penalty() {
+    for (behavior, probe) in [
+        (Behavior::Refuse, true),
+        (Behavior::Refuse, false),
+        (Behavior::BreakTls, true),
     ] {
-        let play = Play::new(50 * MS, |builder| builder.background_probe(probe));
-        assert!(play.connect().await);
-        play.stand.set(does);
+        let setup = Setup::new(50 * MS, |builder| builder.background_probe(probe));
+        assert!(setup.connect().await);
+        setup.edges.set(behavior);
         let begun = Instant::now();
         let mut first = None;
         while Instant::now() < begun + 320 * S {
-            futures_util::future::join_all((0..100).map(|_| play.connect())).await;
-            let seen = play.stand.met().len();
-            first = first.or_else(|| (seen > 0).then_some(seen));
+            futures_util::future::join_all((0..100).map(|_| setup.connect())).await;
+            let failed = setup.edges.failures().len();
+            first = first.or_else(|| (failed > 0).then_some(failed));
             tokio::time::sleep(900 * MS).await;
         }
-        let mut tries = play.tries();
-        if does == Does::BreakTls {
-            // Each comes before a trial.
+        let mut tries = setup.tries();
+        if behavior == Behavior::BreakTls {
+            // A probe comes before each trial.
             tries.retain(|seen| !matches!(seen, Seen::Probe(_)));
         }
         let bad = IpAddr::from(BAD);
         let is_try = |seen: &Seen| matches!(seen, Seen::Probe(_) | Seen::Trial(_));
         let tried = tries.iter().filter(|seen| is_try(seen)).count();
-        // 5, 10, 20 … 160 s, a fifth more or less.
-        assert!((5..=7).contains(&tried), "{does:?}: {tries:?}");
-        // One has failed before the next begins.
+        // The penalties last 5, 10, 20 … 160 s, a fifth more or less.
+        assert!((5..=7).contains(&tried), "{behavior:?}: {tries:?}");
+        // Each try fails before the next one begins.
         for (place, seen) in tries.iter().enumerate() {
             let expected = if place % 2 == 0 {
                 !is_try(seen)
             } else {
                 is_try(seen)
             };
-            assert!(expected, "{does:?}: {tries:?}");
-            assert_ne!(*seen, Seen::Recovered(bad), "{does:?}: {tries:?}");
+            assert!(expected, "{behavior:?}: {tries:?}");
+            assert_ne!(*seen, Seen::Recovered(bad), "{behavior:?}: {tries:?}");
         }
-        let later = play.stand.met().len() - first.unwrap();
-        let by_requests = if does == Does::Refuse && probe {
+        let later = setup.edges.failures().len() - first.unwrap();
+        let by_requests = if behavior == Behavior::Refuse && probe {
             0
         } else {
             tried
         };
-        assert_eq!(later, by_requests, "{does:?}");
+        assert_eq!(later, by_requests, "{behavior:?}");
     }
 }
 
-/// The same edge through stock reqwest: it comes and goes twice.
+/// An edge fails and serves again twice, under stock reqwest.
 #[tokio::test]
-async fn a_flapping_edge_costs_stock_reqwest_one_dial_each_time() {
+async fn stock_reqwest_attempts_a_flapping_edge_once_each_time_it_fails() {
     let log = DialLog::start();
     let flap = async |edges: Edges, mode: Mode, outcome: Outcome| {
         let world = World::of(edges, |builder| builder).await;
@@ -314,8 +329,8 @@ async fn a_flapping_edge_costs_stock_reqwest_one_dial_each_time() {
             for _ in 0..20 {
                 get(&client, &world.url()).await.unwrap();
             }
-            let met = world.edges.accepted(dead) - accepted;
-            assert_eq!(met, usize::from(mode == Mode::TlsReset));
+            let connections = world.edges.accepted(dead) - accepted;
+            assert_eq!(connections, usize::from(mode == Mode::TlsReset));
             let failures = world.journal.failures();
             assert_eq!(failures, vec![(dead, outcome); turn]);
             world.edges.set(dead, Mode::Serve).await;
@@ -327,11 +342,15 @@ async fn a_flapping_edge_costs_stock_reqwest_one_dial_each_time() {
                 get(&client, &world.url()).await.unwrap();
             }
         }
-        let dials = log.to_port(world.edges.port());
-        let failed = dials.iter().filter(|dial| dial.failed);
+        let attempts = log.to_port(world.edges.port());
+        let failed = attempts.iter().filter(|attempt| attempt.failed);
         failed.count()
     };
     let refusing = flap(Edges::http(2).await, Mode::Refuse, Outcome::Failed).await;
     let broken = flap(Edges::https(2).await, Mode::TlsReset, Outcome::TlsFailed).await;
-    assert_eq!((refusing, broken), (2, 0), "in TCP, one dial each time");
+    assert_eq!(
+        (refusing, broken),
+        (2, 0),
+        "one attempt fails in TCP each time"
+    );
 }

@@ -1,6 +1,6 @@
-//! Memory stays bounded however many names are asked for, whether they resolve or fail.
+//! Memory stays bounded, however many hosts are looked up and fail.
 //!
-//! `cargo bench --bench flood` does the same with a million names, and measures the slowest call.
+//! `cargo bench --bench flood` does the same with a million hosts, and measures the slowest call.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,7 +18,7 @@ use sidestep::{Outcome, Resolver};
 
 const REFUSES: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
-/// A lookup that gives every name one address, which refuses connects.
+/// A lookup that returns one address for every host. The address refuses connects.
 struct Refusing;
 
 impl Lookup for Refusing {
@@ -33,19 +33,18 @@ fn resolver(capacity: usize) -> Resolver {
     builder.build().unwrap()
 }
 
-/// The fault that this test guards against appeared with fifty thousand names; a million would take too long
-/// here.
+/// The fault that this test detects appeared with fifty thousand hosts. A million hosts would take too long here.
 #[cfg(unix)]
 #[test]
-fn a_flood_of_failing_names_takes_no_more_memory_than_the_capacity() {
+fn a_flood_of_failing_hosts_takes_bounded_memory() {
     const CHILD: &str = "SIDESTEP_FLOOD_IN_A_CHILD";
-    const NAME: &str = "a_flood_of_failing_names_takes_no_more_memory_than_the_capacity";
+    const NAME: &str = "a_flood_of_failing_hosts_takes_bounded_memory";
     if std::env::var_os(CHILD).is_some() {
         rlimit::Resource::AS.set(256 << 20, 256 << 20).unwrap();
-        return report_a_flood(5_000, 60_000);
+        return report_failures(5_000, 60_000);
     }
-    let this = std::env::current_exe().unwrap();
-    let status = std::process::Command::new(this)
+    let executable = std::env::current_exe().unwrap();
+    let status = std::process::Command::new(executable)
         .args([NAME, "--exact", "--test-threads", "1"])
         .env(CHILD, "1")
         .env("MALLOC_ARENA_MAX", "1")
@@ -53,12 +52,12 @@ fn a_flood_of_failing_names_takes_no_more_memory_than_the_capacity() {
     assert!(status.unwrap().success(), "the flood ended the process");
 }
 
-fn report_a_flood(capacity: usize, names: u32) {
+fn report_failures(capacity: usize, hosts: u32) {
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_all().build().unwrap();
     runtime.block_on(async {
         let resolver = resolver(capacity);
-        for n in 0..names {
+        for n in 0..hosts {
             let host = format!("h{n}.example.test");
             resolver.resolve(&host).await.unwrap();
             resolver.report(&host, REFUSES, Outcome::Refused);
@@ -68,7 +67,7 @@ fn report_a_flood(capacity: usize, names: u32) {
 }
 
 #[tokio::test]
-async fn a_client_that_asks_for_names_that_fail_keeps_no_more_hosts_than_the_capacity() {
+async fn a_client_whose_hosts_fail_keeps_no_more_than_max_hosts() {
     const CAPACITY: usize = 100;
     let _ = rustls::crypto::ring::default_provider().install_default();
     let port = TcpListener::bind((REFUSES, 0))

@@ -1,5 +1,6 @@
-//! Whom we blame, compared with what hyper-util's own log says that it dialled: random lists, fates
-//! and settings, through the real `HttpConnector` over loopback.
+//! Attribution agrees with hyper-util's log of its attempts.
+//!
+//! The cases have random addresses, faults and settings, and use the real `HttpConnector` over loopback.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -24,12 +25,12 @@ use tower::{Layer as _, ServiceExt as _};
 
 const HOST: &str = "edge.test";
 const MS: Duration = Duration::from_millis(1);
-/// hyper-util's head start for the first family.
-const HEAD_START: Duration = Duration::from_millis(300);
-/// Longer than that and every division of a connect timeout.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+/// Time after which hyper-util starts its second lane.
+const LANE_DELAY: Duration = Duration::from_millis(300);
+/// Time limit of a connect. It is longer than the lane delay and than each part of a connect timeout.
+const LIMIT: Duration = Duration::from_millis(1_500);
 
-/// A connect to be made: what is there, and how the connector is set up.
+/// One connect: its addresses with their modes, and the settings of the connector.
 #[derive(Clone, Debug)]
 struct Case {
     list: Vec<(IpAddr, Mode)>,
@@ -41,7 +42,7 @@ struct Case {
 }
 
 impl Case {
-    fn any(rng: &mut Rng, has_ipv6: bool) -> Self {
+    fn random(rng: &mut Rng, has_ipv6: bool) -> Self {
         let mut ips: Vec<IpAddr> = (0..rng.u8(1..=4))
             .map(|n| Ipv4Addr::new(127, 0, 0, 3 + n).into())
             .collect();
@@ -90,36 +91,38 @@ fn mode(rng: &mut Rng) -> Mode {
     }
 }
 
-/// Somebody who was blamed.
+/// A strike that the resolver has recorded.
 #[derive(Clone, Copy, Debug)]
-struct Blamed {
+struct Strike {
     addr: IpAddr,
     outcome: Outcome,
     hard: bool,
 }
 
-/// What became of a case.
+/// How the connect of a case ended.
 #[derive(Debug)]
-struct Told {
-    dialled: Vec<Dialled>,
+struct ConnectEnd {
+    attempts: Vec<Dialled>,
     winner: Option<IpAddr>,
-    /// Neither connected nor failed within our patience.
+    /// Whether the connect was still pending after [`LIMIT`].
     dropped: bool,
     took: Duration,
-    blamed: Vec<Blamed>,
+    strikes: Vec<Strike>,
 }
 
-/// Makes the connect. While it lasts the port is the case's own, by which its dials are told apart.
-async fn connect(case: &Case, warm: &Edges, log: &DialLog) -> (Told, Edges) {
-    // The first address is the same in all cases, so that no two have one port.
+/// Makes the connect of a case.
+///
+/// The edges of the case have a port of their own, by which the log tells its attempts from others.
+async fn connect(case: &Case, warm: &Edges, log: &DialLog) -> (ConnectEnd, Edges) {
+    // All cases bind the same first address, so that no two cases have the same port.
     let mut ips = vec![IpAddr::from([127, 0, 0, 2])];
     ips.extend(case.ips());
     let edges = Edges::on(&ips, Scheme::Http).await;
     for &(ip, mode) in &case.list {
         edges.set(ip, mode).await;
     }
-    let blamed = Arc::new(Mutex::new(Vec::new()));
-    let resolver = resolver(case, warm, blamed.clone());
+    let strikes = Arc::new(Mutex::new(Vec::new()));
+    let resolver = resolver(case, warm, strikes.clone());
     let connector = case.connector(&resolver);
     for (warm_up, host) in case.warm.into_iter().zip(["warm4.test", "warm6.test"]) {
         if warm_up {
@@ -128,10 +131,10 @@ async fn connect(case: &Case, warm: &Edges, log: &DialLog) -> (Told, Edges) {
         }
     }
     let uri: Uri = edges.url(HOST).parse().unwrap();
-    // The port may have been another test's before.
+    // Another test may have used the port before.
     let before = log.to_port(edges.port()).len();
     let begun = Instant::now();
-    let ended = timeout(PATIENCE, connector.oneshot(uri)).await;
+    let ended = timeout(LIMIT, connector.oneshot(uri)).await;
     let took = Instant::now() - begun;
     let winner = ended.as_ref().ok().and_then(|made| made.as_ref().ok());
     let winner = winner.map(|stream| {
@@ -139,18 +142,18 @@ async fn connect(case: &Case, warm: &Edges, log: &DialLog) -> (Told, Edges) {
         stream.connected().get_extras(&mut extras);
         extras.get::<HttpInfo>().unwrap().remote_addr().ip()
     });
-    let blamed = blamed.lock().unwrap().clone();
-    let told = Told {
-        dialled: log.to_port(edges.port()).split_off(before),
+    let strikes = strikes.lock().unwrap().clone();
+    let end = ConnectEnd {
+        attempts: log.to_port(edges.port()).split_off(before),
         winner,
         dropped: ended.is_err(),
         took,
-        blamed,
+        strikes,
     };
-    (told, edges)
+    (end, edges)
 }
 
-fn resolver(case: &Case, warm: &Edges, blamed: Arc<Mutex<Vec<Blamed>>>) -> Resolver {
+fn resolver(case: &Case, warm: &Edges, strikes: Arc<Mutex<Vec<Strike>>>) -> Resolver {
     let table = StaticHosts::new();
     table.set(HOST, case.ips()).unwrap();
     let [v4, v6] = [0, 1].map(|family| warm.ips().get(family).copied());
@@ -163,7 +166,7 @@ fn resolver(case: &Case, warm: &Edges, blamed: Arc<Mutex<Vec<Blamed>>>) -> Resol
         .lookup(table)
         .address_order(AddressOrder::Preserve)
         .ipv4_mapped_fallback(case.lanes)
-        .slow_connect_after(HEAD_START)
+        .slow_connect_after(LANE_DELAY)
         .observe(move |event: &Event<'_>| {
             if let Event::AddressFailed {
                 addr,
@@ -172,87 +175,106 @@ fn resolver(case: &Case, warm: &Edges, blamed: Arc<Mutex<Vec<Blamed>>>) -> Resol
                 ..
             } = *event
             {
-                let blame = Blamed {
+                let strike = Strike {
                     addr,
                     outcome,
                     hard,
                 };
-                blamed.lock().unwrap().push(blame);
+                strikes.lock().unwrap().push(strike);
             }
         })
         .build()
         .unwrap()
 }
 
-impl Told {
-    /// What is wrong with whom was blamed.
-    fn wrongs(&self, case: &Case) -> Vec<String> {
-        let mut wrongs = Vec::new();
-        for blamed in &self.blamed {
-            wrongs.extend(self.wrong_with(blamed, case));
+impl ConnectEnd {
+    /// Returns the differences between the strikes and the log.
+    fn differences(&self, case: &Case) -> Vec<String> {
+        let mut differences = Vec::new();
+        for strike in &self.strikes {
+            differences.extend(self.difference(strike, case));
         }
-        for missed in self.must_be_blamed(case) {
-            if !self.blamed.iter().any(|blamed| blamed.addr == missed) {
-                wrongs.push(format!("{missed} failed and was missed"));
+        for addr in self.required_strikes(case) {
+            if !self.strikes.iter().any(|strike| strike.addr == addr) {
+                differences.push(format!("{addr} failed and has no strike"));
             }
         }
-        wrongs
+        differences
     }
 
-    fn wrong_with(&self, blamed: &Blamed, case: &Case) -> Option<String> {
-        let to = |dialled: &&Dialled| dialled.addr.to_canonical() == blamed.addr;
-        let failed = self.dialled.iter().filter(to).any(|dial| dial.failed);
+    fn difference(&self, strike: &Strike, case: &Case) -> Option<String> {
+        let to = |attempt: &&Dialled| attempt.addr.to_canonical() == strike.addr;
+        let failed = self
+            .attempts
+            .iter()
+            .filter(to)
+            .any(|attempt| attempt.failed);
         match () {
-            () if self.winner.map(|addr| addr.to_canonical()) == Some(blamed.addr) => {
-                Some(format!("{blamed:?} has just connected"))
+            () if self.winner.map(|addr| addr.to_canonical()) == Some(strike.addr) => {
+                Some(format!("{strike:?} has connected"))
             }
-            () if blamed.hard && blamed.outcome == Outcome::Slow => {
-                Some(format!("{blamed:?} was only slow"))
+            () if strike.hard && strike.outcome == Outcome::Slow => {
+                Some(format!("{strike:?} was only slow"))
             }
-            () if blamed.hard && !failed => Some(format!("{blamed:?} has not failed")),
-            () if blamed.hard && case.serves(blamed.addr) => Some(format!("{blamed:?} is live")),
-            // Bound to one family, one that was not dialled may be held to be slow.
-            () if !self.dialled.iter().any(|dial| to(&dial)) && case.bound.is_none() => {
-                Some(format!("{blamed:?} was not dialled"))
+            () if strike.hard && !failed => Some(format!("{strike:?} has not failed")),
+            () if strike.hard && case.serves(strike.addr) => Some(format!("{strike:?} serves")),
+            // If the connector is bound to one family, an address without an attempt may count as slow.
+            () if !self.attempts.iter().any(|attempt| to(&attempt)) && case.bound.is_none() => {
+                Some(format!("{strike:?} was not attempted"))
             }
-            () if case.serves(blamed.addr) && case.bound.is_none() => {
-                Some(format!("{blamed:?} is live"))
+            () if case.serves(strike.addr) && case.bound.is_none() => {
+                Some(format!("{strike:?} serves"))
             }
             () => None,
         }
     }
 
-    /// Whoever failed before the winner in its family, and, in an error, whoever failed at all. The
-    /// first family as a whole when the second won in time; its head in any case.
-    fn must_be_blamed(&self, case: &Case) -> Vec<IpAddr> {
-        let failed = |dial: &&Dialled| dial.failed;
-        let head = self.dialled.first().map(|dial| dial.addr);
+    /// Returns the addresses that must have a strike.
+    ///
+    /// - After an error: each address that failed.
+    /// - After a success: each address that failed in the family of the winner. If no second lane started and the
+    ///   connector has connected to both families before, the addresses of the other family count too. The first
+    ///   attempt counts too if a second lane started or won, or if the connector has connected to its family before.
+    /// - After [`LIMIT`]: the first attempt, unless the connector is bound.
+    ///
+    /// The winner never has a strike.
+    fn required_strikes(&self, case: &Case) -> Vec<IpAddr> {
+        let failed = |attempt: &&Dialled| attempt.failed;
+        let first = self.attempts.first().map(|attempt| attempt.addr);
         let is_bound = case.bound.is_some();
-        let failed = self.dialled.iter().filter(failed).map(|dial| dial.addr);
-        let mut must: Vec<IpAddr> = match self.winner {
+        let failed = self
+            .attempts
+            .iter()
+            .filter(failed)
+            .map(|attempt| attempt.addr);
+        let mut required: Vec<IpAddr> = match self.winner {
             Some(winner) => {
-                let in_time = self.took < HEAD_START && case.warm == [true, true];
-                let is_told = |ip: &IpAddr| ip.is_ipv6() == winner.is_ipv6() || in_time;
-                let late = self.took >= HEAD_START && head != Some(winner);
+                let in_time = self.took < LANE_DELAY && case.warm == [true, true];
+                let is_certain = |ip: &IpAddr| ip.is_ipv6() == winner.is_ipv6() || in_time;
+                let late = self.took >= LANE_DELAY && first != Some(winner);
                 let lanes = winner != winner.to_canonical();
-                let known = |head: &IpAddr| late || lanes || case.warm[usize::from(head.is_ipv6())];
-                failed.filter(is_told).chain(head.filter(known)).collect()
+                let is_known =
+                    |first: &IpAddr| late || lanes || case.warm[usize::from(first.is_ipv6())];
+                failed
+                    .filter(is_certain)
+                    .chain(first.filter(is_known))
+                    .collect()
             }
-            // Until one of another family has been connected to, whose head is the list's.
-            None if self.dropped => head.filter(|_| !is_bound).into_iter().collect(),
+            // A bound connector may not attempt the first address of the answer.
+            None if self.dropped => first.filter(|_| !is_bound).into_iter().collect(),
             None => failed.collect(),
         };
-        must.iter_mut().for_each(|ip| *ip = ip.to_canonical());
+        required.iter_mut().for_each(|ip| *ip = ip.to_canonical());
         let winner = self.winner.map(|ip| ip.to_canonical());
-        must.retain(|ip| Some(*ip) != winner);
-        must
+        required.retain(|ip| Some(*ip) != winner);
+        required
     }
 }
 
-/// Nobody is blamed who was not dialled, nobody for certain who has not failed, and nobody missed
-/// who must have.
+/// Each strike is for an attempted address, each hard strike is for a failed address, and no failed address lacks a
+/// strike.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whom_we_blame_is_what_hyper_util_dialled() {
+async fn strikes_agree_with_the_attempts_in_the_log_of_hyper_util() {
     const CASES: usize = 300;
     let log = DialLog::start();
     let seed = std::env::var("SIDESTEP_SEED").ok();
@@ -263,38 +285,39 @@ async fn whom_we_blame_is_what_hyper_util_dialled() {
     warm.extend(has_ipv6.then_some(IpAddr::from(Ipv6Addr::LOCALHOST)));
     let warm = Edges::on(&warm, Scheme::Http).await;
     let mut rng = Rng::with_seed(seed);
-    let cases: Vec<Case> = (0..CASES).map(|_| Case::any(&mut rng, has_ipv6)).collect();
-    let told = stream::iter(cases).map(|case| {
+    let cases: Vec<Case> = (0..CASES)
+        .map(|_| Case::random(&mut rng, has_ipv6))
+        .collect();
+    let ends = stream::iter(cases).map(|case| {
         let (warm, log) = (warm.clone(), log.clone());
         async move {
             let task = async move { (connect(&case, &warm, &log).await, case) };
             tokio::spawn(task).await.unwrap()
         }
     });
-    // The edges live to the end, so that no two cases have one port.
-    let told: Vec<((Told, Edges), Case)> = told.buffer_unordered(32).collect().await;
-    let wrong = told.iter().filter_map(|((told, _), case)| {
-        let wrongs = told.wrongs(case);
-        (!wrongs.is_empty()).then(|| format!("{wrongs:?}\n  {told:?}\n  {case:?}\n"))
+    // The edges live until the end, so that no two cases have the same port.
+    let ends: Vec<((ConnectEnd, Edges), Case)> = ends.buffer_unordered(32).collect().await;
+    let wrong = ends.iter().filter_map(|((end, _), case)| {
+        let differences = end.differences(case);
+        (!differences.is_empty()).then(|| format!("{differences:?}\n  {end:?}\n  {case:?}\n"))
     });
     let wrong: String = wrong.collect();
     assert!(wrong.is_empty(), "seed {seed}:\n{wrong}");
-    // Of each kind there were many, or the comparison is worth nothing.
-    let count = |is: fn(&Told) -> bool| told.iter().filter(|((told, _), _)| is(told)).count();
-    let winners = count(|told| told.winner.is_some() && !told.blamed.is_empty());
-    let mapped = count(|told| told.winner.is_some_and(|ip| ip != ip.to_canonical()));
-    let errors = count(|told| told.winner.is_none() && !told.dropped);
-    let dropped = count(|told| told.dropped);
+    // The comparison needs many cases of each kind.
+    let count = |is: fn(&ConnectEnd) -> bool| ends.iter().filter(|((end, _), _)| is(end)).count();
+    let winners = count(|end| end.winner.is_some() && !end.strikes.is_empty());
+    let mapped = count(|end| end.winner.is_some_and(|ip| ip != ip.to_canonical()));
+    let errors = count(|end| end.winner.is_none() && !end.dropped);
+    let dropped = count(|end| end.dropped);
     println!(
-        "{winners} winners past others, {mapped} in the second lane, {errors} errors, {dropped} hung"
+        "{winners} winners with strikes, {mapped} in the second lane, {errors} errors, {dropped} pending"
     );
     assert!(winners > 40 && errors > 40 && dropped > 5, "seed {seed}");
 }
 
-/// TLS fails on the one family and not on the other: the family that works is found at once, and
-/// nothing is held against it.
+/// TLS fails over IPv6 and not over IPv4. One request fails, later requests go to IPv4, and IPv4 gets no strike.
 #[tokio::test]
-async fn a_family_that_is_broken_in_tls_does_not_take_the_other_down() {
+async fn a_tls_failure_of_one_family_is_no_strike_for_the_other() {
     if std::net::TcpListener::bind("[::1]:0").is_err() {
         return println!("this machine has no IPv6");
     }
@@ -307,15 +330,17 @@ async fn a_family_that_is_broken_in_tls_does_not_take_the_other_down() {
     let client = world.client_without_retries();
     get(&client, &world.url()).await.unwrap_err();
     for _ in 0..20 {
-        get(&client, &world.url()).await.expect("IPv4 leads now");
+        get(&client, &world.url())
+            .await
+            .expect("IPv4 goes first now");
     }
     assert_eq!(world.journal.failures(), [(ips[0], Outcome::TlsFailed)]);
 }
 
-/// A client that is bound to IPv4, as by `local_address`: once it was seen to pass IPv6 over, an
-/// error in TLS is about the IPv4 edge.
+/// `local_address` binds the client to IPv4. After a connect that skipped IPv6, a failure in TLS is a strike for the
+/// IPv4 edge.
 #[tokio::test]
-async fn a_client_bound_to_ipv4_blames_the_ipv4_edge() {
+async fn a_tls_failure_of_a_client_bound_to_ipv4_is_a_strike_for_ipv4() {
     if std::net::TcpListener::bind("[::1]:0").is_err() {
         return println!("this machine has no IPv6");
     }
@@ -334,10 +359,10 @@ async fn a_client_bound_to_ipv4_blames_the_ipv4_edge() {
     assert_eq!(world.journal.failures(), [(ips[1], Outcome::TlsFailed)]);
 }
 
-/// The IPv6 edge refuses, and a client that has dialled IPv6 before knows it from the
-/// first connect that goes to IPv4.
+/// The IPv6 edge refuses, and the client has connected to IPv6 before. The first connect to IPv4 is a strike for the
+/// IPv6 edge.
 #[tokio::test]
-async fn a_family_that_refuses_is_known_when_the_other_connects_in_time() {
+async fn a_family_that_refuses_gets_a_strike_if_the_other_connects_in_time() {
     if std::net::TcpListener::bind("[::1]:0").is_err() {
         return println!("this machine has no IPv6");
     }
@@ -345,7 +370,7 @@ async fn a_family_that_refuses_is_known_when_the_other_connects_in_time() {
     let world = World::of(Edges::on(&ips, Scheme::Http).await, |b| b).await;
     let client = world.client();
     get(&client, &world.url()).await.unwrap();
-    assert_eq!(world.edges.served(ips[0]), 1, "IPv6 leads");
+    assert_eq!(world.edges.served(ips[0]), 1, "IPv6 goes first");
     world.edges.set(ips[0], Mode::Refuse).await;
     get(&client, &world.url()).await.unwrap();
     let [(refused, _)] = world.journal.failures()[..] else {

@@ -1,4 +1,4 @@
-//! Behavior F14: addresses that connected a short while ago and left since are the last resort.
+//! Behavior F14: addresses that connected shortly before and have left the answer are the last resort.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -21,62 +21,62 @@ use tokio::time::Instant;
 const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
 
-const DEATHS: [Mode; 3] = [Mode::Refuse, Mode::BlackHole, Mode::TlsReset];
+const FAULTS: [Mode; 3] = [Mode::Refuse, Mode::BlackHole, Mode::TlsReset];
 
-/// A name server that names one random address of four for 1 s, while one of the four is dead.
+/// Sends 200 requests while each answer names one random address of four for 1 s, and one of the four is dead.
 ///
-/// Returns how many of 200 requests fail.
-async fn failures(mode: Mode, is_on: bool, sends: impl AsyncFn(&World) -> bool) -> usize {
+/// Returns the number of requests that fail.
+async fn failures(mode: Mode, is_on: bool, send: impl AsyncFn(&World) -> bool) -> usize {
     let mut rng = fastrand::Rng::with_seed(7);
     let world = World::of(Edges::https(4).await, |builder| builder.last_resort(is_on)).await;
     let ips = world.ips();
     for &ip in &ips {
         world.dns.set(HOST, &[ip], 1);
-        assert!(sends(&world).await);
+        assert!(send(&world).await);
         sleep(1_500 * MS).await;
     }
     world.edges.set(ips[0], mode).await;
     let mut failed = 0;
     for _ in 0..200 {
         world.dns.set(HOST, &[ips[rng.usize(..4)]], 1);
-        failed += usize::from(!sends(&world).await);
+        failed += usize::from(!send(&world).await);
         sleep(300 * MS).await;
     }
     failed
 }
 
 #[tokio::test]
-async fn of_one_random_address_per_answer_a_dead_one_costs_no_request() {
-    for mode in DEATHS {
-        let sends = async |world: &World| get(&world.client(), &world.url()).await.is_ok();
-        assert_eq!(failures(mode, true, sends).await, 0, "{mode:?}");
+async fn with_one_random_address_per_answer_a_dead_edge_fails_no_request() {
+    for mode in FAULTS {
+        let send = async |world: &World| get(&world.client(), &world.url()).await.is_ok();
+        assert_eq!(failures(mode, true, send).await, 0, "{mode:?}");
     }
 }
 
 #[tokio::test]
-async fn a_dead_address_costs_no_request_under_a_race_either() {
-    for mode in DEATHS {
-        assert_eq!(failures(mode, true, race).await, 0, "{mode:?}");
+async fn with_a_race_a_dead_edge_fails_no_request() {
+    for mode in FAULTS {
+        assert_eq!(failures(mode, true, send_by_race).await, 0, "{mode:?}");
     }
 }
 
 #[tokio::test]
 async fn without_the_last_resort_some_requests_fail() {
     for mode in [Mode::Refuse, Mode::TlsReset] {
-        let sends = async |world: &World| get(&world.client(), &world.url()).await.is_ok();
-        assert!(failures(mode, false, sends).await > 0, "{mode:?}");
+        let send = async |world: &World| get(&world.client(), &world.url()).await.is_ok();
+        assert!(failures(mode, false, send).await > 0, "{mode:?}");
     }
-    assert!(failures(Mode::Refuse, false, race).await > 0);
+    assert!(failures(Mode::Refuse, false, send_by_race).await > 0);
 }
 
-async fn race(world: &World) -> bool {
+async fn send_by_race(world: &World) -> bool {
     hyper_client::get(&hyper_client::raced(world), &world.url())
         .await
         .is_ok()
 }
 
-/// A world whose first edge has connected and left, and whose others are named.
-async fn left(
+/// Returns a world whose first address has connected and left the answer, which names the others.
+async fn with_last_resort(
     n: u8,
     set: impl FnOnce(sidestep::ResolverBuilder) -> sidestep::ResolverBuilder,
 ) -> World {
@@ -89,18 +89,24 @@ async fn left(
     world
 }
 
-/// Every address that was dialled, in order.
-fn dialled(world: &World) -> Vec<IpAddr> {
-    let dials = DialLog::start().to_port(world.edges.port());
-    dials.iter().map(|dial| dial.addr.to_canonical()).collect()
+/// Returns the address of each attempt, in order.
+fn attempted(world: &World) -> Vec<IpAddr> {
+    let attempts = DialLog::start().to_port(world.edges.port());
+    attempts
+        .iter()
+        .map(|attempt| attempt.addr.to_canonical())
+        .collect()
 }
 
 #[tokio::test]
-async fn a_current_address_always_goes_first() {
-    let world = left(3, |builder| builder).await;
+async fn current_addresses_go_before_the_last_resort() {
+    let world = with_last_resort(3, |builder| builder).await;
     let (client, ips) = (world.client(), world.ips());
     let answer = world.resolver.resolve(HOST).await.unwrap();
-    assert!(!answer.addrs().contains(&ips[0]), "DNS names the others");
+    assert!(
+        !answer.addrs().contains(&ips[0]),
+        "the answer names the others"
+    );
     for _ in 0..10 {
         get(&client, &world.url()).await.unwrap();
     }
@@ -109,54 +115,55 @@ async fn a_current_address_always_goes_first() {
         world.edges.set(ip, Mode::Refuse).await;
     }
     for _ in 0..10 {
-        let before = dialled(&world).len();
-        let answer = get(&client, &world.url()).await.unwrap();
-        assert!(answer.contains("127.0.0.2"), "{answer}");
-        let dialled = &dialled(&world)[before..];
-        let first = dialled.iter().position(|ip| *ip == ips[0]);
-        let current = &dialled[..first.unwrap()];
+        let before = attempted(&world).len();
+        let body = get(&client, &world.url()).await.unwrap();
+        assert!(body.contains("127.0.0.2"), "{body}");
+        let attempted = &attempted(&world)[before..];
+        let first = attempted.iter().position(|ip| *ip == ips[0]);
+        let current = &attempted[..first.unwrap()];
         assert!(
             ips[1..].iter().all(|ip| current.contains(ip)),
-            "{dialled:?}"
+            "{attempted:?}"
         );
         sleep(S).await;
     }
 }
 
 #[tokio::test]
-async fn an_address_that_connected_61_s_ago_is_not_used() {
+async fn an_address_that_connected_61_s_ago_is_no_last_resort() {
     for (after, is_used) in [(50, true), (61, false)] {
-        let world = left(2, |builder| builder).await;
+        let world = with_last_resort(2, |builder| builder).await;
         let ips = world.ips();
         sleep(after * S).await;
         world.edges.set(ips[1], Mode::Refuse).await;
-        let answer = get(&world.client(), &world.url()).await;
-        assert_eq!(answer.is_ok(), is_used, "after {after} s");
+        let response = get(&world.client(), &world.url()).await;
+        assert_eq!(response.is_ok(), is_used, "after {after} s");
     }
 }
 
 #[tokio::test]
-async fn a_dead_address_that_dns_names_alone_costs_one_race_one_delay() {
-    let world = left(2, |builder| builder).await;
+async fn a_dead_address_that_dns_names_alone_delays_one_race() {
+    let world = with_last_resort(2, |builder| builder).await;
     let client = hyper_client::raced(&world);
     world.edges.set(world.ips()[1], Mode::BlackHole).await;
     let mut delayed = 0;
     for n in 0..60 {
         let began = Instant::now();
-        let answer = hyper_client::get(&client, &world.url()).await.unwrap();
+        let body = hyper_client::get(&client, &world.url()).await.unwrap();
         let took = Instant::now() - began;
-        assert!(answer.contains("127.0.0.2"), "{answer}");
+        assert!(body.contains("127.0.0.2"), "{body}");
         assert!(took < 300 * MS, "request {n}: {took:?}");
         delayed += usize::from(took > 200 * MS);
     }
-    assert_eq!(delayed, 1, "until its penalty ends");
+    assert_eq!(delayed, 1, "one race until the penalty ends");
 }
 
-/// A probe tries the address at the end of each penalty. Until the probe has connected, no request goes there first.
+/// A probe tries the address at the end of each penalty. No request attempts the address first until a
+/// probe has connected.
 #[tokio::test]
-async fn a_dead_address_that_dns_names_alone_costs_one_request_over_all_its_penalties() {
+async fn a_dead_address_that_dns_names_alone_delays_one_request_over_all_penalties() {
     for is_race in [false, true] {
-        let world = left(2, |builder| builder).await;
+        let world = with_last_resort(2, |builder| builder).await;
         let (client, raced) = (world.client(), hyper_client::raced(&world));
         world.edges.set(world.ips()[1], Mode::BlackHole).await;
         let mut late = 0;
@@ -172,14 +179,14 @@ async fn a_dead_address_that_dns_names_alone_costs_one_request_over_all_its_pena
         }
         let probes = world.journal.count(|seen| matches!(seen, Seen::Probe(_)));
         assert!(probes > 1, "{:?}", world.journal.seen());
-        assert_eq!(late, 1, "as a race: {is_race}");
+        assert_eq!(late, 1, "race: {is_race}");
     }
 }
 
-/// The process of an edge dies, and its machine later. The penalty of the first fault still runs.
+/// An edge refuses and later drops all packets, while the penalty for the refusal still runs.
 #[tokio::test]
-async fn an_address_that_refused_and_hangs_now_goes_behind_the_last_resort() {
-    let world = left(2, |builder| builder).await;
+async fn an_address_that_refuses_and_later_hangs_goes_after_the_last_resort() {
+    let world = with_last_resort(2, |builder| builder).await;
     let client = world.client();
     world.edges.set(world.ips()[1], Mode::Refuse).await;
     get(&client, &world.url()).await.unwrap();
@@ -194,24 +201,25 @@ async fn an_address_that_refused_and_hangs_now_goes_behind_the_last_resort() {
     assert_eq!(late, 1, "{:?}", world.journal.seen());
 }
 
-/// Without probes one request tries a current address at the end of its penalty, though one that left serves.
+/// Without probes one request tries a current address after its penalty, although the last resort serves.
 #[tokio::test]
-async fn a_request_tries_a_current_address_before_one_that_left() {
-    let world = left(2, |builder| builder.background_probe(false)).await;
+async fn without_probes_a_request_tries_a_current_address_after_its_penalty() {
+    let world = with_last_resort(2, |builder| builder.background_probe(false)).await;
     let client = world.client();
     world.edges.set(world.ips()[1], Mode::BlackHole).await;
-    let answer = get(&client, &world.url()).await.unwrap();
-    assert!(answer.contains("127.0.0.2"), "{answer}");
+    let body = get(&client, &world.url()).await.unwrap();
+    assert!(body.contains("127.0.0.2"), "{body}");
     world.edges.set(world.ips()[1], Mode::Serve).await;
     sleep(13 * S).await;
-    let answer = get(&client, &world.url()).await.unwrap();
-    assert!(answer.contains("127.0.0.3"), "{answer}");
+    let body = get(&client, &world.url()).await.unwrap();
+    assert!(body.contains("127.0.0.3"), "{body}");
 }
 
-/// DNS names the last edge alone, which hangs, and of those that left only the last but one serves, while so many
-/// requests come at once. No request fails.
+/// Sends `requests` requests at once and checks that none fails.
 ///
-/// Returns the connects to the edge that is named, and those to dead ones that left.
+/// DNS names the last edge alone, and that edge hangs. All other edges are the last resort, and only the edge before
+/// the last one serves. Returns the number of connects to the named edge, and to the dead edges of the last resort,
+/// without probes.
 async fn burst(edges: u8, requests: usize) -> (usize, usize) {
     let world = World::https(edges).await.in_real_time();
     let (client, ips) = (world.client(), world.ips());
@@ -221,7 +229,7 @@ async fn burst(edges: u8, requests: usize) -> (usize, usize) {
         sleep(1_500 * MS).await;
     }
     let [dead @ .., _, named] = &ips[..] else {
-        panic!("two edges at least")
+        panic!("there are two edges at least")
     };
     for ip in dead.iter().chain([named]) {
         world.edges.set(*ip, Mode::Hang).await;
@@ -234,19 +242,20 @@ async fn burst(edges: u8, requests: usize) -> (usize, usize) {
     for request in all {
         request.await.unwrap().unwrap();
     }
-    let connects = |ip: &IpAddr| world.edges.accepted(*ip) - 1;
+    let probes = |ip: IpAddr| world.journal.count(|seen| *seen == Seen::Probe(ip));
+    let connects = |ip: &IpAddr| world.edges.accepted(*ip) - probes(*ip) - 1;
     (connects(named), dead.iter().map(connects).sum())
 }
 
-/// A request that meets several dead addresses of the last resort does not go back to the one that is named.
+/// A request that attempts several dead addresses of the last resort does not attempt the named address again.
 #[tokio::test]
-async fn an_address_that_hangs_goes_behind_the_last_resort() {
+async fn an_address_that_hangs_goes_after_the_last_resort() {
     let (named, dead) = burst(5, 50).await;
-    assert_eq!(named, 50, "each request meets it once");
+    assert_eq!(named, 50, "each request attempts the named edge once");
     assert!(dead <= 50, "{dead}");
 }
 
-/// Requests that come at once try different addresses of the last resort; by chance they do not, once in 10^5 times.
+/// Requests at the same time try different addresses of the last resort. The test fails by chance once in 10^5 runs.
 #[tokio::test]
 async fn the_last_resort_is_tried_in_random_order() {
     let (_, dead) = burst(3, 18).await;
@@ -255,8 +264,8 @@ async fn the_last_resort_is_tried_in_random_order() {
 
 /// While all current addresses are dead, the last resort serves for 60 s and no longer.
 #[tokio::test]
-async fn its_own_connects_do_not_prolong_the_last_resort() {
-    let world = left(2, |builder| builder).await;
+async fn connects_to_the_last_resort_do_not_prolong_it() {
+    let world = with_last_resort(2, |builder| builder).await;
     let client = world.client();
     world.edges.set(world.ips()[1], Mode::Refuse).await;
     for _ in 0..5 {
@@ -268,12 +277,12 @@ async fn its_own_connects_do_not_prolong_the_last_resort() {
 }
 
 #[tokio::test]
-async fn an_address_that_the_filter_refuses_by_now_is_not_used() {
+async fn an_address_that_the_filter_refuses_is_no_last_resort() {
     let is_refused = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&is_refused);
     let first = IpAddr::from([127, 0, 0, 2]);
     let filter = move |_: &str, addr| addr != first || !flag.load(Ordering::SeqCst);
-    let world = left(2, |builder| builder.filter(filter)).await;
+    let world = with_last_resort(2, |builder| builder.filter(filter)).await;
     world.edges.set(world.ips()[1], Mode::Refuse).await;
     get(&world.client(), &world.url()).await.unwrap();
     is_refused.store(true, Ordering::SeqCst);
@@ -282,13 +291,13 @@ async fn an_address_that_the_filter_refuses_by_now_is_not_used() {
 }
 
 #[tokio::test]
-async fn what_ends_an_answer_ends_its_last_resort() {
+async fn the_last_resort_ends_with_its_answer() {
     type End = fn(&World);
     let ends: [(&str, End); 4] = [
-        ("the switch", |_| {}),
-        ("by hand", |world| world.resolver.invalidate(HOST)),
-        ("another network", |world| world.resolver.network_changed()),
-        ("a pin", |world| {
+        ("last_resort(false)", |_| {}),
+        ("invalidate", |world| world.resolver.invalidate(HOST)),
+        ("network_changed", |world| world.resolver.network_changed()),
+        ("override", |world| {
             world
                 .resolver
                 .overrides()
@@ -297,7 +306,10 @@ async fn what_ends_an_answer_ends_its_last_resort() {
         }),
     ];
     for (case, end) in ends {
-        let world = left(2, |builder| builder.last_resort(case != "the switch")).await;
+        let world = with_last_resort(2, |builder| {
+            builder.last_resort(case != "last_resort(false)")
+        })
+        .await;
         world.edges.set(world.ips()[1], Mode::Refuse).await;
         end(&world);
         get(&world.client(), &world.url()).await.expect_err(case);
@@ -308,7 +320,7 @@ async fn what_ends_an_answer_ends_its_last_resort() {
 
 #[tokio::test]
 async fn an_answer_without_addresses_ends_the_last_resort() {
-    let world = left(2, |builder| builder).await;
+    let world = with_last_resort(2, |builder| builder).await;
     let ips = world.ips();
     world.edges.set(ips[1], Mode::Refuse).await;
     world.dns.negative_ttl(1);
@@ -341,10 +353,10 @@ async fn a_fallback_that_has_connected_is_no_last_resort() {
     assert_eq!(world.edges.accepted(ips[0]), 1);
 }
 
-/// The error tells of it as of any other address, and it has a record of its own.
+/// The error lists the address of the last resort like any other address, and that address gets a penalty of its own.
 #[tokio::test]
-async fn a_last_resort_that_fails_is_told_of_and_harms_no_current_address() {
-    let world = left(2, |builder| builder).await;
+async fn a_last_resort_that_fails_is_in_the_error_and_harms_no_current_address() {
+    let world = with_last_resort(2, |builder| builder).await;
     let (client, ips) = (world.client(), world.ips());
     for &ip in &ips {
         world.edges.set(ip, Mode::Refuse).await;
@@ -352,16 +364,19 @@ async fn a_last_resort_that_fails_is_told_of_and_harms_no_current_address() {
     let without_retries = world.client_without_retries();
     let error = get(&without_retries, &world.url()).await.unwrap_err();
     let attempts = ConnectError::find(&error).unwrap().attempts();
-    let told: Vec<_> = attempts.iter().map(|it| (it.addr, it.outcome)).collect();
+    let outcomes: Vec<_> = attempts
+        .iter()
+        .map(|attempt| (attempt.addr, attempt.outcome))
+        .collect();
     let refused = Some(Outcome::Refused);
-    assert_eq!(told, [(ips[1], refused), (ips[0], refused)]);
+    assert_eq!(outcomes, [(ips[1], refused), (ips[0], refused)]);
     world.edges.set(ips[1], Mode::Serve).await;
-    let answer = get(&client, &world.url()).await.unwrap();
-    assert!(answer.contains("127.0.0.3"), "{answer}");
+    let body = get(&client, &world.url()).await.unwrap();
+    assert!(body.contains("127.0.0.3"), "{body}");
     let failed = |seen: &Seen| matches!(seen, Seen::Failed(ip, _) if *ip == ips[0]);
     assert_eq!(world.journal.count(failed), 1);
     world.edges.set(ips[0], Mode::Serve).await;
     world.edges.set(ips[1], Mode::Refuse).await;
     get(&client, &world.url()).await.unwrap_err();
-    assert_eq!(world.edges.accepted(ips[0]), 1, "it has a penalty");
+    assert_eq!(world.edges.accepted(ips[0]), 1, "the address has a penalty");
 }

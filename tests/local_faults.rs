@@ -1,4 +1,4 @@
-//! Faults of this machine under hyper-util's client: no address is to blame.
+//! A fault of this machine under hyper-util's client is no strike for an address.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
@@ -21,7 +21,7 @@ const EADDRNOTAVAIL: i32 = 99;
 const ENETDOWN: i32 = 100;
 const EHOSTDOWN: i32 = 112;
 
-/// Sends a request over a connector that asks the resolver and fails so.
+/// Sends a request with a connector that resolves the host and then fails with this error code.
 async fn fail(world: &World, code: i32) {
     let resolver = world.resolver.clone();
     let connector = service_fn(move |_: Uri| {
@@ -38,7 +38,7 @@ async fn fail(world: &World, code: i32) {
 }
 
 #[tokio::test]
-async fn a_connect_without_a_local_port_blames_no_address_and_no_family() {
+async fn a_connect_without_a_local_port_or_network_is_no_strike() {
     for code in [EADDRNOTAVAIL, ENETDOWN] {
         let world = World::http(2).await;
         fail(&world, code).await;
@@ -57,9 +57,9 @@ async fn a_connect_without_a_local_port_blames_no_address_and_no_family() {
     }
 }
 
-/// No route leads to a broadcast address, and so there is no source address either.
+/// A broadcast address has no route, and so this machine has no source address for a connect to it.
 #[tokio::test]
-async fn a_family_without_an_address_here_has_no_route() {
+async fn a_family_without_a_local_address_has_no_route() {
     let edges = common::Edges::http(1).await;
     let world = World::of(edges, |builder| builder.prefer_family(Family::V4)).await;
     world
@@ -73,7 +73,7 @@ async fn a_family_without_an_address_here_has_no_route() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_down_is_held_against_its_address() {
+async fn a_machine_that_is_down_is_a_strike_for_its_address() {
     let world = World::http(1).await;
     fail(&world, EHOSTDOWN).await;
     assert_eq!(

@@ -1,4 +1,4 @@
-//! What the log says, and how often.
+//! The log reports each problem once, and reports no problem where there is none.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod common;
@@ -17,12 +17,12 @@ use tracing_subscriber::fmt::MakeWriter;
 
 const MS: Duration = Duration::from_millis(1);
 
-/// The log of one thread.
+/// A buffer for the log of one thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Writes from now on what is logged on this thread.
+    /// Starts to record the log of this thread.
     fn start(&self) -> tracing::subscriber::DefaultGuard {
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::INFO)
@@ -78,7 +78,7 @@ async fn a_panic_of_an_observer_fails_no_request_and_is_logged_once() {
     assert_eq!(world.resolver.snapshot().failed_addresses, 1);
 }
 
-/// Answers the first lookup and fails the others.
+/// A lookup that succeeds the first time and then fails.
 struct Once(Vec<IpAddr>, AtomicUsize);
 
 impl Lookup for Once {
@@ -97,7 +97,7 @@ impl Lookup for Once {
     }
 }
 
-/// While DNS is down each request is served a stale answer; the log says so once.
+/// While DNS is down each request uses a stale answer, and the log says so once.
 #[tokio::test]
 async fn an_episode_of_stale_answers_is_logged_once() {
     let log = Log::default();
@@ -112,9 +112,9 @@ async fn an_episode_of_stale_answers_is_logged_once() {
     assert_eq!(log.count("served a stale answer"), 1);
 }
 
-/// Another resolver was set later: the layer is there, and learns nothing.
+/// The client has the connect layer but another resolver, so the layer sees no resolution.
 #[tokio::test]
-async fn a_client_that_asks_another_resolver_is_warned_of_once() {
+async fn a_client_with_another_resolver_is_logged_once() {
     let log = Log::default();
     let _guard = log.start();
     let world = World::http(1).await;
@@ -135,9 +135,9 @@ async fn a_client_that_asks_another_resolver_is_warned_of_once() {
     }
 }
 
-/// Now and then a URL names an address: nothing is wrong.
+/// A URL that names an address needs no resolution, so nothing is wrong.
 #[tokio::test]
-async fn connects_to_addresses_between_those_to_names_are_no_reason_to_warn() {
+async fn connects_to_addresses_in_urls_cause_no_warning() {
     let log = Log::default();
     let _guard = log.start();
     let world = World::http(1).await;

@@ -1,4 +1,4 @@
-//! Names with more records than are kept of one answer.
+//! A host can have more addresses than the cache keeps of one answer.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -21,17 +21,17 @@ use tokio::net::{TcpListener, TcpStream};
 
 const ALL: usize = 300;
 
-/// Names so many of so many addresses, and begins so much later each time.
+/// A lookup that returns `named` of `of` addresses, and starts `step` addresses later each time.
 struct InTurn {
     named: usize,
     of: usize,
     step: usize,
-    asked: Arc<AtomicUsize>,
+    lookups: Arc<AtomicUsize>,
 }
 
 impl Lookup for InTurn {
     fn lookup<'a>(&'a self, _: &'a str) -> LookupFuture<'a> {
-        let begin = self.asked.fetch_add(1, Ordering::SeqCst) * self.step;
+        let begin = self.lookups.fetch_add(1, Ordering::SeqCst) * self.step;
         let addrs = (0..self.named).map(|place| addr((begin + place) % self.of));
         let answer = Answer::new(addrs).with_ttl(Duration::from_secs(60));
         Box::pin(async { Ok(answer) })
@@ -42,8 +42,10 @@ fn addr(place: usize) -> IpAddr {
     Ipv4Addr::new(127, 1, (place / 250) as u8, 2 + (place % 250) as u8).into()
 }
 
-/// All addresses, with one port: those for which `lives` is false accept and close, so that a connect fails
-/// in TLS; the others are the edge.
+/// Listens on all addresses with one port, and returns the URL.
+///
+/// An address forwards its connections to the edge if `lives` returns true. All others accept and close, so that a
+/// connect fails in TLS.
 async fn serve(edges: &Edges, lives: fn(usize) -> bool) -> String {
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -74,7 +76,7 @@ fn client(
         named,
         of,
         step,
-        asked: Arc::clone(&lookups),
+        lookups: Arc::clone(&lookups),
     });
     let resolver = builder.observe(journal.observer()).build().unwrap();
     let client = reqwest::Client::builder()
@@ -85,10 +87,11 @@ fn client(
     (client.build().unwrap(), lookups)
 }
 
-/// Were the first 64 kept, no request would ever meet one of the others. That a request meets only dead
-/// ones at random has odds below 1 in 10^8.
+/// The cache keeps 64 random addresses of an answer. If the cache kept the first 64, every request would fail.
+///
+/// The probability that a request attempts only dead addresses is below 1 in 10^8.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_succeed_though_the_first_64_addresses_are_dead() {
+async fn requests_succeed_if_the_first_64_addresses_are_dead() {
     let edges = Edges::https(1).await;
     let url = serve(&edges, |place| place >= 64).await;
     for _ in 0..10 {
@@ -99,10 +102,11 @@ async fn requests_succeed_though_the_first_64_addresses_are_dead() {
     }
 }
 
-/// All are kept of no answer, or a name server names half of them in turn: re-resolutions keep their
-/// backoff.
+/// Re-resolutions keep their backoff if each answer has another part of the same addresses.
+///
+/// Either the cache keeps a part of each answer, or each answer names one half of the addresses in turn.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_part_of_the_same_addresses_is_no_news() {
+async fn another_part_of_the_same_addresses_does_not_reset_the_backoff() {
     let edges = Edges::https(1).await;
     let url = serve(&edges, |_| false).await;
     for names in [(ALL, ALL, 1), (8, 16, 8)] {

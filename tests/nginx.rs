@@ -1,6 +1,7 @@
-//! Real nginx under a pool: paused, killed and restarted, no GET fails.
+//! Tests clients with a pool against a real nginx, which is paused, killed and restarted. No GET fails.
 //!
-//! Without nginx in `PATH` each test says so and ends. Debian: `apt-get install nginx-light`.
+//! Without nginx in `PATH` each test prints that it is skipped. On Debian, `apt-get install nginx-light` installs
+//! nginx.
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
@@ -27,7 +28,7 @@ enum Http {
     Two,
 }
 
-/// An nginx on one address, in a process group of its own.
+/// An nginx on one address, with its own process group.
 struct Nginx {
     ip: IpAddr,
     master: Child,
@@ -35,13 +36,13 @@ struct Nginx {
 }
 
 impl Nginx {
-    /// `None`: it does not run, as where another process has the port.
+    /// Starts nginx. Returns `None` if nginx ends at once, for example because another process has the port.
     fn start(ip: IpAddr, port: u16, http: Http) -> Option<Self> {
-        static MADE: AtomicUsize = AtomicUsize::new(0);
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!(
             "sidestep-nginx-{}-{}",
             std::process::id(),
-            MADE.fetch_add(1, Ordering::Relaxed)
+            COUNT.fetch_add(1, Ordering::Relaxed)
         );
         let home = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&home).unwrap();
@@ -87,13 +88,13 @@ impl Nginx {
 
 fn kill(signal: &str, pid: &str) {
     let mut command = Command::new("kill");
-    let ended = command.args(["-s", signal, "--", pid]).status().unwrap();
-    assert!(ended.success(), "kill -s {signal} {pid}");
+    let status = command.args(["-s", signal, "--", pid]).status().unwrap();
+    assert!(status.success(), "kill -s {signal} {pid}");
 }
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have ended already.
         let group = format!("-{}", self.master.id());
         let mut command = Command::new("kill");
         let _ = command
@@ -105,7 +106,7 @@ impl Drop for Nginx {
     }
 }
 
-/// Some nginx behind one name, and a resolver that looks the name up.
+/// Several nginx servers of one host, and a resolver that looks the host up.
 struct Fleet {
     all: Vec<Nginx>,
     port: u16,
@@ -116,7 +117,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    /// `None`: nginx is not installed.
+    /// Starts `n` nginx servers. Returns `None` if nginx is not installed.
     async fn of(n: u8, http: Http) -> Option<Self> {
         if Command::new("nginx")
             .arg("-v")
@@ -155,7 +156,7 @@ impl Fleet {
         })
     }
 
-    /// A stock client with a pool.
+    /// Returns a builder of a stock client with a pool.
     fn client(&self, http: Http) -> reqwest::ClientBuilder {
         let builder = reqwest::Client::builder()
             .no_proxy()
@@ -170,18 +171,19 @@ impl Fleet {
         format!("http://{HOST}:{}/", self.port)
     }
 
-    /// Sends batches of ten GETs at once, so that the pool has several connections.
+    /// Sends batches of ten concurrent GETs, so that the pool has several connections. Returns the bodies.
     async fn batches(&self, client: &reqwest::Client, batches: usize) -> Vec<String> {
-        let (mut answers, url) = (Vec::new(), self.url());
+        let (mut responses, url) = (Vec::new(), self.url());
         for batch in 0..batches {
             let gets = (0..10).map(|_| get(client, &url));
-            for answer in futures_util::future::join_all(gets).await {
+            for response in futures_util::future::join_all(gets).await {
                 let seen = || self.journal.seen();
-                answers
-                    .push(answer.unwrap_or_else(|error| panic!("{batch}: {error:?} {:?}", seen())));
+                responses.push(
+                    response.unwrap_or_else(|error| panic!("{batch}: {error:?} {:?}", seen())),
+                );
             }
         }
-        answers
+        responses
     }
 
     fn of_ip(&self, ip: &str) -> &Nginx {
@@ -191,30 +193,30 @@ impl Fleet {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_get_fails_when_an_nginx_is_killed_under_a_pool() {
+async fn no_get_of_a_pooled_client_fails_when_nginx_is_killed() {
     for http in [Http::One, Http::Two] {
         let Some(fleet) = Fleet::of(3, http).await else {
             return;
         };
         let client = fleet.client(http).build().unwrap();
-        let answers = fleet.batches(&client, 10).await;
-        let dead = fleet.of_ip(answers.last().unwrap());
-        let (killed, answers) = tokio::join!(
+        let responses = fleet.batches(&client, 10).await;
+        let dead = fleet.of_ip(responses.last().unwrap());
+        let (killed, responses) = tokio::join!(
             async { dead.signal_all("KILL") },
             fleet.batches(&client, 40)
         );
         let () = killed;
-        let last = &answers[answers.len() - 10..];
+        let last = &responses[responses.len() - 10..];
         assert!(
-            last.iter().all(|answer| *answer != dead.ip.to_string()),
+            last.iter().all(|response| *response != dead.ip.to_string()),
             "{http:?}"
         );
     }
 }
 
-/// A reload closes each kept connection when that is idle, HTTP/2 ones with GOAWAY.
+/// A reload of nginx closes each pooled connection when the connection is idle, and sends GOAWAY on HTTP/2.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_get_fails_while_nginx_restarts_gracefully_under_a_pool() {
+async fn no_get_of_a_pooled_client_fails_while_nginx_reloads() {
     for http in [Http::One, Http::Two] {
         let Some(fleet) = Fleet::of(2, http).await else {
             return;
@@ -230,9 +232,9 @@ async fn no_get_fails_while_nginx_restarts_gracefully_under_a_pool() {
     }
 }
 
-/// One that leaves for good finishes what it has, and refuses from then on.
+/// After SIGQUIT nginx finishes its requests and refuses new connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_get_fails_when_nginx_shuts_down_gracefully_under_a_pool() {
+async fn no_get_of_a_pooled_client_fails_when_nginx_shuts_down_gracefully() {
     for http in [Http::One, Http::Two] {
         let Some(fleet) = Fleet::of(2, http).await else {
             return;
@@ -244,8 +246,8 @@ async fn no_get_fails_when_nginx_shuts_down_gracefully_under_a_pool() {
     }
 }
 
-/// The kernel of a paused nginx still accepts and acknowledges; only a ping tells.
-async fn paused_under_http2(
+/// Pauses one nginx. Its kernel still accepts connections and acknowledges data, so only a ping detects the pause.
+async fn pause_over_http2(
     set: impl Fn(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
     worst: Duration,
 ) {
@@ -253,40 +255,47 @@ async fn paused_under_http2(
         return;
     };
     let client = set(fleet.client(Http::Two)).build().unwrap();
-    let answers = fleet.batches(&client, 3).await;
-    let dead = fleet.of_ip(answers.last().unwrap());
+    let responses = fleet.batches(&client, 3).await;
+    let dead = fleet.of_ip(responses.last().unwrap());
     dead.signal_all("STOP");
     let began = Instant::now();
-    let answers = fleet.batches(&client, 1).await;
+    let responses = fleet.batches(&client, 1).await;
     let took = began.elapsed();
     assert!(took <= worst, "{took:?}");
-    assert!(answers.iter().all(|answer| *answer != dead.ip.to_string()));
+    assert!(
+        responses
+            .iter()
+            .all(|response| *response != dead.ip.to_string())
+    );
     assert_eq!(fleet.journal.failures(), [(dead.ip, Outcome::Silent)]);
     let began = Instant::now();
     fleet.batches(&client, 10).await;
-    assert!(began.elapsed() < Duration::from_secs(1), "learned");
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "later requests avoid the paused nginx"
+    );
     dead.signal_all("CONT");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_get_fails_when_an_nginx_is_paused_under_http2() {
-    paused_under_http2(|builder| builder, Duration::from_secs(16)).await;
+async fn no_get_fails_when_nginx_is_paused_over_http2() {
+    pause_over_http2(|builder| builder, Duration::from_secs(16)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pings_that_the_user_sets_replace_those_of_sidestep() {
+async fn ping_times_of_the_program_replace_those_of_sidestep() {
     let set = |builder: reqwest::ClientBuilder| {
         builder
             .http2_keep_alive_interval(Duration::from_millis(500))
             .http2_keep_alive_timeout(Duration::from_millis(500))
     };
-    paused_under_http2(set, Duration::from_millis(2_500)).await;
+    pause_over_http2(set, Duration::from_millis(2_500)).await;
 }
 
-/// A window that stays closed ends in ETIMEDOUT, as lost packets do (`TCP_USER_TIMEOUT`).
+/// With `TCP_USER_TIMEOUT`, a TCP window that stays closed ends the connection with ETIMEDOUT, as lost packets do.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_put_is_sent_again_when_the_kernel_gives_a_silent_connection_up() {
+async fn a_put_is_sent_again_when_the_kernel_ends_a_silent_connection() {
     let Some(fleet) = Fleet::of(2, Http::One).await else {
         return;
     };
@@ -299,8 +308,8 @@ async fn a_put_is_sent_again_when_the_kernel_gives_a_silent_connection_up() {
     let paused = fleet.of_ip(&paused);
     paused.signal_all("STOP");
     let put = client.put(fleet.url()).body(vec![b'x'; 64 << 20]).send();
-    let answer = put.await.unwrap().text().await.unwrap();
-    assert_ne!(answer, paused.ip.to_string());
+    let response = put.await.unwrap().text().await.unwrap();
+    assert_ne!(response, paused.ip.to_string());
     assert_eq!(fleet.journal.failures(), [(paused.ip, Outcome::Silent)]);
     assert_eq!(
         fleet.journal.count(|seen| matches!(seen, Seen::Trial(_))),

@@ -1,4 +1,4 @@
-//! A store of object_store behind edges that die.
+//! Tests a store of object_store whose edges die.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -14,7 +14,7 @@ use object_store::client::ClientConfigKey as Key;
 use object_store::http::{HttpBuilder, HttpStore};
 use object_store::{ClientOptions, ObjectStoreExt as _, RetryConfig};
 
-/// A store at the edges. object_store itself sends nothing again.
+/// Returns a store at the edges. The retries of object_store are off.
 fn store(world: &World, options: ClientOptions) -> HttpStore {
     let config = world.edges.client_config();
     let client = move || reqwest::Client::builder().tls_backend_preconfigured(config.clone());
@@ -25,17 +25,17 @@ fn store(world: &World, options: ClientOptions) -> HttpStore {
 }
 
 fn builder(world: &World, options: ClientOptions) -> HttpBuilder {
-    let never = RetryConfig {
+    let no_retries = RetryConfig {
         max_retries: 0,
         ..RetryConfig::default()
     };
     HttpBuilder::new()
         .with_url(world.url())
-        .with_retry(never)
+        .with_retry(no_retries)
         .with_client_options(options)
 }
 
-/// Without a pool each request is a connect.
+/// Returns options without a pool, so that each request makes a connection.
 fn options() -> ClientOptions {
     ClientOptions::new()
         .with_allow_http(true)
@@ -43,15 +43,15 @@ fn options() -> ClientOptions {
 }
 
 async fn get(store: &HttpStore) -> object_store::Result<String> {
-    let getting = async {
+    let request = async {
         let bytes = store.get(&"object".into()).await?.bytes().await?;
         Ok(String::from_utf8(bytes.into()).unwrap())
     };
-    common::within("the answer", common::while_pending(getting)).await
+    common::within("the response", common::while_pending(request)).await
 }
 
 #[tokio::test]
-async fn a_dead_edge_costs_no_get() {
+async fn no_get_fails_when_one_edge_is_dead() {
     for (https, mode) in [
         (false, Mode::Refuse),
         (false, Mode::AcceptAndClose),
@@ -67,28 +67,32 @@ async fn a_dead_edge_costs_no_get() {
         let (store, dead) = (store(&world, options()), world.ips()[0]);
         world.edges.set(dead, mode).await;
         for n in 0..40 {
-            let answer = get(&store).await;
-            let answer = answer.unwrap_or_else(|error| panic!("{mode:?}, {n}: {error:?}"));
-            assert!(answer.contains("127.0.0.3"), "{mode:?}, {n}: {answer}");
+            let response = get(&store).await;
+            let response = response.unwrap_or_else(|error| panic!("{mode:?}, {n}: {error:?}"));
+            assert!(response.contains("127.0.0.3"), "{mode:?}, {n}: {response}");
         }
-        assert_ne!(world.journal.failures(), [], "{mode:?}: it was met");
+        assert_ne!(
+            world.journal.failures(),
+            [],
+            "{mode:?}: no request met the dead edge"
+        );
     }
 }
 
-/// The plain resolver answers names, from its cache; it learns of no connect.
+/// As the DNS resolver of object_store, sidestep caches answers, and learns of no connect.
 #[tokio::test]
-async fn as_a_dns_resolver_it_answers_and_does_not_learn() {
+async fn the_dns_resolver_of_object_store_caches_answers_and_learns_of_no_connect() {
     let world = World::http(2).await;
-    // That client is object_store's own. Another test may have been first.
+    // object_store's own client needs a crypto provider. Another test may have installed the provider already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let names = world.resolver.object_store_dns_resolver();
-    let store = builder(&world, options().with_dns_resolver(names))
+    let dns_resolver = world.resolver.object_store_dns_resolver();
+    let store = builder(&world, options().with_dns_resolver(dns_resolver))
         .build()
         .unwrap();
     for _ in 0..40 {
         get(&store).await.unwrap();
     }
-    assert_eq!(world.queries(), 1, "it is cached");
+    assert_eq!(world.queries(), 1, "the answer is cached");
     assert!(world.ips().iter().all(|&ip| world.edges.served(ip) > 0));
     for ip in world.ips() {
         world.edges.set(ip, Mode::Refuse).await;
@@ -97,36 +101,36 @@ async fn as_a_dns_resolver_it_answers_and_does_not_learn() {
     assert_eq!(world.journal.failures(), []);
 }
 
-/// As object_store's own client has them.
+/// The options have the same effects as on object_store's own client.
 #[tokio::test]
-async fn options_hold() {
+async fn client_options_take_effect() {
     let world = World::http(1).await.in_real_time();
     let https_only = store(&world, options().with_allow_http(false));
     get(&https_only).await.unwrap_err();
     assert_eq!(world.accepted(), 0);
 
-    let pooling = ClientOptions::new().with_config(Key::AllowHttp, "on");
-    let pooling = store(&world, pooling);
+    let pooled = ClientOptions::new().with_config(Key::AllowHttp, "on");
+    let pooled = store(&world, pooled);
     for _ in 0..3 {
-        get(&pooling).await.unwrap();
+        get(&pooled).await.unwrap();
     }
-    assert_eq!(world.accepted(), 1, "it pools by default");
-    let not_pooling = store(&world, options());
+    assert_eq!(world.accepted(), 1, "the client has a pool by default");
+    let without_pool = store(&world, options());
     for _ in 0..3 {
-        get(&not_pooling).await.unwrap();
+        get(&without_pool).await.unwrap();
     }
     assert_eq!(world.accepted(), 4);
 
     world.edges.answer_after(Duration::from_secs(60));
-    let impatient = store(&world, options().with_timeout(Duration::from_millis(100)));
+    let timed = store(&world, options().with_timeout(Duration::from_millis(100)));
     let began = std::time::Instant::now();
-    get(&impatient).await.unwrap_err();
+    get(&timed).await.unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(30));
 }
 
-/// A proxy is dialled by its name, which is asked for, and not the store's.
+/// The client looks up the host of the proxy, and not the host of the store.
 #[tokio::test]
-async fn a_proxy_of_the_options_is_dialled() {
+async fn with_a_proxy_the_client_looks_up_the_host_of_the_proxy() {
     let world = World::http(1).await;
     world.dns.set("proxy.test", &world.ips(), 60);
     let proxied = options().with_proxy_url(world.edges.url("proxy.test"));
@@ -136,7 +140,7 @@ async fn a_proxy_of_the_options_is_dialled() {
 }
 
 #[tokio::test]
-async fn an_option_that_can_not_be_read_is_an_error() {
+async fn an_option_that_cannot_be_parsed_is_an_error() {
     let world = World::http(1).await;
     for (key, value) in [
         (Key::AllowHttp, "perhaps"),

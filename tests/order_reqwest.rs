@@ -1,4 +1,4 @@
-//! Behaviour A8 through stock reqwest: which edge gets the next connection.
+//! Tests behavior A8 through stock reqwest: the address order decides which edge gets the next connection.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -13,7 +13,7 @@ use self::common::{Edges, HOST, Mode, World, get};
 
 /// Each new connection goes to the next edge.
 #[tokio::test]
-async fn in_turn_the_edges_get_the_same() {
+async fn with_round_robin_all_edges_get_the_same_number_of_connections() {
     let world = World::of(Edges::http(3).await, |builder| {
         builder.address_order(AddressOrder::RoundRobin)
     })
@@ -27,9 +27,9 @@ async fn in_turn_the_edges_get_the_same() {
     }
 }
 
-/// The first address of the answer serves until it dies, then the second does.
+/// The first edge of the answer serves until the edge dies, and then the second one serves.
 #[tokio::test]
-async fn as_given_the_first_edge_serves_until_it_dies() {
+async fn with_the_order_of_the_answer_the_first_edge_serves_until_it_dies() {
     let world = World::of(Edges::http(3).await, |builder| {
         builder.address_order(AddressOrder::Preserve)
     })
@@ -47,10 +47,9 @@ async fn as_given_the_first_edge_serves_until_it_dies() {
     assert_eq!(world.edges.accepted(ips[2]), 0);
 }
 
-/// A host with both families on a machine without a route to IPv6: the A record leads, and the
-/// lookup that tells so asks both over real DNS.
+/// A host has addresses of both families, and the machine has no route to IPv6. IPv4 addresses lead.
 #[tokio::test]
-async fn without_a_route_to_ipv6_the_ipv4_edges_are_dialled_first() {
+async fn without_a_route_to_ipv6_ipv4_addresses_are_attempted_first() {
     let world = World::of(Edges::http(2).await, |builder| {
         builder.source_address(|to| to.is_ipv4().then_some(to))
     })

@@ -1,5 +1,5 @@
-//! Connections that are kept follow health, DNS and age; over HTTP/1.1, HTTP/2 in the clear, and
-//! HTTP/2 by ALPN.
+//! Tests which pooled connections a `DrainLayer` drains because of health, DNS or age, over HTTP/1.1, HTTP/2 in the
+//! clear, and HTTP/2 by ALPN.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -36,17 +36,17 @@ type Stock = BoxCloneSyncService<Request<Body>, Response<Incoming>, BoxError>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Wire {
+enum Protocol {
     Http1,
-    /// In the clear, with prior knowledge.
+    /// HTTP/2 in the clear, with prior knowledge.
     Http2,
-    /// By ALPN.
+    /// HTTP/2 by ALPN, over TLS.
     Alpn,
 }
 
-const WIRES: [Wire; 3] = [Wire::Http1, Wire::Http2, Wire::Alpn];
+const PROTOCOLS: [Protocol; 3] = [Protocol::Http1, Protocol::Http2, Protocol::Alpn];
 
-impl Wire {
+impl Protocol {
     fn scheme(self) -> Scheme {
         match self {
             Self::Http1 | Self::Http2 => Scheme::Http,
@@ -54,7 +54,7 @@ impl Wire {
         }
     }
 
-    /// A world of two edges, the first of which is dialled while both are well.
+    /// Creates a world of two edges. Connects go to the first one while both are healthy.
     async fn world(self) -> World {
         let edges = match self.scheme() {
             Scheme::Http => Edges::http(2).await,
@@ -70,7 +70,7 @@ impl Wire {
         .await
     }
 
-    /// hyper-util's client, which keeps its connections.
+    /// Returns hyper-util's client with a pool.
     fn client(self, world: &World) -> Stock {
         let https = tls(&world.edges).enable_all_versions();
         let https = https.wrap_connector(tcp(&world.resolver));
@@ -90,15 +90,15 @@ fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
-/// The first half at once, and the second when `go` says so.
-fn in_two(
+/// Returns a body that sends its first half at once, and its second half after `go`.
+fn two_halves(
     first: &'static str,
     taken: oneshot::Sender<()>,
     second: &'static str,
     go: oneshot::Receiver<()>,
 ) -> Body {
     let first = async move {
-        // Whoever does not wait for it does not hear it.
+        // The receiver may be dropped already.
         let _: Result<(), ()> = taken.send(());
         Ok(Frame::data(Bytes::from(first)))
     };
@@ -118,62 +118,62 @@ where
     service.ready().await?.call(request).await
 }
 
-async fn text(answer: Response<Incoming>) -> String {
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
+async fn text(response: Response<Incoming>) -> String {
+    let body = response.into_body().collect().await.unwrap().to_bytes();
     String::from_utf8(body.into()).unwrap()
 }
 
-/// Sends a request and returns which edge has answered.
-async fn ask<S>(service: &mut S, world: &World) -> IpAddr
+/// Sends a request and returns the edge that has responded.
+async fn serving_edge<S>(service: &mut S, world: &World) -> IpAddr
 where
     S: Service<Request<Body>, Response = Response<Incoming>, Error = BoxError>,
 {
-    let answer = send(service, &world.url(), empty()).await.unwrap();
-    let text = text(answer).await;
+    let response = send(service, &world.url(), empty()).await.unwrap();
+    let text = text(response).await;
     let addr = text.split(' ').nth(1).and_then(|addr| addr.parse().ok());
-    addr.unwrap_or_else(|| panic!("no edge says {text:?}"))
+    addr.unwrap_or_else(|| panic!("no edge sends {text:?}"))
 }
 
-/// Sends requests until one is answered by this edge.
-async fn ask_until<S>(service: &mut S, world: &World, wanted: IpAddr)
+/// Sends requests until the edge `wanted` responds.
+async fn send_until_served_by<S>(service: &mut S, world: &World, wanted: IpAddr)
 where
     S: Service<Request<Body>, Response = Response<Incoming>, Error = BoxError>,
 {
-    let asking = async {
-        while ask(service, world).await != wanted {
+    let sending = async {
+        while serving_edge(service, world).await != wanted {
             common::sleep(Duration::from_millis(5)).await;
         }
     };
-    within("an answer of the other edge", asking).await;
+    within("a response of the other edge", sending).await;
 }
 
-/// A request that is in flight until it is told to end, and what it is answered then.
+/// A request that is in flight until the test ends its body.
 struct InFlight {
     end: oneshot::Sender<()>,
-    answer: tokio::task::JoinHandle<String>,
+    response: tokio::task::JoinHandle<String>,
 }
 
 impl InFlight {
-    /// Returns when the edge has it: HTTP/1.1 makes a connection of its own for it.
+    /// Sends the request and waits until its body is read. Over HTTP/1.1 the request has its own connection.
     async fn start(pool: &Drain<Stock>, world: &World) -> Self {
         let (end, ended) = oneshot::channel::<()>();
         let (taken, begun) = oneshot::channel::<()>();
-        let body = in_two("it was ", taken, "in flight", ended);
+        let body = two_halves("it was ", taken, "in flight", ended);
         let (mut pool, url) = (pool.clone(), world.url() + "echo");
-        let answer =
+        let response =
             tokio::spawn(async move { text(send(&mut pool, &url, body).await.unwrap()).await });
         begun.await.unwrap();
-        Self { end, answer }
+        Self { end, response }
     }
 
-    async fn comes_to_its_end(self) {
+    async fn finish(self) {
         self.end.send(()).unwrap();
-        assert_eq!(self.answer.await.unwrap(), "it was in flight");
+        assert_eq!(self.response.await.unwrap(), "it was in flight");
     }
 }
 
-fn retired(world: &World) -> Vec<(IpAddr, DrainReason)> {
-    let retired = |seen: Seen| match seen {
+fn drained(world: &World) -> Vec<(IpAddr, DrainReason)> {
+    let drained = |seen: Seen| match seen {
         Seen::Retired(addr, why) => Some((addr, why)),
         _ => None,
     };
@@ -181,95 +181,131 @@ fn retired(world: &World) -> Vec<(IpAddr, DrainReason)> {
         .journal
         .seen()
         .into_iter()
-        .filter_map(retired)
+        .filter_map(drained)
         .collect()
 }
 
 #[tokio::test]
-async fn requests_leave_a_penalized_address_and_none_in_flight_is_cut() {
-    for wire in WIRES {
-        let world = wire.world().await;
-        let (mut pool, ips) = (wire.pool(&world), world.ips());
+async fn requests_leave_a_penalized_address_and_requests_in_flight_finish() {
+    for protocol in PROTOCOLS {
+        let world = protocol.world().await;
+        let (mut pool, ips) = (protocol.pool(&world), world.ips());
         let in_flight = InFlight::start(&pool, &world).await;
-        assert_eq!(ask(&mut pool, &world).await, ips[0], "{wire:?}");
+        assert_eq!(
+            serving_edge(&mut pool, &world).await,
+            ips[0],
+            "{protocol:?}"
+        );
         let before = world.edges.accepted(ips[0]);
         world.resolver.report(HOST, ips[0], Outcome::Refused);
         for _ in 0..3 {
-            assert_eq!(ask(&mut pool, &world).await, ips[1], "{wire:?}");
+            assert_eq!(
+                serving_edge(&mut pool, &world).await,
+                ips[1],
+                "{protocol:?}"
+            );
         }
-        in_flight.comes_to_its_end().await;
-        assert_eq!(ask(&mut pool, &world).await, ips[1], "{wire:?}");
-        assert_eq!(world.edges.accepted(ips[0]), before, "{wire:?}");
-        assert_eq!(world.edges.accepted(ips[1]), 1, "{wire:?}: it is kept");
+        in_flight.finish().await;
+        assert_eq!(
+            serving_edge(&mut pool, &world).await,
+            ips[1],
+            "{protocol:?}"
+        );
+        assert_eq!(world.edges.accepted(ips[0]), before, "{protocol:?}");
+        assert_eq!(
+            world.edges.accepted(ips[1]),
+            1,
+            "{protocol:?}: the connection is kept"
+        );
         let expected = vec![(ips[0], DrainReason::Penalized); before];
-        assert_eq!(retired(&world), expected, "{wire:?}");
-        let counted = world.resolver.snapshot().drained_connections;
-        assert_eq!(counted, before as u64, "{wire:?}");
+        assert_eq!(drained(&world), expected, "{protocol:?}");
+        let count = world.resolver.snapshot().drained_connections;
+        assert_eq!(count, before as u64, "{protocol:?}");
     }
 }
 
-/// A first soft strike moves no connection; nor does the failure of another host's address.
+/// A first soft strike drains no connection, and neither does a failure of the same address for another host.
 #[tokio::test]
-async fn a_soft_strike_moves_nothing() {
-    for wire in WIRES {
-        let world = wire.world().await;
-        let (mut pool, ips) = (wire.pool(&world), world.ips());
-        assert_eq!(ask(&mut pool, &world).await, ips[0]);
+async fn a_soft_strike_drains_no_connection() {
+    for protocol in PROTOCOLS {
+        let world = protocol.world().await;
+        let (mut pool, ips) = (protocol.pool(&world), world.ips());
+        assert_eq!(serving_edge(&mut pool, &world).await, ips[0]);
         world.resolver.report(HOST, ips[0], Outcome::ClosedEarly);
         assert_eq!(world.standing(ips[0]), AddressState::Probation);
         world.dns.set("other.test", &ips, 60);
         world.resolver.resolve("other.test").await.unwrap();
         let refused = Outcome::Refused;
         world.resolver.report("other.test", ips[0], refused);
-        assert_eq!(ask(&mut pool, &world).await, ips[0], "{wire:?}");
-        assert_eq!(retired(&world), [], "{wire:?}");
-        assert_eq!(world.accepted(), 1, "{wire:?}");
+        assert_eq!(
+            serving_edge(&mut pool, &world).await,
+            ips[0],
+            "{protocol:?}"
+        );
+        assert_eq!(drained(&world), [], "{protocol:?}");
+        assert_eq!(world.accepted(), 1, "{protocol:?}");
     }
 }
 
-/// Where one connection went silent the others are silent too: one soft strike moves them.
+/// If one connection to an address is silent, the others are silent too. So one soft strike drains them.
 #[tokio::test]
-async fn connections_to_an_address_that_went_silent_take_no_new_requests() {
-    for wire in WIRES {
-        let world = wire.world().await;
-        let (mut pool, ips) = (wire.pool(&world), world.ips());
-        assert_eq!(ask(&mut pool, &world).await, ips[0]);
+async fn connections_to_a_silent_address_take_no_new_requests() {
+    for protocol in PROTOCOLS {
+        let world = protocol.world().await;
+        let (mut pool, ips) = (protocol.pool(&world), world.ips());
+        assert_eq!(serving_edge(&mut pool, &world).await, ips[0]);
         world.resolver.report(HOST, ips[0], Outcome::Silent);
         assert_eq!(world.standing(ips[0]), AddressState::Probation);
-        assert_eq!(ask(&mut pool, &world).await, ips[1], "{wire:?}");
         assert_eq!(
-            retired(&world),
+            serving_edge(&mut pool, &world).await,
+            ips[1],
+            "{protocol:?}"
+        );
+        assert_eq!(
+            drained(&world),
             [(ips[0], DrainReason::Penalized)],
-            "{wire:?}"
+            "{protocol:?}"
         );
     }
 }
 
-/// There is nobody better to dial, so what works is kept, until one is back.
+/// Without a better address the connections are kept, until another address connects.
 #[tokio::test]
-async fn while_all_addresses_are_bad_connections_are_kept() {
-    for wire in WIRES {
-        let world = wire.world().await;
-        let (mut pool, ips) = (wire.pool(&world), world.ips());
-        assert_eq!(ask(&mut pool, &world).await, ips[0]);
+async fn while_all_addresses_have_a_penalty_connections_are_kept() {
+    for protocol in PROTOCOLS {
+        let world = protocol.world().await;
+        let (mut pool, ips) = (protocol.pool(&world), world.ips());
+        assert_eq!(serving_edge(&mut pool, &world).await, ips[0]);
         for &ip in &ips {
             world.resolver.report(HOST, ip, Outcome::Refused);
         }
         for _ in 0..3 {
-            assert_eq!(ask(&mut pool, &world).await, ips[0], "{wire:?}");
+            assert_eq!(
+                serving_edge(&mut pool, &world).await,
+                ips[0],
+                "{protocol:?}"
+            );
         }
-        assert_eq!((world.accepted(), retired(&world)), (1, vec![]), "{wire:?}");
+        assert_eq!(
+            (world.accepted(), drained(&world)),
+            (1, vec![]),
+            "{protocol:?}"
+        );
         world.resolver.report(HOST, ips[1], Outcome::Connected);
-        assert_eq!(ask(&mut pool, &world).await, ips[1], "{wire:?}");
-        assert_eq!(retired(&world), [(ips[0], DrainReason::Penalized)]);
+        assert_eq!(
+            serving_edge(&mut pool, &world).await,
+            ips[1],
+            "{protocol:?}"
+        );
+        assert_eq!(drained(&world), [(ips[0], DrainReason::Penalized)]);
     }
 }
 
-/// Nobody dials and nobody calls `invalidate`: the layer has the host looked up in time.
+/// Without connects and calls of `invalidate`, the layer refreshes the answer of the host.
 #[tokio::test]
-async fn requests_follow_dns_though_nobody_dials() {
-    for wire in WIRES {
-        let edges = match wire.scheme() {
+async fn requests_follow_dns_without_new_connects() {
+    for protocol in PROTOCOLS {
+        let edges = match protocol.scheme() {
             Scheme::Http => Edges::http(2).await,
             Scheme::Https => Edges::https(2).await,
         };
@@ -278,40 +314,47 @@ async fn requests_follow_dns_though_nobody_dials() {
         let ips = world.ips();
         world.dns.set(HOST, &ips[..1], 1800);
         let layer = world.resolver.drain_layer().dns_grace_period(2 * short);
-        let mut pool = layer.layer(wire.client(&world));
+        let mut pool = layer.layer(protocol.client(&world));
         let in_flight = InFlight::start(&pool, &world).await;
-        assert_eq!(ask(&mut pool, &world).await, ips[0]);
+        assert_eq!(serving_edge(&mut pool, &world).await, ips[0]);
         let before = world.edges.accepted(ips[0]);
         world.dns.set(HOST, &ips[1..], 1800);
-        ask_until(&mut pool, &world, ips[1]).await;
-        in_flight.comes_to_its_end().await;
-        assert_eq!(ask(&mut pool, &world).await, ips[1], "{wire:?}");
-        assert_eq!(world.edges.accepted(ips[0]), before, "{wire:?}");
-        let (addrs, whys): (Vec<_>, Vec<_>) = retired(&world).into_iter().unzip();
-        assert!(addrs.iter().all(|&addr| addr == ips[0]), "{wire:?}");
+        send_until_served_by(&mut pool, &world, ips[1]).await;
+        in_flight.finish().await;
+        assert_eq!(
+            serving_edge(&mut pool, &world).await,
+            ips[1],
+            "{protocol:?}"
+        );
+        assert_eq!(world.edges.accepted(ips[0]), before, "{protocol:?}");
+        let (addrs, whys): (Vec<_>, Vec<_>) = drained(&world).into_iter().unzip();
+        assert!(addrs.iter().all(|&addr| addr == ips[0]), "{protocol:?}");
         let departed = |why: &DrainReason| *why == DrainReason::RemovedFromDns;
-        assert!(!whys.is_empty() && whys.iter().all(departed), "{wire:?}");
+        assert!(
+            !whys.is_empty() && whys.iter().all(departed),
+            "{protocol:?}"
+        );
     }
 }
 
-/// While the name server fails and fallbacks are served, nobody knows who has left.
+/// While the name server fails and fallbacks are served, no address counts as removed from DNS.
 #[tokio::test]
-async fn fallbacks_move_nothing() {
+async fn fallbacks_drain_no_connection() {
     let short = Duration::from_millis(50);
     let edges = Edges::http(2).await;
     let world = World::of(edges, |builder| {
         let builder = builder.min_ttl(short).max_ttl(short);
         builder.max_stale(Duration::ZERO)
     });
-    let (world, wire) = (world.await, Wire::Http2);
+    let (world, protocol) = (world.await, Protocol::Http2);
     let ips = world.ips();
     world.dns.set(HOST, &ips[..1], 1800);
     let layer = world
         .resolver
         .drain_layer()
         .dns_grace_period(Duration::ZERO);
-    let mut pool = layer.layer(wire.client(&world));
-    assert_eq!(ask(&mut pool, &world).await, ips[0]);
+    let mut pool = layer.layer(protocol.client(&world));
+    assert_eq!(serving_edge(&mut pool, &world).await, ips[0]);
     world.dns.fault(Fault::ServFail);
     world.resolver.fallbacks().set(HOST, [ips[1]]).unwrap();
     let has_fallen_back = || {
@@ -321,88 +364,96 @@ async fn fallbacks_move_nothing() {
     };
     let falling_back = async {
         while !has_fallen_back() {
-            assert_eq!(ask(&mut pool, &world).await, ips[0]);
+            assert_eq!(serving_edge(&mut pool, &world).await, ips[0]);
             common::sleep(Duration::from_millis(5)).await;
         }
     };
     within("a fallback", falling_back).await;
-    assert_eq!(ask(&mut pool, &world).await, ips[0]);
-    assert_eq!((world.accepted(), retired(&world)), (1, vec![]));
+    assert_eq!(serving_edge(&mut pool, &world).await, ips[0]);
+    assert_eq!((world.accepted(), drained(&world)), (1, vec![]));
 }
 
-/// What was known of the host is forgotten, and its connection is still in use: DNS is followed on.
+/// A network change removes the answer. The connection is still in use, so the host is looked up again.
 #[tokio::test]
-async fn on_another_network_a_host_in_use_is_looked_up_though_nobody_dials() {
-    let world = Wire::Http2.world().await;
-    let mut pool = Wire::Http2.pool(&world);
-    ask(&mut pool, &world).await;
+async fn after_a_network_change_a_host_in_use_is_looked_up_without_a_connect() {
+    let world = Protocol::Http2.world().await;
+    let mut pool = Protocol::Http2.pool(&world);
+    serving_edge(&mut pool, &world).await;
     assert_eq!(world.queries(), 1);
     world.resolver.network_changed();
-    ask(&mut pool, &world).await;
+    serving_edge(&mut pool, &world).await;
     world.dns.asked(HOST, RecordType::A, 2).await;
     assert_eq!(world.accepted(), 1);
 }
 
 #[tokio::test]
-async fn within_the_grace_period_an_address_that_left_dns_takes_requests() {
-    for wire in WIRES {
-        let world = wire.world().await;
-        let (mut pool, ips) = (wire.pool(&world), world.ips());
-        assert_eq!(ask(&mut pool, &world).await, ips[0]);
+async fn during_the_grace_period_an_address_removed_from_dns_takes_requests() {
+    for protocol in PROTOCOLS {
+        let world = protocol.world().await;
+        let (mut pool, ips) = (protocol.pool(&world), world.ips());
+        assert_eq!(serving_edge(&mut pool, &world).await, ips[0]);
         world.dns.set(HOST, &ips[1..], 1800);
         world.resolver.invalidate(HOST);
         let resolved = world.resolver.resolve(HOST).await.unwrap();
         assert_eq!(resolved.addrs(), &ips[1..]);
         for _ in 0..3 {
-            assert_eq!(ask(&mut pool, &world).await, ips[0], "{wire:?}");
+            assert_eq!(
+                serving_edge(&mut pool, &world).await,
+                ips[0],
+                "{protocol:?}"
+            );
         }
-        assert_eq!((world.accepted(), retired(&world)), (1, vec![]), "{wire:?}");
+        assert_eq!(
+            (world.accepted(), drained(&world)),
+            (1, vec![]),
+            "{protocol:?}"
+        );
     }
 }
 
-/// It was of DNS when it was made, though there was no request between then and the change.
+/// DNS named the address when the connection was made. No other request came before DNS changed.
 #[tokio::test]
-async fn a_connection_leaves_that_was_used_once_before_its_address_left_dns() {
-    let world = Wire::Http2.world().await;
+async fn a_connection_used_once_is_drained_after_dns_removed_its_address() {
+    let world = Protocol::Http2.world().await;
     let layer = world
         .resolver
         .drain_layer()
         .dns_grace_period(Duration::ZERO);
-    let mut pool = layer.layer(Wire::Http2.client(&world));
+    let mut pool = layer.layer(Protocol::Http2.client(&world));
     let ips = world.ips();
-    assert_eq!(ask(&mut pool, &world).await, ips[0]);
+    assert_eq!(serving_edge(&mut pool, &world).await, ips[0]);
     world.dns.set(HOST, &ips[1..], 1800);
     world.resolver.invalidate(HOST);
     world.resolver.resolve(HOST).await.unwrap();
-    assert_eq!(ask(&mut pool, &world).await, ips[1]);
-    assert_eq!(retired(&world), [(ips[0], DrainReason::RemovedFromDns)]);
+    assert_eq!(serving_edge(&mut pool, &world).await, ips[1]);
+    assert_eq!(drained(&world), [(ips[0], DrainReason::RemovedFromDns)]);
 }
 
 #[tokio::test]
-async fn an_old_connection_is_replaced_and_its_requests_come_to_their_end() {
-    for wire in WIRES {
-        let world = wire.world().await;
+async fn an_old_connection_is_replaced_and_its_requests_finish() {
+    for protocol in PROTOCOLS {
+        let world = protocol.world().await;
         let age = Duration::from_millis(100);
         let layer = world.resolver.drain_layer().max_connection_age(age);
-        let mut pool = layer.layer(wire.client(&world));
+        let mut pool = layer.layer(protocol.client(&world));
         let ip = world.ips()[0];
         let in_flight = InFlight::start(&pool, &world).await;
-        assert_eq!(ask(&mut pool, &world).await, ip);
+        assert_eq!(serving_edge(&mut pool, &world).await, ip);
         let before = world.accepted();
         let replaced = async {
-            while retired(&world).is_empty() || world.accepted() == before {
-                assert_eq!(ask(&mut pool, &world).await, ip, "{wire:?}");
+            while drained(&world).is_empty() || world.accepted() == before {
+                assert_eq!(serving_edge(&mut pool, &world).await, ip, "{protocol:?}");
                 common::sleep(Duration::from_millis(5)).await;
             }
         };
         within("a new connection", replaced).await;
-        in_flight.comes_to_its_end().await;
+        in_flight.finish().await;
         let is_old = |&(_, why): &(IpAddr, DrainReason)| why == DrainReason::MaxAge;
-        assert!(retired(&world).iter().all(is_old), "{wire:?}");
+        assert!(drained(&world).iter().all(is_old), "{protocol:?}");
     }
 }
 
-/// An edge that names itself, sends the first half of its answer, and waits.
+/// Returns a guest whose response at `/halves` has a second half that the test releases.
 fn in_halves(halves: mpsc::UnboundedSender<oneshot::Sender<()>>) -> Guest {
     Guest::new(move |stream| {
         let halves = halves.clone();
@@ -414,7 +465,7 @@ fn in_halves(halves: mpsc::UnboundedSender<oneshot::Sender<()>>) -> Guest {
                 } else {
                     go.send(()).unwrap();
                 }
-                let body = in_two("first ", oneshot::channel().0, "second", wait);
+                let body = two_halves("first ", oneshot::channel().0, "second", wait);
                 async { Ok::<_, std::convert::Infallible>(Response::new(body)) }
             });
             let http = auto::Builder::new(TokioExecutor::new());
@@ -424,49 +475,49 @@ fn in_halves(halves: mpsc::UnboundedSender<oneshot::Sender<()>>) -> Guest {
 }
 
 #[tokio::test]
-async fn a_response_that_is_still_streaming_is_not_cut() {
-    for wire in WIRES {
+async fn a_response_that_is_still_streaming_is_not_cut_off() {
+    for protocol in PROTOCOLS {
         let (sender, mut halves) = mpsc::unbounded_channel();
-        let edges = Edges::hosting(2, wire.scheme(), in_halves(sender)).await;
-        let world = wire.world_of(edges).await;
-        let (mut pool, ips) = (wire.pool(&world), world.ips());
+        let edges = Edges::hosting(2, protocol.scheme(), in_halves(sender)).await;
+        let world = protocol.world_of(edges).await;
+        let (mut pool, ips) = (protocol.pool(&world), world.ips());
         let url = world.url() + "halves";
-        let answer = send(&mut pool, &url, empty()).await.unwrap();
+        let response = send(&mut pool, &url, empty()).await.unwrap();
         world.resolver.report(HOST, ips[0], Outcome::Refused);
         let other = send(&mut pool, &world.url(), empty()).await.unwrap();
-        assert_eq!(world.edges.accepted(ips[1]), 1, "{wire:?}");
-        assert_eq!(text(other).await, "first second", "{wire:?}");
-        assert_eq!(retired(&world), [(ips[0], DrainReason::Penalized)]);
+        assert_eq!(world.edges.accepted(ips[1]), 1, "{protocol:?}");
+        assert_eq!(text(other).await, "first second", "{protocol:?}");
+        assert_eq!(drained(&world), [(ips[0], DrainReason::Penalized)]);
         halves.recv().await.unwrap().send(()).unwrap();
-        assert_eq!(text(answer).await, "first second", "{wire:?}");
+        assert_eq!(text(response).await, "first second", "{protocol:?}");
     }
 }
 
-/// HTTP/2 sends all requests on one connection, so an edge that answers 503 would get them all; two
-/// strikes against it move them.
+/// HTTP/2 sends all requests on one connection, so an edge that responds with 503 would get all of them. Two strikes
+/// drain the connection.
 #[tokio::test]
-async fn with_an_exchange_layer_an_edge_that_does_not_serve_is_left() {
+async fn with_a_passive_health_layer_connections_to_an_unavailable_edge_are_drained() {
     for inside in [true, false] {
-        let world = Wire::Http2.world().await;
+        let world = Protocol::Http2.world().await;
         let (pool, ips) = (world.resolver.drain_layer(), world.ips());
-        let exchange = world
+        let health = world
             .resolver
             .passive_health_layer()
             .require_connection_close(false);
         let client = stock_http2(&world);
         let mut service = match inside {
-            true => BoxCloneSyncService::new(pool.layer(exchange.layer(client))),
-            false => BoxCloneSyncService::new(exchange.layer(pool.layer(client))),
+            true => BoxCloneSyncService::new(pool.layer(health.layer(client))),
+            false => BoxCloneSyncService::new(health.layer(pool.layer(client))),
         }
         .map_err(BoxError::from);
-        assert_eq!(ask(&mut service, &world).await, ips[0]);
+        assert_eq!(serving_edge(&mut service, &world).await, ips[0]);
         world.edges.set(ips[0], Mode::Unavailable).await;
-        ask_until(&mut service, &world, ips[1]).await;
+        send_until_served_by(&mut service, &world, ips[1]).await;
         assert!(world.is_penalized(ips[0]), "inside: {inside}");
-        // The one that the edge has closed too: nobody tells that it is gone.
-        let moved = (ips[0], DrainReason::Penalized);
-        let retired = retired(&world);
-        assert!(retired.contains(&moved) && retired.iter().all(|it| *it == moved));
+        // A connection that the edge has closed is drained too, because the layer does not learn of its end.
+        let expected = (ips[0], DrainReason::Penalized);
+        let drained = drained(&world);
+        assert!(drained.contains(&expected) && drained.iter().all(|it| *it == expected));
     }
 }
 
@@ -480,7 +531,7 @@ fn stock_http2(
         .build(world.resolver.connect_layer().layer(http))
 }
 
-/// A connector that dials the edges whatever the request is for, as one to a proxy does.
+/// Returns a client whose connector connects to the edges for every host, as for a proxy.
 fn proxied(world: &World) -> Stock {
     let http = HttpConnector::new_with_resolver(world.resolver.clone());
     let proxy: Uri = world.url().parse().unwrap();
@@ -490,11 +541,10 @@ fn proxied(world: &World) -> Stock {
     BoxCloneSyncService::new(client.map_err(BoxError::from))
 }
 
-/// What DNS says of a host says nothing about its proxy; and a host that only a proxy dials is not
-/// asked for.
+/// The answer for a host says nothing about its proxy. A host that only the proxy connects to is not looked up.
 #[tokio::test]
-async fn a_connection_to_a_proxy_does_not_follow_the_hosts_behind_it() {
-    let world = Wire::Http1.world().await;
+async fn a_connection_to_a_proxy_does_not_follow_dns_of_the_requested_hosts() {
+    let world = Protocol::Http1.world().await;
     let layer = world
         .resolver
         .drain_layer()
@@ -503,32 +553,36 @@ async fn a_connection_to_a_proxy_does_not_follow_the_hosts_behind_it() {
     let elsewhere: IpAddr = [127, 0, 0, 99].into();
     world.dns.set("origin.test", &[elsewhere], 1800);
     let url = "http://origin.test/";
-    for known in [false, true] {
+    for is_resolved in [false, true] {
         for _ in 0..3 {
-            let answer = send(&mut pool, url, empty()).await.unwrap();
-            assert!(text(answer).await.contains("127.0.0.2"));
+            let response = send(&mut pool, url, empty()).await.unwrap();
+            assert!(text(response).await.contains("127.0.0.2"));
         }
-        assert_eq!((world.accepted(), retired(&world)), (1, vec![]), "{known}");
-        let asked = world.dns.queries("origin.test", RecordType::A);
-        assert_eq!(asked, usize::from(known));
+        assert_eq!(
+            (world.accepted(), drained(&world)),
+            (1, vec![]),
+            "{is_resolved}"
+        );
+        let queries = world.dns.queries("origin.test", RecordType::A);
+        assert_eq!(queries, usize::from(is_resolved));
         world.resolver.resolve("origin.test").await.unwrap();
     }
 }
 
-/// Its clones share the pool, so they share what is known of it.
+/// The clones of a service share the pool, so they share the record of its connections.
 #[tokio::test]
-async fn a_clone_retires_what_another_has_used() {
-    let world = Wire::Http1.world().await;
-    let (mut pool, ips) = (Wire::Http1.pool(&world), world.ips());
+async fn a_clone_drains_connections_that_another_clone_made() {
+    let world = Protocol::Http1.world().await;
+    let (mut pool, ips) = (Protocol::Http1.pool(&world), world.ips());
     let mut clone = pool.clone();
-    assert_eq!(ask(&mut pool, &world).await, ips[0]);
+    assert_eq!(serving_edge(&mut pool, &world).await, ips[0]);
     world.resolver.report(HOST, ips[0], Outcome::Refused);
-    assert_eq!(ask(&mut clone, &world).await, ips[1]);
-    assert_eq!(retired(&world), [(ips[0], DrainReason::Penalized)]);
+    assert_eq!(serving_edge(&mut clone, &world).await, ips[1]);
+    assert_eq!(drained(&world), [(ips[0], DrainReason::Penalized)]);
 }
 
 #[test]
-fn the_layer_can_be_shared() {
+fn the_layer_and_its_service_can_be_shared() {
     fn is_shared<T: Clone + Send + Sync + 'static>() {}
     is_shared::<DrainLayer>();
     is_shared::<Drain<Stock>>();

@@ -1,4 +1,4 @@
-//! Settings of a pool layer at their ends.
+//! Tests the shortest and the longest settings of a `DrainLayer`.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -19,14 +19,14 @@ use hyper_util::rt::TokioExecutor;
 use sidestep::DrainLayer;
 use tower::{Layer as _, ServiceExt as _};
 
-async fn serves(set: impl FnOnce(DrainLayer) -> DrainLayer) {
+async fn requests_succeed(set: impl FnOnce(DrainLayer) -> DrainLayer) {
     let world = World::http(2).await;
     let http = HttpConnector::new_with_resolver(world.resolver.clone());
     let connector = world.resolver.connect_layer().layer(http);
     let client = Client::builder(TokioExecutor::new()).build::<_, Empty<Bytes>>(connector);
     let pool = set(world.resolver.drain_layer()).layer(client);
-    for gone in [false, true, true] {
-        if gone {
+    for is_removed in [false, true, true] {
+        if is_removed {
             world.dns.set(common::HOST, &world.ips()[1..], 60);
             world.resolver.invalidate(common::HOST);
             world.resolver.resolve(common::HOST).await.unwrap();
@@ -36,27 +36,27 @@ async fn serves(set: impl FnOnce(DrainLayer) -> DrainLayer) {
     }
 }
 
-/// Who never wants a connection to end for its age says so, or sets the longest time there is.
+/// A program may set the longest time so that no connection is drained for its age.
 #[tokio::test]
-async fn the_longest_age_is_no_panic() {
-    serves(|layer| layer.max_connection_age(Duration::MAX)).await;
+async fn the_longest_connection_age_does_not_panic() {
+    requests_succeed(|layer| layer.max_connection_age(Duration::MAX)).await;
 }
 
-/// As beside a client with `pool_idle_timeout(None)`.
+/// A program may set the longest time if its client has `pool_idle_timeout(None)`.
 #[tokio::test]
-async fn the_longest_idle_time_is_no_panic() {
-    serves(|layer| layer.idle_timeout(Duration::MAX)).await;
+async fn the_longest_idle_timeout_does_not_panic() {
+    requests_succeed(|layer| layer.idle_timeout(Duration::MAX)).await;
 }
 
 #[tokio::test]
-async fn the_longest_grace_is_no_panic() {
-    serves(|layer| layer.dns_grace_period(Duration::MAX)).await;
+async fn the_longest_grace_period_does_not_panic() {
+    requests_succeed(|layer| layer.dns_grace_period(Duration::MAX)).await;
 }
 
-/// Nothing of a pool is kept for no time at all.
+/// If all times are zero, the layer keeps no record of its connections.
 #[tokio::test]
-async fn no_time_at_all_is_no_panic() {
-    serves(|layer| {
+async fn times_of_zero_do_not_panic() {
+    requests_succeed(|layer| {
         let layer = layer
             .idle_timeout(Duration::ZERO)
             .dns_grace_period(Duration::ZERO);

@@ -1,5 +1,5 @@
-//! Stock reqwest whose connections follow health, DNS and age: HTTP/1.1, HTTP/2 in the clear with
-//! prior knowledge, and HTTP/2 by ALPN.
+//! Tests which pooled connections of stock reqwest a `DrainLayer` drains because of health, DNS or age, over HTTP/1.1,
+//! HTTP/2 in the clear with prior knowledge, and HTTP/2 by ALPN.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -28,15 +28,15 @@ use tokio::sync::oneshot;
 use tower::{Service as _, ServiceExt as _};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Wire {
+enum Protocol {
     Http1,
     Http2,
     Alpn,
 }
 
-const WIRES: [Wire; 3] = [Wire::Http1, Wire::Http2, Wire::Alpn];
+const PROTOCOLS: [Protocol; 3] = [Protocol::Http1, Protocol::Http2, Protocol::Alpn];
 
-impl Wire {
+impl Protocol {
     async fn world_with(self, set: impl FnOnce(ResolverBuilder) -> ResolverBuilder) -> World {
         let ips: [IpAddr; 2] = [[127, 0, 0, 2].into(), [127, 0, 0, 3].into()];
         let scheme = match self {
@@ -46,7 +46,7 @@ impl Wire {
         World::of(Edges::on(&ips, scheme).await, set).await
     }
 
-    /// The first of two edges is dialled while both are well.
+    /// Creates a world of two edges. Connects go to the first one while both are healthy.
     async fn world(self) -> World {
         self.world_with(|builder| builder.address_order(AddressOrder::Preserve))
             .await
@@ -66,7 +66,7 @@ impl Wire {
         }
     }
 
-    /// Returns a client, and how many stock ones it has made.
+    /// Returns a client, and the number of stock clients that it has made.
     fn client(self, world: &World, layer: &DrainLayer) -> (RotatingClient, Arc<AtomicUsize>) {
         let made = Arc::new(AtomicUsize::new(0));
         let (edges, resolver, count) = (world.edges.clone(), world.resolver.clone(), made.clone());
@@ -83,14 +83,14 @@ async fn send(client: &RotatingClient, url: &str) -> reqwest::Result<String> {
     client.execute(request).await?.text().await
 }
 
-/// Sends a request and returns which edge has answered.
-async fn ask(client: &RotatingClient, world: &World) -> IpAddr {
+/// Sends a request and returns the edge that has responded.
+async fn serving_edge(client: &RotatingClient, world: &World) -> IpAddr {
     let text = send(client, &world.url()).await.unwrap();
     let addr = text.split(' ').nth(1).and_then(|addr| addr.parse().ok());
-    addr.unwrap_or_else(|| panic!("no edge says {text:?}"))
+    addr.unwrap_or_else(|| panic!("no edge sends {text:?}"))
 }
 
-/// Begins a request that is in flight until it is told to end.
+/// Begins a request that is in flight until the test ends its body.
 async fn begin(
     client: &RotatingClient,
     world: &World,
@@ -109,120 +109,131 @@ async fn begin(
         .build()
         .unwrap();
     let client = client.clone();
-    let answer = tokio::spawn(async move {
-        let answer = client.execute(request).await.unwrap();
-        answer.text().await.unwrap()
+    let response = tokio::spawn(async move {
+        let response = client.execute(request).await.unwrap();
+        response.text().await.unwrap()
     });
     begun.await.unwrap();
-    (end, answer)
+    (end, response)
 }
 
-fn retired(world: &World) -> Vec<(IpAddr, DrainReason)> {
-    let retired = |seen: Seen| match seen {
+fn drained(world: &World) -> Vec<(IpAddr, DrainReason)> {
+    let drained = |seen: Seen| match seen {
         Seen::Retired(addr, why) => Some((addr, why)),
         _ => None,
     };
     let seen = world.journal.seen();
-    seen.into_iter().filter_map(retired).collect()
+    seen.into_iter().filter_map(drained).collect()
 }
 
 #[tokio::test]
-async fn requests_leave_a_penalized_address_and_none_in_flight_is_cut() {
-    for wire in WIRES {
-        let world = wire.world().await;
-        let (client, made) = wire.client(&world, &world.resolver.drain_layer());
+async fn requests_leave_a_penalized_address_and_requests_in_flight_finish() {
+    for protocol in PROTOCOLS {
+        let world = protocol.world().await;
+        let (client, made) = protocol.client(&world, &world.resolver.drain_layer());
         let ips = world.ips();
         let (end, in_flight) = begin(&client, &world).await;
         for _ in 0..3 {
-            assert_eq!(ask(&client, &world).await, ips[0], "{wire:?}");
+            assert_eq!(serving_edge(&client, &world).await, ips[0], "{protocol:?}");
         }
         let before = world.edges.accepted(ips[0]);
         world.resolver.report(HOST, ips[0], Outcome::Refused);
         for _ in 0..3 {
-            assert_eq!(ask(&client, &world).await, ips[1], "{wire:?}");
+            assert_eq!(serving_edge(&client, &world).await, ips[1], "{protocol:?}");
         }
         end.send(()).unwrap();
-        assert_eq!(in_flight.await.unwrap(), "in flight", "{wire:?}");
-        assert_eq!(ask(&client, &world).await, ips[1], "{wire:?}");
+        assert_eq!(in_flight.await.unwrap(), "in flight", "{protocol:?}");
+        assert_eq!(serving_edge(&client, &world).await, ips[1], "{protocol:?}");
         let accepted = ips.iter().map(|&ip| world.edges.accepted(ip));
-        assert!(accepted.eq([before, 1]), "{wire:?}: they are kept");
-        assert_eq!(retired(&world), [(ips[0], DrainReason::Penalized)]);
-        assert_eq!(made.load(Ordering::Relaxed), 2, "{wire:?}");
+        assert!(
+            accepted.eq([before, 1]),
+            "{protocol:?}: the connections are kept"
+        );
+        assert_eq!(drained(&world), [(ips[0], DrainReason::Penalized)]);
+        assert_eq!(made.load(Ordering::Relaxed), 2, "{protocol:?}");
     }
 }
 
 #[tokio::test]
-async fn requests_follow_dns_though_nobody_dials() {
-    for wire in WIRES {
+async fn requests_follow_dns_without_new_connects() {
+    for protocol in PROTOCOLS {
         let short = Duration::from_millis(50);
-        let world = wire
+        let world = protocol
             .world_with(|builder| builder.min_ttl(short).max_ttl(short))
             .await;
         let ips = world.ips();
         world.dns.set(HOST, &ips[..1], 1800);
         let layer = world.resolver.drain_layer().dns_grace_period(2 * short);
-        let (client, _) = wire.client(&world, &layer);
-        assert_eq!(ask(&client, &world).await, ips[0], "{wire:?}");
+        let (client, _) = protocol.client(&world, &layer);
+        assert_eq!(serving_edge(&client, &world).await, ips[0], "{protocol:?}");
         world.dns.set(HOST, &ips[1..], 1800);
-        let moved = async {
-            while ask(&client, &world).await != ips[1] {
+        let sending = async {
+            while serving_edge(&client, &world).await != ips[1] {
                 common::sleep(Duration::from_millis(5)).await;
             }
         };
-        within("an answer of the other edge", moved).await;
-        assert_eq!(retired(&world), [(ips[0], DrainReason::RemovedFromDns)]);
+        within("a response of the other edge", sending).await;
+        assert_eq!(drained(&world), [(ips[0], DrainReason::RemovedFromDns)]);
     }
 }
 
 #[tokio::test]
-async fn while_all_addresses_are_bad_connections_are_kept() {
-    for wire in WIRES {
-        let world = wire.world().await;
-        let (client, made) = wire.client(&world, &world.resolver.drain_layer());
+async fn while_all_addresses_have_a_penalty_connections_are_kept() {
+    for protocol in PROTOCOLS {
+        let world = protocol.world().await;
+        let (client, made) = protocol.client(&world, &world.resolver.drain_layer());
         let ips = world.ips();
-        assert_eq!(ask(&client, &world).await, ips[0], "{wire:?}");
+        assert_eq!(serving_edge(&client, &world).await, ips[0], "{protocol:?}");
         for &ip in &ips {
             world.resolver.report(HOST, ip, Outcome::Refused);
         }
         for _ in 0..3 {
-            assert_eq!(ask(&client, &world).await, ips[0], "{wire:?}");
+            assert_eq!(serving_edge(&client, &world).await, ips[0], "{protocol:?}");
         }
-        assert_eq!((world.accepted(), retired(&world)), (1, vec![]), "{wire:?}");
-        assert_eq!(made.load(Ordering::Relaxed), 1, "{wire:?}");
+        assert_eq!(
+            (world.accepted(), drained(&world)),
+            (1, vec![]),
+            "{protocol:?}"
+        );
+        assert_eq!(made.load(Ordering::Relaxed), 1, "{protocol:?}");
     }
 }
 
-/// Another host's connections stay where they are.
+/// The connections of another host are kept.
 #[tokio::test]
-async fn only_the_origin_is_moved_whose_connection_is_retired() {
-    let world = Wire::Http2.world().await;
+async fn only_the_host_whose_connection_is_drained_gets_a_new_client() {
+    let world = Protocol::Http2.world().await;
     let ips = world.ips();
     world.dns.set("other.edge.test", &ips[..1], 1800);
     let other = world.edges.url("other.edge.test");
-    let (mut client, made) = Wire::Http2.client(&world, &world.resolver.drain_layer());
-    assert_eq!(ask(&client, &world).await, ips[0]);
+    let (mut client, made) = Protocol::Http2.client(&world, &world.resolver.drain_layer());
+    assert_eq!(serving_edge(&client, &world).await, ips[0]);
     send(&client, &other).await.unwrap();
     world.resolver.report(HOST, ips[0], Outcome::Refused);
-    assert_eq!(ask(&client.clone(), &world).await, ips[1]);
+    assert_eq!(serving_edge(&client.clone(), &world).await, ips[1]);
     let request = client.request_builder(Method::GET, &other).build().unwrap();
-    let answer = client.ready().await.unwrap().call(request).await.unwrap();
-    assert!(answer.text().await.unwrap().contains("127.0.0.2"));
+    let response = client.ready().await.unwrap().call(request).await.unwrap();
+    assert!(response.text().await.unwrap().contains("127.0.0.2"));
     assert_eq!(world.edges.accepted(ips[0]), 2);
-    assert_eq!(made.load(Ordering::Relaxed), 2, "a clone shares them");
+    assert_eq!(
+        made.load(Ordering::Relaxed),
+        2,
+        "a clone shares the clients"
+    );
 }
 
-/// An edge whose one name leads to its other one.
+/// Returns a guest that redirects requests for `edge.test` to another host of the same edge.
 fn redirecting() -> Guest {
     Guest::new(|stream| async {
         let service = service_fn(|request: Request<Incoming>| async move {
             let host = request.headers()[HOST_HEADER].to_str().unwrap().to_owned();
-            let answer = match host.strip_prefix("edge.test:") {
+            let response = match host.strip_prefix("edge.test:") {
                 Some(port) => Response::builder()
                     .status(302)
                     .header("location", format!("http://other.edge.test:{port}/")),
                 None => Response::builder(),
             };
-            answer.body(String::new())
+            response.body(String::new())
         });
         let http = auto::Builder::new(TokioExecutor::new());
         let _ = http.serve_connection(TokioIo::new(stream), service).await;
@@ -230,7 +241,7 @@ fn redirecting() -> Guest {
 }
 
 #[tokio::test]
-async fn a_connection_that_requests_are_redirected_to_is_left_too() {
+async fn a_connection_that_a_redirect_leads_to_is_drained_too() {
     let edges = Edges::hosting(2, Scheme::Http, redirecting()).await;
     let world = World::of(edges, |builder| {
         builder.address_order(AddressOrder::Preserve)
@@ -238,7 +249,7 @@ async fn a_connection_that_requests_are_redirected_to_is_left_too() {
     .await;
     let ips = world.ips();
     world.dns.set("other.edge.test", &ips, 1800);
-    let (client, _) = Wire::Http1.client(&world, &world.resolver.drain_layer());
+    let (client, _) = Protocol::Http1.client(&world, &world.resolver.drain_layer());
     for _ in 0..2 {
         send(&client, &world.url()).await.unwrap();
     }
@@ -252,36 +263,36 @@ async fn a_connection_that_requests_are_redirected_to_is_left_too() {
 }
 
 #[tokio::test]
-async fn when_no_other_client_can_be_made_the_one_before_serves() {
-    let world = Wire::Http1.world().await;
+async fn if_no_new_client_can_be_built_the_previous_client_serves() {
+    let world = Protocol::Http1.world().await;
     let (edges, resolver, ips) = (world.edges.clone(), world.resolver.clone(), world.ips());
     let made = AtomicUsize::new(0);
     let layer = world.resolver.drain_layer();
     let client = layer.reqwest(move || {
-        let builder = Wire::Http1.builder(&edges).sidestep(&resolver);
+        let builder = Protocol::Http1.builder(&edges).sidestep(&resolver);
         match made.fetch_add(1, Ordering::Relaxed) {
             0 => builder.build(),
             _ => builder.user_agent("\n").build(),
         }
     });
     let client = client.unwrap();
-    assert_eq!(ask(&client, &world).await, ips[0]);
+    assert_eq!(serving_edge(&client, &world).await, ips[0]);
     world.resolver.report(HOST, ips[0], Outcome::Refused);
-    assert_eq!(ask(&client, &world).await, ips[0]);
+    assert_eq!(serving_edge(&client, &world).await, ips[0]);
 }
 
-/// Why a whole client is left: reqwest keeps the extensions of a request to itself, so nothing of
-/// its pool can be captured. When this fails, it can; then `Pool` is to serve reqwest as well.
+/// reqwest does not pass on the extensions of a request, so no connection of its pool can be captured. Therefore the
+/// layer replaces whole clients. If this test fails, `Drain` can serve reqwest too.
 #[tokio::test]
-async fn stock_reqwest_lets_no_connection_be_captured() {
-    for wire in WIRES {
-        let world = wire.world().await;
-        let client = wire.builder(&world.edges).sidestep(&world.resolver);
+async fn no_connection_of_stock_reqwest_can_be_captured() {
+    for protocol in PROTOCOLS {
+        let world = protocol.world().await;
+        let client = protocol.builder(&world.edges).sidestep(&world.resolver);
         let mut request = Request::get(world.url()).body("").unwrap();
         let captured = capture_connection(&mut request);
         let request = reqwest::Request::try_from(request).unwrap();
-        let answer = client.build().unwrap().execute(request).await.unwrap();
-        assert_eq!(answer.status(), 200);
-        assert!(captured.connection_metadata().is_none(), "{wire:?}");
+        let response = client.build().unwrap().execute(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert!(captured.connection_metadata().is_none(), "{protocol:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! The client of hyper-util in one line, and its connector under tonic.
+//! Tests the ready-made client of `sidestep::hyper`, and its connector in tonic.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -34,7 +34,7 @@ use tower::{Layer as _, Service, ServiceExt as _};
 type Body = Empty<Bytes>;
 type BoxError = Box<dyn error::Error + Send + Sync>;
 
-/// Sends a GET, and takes the whole answer, so that its connection is free again.
+/// Sends a GET and reads the whole response, so that the connection is idle again.
 async fn get<C>(client: &Client<C, Body>, url: &str) -> Result<Response<String>, Error>
 where
     C: Connect + Clone + Send + Sync + 'static,
@@ -45,8 +45,8 @@ where
     Ok(Response::from_parts(head, body))
 }
 
-/// Sends a GET on a connection of its own, which then closes.
-async fn get_anew<C>(client: &Client<C, Body>, url: &str) -> Result<(), Error>
+/// Sends a GET on a new connection, which then closes.
+async fn get_on_new_connection<C>(client: &Client<C, Body>, url: &str) -> Result<(), Error>
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
@@ -56,8 +56,10 @@ where
     Ok(())
 }
 
-/// TLS by hand, as the docs of `sidestep::hyper` show it.
-fn by_hand(world: &World) -> HappyEyeballs<HttpsConnector<TcpConnected<HttpConnector<Resolver>>>> {
+/// Returns a connector with the layers in the order that the documentation of `sidestep::hyper` shows.
+fn layered_connector(
+    world: &World,
+) -> HappyEyeballs<HttpsConnector<TcpConnected<HttpConnector<Resolver>>>> {
     let mut http = HttpConnector::new_with_resolver(world.resolver.clone());
     http.enforce_http(false);
     http.set_nodelay(true);
@@ -69,26 +71,28 @@ fn by_hand(world: &World) -> HappyEyeballs<HttpsConnector<TcpConnected<HttpConne
     world.resolver.happy_eyeballs_layer().layer(https)
 }
 
-/// Runs `test` of this program again, in a process of its own where `set` has set the environment.
-/// Returns true in that process.
-fn alone(test: &str, set: impl FnOnce(&mut Command)) -> bool {
-    const ALONE: &str = "SIDESTEP_TEST_ALONE";
-    if env::var_os(ALONE).is_some() {
+/// Runs `test` of this program in a new process, whose environment `set` has set. Returns true in the new process.
+fn in_new_process(test: &str, set: impl FnOnce(&mut Command)) -> bool {
+    const IN_NEW_PROCESS: &str = "SIDESTEP_TEST_ALONE";
+    if env::var_os(IN_NEW_PROCESS).is_some() {
         return true;
     }
-    let mut again = Command::new(env::current_exe().unwrap());
-    again.args([test, "--exact"]).env(ALONE, "1");
-    set(&mut again);
-    let output = again.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}");
-    assert!(said.contains("1 passed"), "there is no {test}: {said}");
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args([test, "--exact"]).env(IN_NEW_PROCESS, "1");
+    set(&mut command);
+    let output = command.output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{stdout}");
+    assert!(
+        stdout.contains("1 passed"),
+        "there is no test {test}: {stdout}"
+    );
     false
 }
 
-/// `client()` goes by the one resolver of the process: its pins lead to the edge.
+/// `client()` uses the shared resolver of the process, which has an override for the host.
 #[tokio::test]
-async fn one_line_makes_a_client_of_the_shared_resolver() {
+async fn client_uses_the_shared_resolver() {
     let edges = Edges::http(1).await;
     let host = "one-line.test";
     let resolver = Resolver::shared();
@@ -96,26 +100,29 @@ async fn one_line_makes_a_client_of_the_shared_resolver() {
     let client = sidestep::hyper::client().unwrap();
     let response = get(&client, &edges.url(host)).await.unwrap();
     assert_eq!(response.version(), Version::HTTP_11);
-    assert!(resolver.snapshot().host(host).is_some(), "it was asked");
+    assert!(
+        resolver.snapshot().host(host).is_some(),
+        "the host was resolved"
+    );
     assert_eq!(edges.served(edges.ips()[0]), 1);
 }
 
 #[tokio::test]
-async fn a_refusing_edge_costs_no_request() {
+async fn no_request_fails_when_one_edge_refuses() {
     let world = World::http(3).await;
     let client = sidestep::hyper::client_with(&world.resolver).unwrap();
     let dead = world.ips()[0];
     world.edges.set(dead, Mode::Refuse).await;
     for _ in 0..100 {
-        get_anew(&client, &world.url()).await.unwrap();
+        get_on_new_connection(&client, &world.url()).await.unwrap();
     }
-    let blamed: Vec<_> = world.journal.failures().iter().map(|it| it.0).collect();
-    assert_eq!(blamed, [dead]);
+    let failed: Vec<_> = world.journal.failures().iter().map(|it| it.0).collect();
+    assert_eq!(failed, [dead]);
 }
 
-/// The pool is on, and a response tells which address it is from.
+/// The client has a pool, and a response has the address of its connection.
 #[tokio::test]
-async fn connections_are_kept_and_tell_where_they_go() {
+async fn connections_are_pooled_and_responses_have_their_address() {
     let world = World::http(1).await;
     let client = sidestep::hyper::client_with(&world.resolver).unwrap();
     for _ in 0..3 {
@@ -126,22 +133,22 @@ async fn connections_are_kept_and_tell_where_they_go() {
     assert_eq!(world.accepted(), 1);
 }
 
-/// The edges' authority is not one that this system trusts.
+/// The system does not trust the authority of the edges.
 #[tokio::test]
-async fn an_authority_that_the_platform_does_not_know_is_an_error_that_says_so() {
+async fn an_unknown_authority_is_a_certificate_error() {
     let world = World::https(1).await;
     let client = sidestep::hyper::client_with(&world.resolver).unwrap();
     let error = get(&client, &world.url()).await.unwrap_err();
-    let connect = ConnectError::find(&error).expect("it tells of the connect");
+    let connect = ConnectError::find(&error).expect("the error has a ConnectError");
     assert_eq!(connect.host(), HOST);
     let outcomes: Vec<_> = connect.attempts().iter().map(|to| to.outcome).collect();
     assert_eq!(outcomes, [Some(Outcome::BadCertificate)], "{connect}");
-    let said = chain(&error);
-    assert!(said.contains("invalid peer certificate"), "{said}");
+    let text = chain(&error);
+    assert!(text.contains("invalid peer certificate"), "{text}");
     assert_eq!(world.edges.served(world.ips()[0]), 0);
 }
 
-/// What an error and all behind it say.
+/// Returns the text of an error and of all its sources.
 fn chain(error: &dyn error::Error) -> String {
     let mut all = error.to_string();
     let mut next = error.source();
@@ -152,18 +159,20 @@ fn chain(error: &dyn error::Error) -> String {
     all
 }
 
-/// The whole way of `client_with`, with the edges' authority among those of the system.
+/// The certificates of the system include the authority of the edges, so `client_with` connects.
 #[cfg(target_os = "linux")]
 #[test]
-fn what_the_platform_trusts_is_trusted_and_http2_is_chosen() {
+fn certificates_of_the_system_are_trusted_and_http2_is_negotiated() {
     let dir = env::temp_dir().join(format!("sidestep-ready-made-{}", std::process::id()));
     let file = dir.join("ca.pem");
     let run = || {
-        alone(
-            "what_the_platform_trusts_is_trusted_and_http2_is_chosen",
-            |again| {
+        in_new_process(
+            "certificates_of_the_system_are_trusted_and_http2_is_negotiated",
+            |command| {
                 fs::create_dir(&dir).unwrap();
-                again.env("SSL_CERT_FILE", &file).env_remove("SSL_CERT_DIR");
+                command
+                    .env("SSL_CERT_FILE", &file)
+                    .env_remove("SSL_CERT_DIR");
             },
         )
     };
@@ -182,37 +191,38 @@ fn what_the_platform_trusts_is_trusted_and_http2_is_chosen() {
     });
 }
 
-/// A container without ca-certificates.
+/// The system has no certificates, as a container without the package ca-certificates.
 #[cfg(target_os = "linux")]
 #[test]
-fn without_any_certificates_the_error_says_what_to_do() {
-    let nothing = |again: &mut Command| {
-        again
+fn without_certificates_the_error_says_what_to_install() {
+    let no_certificates = |command: &mut Command| {
+        command
             .env("SSL_CERT_FILE", "/dev/null")
             .env_remove("SSL_CERT_DIR");
     };
-    if alone(
-        "without_any_certificates_the_error_says_what_to_do",
-        nothing,
+    if in_new_process(
+        "without_certificates_the_error_says_what_to_install",
+        no_certificates,
     ) {
         let error = sidestep::hyper::connector(&Resolver::new()).unwrap_err();
-        let said = chain(&error);
-        assert!(said.contains("ca-certificates"), "{said}");
-        assert!(said.contains("No CA certificates"), "{said}");
+        let text = chain(&error);
+        assert!(text.contains("ca-certificates"), "{text}");
+        assert!(text.contains("No CA certificates"), "{text}");
     }
 }
 
-/// The process's provider is taken: here one that can do nothing.
+/// The connector uses the provider of the process, which here has no cipher suites.
 #[test]
-fn the_crypto_provider_of_the_process_is_respected() {
-    if alone("the_crypto_provider_of_the_process_is_respected", |_| {}) {
+fn the_crypto_provider_of_the_process_is_used() {
+    if in_new_process("the_crypto_provider_of_the_process_is_used", |_| {}) {
         let resolver = Resolver::new();
-        sidestep::hyper::connector(&resolver).expect("without one ring is taken");
-        let crippled = CryptoProvider {
+        sidestep::hyper::connector(&resolver)
+            .expect("without a provider of the process ring is used");
+        let provider = CryptoProvider {
             cipher_suites: Vec::new(),
             ..ring::default_provider()
         };
-        crippled.install_default().unwrap();
+        provider.install_default().unwrap();
         sidestep::hyper::connector(&resolver).expect_err("there are no cipher suites");
     }
 }
@@ -223,9 +233,9 @@ fn on_a_runtime(test: impl Future<Output = ()>) {
 }
 
 #[tokio::test]
-async fn tls_of_ones_own_is_layered_by_hand() {
+async fn a_connector_with_tls_settings_of_the_program_can_be_layered() {
     let world = World::https(2).await;
-    let client = sidestep::hyper::builder().build(by_hand(&world));
+    let client = sidestep::hyper::builder().build(layered_connector(&world));
     let dead = world.ips()[0];
     world.edges.set(dead, Mode::Refuse).await;
     let response = get(&client, &world.url()).await.unwrap();
@@ -233,7 +243,7 @@ async fn tls_of_ones_own_is_layered_by_hand() {
     assert_eq!(world.edges.served(world.ips()[1]), 1);
 }
 
-/// Answers one HTTP/2 request and is silent from then on, as an edge whose packets are lost.
+/// Returns a guest that responds to one HTTP/2 request and then sends nothing, as if all packets were lost.
 fn falls_silent() -> Guest {
     Guest::new(|stream: Box<dyn Stream>| async move {
         let mut h2 = h2::server::handshake(stream).await.unwrap();
@@ -245,36 +255,36 @@ fn falls_silent() -> Guest {
     })
 }
 
-/// An HTTP/2 connection without a sign of life is ended after 15 s and 10 s, by the settings of
-/// `builder()`.
+/// The settings of `builder()` end a silent HTTP/2 connection: a ping is sent after 15 s, and lost after 10 s more.
 #[tokio::test]
-async fn a_silent_http2_connection_is_ended() {
+async fn a_silent_http2_connection_ends_after_a_lost_ping() {
     let edges = Edges::hosting(1, Scheme::Https, falls_silent()).await;
     let world = World::of(edges, |builder| builder).await.in_real_time();
-    let client = sidestep::hyper::builder().build(by_hand(&world));
+    let client = sidestep::hyper::builder().build(layered_connector(&world));
     get(&client, &world.url()).await.unwrap();
     let begin = Instant::now();
-    // From here on time passes as soon as everybody waits.
+    // From here on the clock advances as soon as all tasks wait.
     tokio::time::pause();
     let url = world.url();
-    let answer = tokio::time::timeout(Duration::from_secs(60), get(&client, &url)).await;
-    let error = answer.expect("it is ended").unwrap_err();
-    let said = chain(&error);
-    assert!(said.contains("keep-alive"), "{said}");
+    let response = tokio::time::timeout(Duration::from_secs(60), get(&client, &url)).await;
+    let error = response.expect("the connection ends").unwrap_err();
+    let text = chain(&error);
+    assert!(text.contains("keep-alive"), "{text}");
     let took = begin.elapsed();
     let expected = Duration::from_secs(24)..Duration::from_secs(27);
     assert!(expected.contains(&took), "{took:?}");
     assert_eq!(world.accepted(), 1);
 }
 
-/// A gRPC server on each edge, which answers health checks.
+/// Starts two edges with a gRPC server that responds to health checks.
 async fn grpc_servers(scheme: Scheme) -> World {
     let (_, health) = tonic_health::server::health_reporter();
     let guest = Guest::new(move |stream: Box<dyn Stream>| {
         let health = health.clone();
-        let answer = service_fn(move |request: Request<Incoming>| health.clone().oneshot(request));
+        let response =
+            service_fn(move |request: Request<Incoming>| health.clone().oneshot(request));
         let serving = http2::Builder::new(TokioExecutor::new())
-            .serve_connection(TokioIo::new(stream), answer);
+            .serve_connection(TokioIo::new(stream), response);
         async move {
             let _: hyper::Result<()> = serving.await;
         }
@@ -283,27 +293,27 @@ async fn grpc_servers(scheme: Scheme) -> World {
     World::of(edges, |builder| builder).await
 }
 
-/// The connector of the one line goes into tonic as it is.
+/// tonic takes the ready-made connector.
 #[tokio::test]
-async fn a_channel_of_tonic_moves_when_its_server_dies() {
+async fn a_tonic_channel_connects_again_when_its_server_dies() {
     let world = grpc_servers(Scheme::Http).await;
     let connector = sidestep::hyper::connector(&world.resolver).unwrap();
-    moves(&world, connector).await;
+    connects_again(&world, connector).await;
 }
 
-/// The same by hand, also with TLS, of which tonic's own features are off.
+/// tonic takes a layered connector, also one with TLS, while tonic's own TLS features are off.
 #[tokio::test]
-async fn a_channel_of_tonic_moves_over_a_race_by_hand() {
+async fn a_tonic_channel_connects_again_over_a_layered_connector() {
     let world = grpc_servers(Scheme::Http).await;
     let mut http = HttpConnector::new_with_resolver(world.resolver.clone());
     http.set_nodelay(true);
-    moves(&world, world.resolver.happy_eyeballs_layer().layer(http)).await;
+    connects_again(&world, world.resolver.happy_eyeballs_layer().layer(http)).await;
     let world = grpc_servers(Scheme::Https).await;
-    moves(&world, by_hand(&world)).await;
+    connects_again(&world, layered_connector(&world)).await;
 }
 
 /// Kills the server that a channel is connected to, and then the other one.
-async fn moves<C>(world: &World, connector: C)
+async fn connects_again<C>(world: &World, connector: C)
 where
     C: Service<Uri, Error = BoxError> + Send + 'static,
     C::Response: hyper::rt::Read + hyper::rt::Write + Send + Unpin,
@@ -314,7 +324,7 @@ where
     check(&channel).await.unwrap();
     for dead in world.ips() {
         world.edges.set(dead, Mode::Refuse).await;
-        goes_on(&channel).await;
+        calls_succeed(&channel).await;
         world.edges.set(dead, Mode::Serve).await;
     }
 }
@@ -326,8 +336,8 @@ async fn check(channel: &Channel) -> Result<(), tonic::Status> {
     Ok(())
 }
 
-/// One call may meet the connection's end; no other fails.
-async fn goes_on(channel: &Channel) {
+/// Sends calls, of which at most one fails because its connection ends.
+async fn calls_succeed(channel: &Channel) {
     let mut failed = Vec::new();
     for _ in 0..20 {
         failed.extend(check(channel).await.err());

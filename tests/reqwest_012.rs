@@ -1,4 +1,4 @@
-//! The same edges die under a stock client of reqwest 0.12.
+//! Tests a stock client of reqwest 0.12 whose edges die.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -30,15 +30,15 @@ fn stock(edges: &Edges) -> ClientBuilder {
 }
 
 async fn get(client: &Client, url: &str) -> Result<String> {
-    let getting = async {
-        let answer = client.get(url).send().await?;
-        answer.error_for_status()?.text().await
+    let request = async {
+        let response = client.get(url).send().await?;
+        response.error_for_status()?.text().await
     };
-    common::within("the answer", common::while_pending(getting)).await
+    common::within("the response", common::while_pending(request)).await
 }
 
 #[tokio::test]
-async fn a_dead_edge_costs_no_request() {
+async fn no_request_fails_when_one_edge_is_dead() {
     for (https, mode) in [
         (false, Mode::Refuse),
         (false, Mode::AcceptAndClose),
@@ -54,17 +54,21 @@ async fn a_dead_edge_costs_no_request() {
         let (client, dead) = (client(&world), world.ips()[0]);
         world.edges.set(dead, mode).await;
         for n in 0..60 {
-            let answer = get(&client, &world.url()).await;
-            let answer = answer.unwrap_or_else(|error| panic!("{mode:?}, {n}: {error:?}"));
-            assert!(answer.contains("127.0.0.3"), "{mode:?}, {n}: {answer}");
+            let response = get(&client, &world.url()).await;
+            let response = response.unwrap_or_else(|error| panic!("{mode:?}, {n}: {error:?}"));
+            assert!(response.contains("127.0.0.3"), "{mode:?}, {n}: {response}");
         }
-        assert_ne!(world.journal.failures(), [], "{mode:?}: it was met");
+        assert_ne!(
+            world.journal.failures(),
+            [],
+            "{mode:?}: no request met the dead edge"
+        );
     }
 }
 
-/// Some do not resend a POST that may have been acted on; nor do we.
+/// A POST that the server may have processed is not sent again.
 #[tokio::test]
-async fn what_may_have_been_acted_on_is_sent_twice_if_it_is_idempotent() {
+async fn a_request_whose_connection_dies_is_sent_twice_if_it_is_idempotent() {
     let world = World::http(3).await;
     for ip in world.ips() {
         world.edges.set(ip, Mode::CloseAfterRequest).await;
@@ -77,7 +81,7 @@ async fn what_may_have_been_acted_on_is_sent_twice_if_it_is_idempotent() {
 }
 
 #[tokio::test]
-async fn when_all_are_dead_a_request_costs_a_connect_for_each_address() {
+async fn if_all_edges_are_dead_a_request_attempts_each_address_once() {
     let world = World::https(4).await;
     let client = client(&world);
     for ip in world.ips() {
@@ -89,15 +93,15 @@ async fn when_all_are_dead_a_request_costs_a_connect_for_each_address() {
     }
 }
 
-/// What a client of one version learns, one of the other knows.
+/// Clients of both reqwest versions share the failures that their resolver has recorded.
 #[tokio::test]
-async fn both_versions_learn_together() {
+async fn clients_of_both_versions_share_the_recorded_failures() {
     let world = World::https(2).await;
     let dead = world.ips()[0];
     world.edges.set(dead, Mode::TlsReset).await;
-    let old = client(&world);
+    let client_012 = client(&world);
     while !world.is_penalized(dead) {
-        get(&old, &world.url()).await.unwrap();
+        get(&client_012, &world.url()).await.unwrap();
     }
     for _ in 0..40 {
         common::get(&world.client(), &world.url()).await.unwrap();
@@ -105,19 +109,19 @@ async fn both_versions_learn_together() {
     assert_eq!(world.edges.accepted(dead), 1);
 }
 
-/// Setting a retry policy replaces reqwest's own; what it did must still be done.
+/// The retry policy replaces that of reqwest, so the policy of sidestep must do the same.
 #[tokio::test]
-async fn what_http2_did_not_process_is_sent_again_as_stock_reqwest_does() {
-    let (addr, asked) = nacking(Nack::RefusedStream, 2).await;
+async fn a_request_that_http2_did_not_process_is_sent_again_as_by_stock_reqwest() {
+    let (addr, requests) = nacking(Nack::RefusedStream, 2).await;
     let edges = Edges::http(1).await;
     let client = stock(&edges).http2_prior_knowledge();
     let client = client.sidestep(&Resolver::new()).build().unwrap();
     get(&client, &format!("http://{addr}/")).await.unwrap();
-    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    assert_eq!(requests.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test]
-async fn an_exchange_layer_sees_what_answers_say() {
+async fn a_passive_health_layer_records_an_unavailable_response() {
     let world = World::http(1).await;
     let edge = world.ips()[0];
     world.edges.set(edge, Mode::Unavailable).await;

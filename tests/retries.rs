@@ -1,4 +1,4 @@
-//! What `.sidestep()` sends again, how often, and what that costs when everything is dead.
+//! Tests which requests `.sidestep()` sends again, how often, and how many connects they cost if all edges are dead.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -18,9 +18,9 @@ use sidestep::reqwest::ClientBuilderExt as _;
 use sidestep::{Outcome, Resolver};
 use tokio::net::TcpListener;
 
-/// A burst that meets a dead edge all at once: no budget turns it into errors.
+/// Many requests meet dead edges at once. No retry budget makes them fail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_burst_of_failed_handshakes_costs_no_request() {
+async fn no_request_fails_in_a_burst_of_failed_handshakes() {
     let world = World::https(4).await;
     let client = world.client();
     for ip in world.ips().into_iter().take(3) {
@@ -37,9 +37,9 @@ async fn a_burst_of_failed_handshakes_costs_no_request() {
     }
 }
 
-/// When all edges are dead a request dials each once, as a refused connect does anyway.
+/// If all edges fail in TLS, a request attempts each address once, as a refused connect does.
 #[tokio::test]
-async fn when_all_are_dead_a_request_costs_a_connect_for_each_address() {
+async fn if_all_edges_are_dead_a_request_attempts_each_address_once() {
     let world = World::https(4).await;
     for ip in world.ips() {
         world.edges.set(ip, Mode::TlsReset).await;
@@ -49,33 +49,33 @@ async fn when_all_are_dead_a_request_costs_a_connect_for_each_address() {
     for _ in 0..requests {
         assert!(get(&client, &world.url()).await.unwrap_err().is_connect());
     }
-    let dials = world.accepted();
-    println!("{dials} connects for {requests} requests while all of 4 edges are dead");
+    let connects = world.accepted();
+    println!("{connects} connects for {requests} requests while all of 4 edges are dead");
     assert!(
-        dials <= 4 * requests + 20,
-        "{dials} connects for {requests} requests"
+        connects <= 4 * requests + 20,
+        "{connects} connects for {requests} requests"
     );
     assert!(
         world.queries() < 10,
-        "and hardly any lookups: {}",
+        "too many lookups: {}",
         world.queries()
     );
 }
 
-/// The connection dies before the request is on its way, on another thread: as safe to send again
-/// as after a failed connect, and learned from.
+/// The connection dies on another thread before the request is sent. So the request is as safe to send again as after a
+/// failed connect, and the failure is recorded.
 ///
-/// A request never ends that hyper hands to a connection in the moment in which the connection ends
-/// (hyperium/hyper#4122, found in 1.12.0). That is rare, so the rounds in which it happens are counted.
+/// If hyper gives a request to a connection in the moment in which the connection ends, the request never ends
+/// (hyperium/hyper#4122, found in 1.12.0). That is rare, so the test counts the rounds that do not end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_edge_that_accepts_and_closes_is_learned_on_every_runtime() {
-    let mut lost = 0;
+async fn an_edge_that_accepts_and_closes_is_a_failure_on_a_multi_thread_runtime() {
+    let mut hung = 0;
     for _ in 0..150 {
         let round =
             tokio::time::timeout(Duration::from_secs(30), round_with_an_edge_that_closes()).await;
-        lost += usize::from(round.is_err());
+        hung += usize::from(round.is_err());
     }
-    assert!(lost <= 2, "{lost} rounds did not end");
+    assert!(hung <= 2, "{hung} rounds did not end");
 }
 
 async fn round_with_an_edge_that_closes() {
@@ -94,18 +94,18 @@ async fn round_with_an_edge_that_closes() {
             .await
             .unwrap_or_else(|error| panic!("request {n}: {error:?}; {:?}", world.journal.seen()));
     }
-    let dialled = world.edges.accepted(dead);
+    let connects = world.edges.accepted(dead);
     assert!(
-        dialled <= 1,
-        "dialled {dialled} times; {:?}",
+        connects <= 1,
+        "{connects} connects; {:?}",
         world.journal.seen()
     );
-    assert_eq!(world.journal.failures().len(), dialled);
+    assert_eq!(world.journal.failures().len(), connects);
 }
 
-/// HTTP/2 dies in its preface. A POST that was not on its way is sent again too.
+/// An edge closes each HTTP/2 connection in the preface, before the requests are sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn http2_that_dies_in_its_preface_costs_no_request() {
+async fn no_request_fails_when_http2_connections_close_in_the_preface() {
     for _ in 0..60 {
         let world = World::http(2).await;
         world.edges.set(world.ips()[0], Mode::AcceptAndClose).await;
@@ -115,15 +115,15 @@ async fn http2_that_dies_in_its_preface_costs_no_request() {
             .sidestep(&world.resolver);
         let client = client.build().unwrap();
         let requests = (0..6).map(|_| async { get(&client, &world.url()).await });
-        for answer in futures_util::future::join_all(requests).await {
-            answer.unwrap_or_else(|error| panic!("{error:?}; {:?}", world.journal.seen()));
+        for response in futures_util::future::join_all(requests).await {
+            response.unwrap_or_else(|error| panic!("{error:?}; {:?}", world.journal.seen()));
         }
     }
 }
 
-/// A server that ends a kept connection is no dead edge.
+/// A server may close a connection after a response.
 #[tokio::test]
-async fn the_end_of_a_connection_that_has_answered_is_not_held_against_the_edge() {
+async fn the_end_of_a_connection_after_a_response_is_no_failure_of_the_address() {
     let addr = common::answers("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     let dns = NameServer::start().await;
     dns.set(HOST, &[addr.ip()], 60);
@@ -142,21 +142,21 @@ async fn the_end_of_a_connection_that_has_answered_is_not_held_against_the_edge(
     get(&client, &url).await.unwrap();
     get(&client, &url)
         .await
-        .expect("it is sent again on a new connection");
+        .expect("the request is sent again on a new connection");
     assert_eq!(journal.failures(), []);
 }
 
-/// IPv4 has moved and IPv6 has no route: the error is about IPv6, and the move is found.
+/// DNS names a new IPv4 address, and IPv6 has no route. The error is about IPv6, and the new address is found.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_move_is_found_though_the_error_is_about_the_other_family() {
+async fn a_new_address_is_found_if_the_error_is_about_the_other_family() {
     let world = World::of(Edges::http(2).await, |builder| {
         builder.prefer_family(sidestep::Family::V4)
     })
     .await;
     let client = world.client();
     let [old, new] = world.ips()[..] else {
-        panic!("there are two");
+        panic!("there are two edges");
     };
     // Multicast has no route for TCP, and no packet leaves.
     let no_route = "ff02::1".parse().unwrap();
@@ -172,10 +172,10 @@ async fn a_move_is_found_though_the_error_is_about_the_other_family() {
     );
 }
 
-/// IPv6 can't be reached and leads; one IPv4 edge shows a wrong certificate and the other serves.
+/// IPv6 leads and has no route. One IPv4 edge has a wrong certificate, and the other one serves.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_wrong_certificate_behind_a_dead_family_costs_no_request() {
+async fn no_request_fails_if_a_family_has_no_route_and_a_certificate_is_wrong() {
     for _ in 0..20 {
         let world = World::https(2).await;
         let mut ips = world.ips();
@@ -191,9 +191,9 @@ async fn a_wrong_certificate_behind_a_dead_family_costs_no_request() {
     }
 }
 
-/// However the URL spells the host, one request walks past all the broken edges.
+/// One request attempts all dead edges, whatever the spelling of the host in its URL.
 #[tokio::test]
-async fn the_root_dot_in_a_url_costs_no_retry() {
+async fn with_a_root_dot_in_its_url_a_request_attempts_all_edges() {
     let world = World::https(6).await;
     for ip in world.ips() {
         world.edges.set(ip, Mode::TlsReset).await;
@@ -205,9 +205,9 @@ async fn the_root_dot_in_a_url_costs_no_retry() {
     assert!(world.ips().iter().all(|&ip| world.edges.accepted(ip) > 0));
 }
 
-/// Layers of two resolvers around one client: the one that is asked learns.
+/// A client has the layers of two resolvers. The resolver that does the lookups records the failures.
 #[tokio::test]
-async fn of_two_resolvers_the_last_one_set_is_asked_and_learns() {
+async fn of_two_resolvers_the_last_one_does_lookups_and_records_failures() {
     let world = World::http(2).await;
     let other = Resolver::builder()
         .lookup(asking(&world.dns))
@@ -232,9 +232,9 @@ async fn of_two_resolvers_the_last_one_set_is_asked_and_learns() {
     );
 }
 
-/// A streaming body can't be sent twice, so nothing is.
+/// A streaming body cannot be sent twice.
 #[tokio::test]
-async fn a_streaming_body_is_left_alone() {
+async fn a_request_with_a_streaming_body_is_not_sent_again() {
     let world = World::https(2).await;
     for ip in world.ips() {
         world.edges.set(ip, Mode::TlsReset).await;
@@ -251,7 +251,7 @@ async fn a_streaming_body_is_left_alone() {
     assert_eq!(world.accepted(), 1);
 }
 
-/// A client that speaks HTTP/2 at once, in the clear.
+/// Returns a client that uses HTTP/2 in the clear, with prior knowledge.
 fn http2_client(resolver: &Resolver, edges: &Edges) -> reqwest::Client {
     reqwest::Client::builder()
         .no_proxy()
@@ -262,32 +262,32 @@ fn http2_client(resolver: &Resolver, edges: &Edges) -> reqwest::Client {
         .unwrap()
 }
 
-/// Setting a retry policy replaces reqwest's own; what it did must still be done.
+/// The retry policy replaces that of reqwest, so the policy of sidestep must do the same.
 #[tokio::test]
-async fn what_http2_did_not_process_is_sent_again_as_stock_reqwest_does() {
+async fn a_request_that_http2_did_not_process_is_sent_again_as_by_stock_reqwest() {
     for nack in [Nack::RefusedStream, Nack::GoAway] {
-        let (addr, asked) = nacking(nack, 2).await;
+        let (addr, requests) = nacking(nack, 2).await;
         let dns = NameServer::start().await;
         dns.set(HOST, &[addr.ip()], 60);
         let resolver = Resolver::builder().lookup(asking(&dns)).build().unwrap();
         let edges = Edges::http(1).await;
         let client = http2_client(&resolver, &edges);
         let url = format!("http://{HOST}:{}/", addr.port());
-        let answer = client
+        let response = client
             .post(&url)
             .body("not idempotent")
             .send()
             .await
             .unwrap();
-        assert!(answer.status().is_success());
-        assert_eq!(asked.load(Ordering::SeqCst), 3, "{nack:?}");
+        assert!(response.status().is_success());
+        assert_eq!(requests.load(Ordering::SeqCst), 3, "{nack:?}");
     }
 }
 
-/// reqwest's own limit: twice.
+/// A rejected request is sent again at most twice, as by stock reqwest.
 #[tokio::test]
-async fn a_request_is_turned_away_three_times_at_most() {
-    let (addr, asked) = nacking(Nack::RefusedStream, usize::MAX).await;
+async fn a_request_that_http2_never_processes_is_sent_at_most_three_times() {
+    let (addr, requests) = nacking(Nack::RefusedStream, usize::MAX).await;
     let resolver = Resolver::new();
     let edges = Edges::http(1).await;
     let client = http2_client(&resolver, &edges);
@@ -296,12 +296,12 @@ async fn a_request_is_turned_away_three_times_at_most() {
         .send()
         .await
         .unwrap_err();
-    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    assert_eq!(requests.load(Ordering::SeqCst), 3);
 }
 
-/// One edge of four refuses every stream on a connection that stays up.
+/// One of four edges refuses every stream, and its connection stays open.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_edge_that_refuses_every_stream_costs_no_request() {
+async fn no_request_fails_when_one_edge_refuses_every_stream() {
     let refused = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&refused);
     let guest = Guest::knowing_where(move |ip, stream| {
@@ -328,8 +328,8 @@ async fn an_edge_that_refuses_every_stream_costs_no_request() {
     let client = http2_client(&world.resolver, &world.edges);
     for _ in 0..20 {
         let posts = (0..20).map(|_| client.post(world.url()).body("asked").send());
-        for answer in futures_util::future::join_all(posts).await {
-            answer.unwrap_or_else(|error| panic!("{error:?}; {:?}", world.journal.seen()));
+        for response in futures_util::future::join_all(posts).await {
+            response.unwrap_or_else(|error| panic!("{error:?}; {:?}", world.journal.seen()));
         }
     }
     assert_eq!(
@@ -339,9 +339,9 @@ async fn an_edge_that_refuses_every_stream_costs_no_request() {
     assert!(refused.load(Ordering::SeqCst) <= 40, "{refused:?}");
 }
 
-/// IPv6 is dead and IPv4 is not: it is learned, and not paid for at each request.
+/// IPv6 is black-holed, and IPv4 serves. Only the first request attempts IPv6.
 #[tokio::test]
-async fn a_black_holed_family_is_learned() {
+async fn a_black_holed_family_is_attempted_once() {
     if std::net::TcpListener::bind("[::1]:0").is_err() {
         return println!("this machine has no IPv6");
     }
@@ -364,30 +364,34 @@ async fn a_black_holed_family_is_learned() {
     assert_eq!(
         world.journal.failures(),
         [(ips[0], Outcome::Slow)],
-        "dialled once"
+        "IPv6 is attempted once"
     );
 }
 
-/// A failed retry is not retried, so it goes to an address that has failed before it goes back to the
-/// one that closed its connection.
+/// A failed retry is not sent again. So the retry goes to an address with a penalty rather than to the address that
+/// closed the connection.
 #[tokio::test]
 async fn after_an_early_close_the_retry_goes_to_any_other_address() {
     let world = World::http(2).await;
     let client = world.client();
-    let [closes, other] = world.ips()[..] else {
+    let [first, other] = world.ips()[..] else {
         panic!("there are two edges");
     };
     get(&client, &world.url()).await.unwrap();
-    world.edges.set(closes, Mode::CloseAfterRequest).await;
+    world.edges.set(first, Mode::CloseAfterRequest).await;
     world.resolver.report(HOST, other, Outcome::Refused);
-    let answer = get(&client, &world.url()).await.unwrap();
-    assert!(answer.contains(&other.to_string()), "{answer}");
-    assert_eq!(world.journal.failures().len(), 2, "it met both");
+    let response = get(&client, &world.url()).await.unwrap();
+    assert!(response.contains(&other.to_string()), "{response}");
+    assert_eq!(
+        world.journal.failures().len(),
+        2,
+        "the request met both edges"
+    );
 }
 
-/// A connector is handed four addresses. Where there are more and all are bad, the request goes on.
+/// A connector gets at most four addresses. If all of them fail, the request attempts the other addresses too.
 #[tokio::test]
-async fn of_many_bad_addresses_every_one_is_dialled() {
+async fn if_many_addresses_are_dead_each_one_is_attempted() {
     let world = World::http(9).await;
     let client = world.client();
     for ip in world.ips() {
@@ -397,39 +401,39 @@ async fn of_many_bad_addresses_every_one_is_dialled() {
     assert_eq!(world.journal.failures().len(), 9);
     for ip in world.ips() {
         world.edges.set(ip, Mode::Serve).await;
-        let answer = get(&client, &world.url()).await.unwrap();
-        assert!(answer.contains(&ip.to_string()), "{answer}");
+        let response = get(&client, &world.url()).await.unwrap();
+        assert!(response.contains(&ip.to_string()), "{response}");
         world.edges.set(ip, Mode::Refuse).await;
     }
 }
 
-/// A connection that dies late, or under many requests, was made for the retry all the same.
+/// A retry whose connection dies late is not sent again.
 #[tokio::test]
-async fn a_server_that_closes_after_a_while_sees_a_get_twice() {
+async fn a_server_that_closes_connections_late_gets_a_get_twice() {
     let (addr, seen) = closing(Duration::from_millis(5_200)).await;
     let (client, _dns) = client_of(addr, |builder| builder).await;
     let url = format!("http://{HOST}:{}/", addr.port());
-    let ended = tokio::time::timeout(Duration::from_secs(30), get(&client, &url)).await;
-    assert!(ended.expect("it is not sent for ever").is_err());
+    let result = tokio::time::timeout(Duration::from_secs(30), get(&client, &url)).await;
+    assert!(result.expect("the request ends").is_err());
     assert_eq!(seen.load(Ordering::Relaxed), 2);
 }
 
-/// HTTP/2: a connection that dies takes all its requests with it, and so does the next. Who joined
-/// that while others had dialled it a moment before its own failure has one more.
+/// Each HTTP/2 connection dies with all its requests. A request that joins a connection of other requests just before
+/// its own connection fails is sent once more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn requests_that_die_together_are_not_sent_for_ever() {
+async fn requests_that_fail_together_are_not_sent_forever() {
     let (addr, seen) = closing(Duration::from_millis(300)).await;
     let (client, _dns) = client_of(addr, reqwest::ClientBuilder::http2_prior_knowledge).await;
     let url = format!("http://{HOST}:{}/", addr.port());
     let all = (0..20).map(|_| get(&client, &url));
-    for ended in futures_util::future::join_all(all).await {
-        assert!(ended.is_err());
+    for result in futures_util::future::join_all(all).await {
+        assert!(result.is_err());
     }
     let seen = seen.load(Ordering::Relaxed);
     assert!(seen <= 60, "20 requests were sent {seen} times");
 }
 
-/// A server that reads requests and closes after a while, and how many it has read.
+/// Starts a server that reads requests and closes each connection after some time. Returns the number of requests too.
 async fn closing(after: Duration) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();

@@ -1,4 +1,4 @@
-//! What tower sends again by our policy, over hyper-util's client, and how often.
+//! Tests which requests tower sends again by sidestep's policy, over hyper-util's client, and how often.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -34,8 +34,8 @@ use tower::{Layer as _, Service, ServiceExt as _};
 
 type Body = Full<Bytes>;
 
-/// A client of hyper-util under tower's retry, over a connector of this resolver.
-fn client<L>(world: &World, layer: L, kept: usize) -> impl Sending
+/// Returns hyper-util's client with tower's retry, over a connector of this resolver.
+fn client<L>(world: &World, layer: L, max_idle: usize) -> impl HttpClient
 where
     L: tower::Layer<HttpsConnector<HttpConnector<Resolver>>>,
     L::Service: Connect + Clone + Send + Sync + 'static,
@@ -43,12 +43,12 @@ where
     let https = tls(&world.edges).enable_http1();
     let https = https.wrap_connector(tcp(&world.resolver));
     let client = Client::builder(TokioExecutor::new())
-        .pool_max_idle_per_host(kept)
+        .pool_max_idle_per_host(max_idle)
         .build::<_, Body>(layer.layer(https));
     RetryLayer::new(world.resolver.retry_policy()).layer(client)
 }
 
-fn watched(world: &World) -> impl Sending {
+fn with_connect_layer(world: &World) -> impl HttpClient {
     client(
         world,
         world.resolver.connect_layer().caller_retries(true),
@@ -56,27 +56,27 @@ fn watched(world: &World) -> impl Sending {
     )
 }
 
-trait Sending: Service<Request<Body>, Response = Response<Incoming>, Error = Error> + Clone {}
+trait HttpClient: Service<Request<Body>, Response = Response<Incoming>, Error = Error> + Clone {}
 
-impl<S> Sending for S where
+impl<S> HttpClient for S where
     S: Service<Request<Body>, Response = Response<Incoming>, Error = Error> + Clone
 {
 }
 
-async fn send(client: &impl Sending, method: Method, url: &str) -> Result<String, Error> {
+async fn send(client: &impl HttpClient, method: Method, url: &str) -> Result<String, Error> {
     let request = Request::builder().method(method).uri(url);
     let request = request.body(Full::from("asked")).unwrap();
     let sending = async {
-        let answer = client.clone().oneshot(request).await?;
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let response = client.clone().oneshot(request).await?;
+        let body = response.into_body().collect().await.unwrap().to_bytes();
         Ok(String::from_utf8(body.into()).unwrap())
     };
-    common::within("the answer", common::while_pending(sending)).await
+    common::within("the response", common::while_pending(sending)).await
 }
 
-/// No byte of the request was sent: any method goes on to the next edge.
+/// If no byte of a request was sent, a request of any method is sent to the next edge.
 #[tokio::test]
-async fn an_edge_that_fails_before_the_request_costs_no_request() {
+async fn no_request_fails_when_an_edge_fails_before_the_request_is_sent() {
     for (https, mode) in [
         (true, Mode::Refuse),
         (true, Mode::TlsReset),
@@ -88,26 +88,34 @@ async fn an_edge_that_fails_before_the_request_costs_no_request() {
             true => Edges::https(2).await,
             false => Edges::http(2).await,
         };
-        let given_up = Duration::from_millis(200);
-        let world = World::of(edges, |builder| builder.slow_connect_after(given_up / 2)).await;
+        let timeout = Duration::from_millis(200);
+        let world = World::of(edges, |builder| builder.slow_connect_after(timeout / 2)).await;
         let layer = world.resolver.connect_layer().caller_retries(true);
-        let client = client(&world, layer.timeout(given_up), 0);
+        let client = client(&world, layer.timeout(timeout), 0);
         let dead = world.ips()[0];
         world.edges.set(dead, mode).await;
-        // What is accepted may be on its way when it is closed.
-        let unsafe_one = if https { Method::POST } else { Method::PUT };
+        // On an accepted connection, the request may have been sent before the edge closes.
+        let unsafe_method = if https { Method::POST } else { Method::PUT };
         for n in 0..40 {
-            let method = [&Method::GET, &unsafe_one][n % 2].clone();
-            let answer = send(&client, method, &world.url()).await;
-            let answer = answer.unwrap_or_else(|error| panic!("{mode:?}, {n}: {error:?}"));
-            assert!(answer.contains("127.0.0.3"), "{mode:?}, {n}: {answer}");
+            let method = [&Method::GET, &unsafe_method][n % 2].clone();
+            let response = send(&client, method, &world.url()).await;
+            let response = response.unwrap_or_else(|error| panic!("{mode:?}, {n}: {error:?}"));
+            assert!(response.contains("127.0.0.3"), "{mode:?}, {n}: {response}");
         }
-        assert!(world.edges.accepted(dead) <= 1, "{mode:?}: it is learned");
-        assert_ne!(world.journal.failures(), [], "{mode:?}: it was met");
+        assert!(
+            world.edges.accepted(dead) <= 1,
+            "{mode:?}: the address was attempted again"
+        );
+        assert_ne!(
+            world.journal.failures(),
+            [],
+            "{mode:?}: no request met the dead edge"
+        );
     }
 }
 
-/// RFC 9110, section 9.2.2: what the server may have acted on is sent again once, if that does no harm.
+/// A request that the server may have processed is sent again once if its method is idempotent (RFC 9110, section
+/// 9.2.2).
 #[tokio::test]
 async fn a_request_whose_connection_dies_is_sent_twice_if_it_is_idempotent() {
     for (method, times) in [
@@ -121,7 +129,7 @@ async fn a_request_whose_connection_dies_is_sent_twice_if_it_is_idempotent() {
         for ip in world.ips() {
             world.edges.set(ip, Mode::CloseAfterRequest).await;
         }
-        let client = watched(&world);
+        let client = with_connect_layer(&world);
         send(&client, method.clone(), &world.url())
             .await
             .unwrap_err();
@@ -129,37 +137,37 @@ async fn a_request_whose_connection_dies_is_sent_twice_if_it_is_idempotent() {
     }
 }
 
-/// One of two edges closes: a GET does not notice, a POST sees the error.
+/// One of two edges closes after each request, and no GET fails.
 #[tokio::test]
-async fn the_second_time_goes_to_another_edge() {
+async fn a_request_is_sent_again_to_another_edge() {
     let world = World::http(2).await;
-    let (client, dead) = (watched(&world), world.ips()[0]);
+    let (client, dead) = (with_connect_layer(&world), world.ips()[0]);
     world.edges.set(dead, Mode::CloseAfterRequest).await;
     for _ in 0..20 {
-        let answer = send(&client, Method::GET, &world.url()).await.unwrap();
-        assert!(answer.contains("127.0.0.3"), "{answer}");
+        let response = send(&client, Method::GET, &world.url()).await.unwrap();
+        assert!(response.contains("127.0.0.3"), "{response}");
     }
     assert_ne!(world.journal.failures(), []);
 }
 
-/// Each request has its own count, though all go through one policy; and when all edges are dead
-/// each is dialled once.
+/// All requests share one policy, and each has its own count. If all edges are dead, a request attempts each address
+/// once.
 #[tokio::test]
-async fn each_request_dials_each_dead_edge_once() {
+async fn each_request_attempts_each_dead_edge_once() {
     let world = World::https(4).await;
-    let client = watched(&world);
+    let client = with_connect_layer(&world);
     all_reset(&world).await;
     for n in 1..=5 {
         send(&client, Method::POST, &world.url()).await.unwrap_err();
-        let dials: Vec<_> = dials(&world).collect();
-        assert_eq!(dials, [n; 4]);
+        let connects: Vec<_> = accepted(&world).collect();
+        assert_eq!(connects, [n; 4]);
     }
 }
 
-/// DNS has named one address, and now names four others of which the first is dead, too. The race may make two attempts,
-/// and the request is sent again to an address that is healthy.
+/// DNS named one dead address, and now names four others, the first of which is dead too. The race may make two
+/// attempts, and the request is sent again to a healthy address.
 #[tokio::test]
-async fn a_request_goes_on_after_a_race_that_has_used_its_attempts() {
+async fn a_request_is_sent_again_after_a_race_that_has_used_its_attempts() {
     let edges = Edges::http(5).await;
     let world = World::of(edges, |builder| {
         builder.address_order(AddressOrder::Preserve)
@@ -176,20 +184,20 @@ async fn a_request_goes_on_after_a_race_that_has_used_its_attempts() {
     send(&raced, Method::POST, &world.url()).await.unwrap();
 }
 
-/// A race has dialled all edges in its one connect; the policy does not do it all over.
+/// A race attempts all addresses in one connect, so the policy starts no other race.
 #[tokio::test]
-async fn what_a_race_has_dialled_is_not_raced_again() {
+async fn addresses_that_a_race_has_attempted_are_not_raced_again() {
     let world = World::https(4).await;
     let client = client(&world, world.resolver.happy_eyeballs_layer(), 0);
     all_reset(&world).await;
     send(&client, Method::GET, &world.url()).await.unwrap_err();
-    let dials: Vec<_> = dials(&world).collect();
-    assert_eq!(dials, [1; 4]);
+    let connects: Vec<_> = accepted(&world).collect();
+    assert_eq!(connects, [1; 4]);
 }
 
-/// A server that ends a kept connection is no dead edge.
+/// A server may close a connection after a response.
 #[tokio::test]
-async fn the_end_of_a_connection_that_has_answered_is_not_held_against_the_edge() {
+async fn the_end_of_a_connection_after_a_response_is_no_failure_of_the_address() {
     let world = World::http(1).await;
     let addr = common::answers("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     world.dns.set(HOST, &[addr.ip()], 60);
@@ -202,13 +210,13 @@ async fn the_end_of_a_connection_that_has_answered_is_not_held_against_the_edge(
 }
 
 #[tokio::test]
-async fn what_http2_did_not_process_is_sent_again_twice() {
+async fn a_request_that_http2_did_not_process_is_sent_again_twice() {
     for (nack, nacks, served) in [
         (Nack::RefusedStream, 2, true),
         (Nack::GoAway, 2, true),
         (Nack::RefusedStream, 3, false),
     ] {
-        let (addr, asked) = nacking(nack, nacks).await;
+        let (addr, requests) = nacking(nack, nacks).await;
         let dns = NameServer::start().await;
         dns.set(HOST, &[addr.ip()], 60);
         let resolver = Resolver::builder().lookup(asking(&dns)).build().unwrap();
@@ -218,9 +226,9 @@ async fn what_http2_did_not_process_is_sent_again_twice() {
             .build::<_, Body>(resolver.connect_layer().layer(http));
         let client = RetryLayer::new(resolver.retry_policy()).layer(client);
         let url = format!("http://{HOST}:{}/", addr.port());
-        let answer = send(&client, Method::POST, &url).await;
-        assert_eq!(answer.is_ok(), served, "{nack:?}: {answer:?}");
-        assert_eq!(asked.load(Ordering::SeqCst), 3, "{nack:?}");
+        let response = send(&client, Method::POST, &url).await;
+        assert_eq!(response.is_ok(), served, "{nack:?}: {response:?}");
+        assert_eq!(requests.load(Ordering::SeqCst), 3, "{nack:?}");
     }
 }
 
@@ -230,31 +238,31 @@ async fn all_reset(world: &World) {
     }
 }
 
-fn dials(world: &World) -> impl Iterator<Item = usize> {
-    let accepted = |ip: IpAddr| world.edges.accepted(ip);
-    world.ips().into_iter().map(accepted)
+fn accepted(world: &World) -> impl Iterator<Item = usize> {
+    let at_edge = |ip: IpAddr| world.edges.accepted(ip);
+    world.ips().into_iter().map(at_edge)
 }
 
-/// A failed automatic retry is not retried (RFC 9110, section 9.2.2), also where no name was asked for.
+/// A failed automatic retry is not sent again (RFC 9110, section 9.2.2), also if the URL has an IP address.
 #[tokio::test]
-async fn without_a_name_a_request_is_sent_twice_at_most_too() {
+async fn a_request_to_an_ip_address_is_sent_twice_at_most() {
     for method in [Method::GET, Method::DELETE, Method::POST] {
         let world = World::http(1).await;
         let edge = world.ips()[0];
         world.edges.set(edge, Mode::CloseAfterRequest).await;
         let url = world.edges.url(&edge.to_string());
         let times = if method == Method::POST { 1 } else { 2 };
-        let connect = watched(&world);
-        send(&connect, method.clone(), &url).await.unwrap_err();
-        assert_eq!(world.accepted(), times, "{method}, watched");
+        let plain = with_connect_layer(&world);
+        send(&plain, method.clone(), &url).await.unwrap_err();
+        assert_eq!(world.accepted(), times, "{method}, connect layer");
         let raced = client(&world, world.resolver.happy_eyeballs_layer(), 0);
         send(&raced, method.clone(), &url).await.unwrap_err();
-        assert_eq!(world.accepted(), 2 * times, "{method}, raced");
+        assert_eq!(world.accepted(), 2 * times, "{method}, race");
     }
 }
 
 #[tokio::test]
-async fn reqwest_without_a_name_too() {
+async fn a_request_of_reqwest_to_an_ip_address_is_sent_twice_at_most() {
     let world = World::http(1).await;
     let edge = world.ips()[0];
     world.edges.set(edge, Mode::CloseAfterRequest).await;
@@ -263,7 +271,7 @@ async fn reqwest_without_a_name_too() {
     assert_eq!(world.accepted(), 2);
 }
 
-/// Each request is dialled anew through a race, and behaves as through a connector.
+/// Each request makes a new connection by a race, and is sent as often as over a connector without a race.
 #[tokio::test]
 async fn a_raced_request_whose_connection_dies_is_sent_twice_if_it_is_idempotent() {
     for (method, times) in [(Method::GET, 2), (Method::POST, 1)] {
@@ -279,27 +287,29 @@ async fn a_raced_request_whose_connection_dies_is_sent_twice_if_it_is_idempotent
     }
 }
 
-/// An address in the URL is the only one that can be dialled.
+/// An address in the URL is the only address to connect to.
 #[tokio::test]
-async fn a_connect_to_an_address_in_the_url_is_not_tried_again() {
+async fn a_connect_to_an_ip_address_in_the_url_is_not_repeated() {
     let world = World::https(1).await;
     let edge = world.ips()[0];
     world.edges.set(edge, Mode::TlsReset).await;
     let url = world.edges.url(&edge.to_string());
-    send(&watched(&world), Method::GET, &url).await.unwrap_err();
+    send(&with_connect_layer(&world), Method::GET, &url)
+        .await
+        .unwrap_err();
     assert_eq!(world.accepted(), 1);
 }
 
-/// The system gives a port to several connections, if they go to different addresses. The death of one says nothing
-/// of another.
+/// The system may give one local port to several connections if they go to different addresses. The end of one of them
+/// is no failure of the other addresses.
 #[tokio::test]
-async fn connections_from_one_port_are_told_apart() {
+async fn connections_from_one_local_port_are_distinguished() {
     for _ in 0..10 {
         let world = World::http(2).await.in_real_time();
         let (dead, alive) = (world.ips()[0], world.ips()[1]);
         world.edges.set(dead, Mode::CloseAfterRequest).await;
         world.edges.answer_after(Duration::from_millis(50));
-        let ports = PortsInTurn::new(&world);
+        let ports = SharedPorts::new(&world);
         let connector = tower::service_fn(move |_: Uri| ports.clone().connect());
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(0)
@@ -307,8 +317,8 @@ async fn connections_from_one_port_are_told_apart() {
         let client = RetryLayer::new(world.resolver.retry_policy()).layer(client);
         let url = world.url();
         let requests = (0..4).map(|_| send(&client, Method::GET, &url));
-        for answer in futures_util::future::join_all(requests).await {
-            answer.unwrap_or_else(|error| panic!("{error:?}; {:?}", world.journal.seen()));
+        for response in futures_util::future::join_all(requests).await {
+            response.unwrap_or_else(|error| panic!("{error:?}; {:?}", world.journal.seen()));
         }
         let failures = world.journal.failures();
         assert!(
@@ -320,16 +330,16 @@ async fn connections_from_one_port_are_told_apart() {
 
 /// Connects to the first address of each answer, from the same few ports to each address.
 #[derive(Clone)]
-struct PortsInTurn {
+struct SharedPorts {
     resolver: Resolver,
     port: u16,
-    /// Ports that are free on the client's side.
+    /// Local addresses with free ports.
     from: Arc<[SocketAddr]>,
-    /// How many connects each address has had.
+    /// Number of connects to each address.
     counts: Arc<Mutex<BTreeMap<IpAddr, usize>>>,
 }
 
-impl PortsInTurn {
+impl SharedPorts {
     fn new(world: &World) -> Self {
         let bound = || TcpListener::bind("127.0.0.1:0").unwrap();
         let held: Vec<_> = (0..8).map(|_| bound()).collect();
@@ -345,7 +355,7 @@ impl PortsInTurn {
         let name: Name = HOST.parse().unwrap();
         let mut addrs = self.resolver.call(name).await.map_err(io::Error::other)?;
         let to = addrs.next().expect("an answer has an address").ip();
-        let turn = {
+        let index = {
             let mut counts = self.counts.lock().unwrap();
             let count = counts.entry(to).or_default();
             *count += 1;
@@ -353,7 +363,7 @@ impl PortsInTurn {
         };
         let socket = TcpSocket::new_v4()?;
         socket.set_reuseaddr(true)?;
-        socket.bind(self.from[turn])?;
+        socket.bind(self.from[index])?;
         let stream = socket.connect((to, self.port).into()).await?;
         Ok(TokioIo::new(stream))
     }

@@ -1,4 +1,4 @@
-//! One resolver, several runtimes: one after another, side by side, shut down in the middle.
+//! Tests one resolver on several runtimes: one after another, side by side, and shut down during a lookup.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -20,7 +20,7 @@ use tower::Service as _;
 
 const ADDR: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
-/// Longer than anything takes that does not hang.
+/// A lookup that takes longer hangs.
 const LONG: Duration = Duration::from_secs(20);
 
 fn runtime() -> Runtime {
@@ -32,38 +32,38 @@ fn two_threads() -> Runtime {
     builder.worker_threads(2).enable_all().build().unwrap()
 }
 
-fn served() -> (NameServer, Resolver) {
+fn name_server_and_resolver() -> (NameServer, Resolver) {
     let dns = NameServer::start_in_background();
     dns.set(HOST, &[ADDR], 60);
     let resolver = Resolver::builder().lookup(asking(&dns)).build().unwrap();
     (dns, resolver)
 }
 
-/// A `static` may hold it; it is made outside of any runtime.
+/// A resolver can be built outside of a runtime, so a `static` can hold the resolver.
 #[test]
-fn a_static_resolver_is_made_outside_of_a_runtime() {
+fn a_static_resolver_is_built_outside_of_a_runtime() {
     static RESOLVER: LazyLock<Resolver> = LazyLock::new(Resolver::new);
     LazyLock::force(&RESOLVER);
     let resolved = runtime().block_on(RESOLVER.resolve("localhost"));
     assert!(!resolved.unwrap().addrs().is_empty());
 }
 
-/// What belongs to a runtime ends with it, and the next one starts afresh.
+/// The tasks of a resolver end with their runtime, and the next runtime starts new ones.
 #[test]
-fn runtimes_one_after_another() {
-    let (dns, resolver) = served();
-    for asked in 1..=20 {
+fn a_resolver_works_on_runtimes_one_after_another() {
+    let (dns, resolver) = name_server_and_resolver();
+    for queries in 1..=20 {
         let runtime = runtime();
         runtime.block_on(resolver.resolve(HOST)).unwrap();
-        assert_eq!(dns.queries(HOST, RecordType::A), asked);
+        assert_eq!(dns.queries(HOST, RecordType::A), queries);
         resolver.invalidate(HOST);
         drop(runtime);
     }
 }
 
 #[test]
-fn runtimes_side_by_side() {
-    let (dns, resolver) = served();
+fn a_resolver_works_on_runtimes_side_by_side() {
+    let (dns, resolver) = name_server_and_resolver();
     std::thread::scope(|threads| {
         for _ in 0..8 {
             threads.spawn(|| {
@@ -79,19 +79,18 @@ fn runtimes_side_by_side() {
     assert!(dns.queries(HOST, RecordType::A) > 0);
 }
 
-/// A lookup in the air on a runtime that was shut down, or that nobody drives any more, is none
-/// for the others.
+/// Callers on other runtimes do not join the lookup of a runtime that was shut down or that runs no more.
 #[test]
-fn a_runtime_ends_in_the_middle_of_a_lookup() {
-    let (dns, resolver) = served();
+fn callers_do_not_join_the_lookup_of_a_runtime_that_has_ended() {
+    let (dns, resolver) = name_server_and_resolver();
     dns.hold();
-    let (stopped, standing_still) = (runtime(), runtime());
-    for runtime in [&stopped, &standing_still] {
-        let early = resolver.clone();
-        let waiter = runtime.spawn(async move { early.resolve(HOST).await });
-        let asked = dns.queries(HOST, RecordType::A);
-        runtime.block_on(dns.asked(HOST, RecordType::A, asked + 1));
-        assert!(!waiter.is_finished());
+    let (stopped, idle) = (runtime(), runtime());
+    for runtime in [&stopped, &idle] {
+        let clone = resolver.clone();
+        let caller = runtime.spawn(async move { clone.resolve(HOST).await });
+        let queries = dns.queries(HOST, RecordType::A);
+        runtime.block_on(dns.asked(HOST, RecordType::A, queries + 1));
+        assert!(!caller.is_finished());
     }
     drop(stopped);
     dns.release();
@@ -99,46 +98,45 @@ fn a_runtime_ends_in_the_middle_of_a_lookup() {
     let resolved =
         next.block_on(async { tokio::time::timeout(LONG, resolver.resolve(HOST)).await });
     resolved
-        .expect("it does not hang")
-        .expect("it is asked again");
-    drop(standing_still);
+        .expect("the lookup does not hang")
+        .expect("the host is looked up again");
+    drop(idle);
 }
 
-/// A waiter boards on one runtime and is driven on another, as when a future is sent there. The
-/// first is shut down in the middle, from another thread: the lookup is sent again.
+/// A caller starts a lookup on one runtime and waits on another one, as a future that was sent to another thread does.
+/// The first runtime is shut down during the lookup, so the host is looked up again.
 #[test]
-fn a_waiter_on_another_runtime_outlives_the_one_that_flew_its_lookup() {
+fn a_caller_outlives_the_runtime_that_ran_its_lookup() {
     for first in [runtime(), two_threads()] {
-        let (dns, mut resolver) = served();
+        let (dns, mut resolver) = name_server_and_resolver();
         dns.hold();
         let name: Name = HOST.parse().unwrap();
         let (by_service, by_hand) = (resolver.call(name), resolver.clone());
         let by_hand = async move { by_hand.resolve(HOST).await.unwrap().addrs()[0] };
         let by_service = async { by_service.await.unwrap().next().unwrap().ip() };
-        let mut waiters = Box::pin(async { tokio::join!(by_hand, by_service) });
+        let mut callers = Box::pin(async { tokio::join!(by_hand, by_service) });
         first.block_on(async {
-            assert!(waiters.as_mut().now_or_never().is_none());
+            assert!(callers.as_mut().now_or_never().is_none());
             dns.asked(HOST, RecordType::A, 1).await;
         });
         std::thread::scope(|threads| {
-            let waiter = threads.spawn(|| {
+            let thread = threads.spawn(|| {
                 let second = runtime();
-                second.block_on(async { tokio::time::timeout(LONG, waiters).await })
+                second.block_on(async { tokio::time::timeout(LONG, callers).await })
             });
             first.shutdown_background();
             dns.release();
-            let addrs = waiter.join().unwrap().expect("nobody hangs");
+            let addrs = thread.join().unwrap().expect("no caller hangs");
             assert_eq!(addrs, (ADDR, ADDR));
         });
-        // The lookup that was lost has been asked once, and both joined the next.
+        // The lost lookup sent one query, and both callers joined the next lookup.
         assert_eq!(dns.queries(HOST, RecordType::A), 2);
     }
 }
 
-/// Many runtimes end in the middle of a lookup. Nothing of them is left: no lookup that anybody
-/// would join, and nobody holds what they asked.
+/// Many runtimes end during a lookup. No caller joins their lookups, and no reference to the `Lookup` is left.
 #[test]
-fn runtimes_that_end_in_the_middle_leave_nothing_behind() {
+fn runtimes_that_end_during_a_lookup_leave_no_lookup_behind() {
     let dns = NameServer::start_in_background();
     dns.set(HOST, &[ADDR], 60);
     dns.hold();
@@ -149,8 +147,8 @@ fn runtimes_that_end_in_the_middle_leave_nothing_behind() {
         .map(|n| if n % 2 == 0 { runtime() } else { two_threads() })
         .collect();
     for (before, runtime) in runtimes.iter().enumerate() {
-        let early = resolver.clone();
-        runtime.spawn(async move { early.resolve(HOST).await });
+        let clone = resolver.clone();
+        runtime.spawn(async move { clone.resolve(HOST).await });
         runtime.block_on(dns.asked(HOST, RecordType::A, before + 1));
     }
     drop(runtimes);
@@ -158,58 +156,61 @@ fn runtimes_that_end_in_the_middle_leave_nothing_behind() {
     let next = runtime();
     let resolved =
         next.block_on(async { tokio::time::timeout(LONG, resolver.resolve(HOST)).await });
-    assert_eq!(resolved.expect("it does not hang").unwrap().addrs(), [ADDR]);
+    assert_eq!(
+        resolved.expect("the lookup does not hang").unwrap().addrs(),
+        [ADDR]
+    );
     assert_eq!(dns.queries(HOST, RecordType::A), 9);
     drop((resolver, next));
     assert_eq!(Arc::strong_count(&lookup), 1);
 }
 
-/// The last resolver is dropped on one runtime while a waiter of it lives on another.
+/// The last clone of a resolver is dropped on one runtime while a caller waits on another one.
 #[test]
-fn a_waiter_on_another_runtime_outlives_the_resolver() {
-    let (dns, mut resolver) = served();
+fn a_caller_on_another_runtime_outlives_the_resolver() {
+    let (dns, mut resolver) = name_server_and_resolver();
     dns.hold();
-    let waiter = resolver.call(HOST.parse().unwrap());
+    let caller = resolver.call(HOST.parse().unwrap());
     let (first, second) = (runtime(), runtime());
-    let waiter = second.spawn(waiter);
+    let caller = second.spawn(caller);
     second.block_on(dns.asked(HOST, RecordType::A, 1));
     first.block_on(async { drop(resolver) });
     dns.release();
-    let mut addrs = second.block_on(waiter).unwrap().unwrap();
+    let mut addrs = second.block_on(caller).unwrap().unwrap();
     assert_eq!(addrs.next().unwrap().ip(), ADDR);
 }
 
-/// A runtime that goes down with a panic of its owner, as a failed test's, is no lookup's panic:
-/// the next caller on another runtime is not told so.
+/// A panic that ends a runtime, as in a failed test, is no panic of its lookup. The next caller on another runtime gets
+/// an answer.
 #[test]
-fn a_runtime_that_a_panic_takes_down_is_not_a_broken_lookup() {
-    let (dns, resolver) = served();
+fn a_panic_that_ends_a_runtime_is_no_panic_of_its_lookup() {
+    let (dns, resolver) = name_server_and_resolver();
     dns.hold();
-    let (early, asked) = (resolver.clone(), dns.clone());
-    let doomed = std::thread::spawn(move || {
-        let doomed = runtime();
-        doomed.spawn(async move { early.resolve(HOST).await });
-        doomed.block_on(asked.asked(HOST, RecordType::A, 1));
+    let (clone, name_server) = (resolver.clone(), dns.clone());
+    let thread = std::thread::spawn(move || {
+        let runtime = runtime();
+        runtime.spawn(async move { clone.resolve(HOST).await });
+        runtime.block_on(name_server.asked(HOST, RecordType::A, 1));
         panic!("a failed test");
     });
-    doomed.join().unwrap_err();
+    thread.join().unwrap_err();
     dns.release();
     let resolved = runtime().block_on(resolver.resolve(HOST));
     assert_eq!(resolved.unwrap().addrs(), [ADDR]);
 }
 
-/// Multi-thread runtimes too, and blocking clients, which have a runtime of their own.
+/// A blocking client has its own runtime, and an async client runs on a multi-thread runtime.
 #[test]
-fn blocking_clients_and_async_ones_share_a_resolver() {
+fn blocking_and_async_clients_share_a_resolver() {
     use sidestep::reqwest::ClientBuilderExt as _;
 
-    let (dns, resolver) = served();
-    let lab = Builder::new_multi_thread()
+    let (dns, resolver) = name_server_and_resolver();
+    let multi_thread = Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .unwrap();
-    let edges = lab.block_on(common::Edges::http(2));
+    let edges = multi_thread.block_on(common::Edges::http(2));
     dns.set(HOST, &edges.ips(), 60);
     resolver.invalidate(HOST);
     let url = edges.url(HOST);
@@ -228,6 +229,6 @@ fn blocking_clients_and_async_ones_share_a_resolver() {
     let edges = blocking.join().unwrap();
     let builder = reqwest::Client::builder().tls_backend_preconfigured(edges.client_config());
     let client = builder.no_proxy().sidestep(&resolver).build().unwrap();
-    lab.block_on(common::get(&client, &url)).unwrap();
+    multi_thread.block_on(common::get(&client, &url)).unwrap();
     assert_eq!(dns.queries(HOST, RecordType::A), 1);
 }

@@ -1,6 +1,6 @@
-//! The rule for slow connects, seen through stock reqwest: addresses that swallow packets or hang in TLS.
+//! Tests slow connects through stock reqwest, to addresses that swallow packets or hang in TLS.
 //!
-//! Times are of the stopped clock, which runs only while a connect waits for time.
+//! Times are those of the stopped clock, which advances only while a connect waits for time alone.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -18,7 +18,7 @@ use sidestep::{AddressOrder, Outcome, ResolverBuilder};
 use tokio::time::Instant;
 
 const MS: Duration = Duration::from_millis(1);
-/// What the steps of the clock and a look for something better add.
+/// Time that the steps of the clock and the checks for a better address add.
 const SLACK: Duration = Duration::from_millis(130);
 
 /// Sends a GET, which must succeed, and returns how long that took.
@@ -30,7 +30,7 @@ async fn timed(client: &reqwest::Client, world: &World) -> Duration {
     Instant::now() - begun
 }
 
-/// Lets time pass in which only the crate's own probes connect.
+/// Advances the clock by `time` while only probes connect.
 async fn rest(time: Duration) {
     let end = Instant::now() + time;
     while Instant::now() < end {
@@ -41,7 +41,7 @@ async fn rest(time: Duration) {
     }
 }
 
-/// A world of `n` edges of which the ones at `dead` behave like `mode`.
+/// Creates a world of these edges, of which those at the indexes `dead` are in `mode`.
 async fn world(edges: Edges, order: AddressOrder, dead: &[usize], mode: Mode) -> World {
     world_by(edges, |builder| builder.address_order(order), dead, mode).await
 }
@@ -59,19 +59,26 @@ async fn world_by(
     world
 }
 
-/// Up to seven addresses may swallow packets, wherever they stand in the answer, and however seldom requests come.
+/// Up to seven addresses swallow packets, at any place in the answer. Requests come at different rates.
 #[tokio::test]
-async fn addresses_that_swallow_packets_cost_their_time_once() {
-    costs_their_time_once(|builder| builder, &[100, 1_000, 5_000, 30_000]).await;
+async fn each_address_that_swallows_packets_delays_requests_once() {
+    each_dead_address_delays_requests_once(|builder| builder, &[100, 1_000, 5_000, 30_000]).await;
 }
 
-/// As for an answer of IPv6 alone: the addresses are attempted one after the other.
+/// Without a second lane the addresses are attempted one after the other, as those of an answer of IPv6 alone.
 #[tokio::test]
-async fn addresses_of_one_lane_that_swallow_packets_cost_their_time_once() {
-    costs_their_time_once(|builder| builder.ipv4_mapped_fallback(false), &[100, 5_000]).await;
+async fn each_address_of_one_lane_that_swallows_packets_delays_requests_once() {
+    each_dead_address_delays_requests_once(
+        |builder| builder.ipv4_mapped_fallback(false),
+        &[100, 5_000],
+    )
+    .await;
 }
 
-async fn costs_their_time_once(set: fn(ResolverBuilder) -> ResolverBuilder, pauses: &[u32]) {
+async fn each_dead_address_delays_requests_once(
+    set: fn(ResolverBuilder) -> ResolverBuilder,
+    pauses: &[u32],
+) {
     let cases: [(u8, &[usize]); 7] = [
         (2, &[0]),
         (3, &[0, 1]),
@@ -102,16 +109,16 @@ async fn costs_their_time_once(set: fn(ResolverBuilder) -> ResolverBuilder, paus
                     assert!(took <= 350 * MS * k + 300 * MS + SLACK, "{case}: {took:?}");
                     late += usize::from(took > 50 * MS);
                 }
-                // Those that the first request did not meet may each be met once.
+                // Each dead address that the first request did not attempt may delay one later request.
                 assert!(late <= dead.len(), "{case}: {late} late requests");
             }
         }
     }
 }
 
-/// The first request of a resolver gives connects up before any connect has told the port to probe.
+/// The first request of a resolver gives connects up before a connect has shown which port to probe.
 #[tokio::test]
-async fn what_the_first_request_has_given_up_costs_no_later_request() {
+async fn addresses_that_the_first_request_gave_up_delay_no_later_request() {
     for (n, dead) in [(4, 2), (4, 3), (8, 5), (8, 7)] {
         for pause in [6_200, 30_000] {
             let dead: Vec<_> = (0..dead).collect();
@@ -130,7 +137,7 @@ async fn what_the_first_request_has_given_up_costs_no_later_request() {
     }
 }
 
-/// A client whose own connect timeout leaves the time.
+/// The connect timeout of the client is long enough for three slow connects.
 #[tokio::test]
 async fn a_connect_timeout_does_not_keep_a_request_from_a_healthy_address() {
     for dead in [&[0_usize][..], &[0, 1, 2]] {
@@ -154,9 +161,9 @@ async fn a_connect_timeout_does_not_keep_a_request_from_a_healthy_address() {
     }
 }
 
-/// DNS moves while every old address swallows packets; many and one.
+/// DNS names new addresses, and all old addresses swallow packets.
 #[tokio::test]
-async fn a_move_away_from_black_holes_is_found_within_a_second() {
+async fn new_addresses_in_dns_are_found_within_a_second() {
     for n in [1, 2, 4, 8] {
         for connect_timeout in [None, Some(2_000 * MS)] {
             let world = World::http(n + 1).await;
@@ -184,10 +191,10 @@ async fn a_move_away_from_black_holes_is_found_within_a_second() {
     }
 }
 
-/// An edge that accepts and hangs in TLS is left, also if it is one of two; a probe in TCP never clears it, and
-/// one request tries it once a penalty.
+/// An edge accepts connections and hangs in TLS. No TCP probe clears its penalty, and after each penalty one request
+/// tries the address.
 #[tokio::test]
-async fn an_edge_that_hangs_in_tls_is_met_once_a_penalty() {
+async fn an_edge_that_hangs_in_tls_delays_one_request_after_each_penalty() {
     for n in [2, 4] {
         let world = world(
             Edges::https(n).await,
@@ -220,9 +227,10 @@ async fn an_edge_that_hangs_in_tls_is_met_once_a_penalty() {
     }
 }
 
-/// With every address swallowing packets and nothing new in DNS, nothing is given up: the kernel may yet connect.
+/// If all addresses swallow packets and DNS names no new one, no connect is given up, because the kernel may still
+/// connect.
 #[tokio::test]
-async fn with_nothing_better_a_connect_stays_pending() {
+async fn without_a_better_address_a_connect_stays_pending() {
     for n in [1, 2, 3, 4] {
         let dead: Vec<_> = (0..usize::from(n)).collect();
         let world = world(
@@ -240,34 +248,38 @@ async fn with_nothing_better_a_connect_stays_pending() {
             .unwrap();
         let error = get(&client, &world.url()).await.unwrap_err();
         assert!(error.is_timeout() && !error.is_connect(), "{n}: {error:?}");
-        let struck = world.journal.failures().len();
-        assert!(struck <= usize::from(n), "{n}: {:?}", world.journal.seen());
+        let failures = world.journal.failures().len();
+        assert!(
+            failures <= usize::from(n),
+            "{n}: {:?}",
+            world.journal.seen()
+        );
     }
 }
 
-/// A single request waits at the only address, which swallows packets. DNS moves long after the lookup that the slow
-/// connect has caused, and the request follows.
+/// One request waits for the only address, which swallows packets. DNS names another address long after the lookup of
+/// the slow connect, and the request goes to that address.
 #[tokio::test]
-async fn a_request_that_waits_follows_a_late_move() {
-    for moves_after in [2_000 * MS, 6_000 * MS] {
+async fn a_request_that_waits_follows_a_late_change_in_dns() {
+    for changes_after in [2_000 * MS, 6_000 * MS] {
         let world = World::http(2).await;
         let ips = world.ips();
         world.dns.set(HOST, &ips[..1], 1800);
         world.edges.set(ips[0], Mode::BlackHole).await;
         let client = world.client();
-        let moves = async {
-            tokio::time::sleep(moves_after).await;
+        let change = async {
+            tokio::time::sleep(changes_after).await;
             world.dns.set(HOST, &ips[1..], 1800);
         };
-        let (took, ()) = tokio::join!(timed(&client, &world), moves);
+        let (took, ()) = tokio::join!(timed(&client, &world), change);
         // Lookups begin 3 s after the connect, and are 1 to 2 s apart.
         let expected =
-            moves_after.max(3_000 * MS)..=moves_after.max(3_000 * MS) + 2_000 * MS + SLACK;
-        assert!(expected.contains(&took), "{moves_after:?}: {took:?}");
+            changes_after.max(3_000 * MS)..=changes_after.max(3_000 * MS) + 2_000 * MS + SLACK;
+        assert!(expected.contains(&took), "{changes_after:?}: {took:?}");
     }
 }
 
-/// Several requests wait for one HTTP/2 connection, whose connect is given up: each is sent again, a POST too.
+/// Several requests, one of them a POST, wait for one HTTP/2 connection, whose connect is given up.
 #[tokio::test]
 async fn requests_that_wait_for_an_http2_connect_that_is_given_up_are_sent_again() {
     let world = world(
@@ -288,16 +300,16 @@ async fn requests_that_wait_for_an_http2_connect_that_is_given_up_are_sent_again
     let gets = (0..6).map(|_| get(&client, &url));
     let post = common::while_pending(client.post(&url).body("asked").send());
     let (gets, post) = tokio::join!(futures_util::future::join_all(gets), post);
-    for answer in gets {
-        answer.unwrap_or_else(|error| panic!("{error:?}; {:?}", world.journal.seen()));
+    for response in gets {
+        response.unwrap_or_else(|error| panic!("{error:?}; {:?}", world.journal.seen()));
     }
     post.unwrap();
 }
 
-/// An address has failed often, so that its penalty is long, and serves again. If all other addresses die meanwhile, a
-/// probe detects that it connects, and the request in flight goes there.
+/// An address has a long penalty and serves again, and all other addresses die. A probe connects to the address, and
+/// the request in flight goes there.
 #[tokio::test]
-async fn a_long_penalty_keeps_no_request_away_if_nothing_healthy_is_left() {
+async fn without_a_healthy_address_requests_go_to_an_address_with_a_long_penalty() {
     for mode in [Mode::BlackHole, Mode::Hang, Mode::Refuse] {
         let world = world(Edges::https(3).await, AddressOrder::Preserve, &[0], mode).await;
         let client = world.client();
@@ -317,4 +329,81 @@ async fn a_long_penalty_keeps_no_request_away_if_nothing_healthy_is_left() {
         let took = timed(&client, &world).await;
         assert!(took <= 1_000 * MS + SLACK, "{mode:?}: {took:?}");
     }
+}
+
+/// An address that hangs in TLS has a penalty, and the only healthy address has a round trip of more than 300 ms. The
+/// second lane does not start with the address that hangs, because its TCP would win.
+#[tokio::test]
+async fn the_second_lane_does_not_start_with_an_address_that_hangs_in_tls() {
+    let world = world(
+        Edges::https(2).await,
+        AddressOrder::Preserve,
+        &[0],
+        Mode::Hang,
+    )
+    .await;
+    let (client, ips) = (world.client(), world.ips());
+    while !world.is_penalized(ips[0]) {
+        rest(1_000 * MS).await;
+        timed(&client, &world).await;
+    }
+    let connects = world.edges.accepted(ips[0]);
+    // TCP to the healthy address takes as long as a lost SYN.
+    world.edges.set(ips[1], Mode::BlackHole).await;
+    let request = common::while_pending(client.get(world.url()).timeout(500 * MS).send());
+    request.await.unwrap_err();
+    assert_eq!(
+        world.edges.accepted(ips[0]),
+        connects,
+        "{:?}",
+        world.journal.seen()
+    );
+}
+
+/// A world of two edges of which the first one hangs in TLS and has a long penalty.
+async fn with_a_long_penalty() -> (World, reqwest::Client) {
+    let world = world(
+        Edges::https(2).await,
+        AddressOrder::Preserve,
+        &[0],
+        Mode::Hang,
+    )
+    .await;
+    let (client, dead) = (world.client(), world.ips()[0]);
+    let is_long = || world.is_penalized(dead) && world.penalty_left(dead) > 15_000 * MS;
+    while !is_long() {
+        rest(1_000 * MS).await;
+        timed(&client, &world).await;
+    }
+    rest(6_000 * MS).await;
+    (world, client)
+}
+
+/// TCP to an address that hangs in TLS proves little. A connect that is slow at another address, to which a probe
+/// connects, is not given up for that address before the connect hangs.
+#[tokio::test]
+async fn a_slow_connect_is_not_given_up_for_an_address_that_hangs_in_tls() {
+    let (world, client) = with_a_long_penalty().await;
+    let ips = world.ips();
+    let connects = || {
+        let probes = world.journal.count(|seen| *seen == Seen::Probe(ips[0]));
+        world.edges.accepted(ips[0]) - probes
+    };
+    let before = connects();
+    world.edges.set(ips[1], Mode::Hang).await;
+    let request = common::while_pending(client.get(world.url()).timeout(2_500 * MS).send());
+    request.await.unwrap_err();
+    assert_eq!(connects(), before, "{:?}", world.journal.seen());
+}
+
+/// The address that had failed often serves again, and the other one hangs in TLS. A probe connects to both, and the
+/// request in flight is given up after 3 s.
+#[tokio::test]
+async fn a_connect_that_hangs_in_tls_is_given_up_for_an_address_with_a_long_penalty() {
+    let (world, client) = with_a_long_penalty().await;
+    let ips = world.ips();
+    world.edges.set(ips[0], Mode::Serve).await;
+    world.edges.set(ips[1], Mode::Hang).await;
+    let took = timed(&client, &world).await;
+    assert!(took <= 3_600 * MS + SLACK, "{took:?}");
 }

@@ -1,5 +1,5 @@
-//! The schedules of `cargo bench --bench soak`: no seed makes one that nobody could get over, and none
-//! leaves a fault out.
+//! Tests the schedules of `cargo bench --bench soak`. A client can survive the schedule of each seed, and each schedule
+//! has every fault.
 
 #[path = "../benches/soak/director.rs"]
 mod director;
@@ -28,19 +28,19 @@ use self::schedule::{Act, Connects, EDGES, Schedule};
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
 const BOTH: [Connects; 2] = [Connects::ForEachRequest, Connects::Pooled];
 
-/// The schedules of a hundred seeds for both kinds of clients, with the words for each.
+/// The schedules of a hundred seeds for both kinds of clients, with a label for each.
 static ALL: LazyLock<Vec<(String, Schedule)>> = LazyLock::new(|| {
     let both = |seed| BOTH.map(|connects| (seed, connects));
     let all = (0..100).flat_map(both).map(|(seed, connects)| {
-        let words = format!("seed {seed}, {connects:?}");
-        (words, Schedule::stormy(seed, FIVE_MINUTES, connects))
+        let label = format!("seed {seed}, {connects:?}");
+        (label, Schedule::stormy(seed, FIVE_MINUTES, connects))
     });
     all.collect()
 });
 
-/// One edge serves of every answer that a client may hold, and no request may be lost twice.
+/// Every answer that a client may hold names an edge that serves, and no request is lost twice.
 #[test]
-fn every_schedule_keeps_to_the_law() {
+fn every_schedule_obeys_the_law() {
     ALL.iter().for_each(|(_, schedule)| law::check(schedule));
 }
 
@@ -56,7 +56,7 @@ fn every_schedule_has_every_fault() {
         Mode::Hang,
         Mode::HangInHttp,
     ];
-    for (words, schedule) in &*ALL {
+    for (label, schedule) in &*ALL {
         let Schedule {
             connects,
             steps,
@@ -71,11 +71,11 @@ fn every_schedule_has_every_fault() {
                 _ => 3,
             };
             let is_enough = deaths >= least && (deaths == 0) == (least == 0);
-            assert!(is_enough, "{words}: {mode:?} {deaths} times");
+            assert!(is_enough, "{label}: {mode:?} {deaths} times");
         }
         for fault in [Fault::Silent, Fault::ServFail] {
             let outages = happens(Act::NameServer(fault));
-            assert!(outages > 0, "{words}: {fault:?}");
+            assert!(outages > 0, "{label}: {fault:?}");
         }
         for (kind, least) in [
             (Kind::SeveralHang, 3),
@@ -83,12 +83,12 @@ fn every_schedule_has_every_fault() {
             (Kind::Moved, 1),
         ] {
             let count = scenes.iter().filter(|scene| scene.kind == kind).count();
-            assert!(count >= least, "{words}: {kind:?} {count} times");
+            assert!(count >= least, "{label}: {kind:?} {count} times");
         }
     }
 }
 
-/// Counts the edges that die in this way.
+/// Counts the edges that `act` changes to `mode`.
 fn deaths(act: Act, mode: Mode) -> usize {
     match act {
         Act::Edge(_, other) if other == mode => 1,
@@ -99,8 +99,8 @@ fn deaths(act: Act, mode: Mode) -> usize {
 
 /// All victims of a scene serve until they die together.
 #[test]
-fn a_scene_kills_what_serves() {
-    for (words, Schedule { steps, scenes, .. }) in &*ALL {
+fn all_victims_of_a_scene_serve_before_they_die() {
+    for (label, Schedule { steps, scenes, .. }) in &*ALL {
         for scene in scenes {
             let before = steps
                 .iter()
@@ -117,15 +117,15 @@ fn a_scene_kills_what_serves() {
                 }
             }
             let victims: Vec<_> = (0..EDGES).filter(|&edge| scene.victims[edge]).collect();
-            assert!(!victims.is_empty(), "{words}");
+            assert!(!victims.is_empty(), "{label}");
             let all_serve = victims.iter().all(|&edge| modes[edge] == Mode::Serve);
-            assert!(all_serve, "{words}: {scene:?} {modes:?}");
+            assert!(all_serve, "{label}: {scene:?} {modes:?}");
         }
     }
 }
 
 #[test]
-fn a_seed_is_one_schedule() {
+fn a_seed_always_makes_the_same_schedule() {
     for connects in BOTH {
         let steps = |seed| Schedule::stormy(seed, FIVE_MINUTES, connects).steps;
         assert_eq!(steps(7), steps(7));
@@ -133,10 +133,9 @@ fn a_seed_is_one_schedule() {
     }
 }
 
-/// Nothing fails: an answer of 5 s is asked for again each 4 s. And no limit is beyond what all hosts
-/// together may ask.
+/// Without faults an answer of 5 s is refreshed every 4 s. With faults the limit is below that of all hosts together.
 #[test]
-fn the_limit_of_queries_follows_the_rules() {
+fn the_limit_of_queries_follows_the_rules_for_lookups() {
     let connects = Connects::ForEachRequest;
     let calm = most_queries(&Schedule::calm(connects), 300.0);
     assert!((152.0..200.0).contains(&calm), "{calm}");

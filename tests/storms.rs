@@ -1,5 +1,5 @@
-//! Behaviour F4 at its worst: everything is dead and everybody calls. The name server is spared, and
-//! every caller is told.
+//! Tests behavior F4 with many callers and dead hosts. The number of lookups is limited, and every caller gets an
+//! error.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -29,29 +29,29 @@ use tower::{Layer as _, Service, ServiceExt as _};
 const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
 
-/// Where the dead hosts live.
+/// The networks of the dead hosts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Where {
-    /// In one network, as those of one CDN: their addresses are to blame.
+    /// All hosts are in one network, as those of a CDN. Their addresses get penalties.
     OneNetwork,
-    /// In a network each: it is our own that is down, and nobody is to blame.
+    /// Each host is in its own network. The local network is down, and no address gets a penalty.
     ManyNetworks,
 }
 
 const WHERE: [Where; 2] = [Where::OneNetwork, Where::ManyNetworks];
 
-/// Two addresses for each host, which never change; and when it was asked for which.
+/// A lookup with two fixed addresses for each host, which records the hosts that were looked up.
 #[derive(Clone)]
 struct Zone {
     at: Where,
-    asked: Arc<Mutex<Vec<String>>>,
+    looked_up: Arc<Mutex<Vec<String>>>,
 }
 
 impl Zone {
     fn new(at: Where) -> Self {
         Self {
             at,
-            asked: Arc::default(),
+            looked_up: Arc::default(),
         }
     }
 
@@ -64,12 +64,12 @@ impl Zone {
         })
     }
 
-    fn asked(&self) -> usize {
-        self.asked.lock().unwrap().len()
+    fn lookups(&self) -> usize {
+        self.looked_up.lock().unwrap().len()
     }
 
     fn resolver(&self) -> Resolver {
-        // A storm keeps a busy machine from its lookups for longer than 5 s.
+        // On a busy machine a storm delays lookups by more than the default time limit of 5 s.
         let builder = Resolver::builder()
             .lookup(self.clone())
             .lookup_timeout(300 * S);
@@ -79,7 +79,7 @@ impl Zone {
 
 impl Lookup for Zone {
     fn lookup<'a>(&'a self, host: &'a str) -> LookupFuture<'a> {
-        self.asked.lock().unwrap().push(host.to_owned());
+        self.looked_up.lock().unwrap().push(host.to_owned());
         let addrs = self.addrs(host);
         Box::pin(async move {
             tokio::time::sleep(5 * MS).await;
@@ -88,7 +88,7 @@ impl Lookup for Zone {
     }
 }
 
-/// A connector to which everybody refuses at once.
+/// A connector whose connects are refused at once.
 #[derive(Clone)]
 struct AllRefuse(Resolver);
 
@@ -105,7 +105,7 @@ impl Service<Uri> for AllRefuse {
         let resolving = self.0.call(uri.host().unwrap().parse().unwrap());
         Box::pin(async move {
             assert!(resolving.await?.count() >= 2);
-            // As the operating system says it.
+            // The operating system returns this error.
             Err(io::Error::from_raw_os_error(refused()).into())
         })
     }
@@ -125,7 +125,8 @@ fn connector(resolver: &Resolver) -> Connector {
     resolver.connect_layer().layer(AllRefuse(resolver.clone()))
 }
 
-/// Lets so many tasks call so many hosts, each so often; ends when all have been told.
+/// Starts `tasks` tasks, each of which connects `calls` times to one of `hosts` hosts. Ends when all connects have
+/// failed.
 async fn storm(connector: &Connector, tasks: u32, hosts: u32, calls: u32, pause: Duration) {
     let mut callers = JoinSet::new();
     for n in 0..tasks {
@@ -141,17 +142,19 @@ async fn storm(connector: &Connector, tasks: u32, hosts: u32, calls: u32, pause:
         });
     }
     let all = callers.join_all();
-    tokio::time::timeout(300 * S, all).await.expect("all end");
+    tokio::time::timeout(300 * S, all)
+        .await
+        .expect("all callers end");
 }
 
-/// What may be asked: each host once because nothing was known of it, a hundred more in one second,
-/// and one each 10 ms.
-fn most(hosts: u32, since: Instant) -> usize {
+/// Returns the most lookups that are allowed: one for each new host, 100 at once, and one every 10 ms.
+fn max_lookups(hosts: u32, since: Instant) -> usize {
     let elapsed = (Instant::now() - since).as_millis() as usize;
     hosts as usize + 100 + elapsed / 10 + 1
 }
 
-/// On a busy machine a storm outlasts the first penalties; an address whose penalty is over is not healthy yet.
+/// Counts the addresses that were refused and are not healthy. On a busy machine a storm outlasts the first
+/// penalties, so addresses on probation count too.
 fn penalized(resolver: &Resolver) -> usize {
     let hosts = resolver.snapshot().hosts;
     let addrs = hosts.iter().flat_map(|host| &host.addrs);
@@ -161,8 +164,8 @@ fn penalized(resolver: &Resolver) -> usize {
     addrs.filter(was_refused).count()
 }
 
-/// Of dead addresses all but few are held to be dead; of a dead network of our own none is.
-fn judged(resolver: &Resolver, hosts: u32, at: Where) {
+/// Asserts that all addresses have failed if the hosts are down, and none if the local network is down.
+fn assert_penalties(resolver: &Resolver, hosts: u32, at: Where) {
     let penalized = penalized(resolver);
     match at {
         Where::OneNetwork => assert_eq!(penalized, 2 * hosts as usize),
@@ -170,68 +173,68 @@ fn judged(resolver: &Resolver, hosts: u32, at: Where) {
     }
 }
 
-/// 100 000 tasks, 1 000 dead hosts: over some seconds, on a clock of the test.
+/// The 100 000 tasks connect within some seconds of a paused clock.
 #[tokio::test(start_paused = true)]
-async fn a_hundred_thousand_tasks_against_a_thousand_dead_hosts() {
+async fn many_tasks_that_connect_to_dead_hosts_cause_few_lookups() {
     for at in WHERE {
         let (zone, begun) = (Zone::new(at), Instant::now());
         let resolver = zone.resolver();
         storm(&connector(&resolver), 100_000, 1_000, 2, 20 * MS).await;
         assert!(
-            zone.asked() <= most(1_000, begun),
+            zone.lookups() <= max_lookups(1_000, begun),
             "{at:?}: {}",
-            zone.asked()
+            zone.lookups()
         );
-        judged(&resolver, 1_000, at);
-        // What was put off is made up for though nobody calls any more.
+        assert_penalties(&resolver, 1_000, at);
+        // Lookups that were delayed are sent later, without a caller.
         tokio::time::sleep(60 * S).await;
-        let asked = zone.asked.lock().unwrap().clone();
-        for host in asked.iter().collect::<HashSet<_>>() {
-            let times = asked.iter().filter(|other| *other == host).count();
-            // Where nobody is blamed somebody healthy is left, and who needs an answer asks for it.
+        let looked_up = zone.looked_up.lock().unwrap().clone();
+        for host in looked_up.iter().collect::<HashSet<_>>() {
+            let times = looked_up.iter().filter(|other| *other == host).count();
+            // Without penalties healthy addresses are left, so a host is looked up only if a caller needs an answer.
             let least = if at == Where::OneNetwork { 2 } else { 1 };
             assert!((least..=6).contains(&times), "{at:?}: {host} {times} times");
         }
-        assert!(asked.len() <= most(1_000, begun));
+        assert!(looked_up.len() <= max_lookups(1_000, begun));
         assert_eq!(resolver.snapshot().hosts.len(), 1_000);
         drop((zone, resolver));
         tokio::time::sleep(3600 * S).await;
         assert_eq!(
             Handle::current().metrics().num_alive_tasks(),
             0,
-            "none is left"
+            "no task is left"
         );
     }
 }
 
-/// The same, all at once and on threads.
+/// All 100 000 tasks connect at once, on two threads.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_thousand_tasks_at_once_on_two_threads() {
+async fn many_tasks_on_two_threads_that_connect_at_once_cause_few_lookups() {
     for at in WHERE {
         let (zone, begun) = (Zone::new(at), Instant::now());
         let resolver = zone.resolver();
         storm(&connector(&resolver), 100_000, 1_000, 1, Duration::ZERO).await;
         assert!(
-            zone.asked() <= most(1_000, begun),
+            zone.lookups() <= max_lookups(1_000, begun),
             "{at:?}: {}",
-            zone.asked()
+            zone.lookups()
         );
-        judged(&resolver, 1_000, at);
+        assert_penalties(&resolver, 1_000, at);
         let tasks = Handle::current().metrics().num_alive_tasks();
         assert!(tasks <= 2_000, "{tasks} tasks for 1 000 hosts");
     }
 }
 
-/// Stock reqwest, real sockets: a port at which nobody listens.
+/// Stock reqwest connects over real sockets to a port without a listener.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_thousand_requests_to_twenty_dead_hosts() {
-    // No TLS is spoken, but a client wants to be able to. Whoever was first has set the same.
+async fn many_requests_of_reqwest_to_dead_hosts_cause_few_lookups() {
+    // A client needs a crypto provider, also without TLS. Another test may have installed the same one.
     let _: Result<(), _> = rustls::crypto::ring::default_provider().install_default();
-    let nobody = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    nobody
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket
         .bind(&std::net::SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)).into())
         .unwrap();
-    let port = nobody.local_addr().unwrap().as_socket().unwrap().port();
+    let port = socket.local_addr().unwrap().as_socket().unwrap().port();
     for at in WHERE {
         let (zone, begun) = (Zone::new(at), Instant::now());
         let resolver = zone.resolver();
@@ -242,13 +245,16 @@ async fn two_thousand_requests_to_twenty_dead_hosts() {
             let (client, url) = (client.clone(), format!("http://h{}.test:{port}/", n % 20));
             requests.spawn(async move { client.get(url).send().await });
         }
-        for ended in requests.join_all().await {
-            assert!(ended.unwrap_err().is_connect());
+        for result in requests.join_all().await {
+            assert!(result.unwrap_err().is_connect());
         }
-        let (asked, elapsed) = (zone.asked(), (Instant::now() - begun).as_secs() as u32);
-        // Once, and once more at 0, 1, 3, 7 s …
+        let (lookups, elapsed) = (zone.lookups(), (Instant::now() - begun).as_secs() as u32);
+        // Each host has a first lookup, and re-resolves after 0, 1, 3, 7 s …
         let each = 2 + (elapsed + 1).ilog2() as usize;
-        assert!(asked <= 20 * each, "{at:?}: {asked} in {elapsed} s");
-        judged(&resolver, 20, at);
+        assert!(
+            lookups <= 20 * each,
+            "{at:?}: {lookups} lookups in {elapsed} s"
+        );
+        assert_penalties(&resolver, 20, at);
     }
 }

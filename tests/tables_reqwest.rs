@@ -1,4 +1,4 @@
-//! Fixed and fallback addresses and the choice of a lookup, through stock reqwest.
+//! Tests overrides, fallbacks and the choice of a lookup through stock reqwest.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -18,13 +18,13 @@ async fn source(world: &World) -> AnswerSource {
     world.resolver.resolve(HOST).await.unwrap().source()
 }
 
-/// No query is sent for a pinned host, and a pinned edge that dies is demoted as any other.
+/// A host with an override needs no lookup, and an override address that fails gets a penalty.
 #[tokio::test]
-async fn pinned_edges_fail_over() {
+async fn requests_fail_over_between_override_addresses() {
     let world = World::http(3).await;
     let ips = world.ips();
-    let pinned = [ips[0], ips[1]];
-    world.resolver.overrides().set(HOST, pinned).unwrap();
+    let addrs = [ips[0], ips[1]];
+    world.resolver.overrides().set(HOST, addrs).unwrap();
     let client = world.client();
     world.edges.set(ips[0], Mode::Refuse).await;
     for _ in 0..20 {
@@ -37,12 +37,12 @@ async fn pinned_edges_fail_over() {
     assert_eq!(source(&world).await, AnswerSource::Fresh);
 }
 
-/// The name server is down from the beginning, an edge of the table is dead; no request fails.
-/// When the name server is back and the host is invalidated, its answer is taken again.
+/// The name server fails from the start, and one of the fallback addresses is dead. When the name server works again
+/// and the host is invalidated, the host gets a fresh answer.
 #[tokio::test]
-async fn fallback_edges_serve_while_the_name_server_is_down() {
+async fn fallback_addresses_serve_while_the_name_server_fails() {
     for fault in [Fault::ServFail, Fault::Silent] {
-        // A lookup at a silent name server ends with time.
+        // A lookup at a silent name server ends by a time limit.
         let world = World::http(3).await.in_real_time();
         let ips = world.ips();
         world.dns.fault(fault);
@@ -68,14 +68,14 @@ async fn fallback_edges_serve_while_the_name_server_is_down() {
     }
 }
 
-/// Tables and lookups change under a load, and no request notices.
+/// Overrides, fallbacks and the lookup change while a client sends requests.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn changes_under_load_cost_no_request() {
+async fn no_request_fails_while_the_tables_and_the_lookup_change() {
     let world = World::http(3).await;
     let (client, ips) = (world.client(), world.ips());
     let resolver = world.resolver.clone();
-    let (asked, switched) = (asking(&world.dns), world.dns.addr());
-    resolver.set_lookup(asked);
+    let (lookup, name_server) = (asking(&world.dns), world.dns.addr());
+    resolver.set_lookup(lookup);
     let changing = async {
         for round in 0..100_usize {
             let ip = ips[round % 3];
@@ -84,7 +84,7 @@ async fn changes_under_load_cost_no_request() {
             resolver.fallbacks().replace([(HOST, [ip])]).unwrap();
             resolver.invalidate(HOST);
             resolver.overrides().clear();
-            let dns = sidestep::lookup::Dns::with_servers([switched]).unwrap();
+            let dns = sidestep::lookup::Dns::with_servers([name_server]).unwrap();
             resolver.set_lookup(dns);
             resolver.fallbacks().clear();
             tokio::task::yield_now().await;
@@ -98,20 +98,23 @@ async fn changes_under_load_cost_no_request() {
     tokio::join!(changing, load);
 }
 
-/// `getaddrinfo` reads `127.1` as an address, by itself; a name server does not know it.
+/// `getaddrinfo` parses `127.1` as an address, and the name server does not have this name.
 #[tokio::test]
-async fn the_system_can_be_asked_in_place_of_the_name_server_and_back() {
+async fn the_lookup_can_change_to_the_system_and_back() {
     let world = World::http(1).await;
     let resolver: &Resolver = &world.resolver;
-    let good = resolver.resolve(HOST).await.unwrap();
+    let before = resolver.resolve(HOST).await.unwrap();
     assert!(resolver.resolve("127.1").await.unwrap_err().is_not_found());
     let name_server = resolver.set_lookup(System::new());
-    let found = resolver.resolve("127.1").await.unwrap();
-    assert_eq!(found.addrs(), [IpAddr::from(Ipv4Addr::LOCALHOST)]);
-    assert_eq!(resolver.resolve(HOST).await.unwrap().addrs(), good.addrs());
+    let resolved = resolver.resolve("127.1").await.unwrap();
+    assert_eq!(resolved.addrs(), [IpAddr::from(Ipv4Addr::LOCALHOST)]);
+    assert_eq!(
+        resolver.resolve(HOST).await.unwrap().addrs(),
+        before.addrs()
+    );
     resolver.set_lookup(name_server);
     resolver.invalidate("127.1");
     assert!(resolver.resolve("127.1").await.unwrap_err().is_not_found());
     get(&world.client(), &world.url()).await.unwrap();
-    assert_eq!(world.queries(), 1, "what was good stayed");
+    assert_eq!(world.queries(), 1, "the fresh answer was kept");
 }

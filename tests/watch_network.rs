@@ -1,5 +1,5 @@
-//! The watch of the system's own interfaces: it begins, notices and ends. Nothing of this machine is
-//! changed: what is to be noticed happens in a network namespace of the test's own.
+//! Tests when the network monitor starts, reports a change and ends. Changes are made in a network namespace of the
+//! test, so the network of the machine stays as it is.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use sidestep::Resolver;
 
-/// A resolver, and what ends when nothing of it is left.
+/// Returns a resolver, and a channel that disconnects when the resolver and its monitor have ended.
 fn resolver() -> (Resolver, Receiver<()>) {
-    let (looked, ended) = channel();
+    let (sender, ended) = channel();
     let resolver = Resolver::builder()
-        // It belongs to the resolver and to its watch.
+        // The resolver and its monitor own this closure.
         .source_address(move |_| {
-            let _ = looked.send(());
+            let _ = sender.send(());
             None
         })
         .build()
@@ -21,20 +21,20 @@ fn resolver() -> (Resolver, Receiver<()>) {
     (resolver, ended)
 }
 
-/// Waits for the end of everything that could look; a watch that stays is an error.
-fn ends(ended: &Receiver<()>) {
+/// Waits until the resolver and its monitor have ended. Panics if the monitor stays.
+fn assert_ends(ended: &Receiver<()>) {
     loop {
         match ended.recv_timeout(Duration::from_secs(30)) {
             Ok(()) => {}
             Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) => panic!("the watch outlives its resolver"),
+            Err(RecvTimeoutError::Timeout) => panic!("the monitor outlives its resolver"),
         }
     }
 }
 
-/// It needs no runtime, begins once however often it is asked to, and ends with the last clone.
+/// A monitor needs no runtime, starts once for several calls, and ends with the last clone of the resolver.
 #[test]
-fn a_watch_ends_with_the_last_resolver() {
+fn a_monitor_ends_with_the_last_clone_of_its_resolver() {
     let (resolver, ended) = resolver();
     resolver.watch_network().unwrap();
     let clone = resolver.clone();
@@ -42,36 +42,36 @@ fn a_watch_ends_with_the_last_resolver() {
     drop(resolver);
     ended.recv().unwrap();
     drop(clone);
-    ends(&ended);
+    assert_ends(&ended);
 }
 
-/// Each has a watch of its own.
+/// Each resolver has its own monitor.
 #[test]
-fn several_resolvers_watch_side_by_side() {
+fn several_resolvers_have_monitors_side_by_side() {
     let (one, one_ended) = resolver();
     let (other, other_ended) = resolver();
     one.watch_network().unwrap();
     other.watch_network().unwrap();
     drop(one);
-    ends(&one_ended);
+    assert_ends(&one_ended);
     other_ended.recv().unwrap();
     drop(other);
-    ends(&other_ended);
+    assert_ends(&other_ended);
 }
 
-/// Inside of a runtime as outside, and it outlives the runtime.
+/// A monitor can start inside of a runtime, and outlives the runtime.
 #[test]
-fn a_watch_belongs_to_no_runtime() {
+fn a_monitor_belongs_to_no_runtime() {
     let (resolver, ended) = resolver();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async { resolver.watch_network().unwrap() });
     drop(runtime);
     ended.recv().unwrap();
     drop(resolver);
-    ends(&ended);
+    assert_ends(&ended);
 }
 
-/// The system's own notices, where one may change interfaces without being root.
+/// Tests the notifications of the system in a namespace, whose interfaces a test may change without root.
 #[cfg(target_os = "linux")]
 mod in_a_namespace {
     use std::process::Command;
@@ -80,13 +80,13 @@ mod in_a_namespace {
 
     use super::*;
 
-    /// Tells the inner test that it is inside.
+    /// Environment variable of the inner process, which runs inside of the namespace.
     const INSIDE: &str = "SIDESTEP_TEST_IN_A_NAMESPACE";
-    const NOTICED: &str = "noticed each move";
+    const REPORTED: &str = "reported each change";
 
-    /// In a namespace with nothing but a loopback interface the internet comes, and is another one.
+    /// The namespace has only a loopback interface at first. Then the system gets a source address, and another one.
     #[test]
-    fn an_address_that_the_system_gets_is_another_network() {
+    fn a_new_source_address_of_the_system_is_a_network_change() {
         if std::env::var_os(INSIDE).is_some() {
             return inside();
         }
@@ -100,14 +100,14 @@ mod in_a_namespace {
             .args([
                 "--exact",
                 "--nocapture",
-                "in_a_namespace::an_address_that_the_system_gets_is_another_network",
+                "in_a_namespace::a_new_source_address_of_the_system_is_a_network_change",
             ])
             .env(INSIDE, "yes")
             .output()
             .unwrap();
         assert!(inside.status.success(), "{inside:?}");
-        let said = String::from_utf8(inside.stdout).unwrap();
-        assert!(said.contains(NOTICED), "{said}");
+        let stdout = String::from_utf8(inside.stdout).unwrap();
+        assert!(stdout.contains(REPORTED), "{stdout}");
     }
 
     fn namespace() -> Command {
@@ -118,12 +118,12 @@ mod in_a_namespace {
 
     fn inside() {
         let (change, changed) = channel();
-        let told = move |event: &Event<'_>| {
+        let observer = move |event: &Event<'_>| {
             if matches!(event, Event::NetworkChanged) {
                 let _ = change.send(());
             }
         };
-        let resolver = Resolver::builder().observe(told).build().unwrap();
+        let resolver = Resolver::builder().observe(observer).build().unwrap();
         resolver.watch_network().unwrap();
         ip("link set lo up");
         for source in ["192.0.2.5", "198.51.100.5"] {
@@ -131,11 +131,14 @@ mod in_a_namespace {
             ip(&format!("route replace default dev lo src {source}"));
             changed.recv_timeout(Duration::from_secs(30)).unwrap();
         }
-        println!("{NOTICED}");
+        println!("{REPORTED}");
     }
 
-    fn ip(words: &str) {
-        let done = Command::new("ip").args(words.split(' ')).output().unwrap();
-        assert!(done.status.success(), "{words}: {done:?}");
+    fn ip(arguments: &str) {
+        let output = Command::new("ip")
+            .args(arguments.split(' '))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments}: {output:?}");
     }
 }

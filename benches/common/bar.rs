@@ -1,4 +1,4 @@
-//! A promise of sidestep, and whether the figures of a bench keep it.
+//! A promise of sidestep, and whether the figures of a bench keep the promise.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ impl fmt::Display for Bar {
     }
 }
 
-/// Returns an error that names the bars that were missed, if there is one.
+/// Returns an error that names the missed bars, if there are any.
 pub(crate) fn check(bars: &[Bar]) -> Result<(), String> {
     let missed = bars.iter().filter(|bar| !bar.is_met);
     let missed: Vec<_> = missed.map(|bar| &*bar.words).collect();

@@ -1,4 +1,4 @@
-//! The part of the command line that the benches share.
+//! The command-line options that the benches share.
 
 /// What a bench prints, and how it ends.
 #[derive(Debug, clap::Args)]

@@ -29,7 +29,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Returns what is to be played, the small fleets first.
+    /// Returns the runs, the small fleets first.
     pub(crate) fn plays(&self) -> impl Iterator<Item = Play> {
         let sizes = match &self.processes[..] {
             [] => vec![1, 1_000, 1_000_000],

@@ -1,16 +1,16 @@
-//! What sidestep promises of a fleet, held against the figures.
+//! Compares the figures with what sidestep promises of a fleet.
 
 use crate::figures::Figures;
 use crate::run::{Policy, Run};
 use crate::scenario::Scenario;
 
-/// Most queries in one second over the mean of the steady state.
+/// Maximum number of queries in one second, over the mean of the steady state.
 const PEAK: f64 = 2.0;
-/// Waves of the queries later on, in percent of their mean.
+/// Maximum waves of the queries after the event, in percent of their mean.
 const SWING_PERCENT: f64 = 25.0;
-/// Where no address is left each process must ask once before it can connect again.
+/// Maximum extra queries of a process, because without an address a process needs one lookup to connect again.
 const ONCE: f64 = 1.05;
-/// Smaller fleets have no steady state that a second could be held against.
+/// Smaller fleets have no steady state to compare a second with.
 const FLEET: u64 = 1_000;
 
 /// One bar.
@@ -31,7 +31,7 @@ impl Bar {
     }
 }
 
-/// Returns the bars of all runs of ours.
+/// Returns the bars of all runs of sidestep.
 pub(crate) fn all(runs: &[Run]) -> impl Iterator<Item = Bar> {
     let figures = runs.iter().map(|run| &run.figures);
     let ours = figures.filter(|it| it.policy == Policy::Sidestep);
@@ -41,14 +41,14 @@ pub(crate) fn all(runs: &[Run]) -> impl Iterator<Item = Bar> {
     })
 }
 
-/// Returns the bars that were missed and must not be.
+/// Returns the missed bars that count as errors.
 pub(crate) fn missed(runs: &[Run]) -> Vec<String> {
     let missed = all(runs).filter(|bar| bar.is_kept && !bar.is_met);
     missed.map(|bar| bar.words).collect()
 }
 
 fn peak(it: &Figures) -> Bar {
-    // Of so many seconds one reaches what chance gives to twice the steady state.
+    // In so many seconds, chance makes one exceed twice the steady state.
     let chance = 4.0 * (PEAK / it.steady).sqrt();
     let words = format!(
         "{}: the peak is {:.2} x the steady state (bar {PEAK}, and {chance:.2} for chance)",
@@ -73,7 +73,7 @@ fn swing(it: &Figures) -> Bar {
 
 fn extra(it: &Figures) -> Bar {
     let extra = it.extra_per_process;
-    // What one process does within minutes is chance.
+    // The queries of one process within minutes depend on chance.
     let chance = 4.0 / (it.processes as f64).sqrt();
     let words = format!(
         "{}: {extra:.2} queries more for each process (bar {ONCE}, and {chance:.2} for chance)",
@@ -91,8 +91,8 @@ fn failed(it: &Figures) -> Bar {
     Bar::new(words, failed == 0)
 }
 
-/// Each process then has to ask at its next request, or that fails; so the peak is the rate at which
-/// processes make their first request, whatever the rule.
+/// Returns whether no address is left in this scenario. Each process then needs a lookup for its next request, so the
+/// peak is the rate of first requests, whatever the policy.
 fn has_nobody_left(scenario: Scenario) -> bool {
     matches!(scenario, Scenario::Moved | Scenario::MovedTtl1800)
 }

@@ -1,4 +1,4 @@
-//! The picture: queries and dead dials over time, one row for each scenario, of the largest fleet.
+//! Draws queries and attempts to dead addresses over time, with a row for each scenario, for the largest fleet.
 
 use std::error::Error as StdError;
 use std::path::{Path, PathBuf};
@@ -24,9 +24,9 @@ const FAINT: RGBColor = RGBColor(120, 130, 136);
 const GRID: RGBColor = RGBColor(226, 230, 233);
 const MARK: RGBColor = RGBColor(214, 39, 40);
 
-/// Seconds before the event that are shown.
+/// Number of seconds before the event that are shown.
 const BEFORE: usize = 120;
-/// Seconds of which the mean is drawn.
+/// Number of seconds whose mean is drawn.
 const TOGETHER: usize = 5;
 
 /// Draws the runs of the largest fleet and returns the path of the picture.
@@ -51,7 +51,7 @@ pub(crate) fn draw(runs: &[Run]) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
-/// Returns where the picture goes: beside what cargo builds.
+/// Returns the path of the picture, in the target directory of cargo.
 fn path() -> Result<PathBuf, Failure> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let target = target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"));
@@ -157,7 +157,7 @@ fn draw_panel(
         .draw()?;
     let mark = [(0.0, 0.0), (0.0, top)];
     panel.draw_series(DashedLineSeries::new(mark, 5, 4, MARK.stroke_width(1)))?;
-    // Ours last, so that nothing hides it.
+    // sidestep is drawn last, so that no other line hides its line.
     for (run, line) in runs.iter().zip(lines).rev() {
         let style = color(run.play.policy).stroke_width(2);
         panel.draw_series(LineSeries::new(line, style))?;
@@ -165,7 +165,7 @@ fn draw_panel(
     Ok(())
 }
 
-/// Returns seconds since the event, and the value of a few seconds each.
+/// Returns the seconds since the event, with the mean value of a few seconds each.
 fn points(tally: &Tally, value: impl Fn(Second) -> f64) -> Vec<(f64, f64)> {
     let happens = HAPPENS.as_secs() as usize;
     let seconds = &tally.seconds()[happens - BEFORE..];

@@ -1,4 +1,4 @@
-//! What a run came to, in numbers.
+//! The figures of a run.
 
 use std::ops::Range;
 
@@ -13,23 +13,23 @@ pub(crate) struct Figures {
     pub(crate) processes: u64,
     pub(crate) scenario: Scenario,
     pub(crate) policy: Policy,
-    /// Mean queries per second before it happens.
+    /// Mean queries per second before the event.
     pub(crate) steady: f64,
-    /// Most queries in one second before it happens, over the mean.
+    /// Maximum number of queries in one second before the event, over the mean.
     pub(crate) steady_peak: f64,
-    /// Most queries in one second from then on, over the mean before.
+    /// Maximum number of queries in one second after the event, over the mean before the event.
     pub(crate) peak: f64,
-    /// From the first minute after the event is over on: the same.
+    /// Maximum number of queries in one second, one minute after the event is over and later, over the mean before
+    /// the event.
     pub(crate) later_peak: f64,
-    /// Waves in that time, in percent of the mean, beyond what chance gives.
+    /// Waves of the queries in that time, in percent of the mean, beyond those of chance.
     pub(crate) swing_percent: f64,
     /// Queries beyond the steady state from the event to the end, for each process.
     pub(crate) extra_per_process: f64,
-    /// Share of the requests' dials from the event on that went to dead addresses, and of those in the
-    /// first minute.
+    /// Share of the attempts after the event that went to dead addresses, in all and in the first minute.
     pub(crate) dead_percent: f64,
     pub(crate) dead_percent_first_minute: f64,
-    /// From the event to the end.
+    /// Probes from the event to the end, for each process.
     pub(crate) probes_per_process: f64,
     pub(crate) requests: u64,
     pub(crate) failed: u64,
@@ -85,11 +85,10 @@ fn dead_percent(seconds: &[Second], of: Range<usize>) -> f64 {
     100.0 * dead as f64 / dials.max(1) as f64
 }
 
-/// Seconds that are looked at together: waves are longer.
+/// Seconds that are summed up, because waves are longer.
 const TOGETHER: usize = 5;
 
-/// Returns the relative standard deviation that is left when the variance of a Poisson process,
-/// which is its mean, is taken out.
+/// Returns the relative standard deviation without the variance of a Poisson process, which is its mean.
 fn swing(seconds: &[Second]) -> f64 {
     let bins = seconds.chunks_exact(TOGETHER);
     let bins: Vec<f64> = bins.map(|bin| sum(bin).queries as f64).collect();

@@ -1,4 +1,4 @@
-//! The life of one process: its clock, its dice and what comes next.
+//! The simulation of one process: its clock, its random numbers and its events.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,42 +8,42 @@ use std::time::{Duration, Instant};
 use crate::scenario::{EDGE_RTT, Edges, STARTS, World};
 use crate::tally::{Second, Tally};
 
-/// What a process's client does. It is told the time by its [`Life`].
+/// The client of a process. A [`Life`] calls its methods.
 pub(crate) trait Client {
-    /// A request begins.
+    /// Begins a request.
     fn request(&mut self, life: &mut Life<'_>);
-    /// Something that it waits for has come.
+    /// Handles an event that the client waits for.
     fn take(&mut self, event: Event, life: &mut Life<'_>);
 }
 
-/// Something that a process waits for.
+/// An event that a process waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Event {
-    /// The lookup of this number has ended.
+    /// The lookup with this number has ended.
     Landed {
         lookup: u32,
         asked_at: Instant,
         answer: Option<&'static Edges>,
     },
-    /// The dial of a request has ended.
+    /// An attempt of a request has ended.
     Dialled {
         request: u32,
         addr: IpAddr,
         connected: bool,
     },
-    /// A dial that belongs to no request has ended.
+    /// A probe has ended.
     Probed {
         addr: IpAddr,
         began: Instant,
         connected: bool,
     },
-    /// A request has waited long enough for a lookup.
+    /// A request no longer waits for its lookup, and uses a last resort.
     Impatient { request: u32 },
-    /// A sleeper wakes that lay down until now.
+    /// A timer has ended.
     Woken,
 }
 
-/// The clock, the dice and the events to come.
+/// The clock, the random numbers and the coming events.
 pub(crate) struct Life<'a> {
     pub(crate) now: Instant,
     pub(crate) dice: fastrand::Rng,
@@ -51,13 +51,13 @@ pub(crate) struct Life<'a> {
     tally: &'a mut Tally,
     arrivals: fastrand::Rng,
     interval: Duration,
-    /// Soonest first, and of one moment as they were planned.
+    /// Coming events by time. Events of the same time are in the order in which they were planned.
     events: BinaryHeap<Reverse<(Instant, u32, Event)>>,
     planned: u32,
 }
 
 impl<'a> Life<'a> {
-    /// The same seed makes the same requests at the same times, whatever becomes of them.
+    /// Creates a life. The same seed makes the same requests at the same times, whatever their results.
     pub(crate) fn new(
         world: &'a World,
         interval: Duration,
@@ -78,7 +78,7 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// Lives to the end of the world.
+    /// Runs the client to the end of the scenario.
     pub(crate) fn run(mut self, mut client: impl Client) {
         let end = self.world.end();
         let mut arrival = self.next_arrival();
@@ -120,7 +120,7 @@ impl<'a> Life<'a> {
         self.world.ttl()
     }
 
-    /// Dials an address for a request.
+    /// Attempts an address for a request.
     pub(crate) fn dial(&mut self, request: u32, addr: IpAddr) {
         let connected = self.begin_dial(addr);
         let dialled = Event::Dialled {
@@ -131,8 +131,8 @@ impl<'a> Life<'a> {
         self.plan(self.now + EDGE_RTT, dialled);
     }
 
-    /// Dials an address of which nobody needs to hear that it connected. Returns false, and does not
-    /// dial, if it would not.
+    /// Attempts an address, without an event if the address connects. Returns false, and attempts nothing, if the
+    /// address is down.
     pub(crate) fn dial_and_forget(&mut self, addr: IpAddr) -> bool {
         let is_up = self.world.is_up(addr, self.now);
         if is_up {
@@ -141,7 +141,7 @@ impl<'a> Life<'a> {
         is_up
     }
 
-    /// Dials an address for nobody.
+    /// Probes an address.
     pub(crate) fn probe(&mut self, addr: IpAddr) {
         self.second().probes += 1;
         let connected = self.world.is_up(addr, self.now);
@@ -158,7 +158,7 @@ impl<'a> Life<'a> {
         self.planned = self.planned.wrapping_add(1);
     }
 
-    /// A request has failed.
+    /// Counts a failed request.
     pub(crate) fn fail(&mut self, got_addresses: bool) {
         let second = self.second();
         second.failed += 1;

@@ -1,4 +1,4 @@
-//! What the bench says in the end.
+//! Formats the results as a table or as JSON.
 
 use std::path::Path;
 
@@ -106,7 +106,7 @@ fn steady(queries: f64) -> String {
     }
 }
 
-/// One process has no peak: it asks, or it does not.
+/// Renders a peak. For a single process, which has no steady state, the peak is the number of queries.
 fn times(row: &Figures, peak: f64) -> String {
     match row.processes {
         1 => format!("{:.0} in 1 s", peak * row.steady),

@@ -1,4 +1,4 @@
-//! The rivals' policies, restated.
+//! The other policies.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crate::life::{Client, Event, Life};
 use crate::scenario::Edges;
 
-/// A cache whose entries live a fixed time.
+/// A cache whose entries live for a fixed time.
 pub(crate) struct Rival {
     life: Duration,
-    /// Whether a failed connect evicts the host and dials again at once.
+    /// Whether a failed connect evicts the host and is repeated at once.
     evicts: bool,
     entry: Option<(&'static Edges, Instant)>,
     is_asking: bool,
@@ -19,13 +19,13 @@ pub(crate) struct Rival {
 
 struct Request {
     number: u32,
-    /// What is left to dial, the next one last.
+    /// The addresses left to attempt, in reverse order.
     left: Vec<IpAddr>,
     tries: u32,
     waits: bool,
 }
 
-/// A request is dialled again so often at most.
+/// Maximum number of repeated connects of a request.
 const TRIES: u32 = 8;
 
 impl Rival {
@@ -40,7 +40,7 @@ impl Rival {
         }
     }
 
-    /// Dials what is cached, or waits for a lookup.
+    /// Attempts the cached addresses, or waits for a lookup.
     fn connect(&mut self, mut request: Request, life: &mut Life<'_>) {
         match self.entry.filter(|&(_, expires_at)| life.now < expires_at) {
             Some((edges, _)) => self.dial(request, edges, life),

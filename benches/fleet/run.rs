@@ -1,4 +1,4 @@
-//! One fleet through one scenario.
+//! Runs one fleet through one scenario.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -56,7 +56,7 @@ pub(crate) struct Run {
     pub(crate) figures: Figures,
 }
 
-/// Processes that a thread takes at a time.
+/// Number of processes that a thread runs at a time.
 const BATCH: u64 = 256;
 
 impl Run {
@@ -71,14 +71,13 @@ impl Run {
     }
 }
 
-/// Processes know nothing of each other, so each lives its whole life by itself, and what the world
-/// saw of it is added up.
+/// Runs each process to its end separately, because processes are independent, and adds their counts.
 fn simulate(play: Play, interval: Duration, seed: u64) -> Tally {
     let world = World {
         scenario: play.scenario,
         begin: time::now(),
     };
-    // It drives nothing; a lookup in the air belongs to a runtime.
+    // The runtime runs no task. Each lookup in flight has the id of its runtime.
     let runtime = runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime that drives nothing needs nothing");
@@ -122,7 +121,7 @@ fn live(life: Life<'_>, policy: Policy, runtime: Id) {
     }
 }
 
-/// Seeds of neighbours have nothing in common.
+/// Returns the seed of a process, which is independent of the seeds of other processes.
 fn mixed(seed: u64, process: u64) -> u64 {
     fastrand::Rng::with_seed(seed.rotate_left(40) ^ process).u64(..)
 }

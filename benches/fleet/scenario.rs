@@ -1,4 +1,4 @@
-//! What happens, and when.
+//! The scenarios and their times.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
@@ -10,19 +10,19 @@ const S: Duration = Duration::from_secs(1);
 
 /// Processes start within this time.
 pub(crate) const STARTS: Duration = Duration::from_secs(300);
-/// When it happens. The steady state is what comes between the last start and this.
+/// Time of the event. The steady state is between the last start and the event.
 pub(crate) const HAPPENS: Duration = Duration::from_secs(600);
 /// How long a name server that dies is down.
 const DOWN: Duration = Duration::from_secs(600);
-/// From so long after the event is over waves are looked for, and so long.
+/// Waves are measured from this time after the event is over, for the time of [`LATER`].
 pub(crate) const SETTLED: Duration = Duration::from_secs(60);
 pub(crate) const LATER: Duration = Duration::from_secs(600);
 
-/// From a query to its answer.
+/// Time from a query to its answer.
 const DNS_RTT: Duration = Duration::from_millis(20);
-/// From a SYN to its answer, be it a refusal.
+/// Time from a SYN to its reply, which may be a refusal.
 pub(crate) const EDGE_RTT: Duration = Duration::from_millis(30);
-/// When a lookup is given up: the crate's default.
+/// Time limit of a lookup: the default of the crate.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
@@ -50,7 +50,7 @@ impl Scenario {
         }
     }
 
-    /// When the event is over.
+    /// Returns when the event is over.
     pub(crate) fn over(self) -> Duration {
         match self {
             Self::NameServerDown => HAPPENS + DOWN,
@@ -81,14 +81,14 @@ const fn edges(a: u8, b: u8, c: u8) -> Edges {
     ]
 }
 
-/// What a lookup comes to, and how long it takes.
+/// The result of a lookup, and the time that the lookup takes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reply {
     pub(crate) answer: Option<&'static Edges>,
     pub(crate) after: Duration,
 }
 
-/// A scenario on a made clock.
+/// A scenario on a simulated clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct World {
     pub(crate) scenario: Scenario,
@@ -103,7 +103,7 @@ impl World {
         }
     }
 
-    /// What the name server says to a query that is sent now.
+    /// Returns the reply of the name server to a query that is sent now.
     pub(crate) fn reply(&self, now: Instant) -> Reply {
         let answer = match self.scenario {
             Scenario::NameServerDown if self.is_on(now) => None,
@@ -118,7 +118,7 @@ impl World {
         Reply { answer, after }
     }
 
-    /// Whether an address, of whichever spelling, accepts connections now.
+    /// Returns whether an address, IPv4-mapped or not, accepts connections now.
     pub(crate) fn is_up(&self, addr: IpAddr, now: Instant) -> bool {
         let addr = addr.to_canonical();
         match self.scenario {

@@ -1,4 +1,4 @@
-//! A process that uses sidestep: the crate's rules, joined as `resolver` and `connect` join them.
+//! A process that uses sidestep, whose rules are connected as in `resolver` and `connect` of the crate.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,17 +25,17 @@ use crate::host::{self, Host, Parsed};
 use crate::life::{Client, Event, Life};
 use crate::scenario::Edges;
 
-// The defaults of `Builder`.
+// The defaults of `ResolverBuilder`.
 const TTL: TtlBounds = TtlBounds {
     min: Duration::from_secs(1),
     max: Duration::from_secs(60),
 };
 const SERVE_STALE: Duration = Duration::from_secs(24 * 60 * 60);
 const STALE_AFTER: Duration = Duration::from_millis(1_800);
-/// A request is sent again so often at most (`integrate/retry.rs`).
+/// Maximum number of times that a request is sent again (`retry`).
 const TRIES: u32 = 8;
 const PORT: u16 = 443;
-/// The edges have IPv4 addresses alone, and the connector is bound to none.
+/// The edges have only IPv4 addresses, and the connector is not bound to an address.
 const REACH: FamiliesUsed = FamiliesUsed {
     v4: true,
     v6: true,
@@ -47,10 +47,10 @@ pub(crate) struct Sidestep {
     runtime: Id,
     slot: HostEntry,
     health: HealthStore,
-    /// That of the last connect.
+    /// The port of the last connect.
     port: Option<u16>,
     limiter: RateLimiter,
-    /// When the sleeper wakes that looks the host up ahead.
+    /// When the timer of the next refresh ends.
     reservation: Option<Instant>,
     in_the_air: Vec<InTheAir>,
     requests: Vec<Request>,
@@ -60,11 +60,11 @@ pub(crate) struct Sidestep {
 struct InTheAir {
     lookup: u32,
     in_flight: InFlightLookup,
-    /// Dropping it would end the flight.
+    /// The sender keeps the lookup in flight.
     _sender: LookupSender,
 }
 
-/// A request that is not done.
+/// A request that has not ended.
 struct Request {
     number: u32,
     tries: u32,
@@ -72,7 +72,7 @@ struct Request {
 }
 
 enum Doing {
-    /// It waits for a lookup, but with a last resort not for long.
+    /// The request waits for a lookup, and only for a short time if there is a last resort.
     Waits {
         lookup: u32,
         last_resort: Option<Arc<CachedAnswer>>,
@@ -80,7 +80,7 @@ enum Doing {
     Dials(Box<Note>),
 }
 
-/// What a connect was dealt: its context.
+/// The attempt context of a connect.
 struct Note {
     selected: AddressList,
     left: AddressList,
@@ -108,7 +108,7 @@ impl Sidestep {
     }
 }
 
-/// The path of one question: `resolver/resolve.rs`.
+/// Resolves a host, as `resolver/resolve.rs` does.
 impl Sidestep {
     fn connect(&mut self, request: u32, tries: u32, life: &mut Life<'_>) {
         let now = life.now;
@@ -236,7 +236,7 @@ impl Sidestep {
     }
 }
 
-/// Lookups and sleepers: `resolver/refresh.rs`.
+/// Starts lookups and timers, as `resolver/refresh.rs` does.
 impl Sidestep {
     /// Returns the number of the lookup to wait for.
     fn ask(&mut self, cause: LookupReason, life: &mut Life<'_>) -> Option<u32> {
@@ -349,7 +349,7 @@ impl Sidestep {
     }
 
     fn woken(&mut self, life: &mut Life<'_>) {
-        // Another one sleeps in this place by now, if it is not due.
+        // If the refresh is not due, another timer has replaced this one.
         if self.reservation.take_if(|due| *due <= life.now).is_none() {
             return;
         }
@@ -363,7 +363,7 @@ impl Sidestep {
     }
 }
 
-/// What a connect came to: `resolver/report.rs` and `integrate/retry.rs`.
+/// Records the outcome of a connect, as `resolver/report.rs` and `retry` do.
 impl Sidestep {
     fn dial_next(&mut self, request: u32, life: &mut Life<'_>) {
         let Some(place) = self.requests.iter().position(|it| it.number == request) else {
@@ -409,7 +409,8 @@ impl Sidestep {
         }
     }
 
-    /// Every address refused. The request is sent again while there is hope.
+    /// Handles a connect of which every address refused. The request is sent again while a healthy address or a fresh
+    /// answer may come.
     fn failed(&mut self, request: u32, tries: u32, note: &Note, life: &mut Life<'_>) {
         for addr in attribution::every_address(note.selected.as_slice()) {
             self.hold_against(note, addr, Outcome::Refused, false, life);
@@ -436,7 +437,7 @@ impl Sidestep {
         }
     }
 
-    /// At once, or as soon as that is due.
+    /// Re-resolves the host at once, or as soon as that is due.
     fn look_again(&mut self, life: &mut Life<'_>) {
         let health_left = self.health_left(life.now);
         self.slot.set_has_healthy(health_left);

@@ -1,21 +1,21 @@
-//! What the world saw of a fleet, second by second.
+//! Counts the queries, attempts and failures of a fleet, second by second.
 
 use std::ops::AddAssign;
 
-/// One second.
+/// The counts of one second.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Second {
     pub(crate) queries: u64,
     pub(crate) requests: u64,
-    /// Dials of requests.
+    /// Attempts of requests.
     pub(crate) dials: u64,
-    /// Those of them that went to dead addresses.
+    /// Attempts of requests to dead addresses.
     pub(crate) dead: u64,
-    /// Dials of no request, to find out whether an address is back.
+    /// Number of probes.
     pub(crate) probes: u64,
     /// Requests that found no address that connects.
     pub(crate) failed: u64,
-    /// Those of them that got no address at all.
+    /// Failed requests that got no address.
     pub(crate) unanswered: u64,
 }
 
@@ -31,7 +31,7 @@ impl AddAssign for Second {
     }
 }
 
-/// All seconds of a run.
+/// The counts of all seconds of a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Tally(Vec<Second>);
 
@@ -40,7 +40,7 @@ impl Tally {
         Self(vec![Second::default(); seconds as usize])
     }
 
-    /// What ends after the last second is counted there.
+    /// Returns the counts of a second. Later events count for the last second.
     pub(crate) fn at(&mut self, second: u64) -> &mut Second {
         let last = self.0.len() - 1;
         &mut self.0[last.min(second as usize)]

@@ -53,7 +53,7 @@ impl Attack {
         }
     }
 
-    /// Returns whether tokio's clock is paused, so that it advances at once to the next timeout.
+    /// Returns whether tokio's clock is paused, so that the clock advances at once to the next timeout.
     pub(crate) fn pauses_the_clock(self) -> bool {
         self == Self::TimesOut
     }
@@ -137,7 +137,7 @@ impl Target {
     }
 }
 
-/// Returns a port that refuses connects, because it was free a moment ago.
+/// Returns a port that refuses connects, because no socket uses the port.
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind((REFUSES, 0)).expect("loopback has ports");
     listener.local_addr().expect("it is bound").port()

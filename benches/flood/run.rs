@@ -80,7 +80,7 @@ pub(crate) fn in_this_process(case: &Case) -> String {
 /// Runs the attack, and returns the slowest call's processor time and the final number of hosts.
 async fn flood(case: &Case) -> (Duration, usize) {
     let target = Target::new(case.attack, case.capacity);
-    // The first call makes what all calls share, such as a first connection, so it is not measured.
+    // The first call makes what all calls share, such as a first connection, so this call is not measured.
     target.hit(u32::MAX).await;
     let mut slowest = Duration::ZERO;
     for n in 0..case.names {

@@ -1,12 +1,12 @@
-//! Instructions, counted by valgrind.
+//! Counts instructions with valgrind.
 
 use std::process::Command;
 
 use clap::ValueEnum;
 
-/// Returns the instructions of one operation of `candidate`, by callgrind; `None` without valgrind.
+/// Returns the instructions of one operation of `candidate` by callgrind, or `None` without valgrind.
 ///
-/// It is the difference of two runs of this program, so that only operations count. The program takes
+/// The number is the difference of two runs of this program, so that only operations count. The program gets
 /// `--run CANDIDATE --ops N` for such a run.
 pub(crate) fn instructions(candidate: &impl ValueEnum) -> Option<u64> {
     let (few, many) = (200, 1_200);

@@ -1,4 +1,4 @@
-//! What is compared.
+//! The candidates that the bench compares.
 
 use std::future::Ready;
 use std::hint::black_box;
@@ -20,10 +20,10 @@ use tower::Service;
 use crate::fixed::{DAY, Fixed};
 use crate::name_server::NameServer;
 
-/// The host that is asked for.
+/// The host that the bench looks up.
 pub(crate) const HOST: &str = "static.edge-cdn.example.test";
 
-/// One way to answer.
+/// One way to look up a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Candidate {
@@ -62,7 +62,7 @@ impl Candidate {
             Self::BareFloor => repeat(ops, || call(&mut Bare(world.addrs))),
             Self::Reqwest => repeat(ops, || resolve(&world.resolver)),
             Self::Service => {
-                // A clone is its owner's, and writes a count that threads share.
+                // The resolver is cloned only once, because each clone writes a reference count that threads share.
                 let mut resolver = world.resolver.clone();
                 repeat(ops, || call(&mut resolver));
             }
@@ -72,7 +72,7 @@ impl Candidate {
     }
 }
 
-/// Everything is made once: the resolvers, and their caches filled.
+/// All parts are built once: the resolvers with filled caches.
 pub(crate) struct World {
     addrs: [IpAddr; 8],
     pub(crate) resolver: Resolver,
@@ -136,14 +136,14 @@ fn repeat(ops: u32, mut op: impl FnMut() -> usize) {
     }
 }
 
-/// As reqwest asks.
+/// Looks up the host as reqwest does.
 fn resolve(resolver: &impl Resolve) -> usize {
     let name = Name::from_str(black_box(HOST)).expect("it is a name");
     let addrs = resolver.resolve(name).now_or_never().expect("it is cached");
     addrs.expect("it is there").map(black_box).count()
 }
 
-/// As hyper-util asks.
+/// Looks up the host as hyper-util does.
 fn call<S>(service: &mut S) -> usize
 where
     S: Service<HyperName>,
@@ -163,7 +163,7 @@ fn lookup_ip(resolver: &TokioResolver) -> usize {
     found.expect("it is there").iter().map(black_box).count()
 }
 
-/// The floor: copies and shuffles, and has no cache.
+/// The floor, which copies and shuffles addresses and has no cache.
 struct Bare([IpAddr; 8]);
 
 impl Bare {
@@ -210,7 +210,7 @@ impl Iterator for Box8 {
     }
 }
 
-/// hickory as reqwest's `hickory-dns` feature asks it.
+/// hickory, called as reqwest's `hickory-dns` feature does.
 struct AsReqwestDoes<'a>(&'a TokioResolver);
 
 impl Resolve for AsReqwestDoes<'_> {

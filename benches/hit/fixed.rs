@@ -1,4 +1,4 @@
-//! A lookup that always answers the same.
+//! A lookup that always returns the same answer.
 
 use std::future::ready;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use sidestep::lookup::{Answer, Lookup, LookupFuture};
 
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
-/// These addresses, for a day.
+/// Returns these addresses, with a TTL of a day.
 pub(crate) struct Fixed(pub(crate) Vec<IpAddr>);
 
 impl Lookup for Fixed {

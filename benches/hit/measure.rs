@@ -1,4 +1,4 @@
-//! How it is measured.
+//! The measurements.
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -18,7 +18,7 @@ use crate::fixed::{DAY, Fixed};
 const ROUNDS: usize = 61;
 const SLICE: u32 = 4_000;
 
-/// Returns the median nanoseconds of one operation and its ratio to the floor's around it.
+/// Returns the median nanoseconds of one operation, and the ratio to the slices of the floor around it.
 pub(crate) fn time(world: &World, candidate: Candidate) -> (f64, f64) {
     let ops = if matches!(candidate, Candidate::Hickory | Candidate::ReqwestHickory) {
         SLICE / 20
@@ -78,13 +78,13 @@ fn together(world: &World) -> f64 {
     })
 }
 
-/// A million hosts against ten, in time.
+/// Times with a million hosts over those with ten hosts.
 pub(crate) struct Million {
-    /// Any of a million at random: nothing of it is in the processor's caches.
+    /// Lookups of random hosts of a million, which are not in the processor's caches.
     pub(crate) any: f64,
-    /// One and the same of a million: what is left is our work.
+    /// Lookups of one host of a million, which is in the processor's caches, so that only the work of sidestep remains.
     pub(crate) hot: f64,
-    /// The same random walk over a bare map of std: what memory alone costs.
+    /// Random reads of a bare map of std, which show the cost of memory alone.
     pub(crate) map: f64,
 }
 
@@ -132,7 +132,7 @@ fn bare_map(hosts: usize) -> BareMap {
     (0..hosts).map(|n| (host(n), four().into())).collect()
 }
 
-/// Returns the heap bytes that each of 100 000 hosts with four addresses holds.
+/// Returns the heap bytes of each of 100 000 hosts with four addresses.
 pub(crate) fn bytes_per_host() -> f64 {
     let hosts = 100_000;
     let mut kept = None;
@@ -142,7 +142,7 @@ pub(crate) fn bytes_per_host() -> f64 {
     bytes
 }
 
-/// Returns the heap bytes that a resolver with the system's settings holds before its first lookup.
+/// Returns the heap bytes of a resolver with the system's settings before its first lookup.
 pub(crate) fn bytes_per_resolver() -> u64 {
     let mut kept = None;
     let counted = allocation_counter::measure(|| kept = Some(Resolver::new()));

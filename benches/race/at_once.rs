@@ -1,4 +1,4 @@
-//! A connector that has its connection at once, so that what is around it can be measured.
+//! A connector that connects at once, so that the bench measures only the layers around it.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -13,11 +13,11 @@ use tower::Service;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Asks the resolver as hyper-util does, and has connected.
+/// Calls the resolver as hyper-util does, and connects at once.
 #[derive(Clone, Debug)]
 pub(crate) struct AtOnce {
     pub(crate) resolver: Resolver,
-    /// Of a connection to the address that the resolver deals.
+    /// The info of a connection to the address that the resolver returns.
     pub(crate) info: HttpInfo,
 }
 

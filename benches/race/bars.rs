@@ -1,19 +1,19 @@
-//! What sidestep promises of a race, held against the figures.
+//! Compares the figures with what sidestep promises of a race.
 
 use crate::bar::Bar;
 use crate::holes::{Connects, DELAY, Figures, Ours, Spread};
 use crate::overhead::Cost;
 
-/// A race on a healthy single address may take so much longer than the bare connector.
+/// Maximum extra time of a race on a healthy single address, over the bare connector.
 const MORE_NS: f64 = 5_000.0;
-/// And allocate so much more often.
+/// Maximum extra allocations of a race on a healthy single address.
 const MORE_ALLOCATIONS: f64 = 8.0;
-/// The first connect of `.sidestep()` may take so long for each dead address: after that time a connect is slow where
-/// no recent one is known.
+/// Maximum time of the first connect of `.sidestep()` for each dead address. After that time a connect without recent
+/// connects to its host is slow.
 const SLOW_MS: f64 = 350.0;
-/// And so much longer in all: hyper-util starts its second lane after that time.
+/// Maximum extra time of the first connect: hyper-util starts its second lane after that time.
 const LANE_MS: f64 = 300.0;
-/// Later connects may take so much longer than where nothing is dead.
+/// Maximum extra time of later connects, over connects without dead addresses.
 const LATER_MS: f64 = 5.0;
 
 pub(crate) fn bars(figures: &crate::Figures) -> Vec<Bar> {
@@ -43,7 +43,7 @@ fn allocations(it: &Cost) -> Bar {
     }
 }
 
-/// The first connect past the dead addresses, of a client that knows nothing and of one that has connected to all.
+/// Returns the bars of the first connect past the dead addresses, of a cold and of a warm client.
 fn first(it: &Connects) -> [Bar; 2] {
     let dead = f64::from(it.dead);
     let race = |took: &Figures| {
@@ -69,7 +69,7 @@ fn first(it: &Connects) -> [Bar; 2] {
     ]
 }
 
-/// The second connect, and the one after the penalties: as where nothing is dead.
+/// Returns the bars of the second connect and of the connect after the penalties: the time without dead addresses.
 fn later(it: &Connects, all: &[Connects]) -> Vec<Bar> {
     let healthy = all
         .iter()

@@ -1,4 +1,4 @@
-//! What is compared where all is well.
+//! The connectors that the bench compares on a healthy address.
 
 use std::future::poll_fn;
 use std::io;
@@ -22,7 +22,7 @@ use crate::fixed::{DAY, Fixed};
 
 const HOST: &str = "static.edge-cdn.example.test";
 
-/// A connector and what is around it.
+/// A connector with its layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Candidate {
@@ -55,7 +55,7 @@ impl Candidate {
         }
     }
 
-    /// Returns the same connector with nothing around it.
+    /// Returns the same connector without layers.
     pub(crate) fn bare(self) -> Self {
         match self.is_at_once() {
             true => Self::AtOnce,
@@ -72,7 +72,7 @@ impl Candidate {
     }
 }
 
-/// Everything is made once: a listener, a resolver that knows one address, and the connectors.
+/// All parts are built once: a listener, a resolver with one address, and the connectors.
 pub(crate) struct World {
     runtime: Runtime,
     uri: Uri,
@@ -116,7 +116,7 @@ impl World {
         }
     }
 
-    /// Connects so many times.
+    /// Connects `n` times.
     pub(crate) fn run(&self, candidate: Candidate, ops: u32) {
         match candidate {
             Candidate::AtOnce => self.repeat(ops, &self.at_once, drop),
@@ -145,12 +145,12 @@ impl World {
     }
 }
 
-/// Starts a listener that accepts and drops, on a thread of its own: allocations of other threads are
-/// not counted.
+/// Starts a listener that accepts and drops connections, on its own thread, because allocations of other threads do not
+/// count.
 fn listen() -> io::Result<SocketAddr> {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
-    // Room for more than a slice of connects: a full queue would cost a second.
+    // The queue has room for more than a slice of connects, because a full queue would delay a connect by a second.
     socket.listen(4096)?;
     let listener = TcpListener::from(socket);
     let addr = listener.local_addr();
@@ -158,7 +158,7 @@ fn listen() -> io::Result<SocketAddr> {
     addr
 }
 
-/// Reads of a connection what a layer reads.
+/// Reads the fields of a connection that a layer reads.
 async fn info(tcp: HttpConnector<Resolver>, uri: Uri) -> HttpInfo {
     let made = tcp.oneshot(uri).await.expect("the listener lives");
     let mut extras = Extensions::new();

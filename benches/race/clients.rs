@@ -19,24 +19,24 @@ use crate::edge::Edges;
 use crate::fixed::Fixed;
 use crate::holes::HOST;
 
-/// Which client of sidestep connects.
+/// A client of sidestep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// hyper-util's connector in a race.
     Race,
-    /// Stock reqwest with `.sidestep()`. A request on a new connection stands for a connect, because reqwest gives a
-    /// failed connect up and makes another one within the request.
+    /// Stock reqwest with `.sidestep()`. The bench measures a request on a new connection instead of a connect,
+    /// because reqwest replaces a failed connect within the request.
     Sidestep,
 }
 
-/// A client, and its resolver if that is one of sidestep.
+/// A client, and its resolver if sidestep provides the resolver.
 pub(crate) struct Client {
     connects: BoxService<String, IpAddr, BoxError>,
     resolver: Option<Resolver>,
 }
 
 impl Client {
-    /// Returns a client that knows nothing yet and will be given the addresses of these edges, in their order.
+    /// Returns a new client, whose lookups return the addresses of these edges in their order.
     pub(crate) fn new(kind: Kind, edges: &Edges) -> Self {
         let resolver = resolver(&edges.ips());
         let connects = match kind {
@@ -52,7 +52,7 @@ impl Client {
         }
     }
 
-    /// Lets the resolver know this address only, until it may know all again.
+    /// Restricts the resolver to the address `ip`, or removes the restriction.
     pub(crate) fn restrict_to(&self, ip: Option<IpAddr>) {
         let Some(resolver) = &self.resolver else {
             return;
@@ -63,7 +63,7 @@ impl Client {
         }
     }
 
-    /// Connects and returns the address that has connected.
+    /// Connects, and returns the address that has connected.
     pub(crate) async fn connect(&mut self, url: String) -> IpAddr {
         let ready = self.connects.ready().await;
         let connected = ready.expect("a client is always ready").call(url).await;
@@ -71,7 +71,7 @@ impl Client {
     }
 }
 
-/// Returns hyper-util's connector with nothing around it, over a resolver that knows nothing yet.
+/// Returns hyper-util's bare connector, with a new resolver.
 pub(crate) fn bare(ips: &[IpAddr]) -> Client {
     let http = HttpConnector::new_with_resolver(resolver(ips));
     Client {
@@ -80,7 +80,7 @@ pub(crate) fn bare(ips: &[IpAddr]) -> Client {
     }
 }
 
-/// Returns hyper-util's connector over these addresses, in this order.
+/// Returns hyper-util's connector to these addresses, in this order.
 pub(crate) fn stock(addrs: Vec<SocketAddr>) -> Client {
     let known = move |_: Name| ready(Ok::<_, Infallible>(addrs.clone().into_iter()));
     let http = HttpConnector::new_with_resolver(service_fn(known));
@@ -90,7 +90,7 @@ pub(crate) fn stock(addrs: Vec<SocketAddr>) -> Client {
     }
 }
 
-/// Returns a resolver that knows nothing yet and will deal these addresses, in this order.
+/// Returns a new resolver whose lookups return these addresses in this order.
 fn resolver(ips: &[IpAddr]) -> Resolver {
     let builder = Resolver::builder()
         .lookup(Fixed(ips.to_vec()))

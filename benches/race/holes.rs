@@ -1,4 +1,4 @@
-//! How long a connect takes when the addresses that lead are black holes.
+//! Measures how long a connect takes if the first addresses are black holes.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -16,45 +16,45 @@ pub(crate) const DELAY: Duration = Duration::from_millis(250);
 /// Numbers of addresses, and how many of them are dead. A connector is given four addresses of a family, so eight
 /// are more than one connect of reqwest attempts.
 const CASES: [(u8, &[u8]); 2] = [(4, &[0, 1, 2, 3]), (8, &[0, 1, 3, 5, 6, 7])];
-/// Times that each is measured.
+/// Number of measurements of each case.
 const REPEATS: usize = 7;
-/// A first penalty is over after this time: 5 s, and a fifth more by its jitter.
+/// Time after which a first penalty is over: 5 s, and up to a fifth more by its jitter.
 const PENALTY: Duration = Duration::from_millis(6_200);
 pub(crate) const HOST: &str = "edge.test";
 
-/// What connects took with so many addresses dead, in milliseconds.
+/// The times of connects with some addresses dead, in milliseconds.
 #[derive(Debug, Serialize)]
 pub(crate) struct Connects {
     pub(crate) all: u8,
     pub(crate) dead: u8,
     pub(crate) race: Ours,
     pub(crate) sidestep: Ours,
-    /// Those of hyper-util; `None` was given up at the limit.
+    /// Times of hyper-util, or `None` for a connect that reached the limit.
     pub(crate) hyper_first_ms: Option<f64>,
     pub(crate) hyper_second_ms: Option<f64>,
-    /// As curl's source says.
+    /// Times of curl, from its source.
     pub(crate) curl_paper_ms: f64,
-    /// As Go's source says.
+    /// Times of Go, from its source.
     pub(crate) go_paper_ms: f64,
 }
 
-/// What the connects of one client took.
+/// The times of the connects of one client.
 #[derive(Debug, Serialize)]
 pub(crate) struct Ours {
     pub(crate) cold: Figures,
     pub(crate) warm: Figures,
 }
 
-/// What the connects of one client took that knew so much before.
+/// The times of the connects of one client, cold or warm.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figures {
     pub(crate) first_ms: Spread,
     pub(crate) second_ms: Spread,
     /// The first connect after the penalties of the dead addresses are over.
     pub(crate) rested_ms: Spread,
-    /// Bare connects to addresses that live, by a resolver that has to look them up.
+    /// Bare connects to healthy addresses, including the lookup.
     pub(crate) round_trip_ms: Spread,
-    /// By how much sleeps of 250 ms, as many as addresses are dead, were too long together.
+    /// The total error of as many sleeps of 250 ms as addresses are dead.
     pub(crate) timer_error_ms: Spread,
 }
 
@@ -75,16 +75,16 @@ impl Spread {
     }
 }
 
-/// What a client knows before its first measured connect.
+/// The state of a client before its first measured connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Before {
-    /// Nothing: the resolver and the client are new, and the addresses are dead already.
+    /// The resolver and the client are new, and the addresses are dead already.
     Nothing,
-    /// Each address has connected, and the dead ones died just now.
+    /// Each address has connected, and the dead addresses died just now.
     AllConnected,
 }
 
-/// Measures all cases side by side: a connect to a black hole waits and needs no processor.
+/// Measures all cases at once, because a connect to a black hole waits and needs no processor.
 pub(crate) fn measure(limit: Duration) -> Vec<Connects> {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     let cases = CASES.iter().flat_map(|(all, dead)| {
@@ -138,13 +138,13 @@ fn figures(lives: &[Life]) -> Figures {
     }
 }
 
-/// The edges of one host. The first of them die.
+/// The edges of one host, the first of which die.
 struct Stand {
     edges: Edges,
     dead: u8,
 }
 
-/// The connects of one client, and what this machine made of time meanwhile.
+/// Measures the connects of one client, and the timer errors of this machine.
 struct Life {
     first: Duration,
     second: Duration,
@@ -161,14 +161,14 @@ impl Stand {
         stand
     }
 
-    /// Lets the edges that die take on a mode.
+    /// Changes the edges that die to `mode`.
     async fn turn(&self, mode: Mode) {
         let ips = self.edges.ips();
         let turns = ips[..self.dead.into()].iter();
         join_all(turns.map(|&ip| self.edges.set(ip, mode))).await;
     }
 
-    /// Connects twice through hyper-util, which learns nothing from the first.
+    /// Connects twice through hyper-util, which learns nothing from the first connect.
     async fn hyper(&self, limit: Duration) -> [Option<Duration>; 2] {
         let addr = |ip| SocketAddr::new(ip, 0);
         let mut client = stock(self.edges.ips().into_iter().map(addr).collect());
@@ -202,7 +202,7 @@ impl Stand {
         }
     }
 
-    /// Lets each address connect once, the one that leads the answer last.
+    /// Connects once to each address, to the first one of the answer last.
     async fn connect_to_each(&self, client: &mut Client, ips: &[IpAddr]) {
         for &ip in ips.iter().rev() {
             client.restrict_to(Some(ip));
@@ -221,7 +221,7 @@ impl Stand {
         took
     }
 
-    /// Sleeps as often as a race has to wait.
+    /// Sleeps as often as a race waits.
     async fn timers(&self) -> Duration {
         let begun = Instant::now();
         for _ in 0..self.dead {

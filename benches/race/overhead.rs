@@ -1,4 +1,4 @@
-//! How much more a connect costs with something around the connector.
+//! Measures the extra cost of a connect with a layer around the connector.
 
 use std::time::Instant;
 
@@ -7,20 +7,20 @@ use serde::Serialize;
 use crate::callgrind;
 use crate::candidates::{Candidate, World};
 
-/// So many, and so short: other things that this machine does hit one turn and not the next.
+/// The turns are many and short, so that other work of this machine affects few of them.
 const ROUNDS: usize = 4_001;
 
-/// What one connect costs.
+/// The cost of one connect.
 #[derive(Debug, Serialize)]
 pub(crate) struct Cost {
     pub(crate) candidate: Candidate,
     /// Median nanoseconds of the candidate.
     pub(crate) ns: f64,
-    /// Median of what it took more than the bare connector beside it.
+    /// Median of the extra nanoseconds over the bare connector beside it.
     pub(crate) more_ns: f64,
     pub(crate) allocations: f64,
     pub(crate) more_allocations: f64,
-    /// `None` without valgrind, and where sockets are dialled.
+    /// `None` without valgrind, and for a connector with sockets.
     pub(crate) instructions: Option<u64>,
 }
 
@@ -45,7 +45,7 @@ fn cost(world: &World, candidate: Candidate) -> Cost {
     }
 }
 
-/// Returns the median nanoseconds of one connect, and of the difference to the bare ones around it.
+/// Returns the median nanoseconds of one connect, and of the difference from the bare connects around it.
 fn time(world: &World, candidate: Candidate) -> (f64, f64) {
     let bare = || slice(world, candidate.bare());
     let mut before = bare();
@@ -59,7 +59,7 @@ fn time(world: &World, candidate: Candidate) -> (f64, f64) {
     (median(times), median(more))
 }
 
-/// Takes a turn of a hundred connects, or of one where sockets are dialled.
+/// Runs a turn of a hundred connects, or of one connect for a connector with sockets.
 fn slice(world: &World, candidate: Candidate) -> f64 {
     let ops = if candidate.is_at_once() { 100 } else { 1 };
     let begun = Instant::now();
@@ -72,8 +72,8 @@ fn median(mut all: Vec<f64>) -> f64 {
     all[all.len() / 2]
 }
 
-/// Returns the heap allocations of one connect, as the difference of two runs: what is made once, such as
-/// the layer, is not a connect's.
+/// Returns the heap allocations of one connect, as the difference of two runs. So allocations that are made once,
+/// such as those of the layer, do not count.
 fn allocations(world: &World, candidate: Candidate) -> f64 {
     let (few, many) = (100, 200);
     world.run(candidate, few);

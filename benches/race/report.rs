@@ -1,4 +1,4 @@
-//! What the bench says in the end.
+//! Formats the figures as a table or as JSON.
 
 use comfy_table::presets::UTF8_FULL;
 use comfy_table::{CellAlignment, Table};

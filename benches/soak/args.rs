@@ -33,7 +33,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Returns the clients to soak, ours first.
+    /// Returns the clients to soak, those of sidestep first.
     pub(crate) fn callers(&self) -> Vec<Caller> {
         let is_chosen =
             |caller: &Caller| self.chosen.is_empty() || self.chosen.contains(&Chosen::of(*caller));

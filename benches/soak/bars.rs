@@ -1,20 +1,20 @@
-//! What sidestep promises, and whether the figures keep it.
+//! Compares the figures with what sidestep promises.
 //!
-//! No request fails, whatever happens. How much slower than without faults the slowest of a thousand requests may be
-//! depends on what happened meanwhile:
+//! No request fails. How much slower than without faults the slowest of a thousand requests may be depends on the
+//! events during the request:
 //!
 //! | requests | `.sidestep()` | race | why |
 //! |---|---|---|---|
-//! | outside of scenes | 350 ms | 350 ms | an edge that hangs costs a connect 300 ms or 250 ms |
-//! | while `k` edges hang at once | 350 ms × k + 300 ms | 250 ms × k + 50 ms | a connect may meet all of them, one after the other or two at once |
-//! | after the only address died | 1 s | 600 ms | the address is slow, and then a last resort or DNS has another one |
-//! | after all addresses died and DNS has moved | 1 s | 600 ms | two slow addresses, and a lookup |
-//! | on a connection that goes silent (pooled only) | | 4 s more | 2 s of silence until a ping, and 2 s until it counts as lost; nothing else tells a silent edge from a slow answer |
+//! | outside of scenes | 350 ms | 350 ms | an edge that hangs delays a connect by 300 ms or 250 ms |
+//! | while `k` edges hang at once | 350 ms × k + 300 ms | 250 ms × k + 50 ms | a connect may attempt all of them, one after the other or two at once |
+//! | after the only address died | 1 s | 600 ms | the address is slow, and then a last resort or DNS provides another one |
+//! | after all addresses died and DNS named new ones | 1 s | 600 ms | two addresses are slow, and a lookup follows |
+//! | on a connection that goes silent (pooled only) | | 4 s more | a ping is sent after 2 s of silence and is lost after 2 s more; only a ping distinguishes a silent edge from a slow response |
 //!
-//! At most 2 % of connects go to dead addresses where each request has a connection of its own. Pooled connections are
-//! made when an edge has died, and by then nothing is known of the others that have died since the last connect. So
-//! dead addresses are a large part of their few connects, however good the client is. What an edge notices is how many
-//! connects the requests cost, so there the bar is 2 % of the requests: the same number of connects for the same load.
+//! If each request has its own connection, at most 2 % of the connects go to dead addresses. A client with a pool
+//! connects when an edge has died, and then knows nothing of the other edges that have died since its last connect. So
+//! dead addresses are a large part of its few connects, however good the client is. An edge notices how many connects
+//! the requests cost, so the bar of a pool is 2 % of the requests: the same number of connects for the same load.
 
 use std::time::Duration;
 
@@ -27,14 +27,14 @@ use crate::schedule::{Connects, Schedule};
 
 /// The slowest of a thousand requests may be this much slower than without faults.
 pub(crate) const SLOWER: Duration = Duration::from_millis(350);
-/// Share of dials that may go to dead addresses.
+/// Share of attempts that may go to dead addresses.
 const DEAD_PERCENT: f64 = 2.0;
-/// Growth of the resident set that still is flat.
+/// Growth of the resident set that still counts as constant.
 const GROWTH_PERCENT: f64 = 5.0;
-/// In fewer requests than this only failures are judged: a few seconds are not the long run.
+/// Below this number of requests only failures count, because a few seconds show no trend.
 const LONG: u64 = 200_000;
 
-/// One promise, and whether it was kept.
+/// One promise, and whether the figures keep the promise.
 pub(crate) struct Bar {
     pub(crate) kept: bool,
     pub(crate) words: String,
@@ -49,7 +49,7 @@ impl Bar {
     }
 }
 
-/// Returns each bar for the run with faults; `calm` is the same run without.
+/// Returns each bar of the run with faults. `calm` is the same run without faults.
 pub(crate) fn bars(
     caller: Caller,
     calm: &Figures,
@@ -93,7 +93,7 @@ pub(crate) fn bars(
     bars
 }
 
-/// How much slower than without faults a request may be.
+/// Returns how much slower than without faults a request may be.
 fn slower(class: Class, schedule: &Schedule) -> Duration {
     let millis = Duration::from_millis;
     let is_race = schedule.connects == Connects::Pooled;

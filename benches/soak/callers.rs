@@ -1,4 +1,4 @@
-//! The clients that are soaked.
+//! The clients that the soak compares.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ use crate::get::{Failure, Get, through_hyper};
 use crate::ledger::{Met, note};
 use crate::schedule::Connects;
 
-/// A client, of whatever library.
+/// A client of one of the libraries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
     /// reqwest, with a new connection for each request.
@@ -30,20 +30,20 @@ pub(crate) enum Caller {
     RaceHttp2,
 }
 
-/// Clients of one process that share a resolver, each with a pool of its own.
+/// Number of clients that share a resolver, each with its own pool.
 const POOLS: usize = 10;
-/// How old a pooled connection gets: minutes in a service. Here that is seconds, as all times are: so that connections
-/// are made all the time, and not only when an edge has died.
+/// Maximum age of a pooled connection. A service uses minutes. The soak uses seconds, so that clients connect all the
+/// time and not only when an edge has died.
 const AGE: Duration = Duration::from_secs(2);
-/// How long a connection with requests in flight may be silent until it is pinged.
+/// Silence on a connection with requests in flight after which a ping is sent.
 const PING_INTERVAL: Duration = Duration::from_secs(2);
-/// How long the ping may go unanswered.
+/// Time that the reply to a ping may take.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
-/// After this time a silent connection has ended.
+/// Time after which a silent connection has ended.
 pub(crate) const PING: Duration = Duration::from_secs(4);
 
 impl Caller {
-    /// Those of sidestep first.
+    /// All clients, those of sidestep first.
     pub(crate) const ALL: [Self; 4] = [
         Self::Reqwest(Client::Sidestep),
         Self::RaceHttp2,
@@ -58,7 +58,7 @@ impl Caller {
         }
     }
 
-    /// Returns the name that only this client asks for, so that its queries can be told apart.
+    /// Returns the host that only this client looks up, so that its queries can be counted.
     pub(crate) fn host(self) -> &'static str {
         match self {
             Self::Reqwest(client) => client.host(),
@@ -66,7 +66,7 @@ impl Caller {
         }
     }
 
-    /// Whether the client is one of sidestep, and promises something.
+    /// Returns whether the client is one of sidestep, which has bars.
     pub(crate) fn is_ours(self) -> bool {
         matches!(self, Self::Reqwest(Client::Sidestep) | Self::RaceHttp2)
     }
@@ -78,7 +78,7 @@ impl Caller {
         }
     }
 
-    /// Builds the client on the lab's name server and authority.
+    /// Builds the client with the name server and the authority of the lab.
     pub(crate) fn build(
         self,
         dns: SocketAddr,
@@ -98,7 +98,7 @@ impl Caller {
     }
 }
 
-/// Clients, and their resolver if that is ours.
+/// Clients, and their resolver if sidestep provides the resolver.
 #[derive(Clone, Debug)]
 pub(crate) struct Built {
     pub(crate) clients: Vec<Get>,
@@ -120,7 +120,7 @@ fn through_reqwest(http: reqwest::Client, url: &str) -> Get {
     BoxCloneSyncService::new(service_fn(send))
 }
 
-/// All layers around hyper-util's client, as the README puts them.
+/// Puts all layers around hyper-util's client, in the order of the README.
 fn race_http2(dns: SocketAddr, tls: &ClientConfig, url: &str) -> Result<Built, Failure> {
     let lookup = sidestep::lookup::Dns::with_servers([dns])?;
     let resolver = Resolver::builder().lookup(lookup).build()?;
@@ -153,7 +153,7 @@ fn race_http2(dns: SocketAddr, tls: &ClientConfig, url: &str) -> Result<Built, F
     })
 }
 
-/// Notes that a ping has ended the connection of a request, each time that the request is sent.
+/// Records that a lost ping has ended the connection of a request, each time that the request is sent.
 fn note_silence<T>(sent: Result<T, legacy::Error>) -> Result<T, legacy::Error> {
     if let Err(error) = &sent {
         let first: &(dyn Error + 'static) = error;
@@ -166,7 +166,7 @@ fn note_silence<T>(sent: Result<T, legacy::Error>) -> Result<T, legacy::Error> {
     sent
 }
 
-/// Fails an answer of another version: pooled connections are shared by requests in HTTP/2 alone.
+/// Returns an error for a response of another version, because only HTTP/2 requests share pooled connections.
 fn only_http2(
     sent: Result<Response<Incoming>, legacy::Error>,
 ) -> Result<Response<Incoming>, Failure> {

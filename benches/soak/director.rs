@@ -1,4 +1,4 @@
-//! Tells each edge what to do next.
+//! Chooses the next mode of each edge.
 
 use fastrand::Rng;
 
@@ -6,18 +6,18 @@ use crate::edge::Mode;
 use crate::scenes::Scene;
 use crate::schedule::{Act, Anchor, At, Connects, EDGES, Some8};
 
-/// How fine the schedule is.
+/// Resolution of the schedule.
 const TICK: At = 50;
-/// A request that was sent and lost is sent again, and has its answer after this time: it may meet two slow connects.
+/// Time in which a lost request is sent again and gets its response, after up to two slow connects.
 const SENT_AGAIN: At = 2_000;
-/// A client that pings its connections has noticed a silent one after this time: 4 s, and a half for a busy machine.
+/// Time in which a client with pings detects a silent connection: 4 s, and 0.5 s for a busy machine.
 const NOTICED: At = 4_500;
 
-/// What an edge is up to.
+/// The behavior of an edge for some time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Role {
     Steady(Mode),
-    /// Serves and refuses by turns.
+    /// The edge serves and refuses in turns.
     Flapping,
 }
 
@@ -26,10 +26,10 @@ struct Player {
     role: Role,
     mode: Mode,
     role_until: At,
-    /// When it flaps next.
+    /// When the edge flaps next.
     flaps_at: At,
     listed: bool,
-    /// When it leaves DNS or comes back.
+    /// When DNS removes the edge or adds the edge again.
     relisted_at: At,
 }
 
@@ -38,16 +38,16 @@ pub(crate) struct Director {
     anchors: Vec<Anchor>,
     scenes: Vec<Scene>,
     players: [Player; EDGES],
-    /// From when on requests may be lost again.
+    /// Time from which requests may be lost again.
     free_at: At,
-    /// How often each of [`ROLES`] was taken on.
+    /// How often each of [`ROLES`] was used.
     taken: [usize; ROLES.len()],
     rng: Rng,
     steps: Vec<(At, Act)>,
 }
 
-/// How an edge may be dead. The last one only where connections are pinged: without pings a request would wait for
-/// ever for an edge that hangs in HTTP.
+/// The roles of dead edges. Only clients with pings get the last one, because without pings a request would wait
+/// forever for an edge that hangs in HTTP.
 const ROLES: [Role; 9] = [
     Role::Steady(Mode::Refuse),
     Role::Steady(Mode::BlackHole),
@@ -62,7 +62,7 @@ const ROLES: [Role; 9] = [
 
 const SERVES: Role = Role::Steady(Mode::Serve);
 
-/// The mode that an edge takes on first.
+/// Returns the first mode of a role.
 fn mode_of(role: Role) -> Mode {
     match role {
         Role::Steady(mode) => mode,
@@ -70,12 +70,12 @@ fn mode_of(role: Role) -> Mode {
     }
 }
 
-/// Most edges that are at once dead in this way. The others have no limit.
+/// Returns how many edges may be in this mode at once.
 pub(crate) fn most(mode: Mode, connects: Connects) -> usize {
     match mode {
-        // A request that may have been acted on is sent once more and not twice.
+        // A request that an edge may have processed is sent once more and not twice.
         Mode::CloseAfterRequest | Mode::HangInHttp => 1,
-        // One request meets at most two wrong certificates, and one race has met two before it fails.
+        // One request gets at most two wrong certificates, and a race gets two before the race fails.
         Mode::WrongCertificate => match connects {
             Connects::ForEachRequest => 2,
             Connects::Pooled => 1,
@@ -84,21 +84,21 @@ pub(crate) fn most(mode: Mode, connects: Connects) -> usize {
     }
 }
 
-/// What becomes of the connections that an edge has when it takes a mode on.
+/// What an edge does with its connections when its mode changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// They are closed, and requests in flight are lost.
+    /// The edge closes the connections, and requests in flight are lost.
     Closed,
-    /// Requests in flight are answered.
+    /// The edge responds to requests in flight.
     Kept,
-    /// They go silent.
+    /// The connections go silent.
     Silent,
 }
 
-/// Says what becomes of connections. What is black-holed sends nothing: a connection that was closed would tell its
-/// client at once that the edge is dead. So requests in flight are answered where each has a connection of its own,
-/// as they are where only the handshake goes wrong, and pooled connections go silent. An edge that takes requests
-/// and loses them loses those on new pooled connections only: with a cut before it, one request would be lost twice.
+/// Returns what an edge does with its connections in `mode`. A black-holed edge closes no connection, because the end
+/// of a connection would show at once that the edge is dead. If each request has its own connection, the edge
+/// responds to requests in flight, as an edge does whose handshakes fail. Pooled connections go silent. An edge that
+/// loses requests loses only those on new pooled connections, because otherwise one request would be lost twice.
 pub(crate) fn fate(mode: Mode, connects: Connects) -> Fate {
     match (mode, connects) {
         (Mode::Refuse, _) => Fate::Closed,
@@ -110,7 +110,7 @@ pub(crate) fn fate(mode: Mode, connects: Connects) -> Fate {
     }
 }
 
-/// Whether an edge in this mode takes requests and loses them, and for how long after its end requests are lost.
+/// Returns for how long after this mode requests are lost, if an edge in this mode accepts requests and loses them.
 pub(crate) fn loses_for(mode: Mode) -> Option<At> {
     match mode {
         Mode::CloseAfterRequest => Some(SENT_AGAIN),
@@ -119,8 +119,8 @@ pub(crate) fn loses_for(mode: Mode) -> Option<At> {
     }
 }
 
-/// Whether requests are lost when an edge in the mode `before` takes on `mode`, and for how long no other request may
-/// be lost then: each request is sent once more and not twice.
+/// Returns for how long no other request may be lost, if requests are lost when an edge changes from `before` to
+/// `mode`. Each request is sent once more and not twice.
 pub(crate) fn loss(before: Mode, mode: Mode, connects: Connects) -> Option<At> {
     let had_connections = match connects {
         Connects::ForEachRequest => before == Mode::Serve,
@@ -162,7 +162,7 @@ impl Director {
         }
     }
 
-    /// Plays everything through to the end and returns what happened.
+    /// Plays the whole schedule and returns its steps.
     pub(crate) fn direct(&mut self, end: At) -> Vec<(At, Act)> {
         for now in (0..end).step_by(TICK as usize) {
             self.wait_for_losses(now);
@@ -182,7 +182,7 @@ impl Director {
         std::mem::take(&mut self.steps)
     }
 
-    /// Lets all edges serve before a scene, and its victims die.
+    /// Makes all edges serve before a scene, and then makes its victims die.
     fn play_scenes(&mut self, now: At) {
         let heals = |scene: &&Scene| scene.heals == now;
         if let Some(scene) = self.scenes.iter().find(heals) {
@@ -209,7 +209,7 @@ impl Director {
         }
     }
 
-    /// While an edge takes requests and loses them, no other loses any.
+    /// Delays other losses while an edge accepts requests and loses them.
     fn wait_for_losses(&mut self, now: At) {
         let players = self.players.iter();
         let lost = players.filter_map(|player| loses_for(player.mode)).max();
@@ -245,7 +245,7 @@ impl Director {
         let before = self.players[edge];
         let dead = before.role != SERVES;
         let serves = dead && self.rng.f64() < 0.6;
-        // An edge that loses requests does so for a time that is known.
+        // An edge that loses requests serves next, so that the time of its losses is known.
         let drawn = match serves || loses_for(before.mode).is_some() {
             true => None,
             false => Some(self.draw()),
@@ -255,7 +255,7 @@ impl Director {
         let same = self.players.iter().enumerate();
         let same = same.filter(|&(other, player)| other != edge && player.mode == mode);
         let most = most(mode, self.connects);
-        // No request is lost elsewhere meanwhile.
+        // While this edge loses requests, no other edge may lose any.
         let lasts = match loses_for(mode) {
             Some(_) => self.rng.u64(1_500..4_000),
             None => self.rng.u64(4_000..16_000),
@@ -270,7 +270,7 @@ impl Director {
         player.role = role;
         player.role_until = now + lasts;
         player.flaps_at = now + self.rng.u64(500..1_500);
-        // A health check takes a dead edge out of DNS, as often as not, and puts it back later.
+        // In half of the cases a health check removes a dead edge from DNS and adds the edge again later.
         let check = match role == SERVES {
             true => 500..3_000,
             false => 2_000..6_000,
@@ -280,8 +280,8 @@ impl Director {
         }
     }
 
-    /// Draws a role, each as likely as the others. Of those that lose requests, which wait for each other, the turn is
-    /// that of the role that was taken on least often.
+    /// Draws a role, and each role is equally likely. If the role loses requests, the function returns the losing
+    /// role that was used least often, because losing roles wait for each other.
     fn draw(&mut self) -> usize {
         let all = match self.connects {
             Connects::ForEachRequest => ROLES.len() - 1,
@@ -309,8 +309,8 @@ impl Director {
         }
     }
 
-    /// Returns false when it has to wait, because requests would be lost that may have been lost just now, or that a
-    /// scene will lose.
+    /// Changes the mode of an edge. Returns false if the change has to wait, because requests would be lost that may
+    /// have been lost just now, or that a scene will lose.
     #[must_use]
     fn take_on(&mut self, edge: usize, mode: Mode, now: At, lasts: At) -> bool {
         let before = self.players[edge].mode;
@@ -364,7 +364,7 @@ impl Director {
     }
 }
 
-/// For how long no other request may be lost after edges have died in a scene.
+/// Returns for how long no other request may be lost after edges have died in a scene.
 pub(crate) fn scene_loss(mode: Mode, connects: Connects) -> At {
     match fate(mode, connects) {
         Fate::Silent => NOTICED + SENT_AGAIN,

@@ -1,4 +1,4 @@
-//! A run in figures.
+//! The figures of a run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::schedule::{Act, At, Schedule};
 use crate::stage::Stage;
 use crate::watch::Watch;
 
-/// What became of one run; the fields of the JSON output.
+/// The figures of one run, which are the fields of the JSON output.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figures {
     pub(crate) client: &'static str,
@@ -23,23 +23,23 @@ pub(crate) struct Figures {
     pub(crate) seconds: f64,
     pub(crate) answered: u64,
     pub(crate) failed: u64,
-    /// Without an answer 30 s after the last start.
+    /// Requests without a response 30 s after the last start.
     pub(crate) hung: usize,
     pub(crate) hung_oldest_s: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
     pub(crate) p999_ms: f64,
     pub(crate) worst_ms: f64,
-    /// What requests took, by what was different for them.
+    /// Times of the requests of each class.
     pub(crate) classes: Vec<OfClass>,
     pub(crate) dials: usize,
     pub(crate) dead_dials: usize,
     pub(crate) dead_dials_percent: f64,
-    /// The same share, but of all requests.
+    /// Attempts to dead addresses as a share of all requests.
     pub(crate) dead_dials_of_requests_percent: f64,
-    /// By what the edge was at.
+    /// Attempts by the mode of the edge.
     pub(crate) dials_by_mode: Vec<(String, usize)>,
-    /// Connects of the resolver's own that found out whether an edge is back, not in the dials.
+    /// Probes of the resolver, which do not count as attempts.
     pub(crate) probes: Option<u64>,
     pub(crate) lookups: Option<u64>,
     pub(crate) queries: usize,
@@ -47,9 +47,9 @@ pub(crate) struct Figures {
     pub(crate) most_queries_in_a_second: usize,
     /// Mean of the resident set in each quarter of the run, in MiB.
     pub(crate) memory_mib: Option<[f64; 4]>,
-    /// Those slower than the bar for p99.9; without faults, than `bars::SLOWER`.
+    /// Requests slower than the bar for p99.9, or than `bars::SLOWER` in a run without faults.
     pub(crate) slow: Vec<Slow>,
-    /// The first kinds of failures, and how many of each.
+    /// The first kinds of failures, and the number of each.
     pub(crate) failures: BTreeMap<String, u64>,
 }
 
@@ -64,17 +64,17 @@ pub(crate) struct OfClass {
     pub(crate) worst_ms: f64,
 }
 
-/// Requests over the bar that met the same.
+/// Requests over the bar that had the same events.
 #[derive(Debug, Serialize)]
 pub(crate) struct Slow {
     pub(crate) met: String,
     pub(crate) requests: u64,
     pub(crate) worst_ms: f64,
-    /// When the first and the last of them began, in seconds from the start.
+    /// Starts of the first and the last of these requests, in seconds.
     pub(crate) began_s: [f64; 2],
 }
 
-/// What a run leaves behind.
+/// The results of a run.
 pub(crate) struct Run<'a> {
     pub(crate) caller: Caller,
     pub(crate) schedule: &'a Schedule,
@@ -127,7 +127,7 @@ impl Figures {
         }
     }
 
-    /// Returns by how much the resident set grew from the third quarter to the last, in percent.
+    /// Returns the growth of the resident set from the third quarter to the last one, in percent.
     pub(crate) fn growth_percent(&self) -> Option<f64> {
         self.memory_mib
             .map(|[_, _, third, last]| 100.0 * (last / third - 1.0))
@@ -176,7 +176,7 @@ fn slow(tally: &Tally) -> Vec<Slow> {
     slow
 }
 
-/// Counts the times that an edge died, however, or the name server.
+/// Counts how often an edge or the name server died.
 fn faults(schedule: &Schedule, lasted: Duration) -> usize {
     let end: At = lasted.as_millis().try_into().expect("a soak ends");
     let deaths = |&(at, act): &(At, Act)| match act {

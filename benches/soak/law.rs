@@ -1,4 +1,4 @@
-//! What every schedule keeps to.
+//! Rules that every schedule obeys.
 
 use std::ops::Range;
 
@@ -7,15 +7,17 @@ use crate::edge::Mode;
 use crate::scenes::{Kind, Scene};
 use crate::schedule::{Act, At, EDGES, Schedule};
 
-/// How old an answer may be that a client holds while the name server works: it lives for 5 s, and
-/// its lookup may take a while.
+/// Maximum age of an answer that a client holds while the name server works. The answer lives for 5 s, and its lookup
+/// takes some time.
 const HELD: At = 8_000;
 
+/// Checks that a client can survive the schedule.
+///
 /// # Panics
 ///
-/// If no edge serves of an answer that a client may hold, and if something happens that no client can be asked to get
-/// over. In a scene in which all addresses of an answer die, the answer that the name server gives has an edge that
-/// serves, or, if DNS names one address at a time, an edge serves that DNS has named before.
+/// Panics if no edge serves of an answer that a client may hold, or if a request may be lost twice. In a scene in
+/// which all addresses of an answer die, the current answer of the name server must have an edge that serves. If DNS
+/// names one address at a time, an edge that DNS named before may serve instead.
 pub(crate) fn check(schedule: &Schedule) {
     let connects = schedule.connects;
     let mut modes = [Mode::Serve; EDGES];
@@ -80,7 +82,7 @@ fn has_a_way_out(scene: &Scene, serves: impl Fn(usize) -> bool, at: At) -> bool 
     }
 }
 
-/// The answers that the name server has given since a client may have asked last.
+/// Returns the answers of the name server since the last lookup of a client.
 fn answers_held(schedule: &Schedule, now: At) -> impl Iterator<Item = [bool; EDGES]> {
     let asked = asked(schedule, now);
     let given = schedule.steps.iter().filter_map(|&(at, act)| match act {
@@ -93,7 +95,7 @@ fn answers_held(schedule: &Schedule, now: At) -> impl Iterator<Item = [bool; EDG
         .map(|((_, listed), _)| listed)
 }
 
-/// When a client may have asked last.
+/// Returns when the last lookup of a client may have been.
 fn asked(schedule: &Schedule, now: At) -> Range<At> {
     let felt = |at: At| {
         let mut outages = schedule.outages.iter();

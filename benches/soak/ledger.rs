@@ -1,4 +1,4 @@
-//! What each edge is at, and how many dials went to edges in which mode.
+//! Records the mode of each edge, and the number of attempts to edges in each mode.
 
 use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,12 +22,12 @@ pub(crate) const MODES: [Mode; 10] = [
     Mode::HangInHttp,
 ];
 
-/// What a request meets.
+/// An event of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Met {
-    /// An edge that was at this, counted in [`MODES`], when the request began a connect to it.
+    /// The request attempted an edge whose mode was this index of [`MODES`].
     Edge(usize),
-    /// A connection that a ping has ended, while the request waited for its answer.
+    /// A lost ping ended the connection while the request waited for its response.
     Silence,
 }
 
@@ -41,11 +41,11 @@ impl Met {
 }
 
 tokio::task_local! {
-    /// What this request has met.
+    /// The events of this request.
     static TRAIL: RefCell<Vec<Met>>;
 }
 
-/// Cheap to clone. Counts for one run, and then for the next.
+/// Counts the attempts of one run after another. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger(Arc<Counts>);
 
@@ -58,7 +58,7 @@ struct Counts {
 }
 
 impl Ledger {
-    /// Begins anew, with all edges serving on this port.
+    /// Starts to count for a new run, whose edges serve on this port.
     pub(crate) fn begin(&self, port: u16) {
         let counts = &*self.0;
         counts.port.store(port, Ordering::Relaxed);
@@ -71,7 +71,7 @@ impl Ledger {
         self.0.modes[edge].store(mode as usize, Ordering::Relaxed);
     }
 
-    /// Takes note of a dial, in the task that begins it.
+    /// Records an attempt, in the task that begins the attempt.
     pub(crate) fn dialled(&self, addr: SocketAddr) {
         let edge = (0..EDGES).find(|&edge| ip(edge) == addr.ip());
         let Some(edge) = edge.filter(|_| addr.port() == self.0.port.load(Ordering::Relaxed)) else {
@@ -82,20 +82,20 @@ impl Ledger {
         note(Met::Edge(mode));
     }
 
-    /// Returns the dials so far, by mode.
+    /// Returns the number of attempts by mode.
     pub(crate) fn dials(&self) -> [(Mode, usize); MODES.len()] {
         let count = |mode: Mode| self.0.dials[mode as usize].load(Ordering::Relaxed);
         MODES.map(|mode| (mode, count(mode)))
     }
 }
 
-/// Notes what the request of this task has met. Outside of a request, as in a connect that goes on in the background,
-/// nothing is noted.
+/// Records an event of the request of this task. Outside of a request, as in a connect that continues in the
+/// background, the function does nothing.
 pub(crate) fn note(met: Met) {
     let _: Result<(), _> = TRAIL.try_with(|trail| trail.borrow_mut().push(met));
 }
 
-/// Runs a request and returns also what it has met.
+/// Runs a request, and returns its events too.
 pub(crate) async fn trailed<T>(request: impl Future<Output = T>) -> (T, Vec<Met>) {
     let both = async {
         let ended = request.await;

@@ -1,25 +1,25 @@
-//! How often a name server may be asked, as the README's rules say.
+//! How many queries a name server may get by the rules of the README.
 
 use crate::schedule::{Act, At, EDGES, Schedule, TTL};
 
-/// Lookups after failed connects and lookups, all hosts together, in a second.
+/// Maximum lookups a second after failed connects and lookups, for all hosts together.
 pub(crate) const IN_A_SECOND: usize = 100;
-/// Queries of one lookup: A and AAAA.
+/// Queries of one lookup, for A and AAAA.
 const FAMILIES: f64 = 2.0;
-/// Queries of one lookup for one family while the name server fails: hickory asks again, by TCP too.
+/// Queries of one lookup for one family while the name server fails, because hickory repeats queries, also over TCP.
 const TRIES: f64 = 6.0;
 
 /// Milliseconds between two lookups while no healthy address is left.
 const ALONE: f64 = 2_000.0;
 
-/// Returns the most queries in a run that has lasted so long, in seconds.
+/// Returns the maximum number of queries in a run of this many seconds.
 ///
-/// - An answer in use is asked again at four fifths of its life at the earliest.
-/// - After a failed connect at once, then 1 s, 2 s … 30 s later, and afresh when an answer has brought
-///   a new address; there are at most as many of those as additions in DNS.
-/// - While no healthy address is left, each 2 s: that may be so in scenes that change DNS, and an edge of each answer
-///   serves otherwise.
-/// - After a failed lookup 1 s, 2 s … 30 s later.
+/// - An answer in use is refreshed at four fifths of its lifetime at the earliest.
+/// - After a failed connect the host is looked up at once, and then after 1 s, 2 s … 30 s. An answer with a new address
+///   starts this series again, at most as often as DNS adds an address.
+/// - While no healthy address is left, the host is looked up every 2 s. That can happen only in scenes that change DNS,
+///   because otherwise each answer names an edge that serves.
+/// - After a failed lookup the host is looked up after 1 s, 2 s … 30 s.
 pub(crate) fn most_queries(schedule: &Schedule, lasted: f64) -> f64 {
     let ageing = 1.0 + lasted / (0.8 * f64::from(TTL));
     let changes = 1.0 + additions(schedule, lasted) as f64;
@@ -40,15 +40,15 @@ pub(crate) fn most_queries(schedule: &Schedule, lasted: f64) -> f64 {
     FAMILIES * (ageing + after_connects + alone + TRIES * failing)
 }
 
-/// The most lookups in so many seconds, when the first is at once and the time to the next one
-/// doubles from 1 s to 30 s.
+/// Returns the maximum number of lookups in this many seconds, if the first one is sent at once and the time to the
+/// next one doubles from 1 s to 30 s.
 fn doubling(secs: f64) -> f64 {
     const LONGEST: f64 = 30.0;
     let doubled = secs.min(LONGEST + 1.0);
     1.0 + (1.0 + doubled).log2() + (secs - doubled) / LONGEST
 }
 
-/// Counts the times that an address was added in DNS.
+/// Counts how often DNS adds an address.
 fn additions(schedule: &Schedule, lasted: f64) -> usize {
     let lists = schedule.steps.iter().filter_map(|&(at, act)| match act {
         Act::Dns(listed) if at <= millis(lasted) => Some(listed),

@@ -1,4 +1,4 @@
-//! A closed load: so many requests are in flight at any time.
+//! A closed load, with a fixed number of requests in flight.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -17,75 +17,75 @@ use crate::scenes::{Kind, Scene};
 use crate::schedule::At;
 use crate::stage::WORK;
 
-/// Requests in flight.
+/// Number of requests in flight.
 pub(crate) const IN_FLIGHT: usize = 200;
-/// How long after the last start a request may still end without counting as hung.
+/// Time after the last start in which a request may end without counting as hung.
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
-/// Kinds of failures that are told.
+/// Number of kinds of failures that are reported.
 const TOLD: usize = 20;
 
-/// Requests to send until there are none left, or the time is over.
+/// Sends requests until none is left or the time is over.
 pub(crate) struct Load {
-    /// The users take turns.
+    /// The clients, which the users share in turn.
     clients: Vec<Get>,
     scenes: Vec<Scene>,
     left: AtomicU64,
     begin: Instant,
     until: Instant,
-    /// When each request in flight began.
+    /// The start of each request in flight.
     in_flight: [Mutex<Option<Instant>>; IN_FLIGHT],
     tally: Mutex<Tally>,
 }
 
-/// What a load is to be.
+/// The parameters of a load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) requests: u64,
-    /// How long it may take.
+    /// How long the load may take.
     pub(crate) lasts: Duration,
-    /// From where on requests are looked at closely.
+    /// Requests that take longer than this are recorded as slow.
     pub(crate) slow_from: Duration,
 }
 
-/// What was different for a request.
+/// The circumstances of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Class {
-    /// A scene that took place meanwhile.
+    /// The scene that took place during the request.
     pub(crate) scene: Option<Kind>,
-    /// Whether a ping has ended a connection that the request was on.
+    /// Whether a lost ping has ended a connection of the request.
     pub(crate) silence: bool,
 }
 
-/// What became of the requests.
+/// The results of the requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
-    /// Microseconds.
+    /// Times of all requests, in microseconds.
     pub(crate) took: Histogram<u64>,
-    /// The same of each class.
+    /// Times of the requests of each class, in microseconds.
     pub(crate) classes: BTreeMap<Class, Histogram<u64>>,
     pub(crate) answered: u64,
     pub(crate) failed: u64,
     pub(crate) hung: Vec<Duration>,
-    /// Slower ones are slow.
+    /// Requests that take longer than this are slow.
     slow_from: Duration,
-    /// What the slow requests had met.
+    /// The slow requests by their events.
     pub(crate) slow: BTreeMap<String, Slow>,
-    /// Of each kind of failure, how many.
+    /// The number of each kind of failure.
     pub(crate) failures: BTreeMap<String, u64>,
-    /// From the first start to the last end, or until the rest was held to be hung.
+    /// Time from the first start to the last end, or until the other requests counted as hung.
     pub(crate) lasted: Duration,
 }
 
-/// Slow requests that had met the same.
+/// Slow requests that had the same events.
 #[derive(Clone, Debug)]
 pub(crate) struct Slow {
     pub(crate) requests: u64,
     pub(crate) worst: Duration,
-    /// When the first and the last of them began, from the start of the load.
+    /// Starts of the first and the last of these requests, from the start of the load.
     pub(crate) began: [Duration; 2],
 }
 
-/// How a request went.
+/// The result of a request.
 struct Sent {
     began: Duration,
     took: Duration,
@@ -154,7 +154,7 @@ fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, HOUR, 3).expect("the bounds are valid")
 }
 
-/// Names what a request has met, as a set.
+/// Names the events of a request, as a set.
 fn words(met: &[Met]) -> String {
     let mut dead: Vec<_> = met.iter().filter(|&&met| met != Met::Edge(0)).collect();
     dead.sort();
@@ -186,7 +186,7 @@ impl Load {
         }
     }
 
-    /// Sends all requests and returns what became of them.
+    /// Sends all requests and returns their results.
     pub(crate) async fn drive(self) -> Tally {
         let load = Arc::new(self);
         let mut users = JoinSet::new();
@@ -201,7 +201,7 @@ impl Load {
         load.close()
     }
 
-    /// One after another.
+    /// Sends the requests of one user, one after another.
     async fn use_it(self: Arc<Self>, user: usize) {
         let mut client = self.clients[user % self.clients.len()].clone();
         while self.take() && clock::now() < self.until {
@@ -223,7 +223,7 @@ impl Load {
                 class,
             };
             self.edit(|tally| tally.note(sent));
-            // A user whose requests fail at once is not to fail more often than others are answered.
+            // A user whose request fails at once waits, so that fast failures do not make up most of the requests.
             tokio::time::sleep(WORK.saturating_sub(took)).await;
         }
     }
@@ -236,7 +236,7 @@ impl Load {
         taken.is_ok()
     }
 
-    /// Returns the scene in which edges died while a request was on its way, or a short while before.
+    /// Returns the scene in which edges died during a request or shortly before.
     fn scene(&self, began: Instant, took: Duration) -> Option<Kind> {
         let millis = |at: Duration| -> At { at.as_millis().try_into().unwrap_or(At::MAX) };
         let began = began - self.begin;
@@ -276,7 +276,7 @@ async fn send(client: &mut Get) -> Result<(), Failure> {
     client.ready().await?.call(()).await
 }
 
-/// An error and all that lies behind it.
+/// Returns the text of an error and of all its sources.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |&cause| cause.source());
     let words: Vec<_> = causes.map(ToString::to_string).collect();

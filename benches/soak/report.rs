@@ -1,4 +1,4 @@
-//! The results in words.
+//! Formats the results as a table or as JSON.
 
 use std::fmt::Write as _;
 
@@ -81,7 +81,7 @@ fn hung(figures: &Figures) -> String {
     }
 }
 
-/// What has no room in the table.
+/// Returns the results that have no column in the table.
 fn more(figures: &Figures) -> String {
     let mut text = String::new();
     let title = match figures.faults {
@@ -140,13 +140,13 @@ fn more(figures: &Figures) -> String {
     text
 }
 
-/// Lists what happens when.
+/// Lists the steps of a schedule with their times.
 pub(crate) fn list(schedule: &Schedule) -> String {
     let line = |(at, act): &(u64, _)| format!("{:>8.2} s  {act:?}\n", *at as f64 / 1000.0);
     schedule.steps.iter().map(line).collect()
 }
 
-/// Renders milliseconds with a unit that fits.
+/// Renders milliseconds with a suitable unit.
 fn time(ms: f64) -> String {
     match ms {
         ms if ms < 1000.0 => format!("{ms:.0} ms"),

@@ -1,19 +1,20 @@
-//! Scenes: what happens to several edges and to DNS together, at times that a seed settles.
+//! Scenes change several edges and DNS together, at times that depend on a seed.
 //!
 //! | scene | before | then |
 //! |---|---|---|
-//! | several hang | all edges serve for 3 s | three to five of them take on one mode at once |
-//! | one address | all edges serve for 5 s, then DNS names one of them, as a name server does that balances load (GSLB) | that edge dies, and DNS names another one 1 s to 3 s later |
+//! | several hang | all edges serve for 3 s | three to five of them change to one mode at once |
+//! | one address | all edges serve for 5 s, then DNS names one of them, as a load-balancing name server (GSLB) does | that edge dies, and DNS names another one 1 s to 3 s later |
 //! | moved | DNS names four of the edges for 8 s, and all edges serve for 3 s | DNS names the other four, and the old four die at once |
 //!
-//! An edge that dies in a scene swallows packets, hangs in TLS, or refuses new connections. It closes no connection.
+//! An edge that dies in a scene swallows packets, hangs in TLS, or refuses new connections. The edge closes no
+//! connection.
 
 use fastrand::Rng;
 
 use crate::edge::Mode;
 use crate::schedule::{Anchor, At, EDGES, Outage, Some8};
 
-/// What happens in a scene.
+/// The kind of a scene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     SeveralHang,
@@ -27,42 +28,42 @@ impl Kind {
     }
 }
 
-/// When a scene takes place.
+/// The times of a scene.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot {
     pub(crate) kind: Kind,
-    /// From here on no other scene takes place, and DNS may be changed.
+    /// From this time no other scene takes place, and DNS may change.
     pub(crate) begins: At,
-    /// All edges serve from here on.
+    /// From this time all edges serve.
     heals: At,
     pub(crate) dies: At,
-    /// DNS names what serves from here on.
+    /// From this time DNS names edges that serve.
     pub(crate) moves: At,
-    /// The scene is over, and each client has asked DNS.
+    /// At this time the scene is over, and each client has looked the host up.
     pub(crate) ends: At,
     mode: Mode,
 }
 
-/// A scene, with all that it does.
+/// A scene, with its edges and answers.
 #[derive(Clone, Debug)]
 pub(crate) struct Scene {
     pub(crate) kind: Kind,
     pub(crate) heals: At,
     pub(crate) dies: At,
     pub(crate) ends: At,
-    /// Until when no other edge changes its mode.
+    /// Until this time no other edge changes its mode.
     pub(crate) still_until: At,
     pub(crate) victims: Some8,
     pub(crate) mode: Mode,
-    /// For how long the victims are dead.
+    /// How long the victims are dead.
     pub(crate) dead_for: At,
-    /// What DNS names, from and until when.
+    /// The edges that DNS names, with the start and the end.
     pub(crate) lists: Vec<(At, At, Some8)>,
 }
 
-/// As old as an answer gets that a client holds while the name server works.
+/// Maximum age of an answer that a client holds while the name server works.
 const HELD: At = 8_000;
-/// How fine scenes are: as fine as the schedule.
+/// Resolution of the times, which is that of the schedule.
 const TICK: At = 50;
 
 impl Slot {
@@ -112,8 +113,8 @@ fn random(range: std::ops::Range<At>, rng: &mut Rng) -> At {
     rng.u64(range) / TICK * TICK
 }
 
-/// Says when scenes take place. Those that change DNS are between two outages of the name server, when all clients
-/// have asked since the first one.
+/// Returns the times of all scenes. A scene that changes DNS is between two outages of the name server, after all
+/// clients have looked the host up since the first one.
 pub(crate) fn slots(end: At, outages: &[Outage], rng: &mut Rng) -> Vec<Slot> {
     let mut slots = of_dns(end, outages, rng);
     let mut modes = [Mode::BlackHole, Mode::Hang].into_iter().cycle();
@@ -156,7 +157,7 @@ fn of_dns(end: At, outages: &[Outage], rng: &mut Rng) -> Vec<Slot> {
                 break;
             }
             slots.push(slot);
-            // Each kind of scene has each mode in its turn.
+            // Each kind of scene uses each mode in turn.
             if slots.len().is_multiple_of(2) {
                 modes.next();
             }
@@ -166,7 +167,7 @@ fn of_dns(end: At, outages: &[Outage], rng: &mut Rng) -> Vec<Slot> {
     slots
 }
 
-/// Says which edges take part.
+/// Chooses the edges of each scene.
 pub(crate) fn cast(slots: &[Slot], anchors: &[Anchor], rng: &mut Rng) -> Vec<Scene> {
     let cast = |slot: &Slot| {
         let mut others: Vec<_> = (0..EDGES).collect();
@@ -209,9 +210,9 @@ pub(crate) fn cast(slots: &[Slot], anchors: &[Anchor], rng: &mut Rng) -> Vec<Sce
     slots.iter().map(cast).collect()
 }
 
-/// How long edges are dead.
+/// How long the victims are dead in a scene in which several edges hang.
 const SEVERAL_DEAD: At = 6_000;
-/// Longer than a client holds an answer that names them.
+/// How long all addresses of an answer are dead: longer than a client holds the answer.
 const ALL_DEAD: At = 10_000;
 
 fn scene(
@@ -234,7 +235,7 @@ fn scene(
     }
 }
 
-/// The anchor that dies in a scene, and the next one.
+/// Returns the anchor that dies in a scene, and the next anchor.
 fn handover(slot: &Slot, anchors: &[Anchor]) -> [usize; 2] {
     let pair = anchors.windows(2).find(|pair| pair[0].until == slot.dies);
     let pair = pair.expect("an anchor ends when its scene says");

@@ -1,10 +1,9 @@
-//! What happens to the edges, to DNS and to the name server, and when: settled by a seed.
+//! A schedule of faults of the edges, of DNS and of the name server, which depends on a seed.
 //!
-//! Each of eight edges serves and is dead by turns, for seconds at a time, and leaves DNS and comes
-//! back. One is the *anchor*: it serves and is in DNS, until the next one has done so for a while;
-//! so every answer that a client may still hold has an edge that serves. Otherwise they are alike.
-//! [Scenes](crate::scenes) go beyond that: several edges die at once, DNS names one address at a time, and the name
-//! moves while its old addresses die.
+//! Each of eight edges serves and is dead in turns, for seconds at a time, and DNS removes the edge and adds the edge
+//! again. One edge at a time is the *anchor*, which serves and is in DNS until the next anchor has done so for some
+//! time. So every answer that a client may still hold has an edge that serves. In [scenes](crate::scenes) several
+//! edges die at once, DNS names one address at a time, and DNS names new addresses while the old ones die.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -27,28 +26,28 @@ pub(crate) type At = u64;
 /// Some of the edges.
 pub(crate) type Some8 = [bool; EDGES];
 
-/// How a client connects. The faults that a client can get over depend on that.
+/// How a client connects, which decides which faults the client can survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Connects {
-    /// Each request goes out on a new connection, by HTTP/1.1.
+    /// Each request uses a new HTTP/1.1 connection.
     ForEachRequest,
-    /// Connections are pooled, carry many requests by HTTP/2 and are pinged. They are made by a race.
+    /// Requests share pooled HTTP/2 connections with pings. A race makes the connections.
     Pooled,
 }
 
-/// One thing that happens.
+/// One step of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
-    /// This edge takes on this mode.
+    /// This edge changes to this mode.
     Edge(usize, Mode),
-    /// These edges take on this mode together, and close no connection.
+    /// These edges change to this mode together, and close no connection.
     Edges(Some8, Mode),
-    /// These edges are in DNS.
+    /// DNS names these edges.
     Dns(Some8),
     NameServer(Fault),
 }
 
-/// All that happens, in order.
+/// All steps, in order.
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
     pub(crate) connects: Connects,
@@ -57,7 +56,7 @@ pub(crate) struct Schedule {
     pub(crate) scenes: Vec<Scene>,
 }
 
-/// A time in which the name server fails.
+/// A period in which the name server fails.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outage {
     pub(crate) from: At,
@@ -66,14 +65,14 @@ pub(crate) struct Outage {
 }
 
 impl Outage {
-    /// Until when a client may not have asked again: a client that doubles the time between two tries waits
-    /// for as long again as the outage lasted, and for a lookup.
+    /// Returns when all clients have looked the host up again. A client that doubles the time between two lookups
+    /// waits as long as the outage has lasted, and for a lookup.
     pub(crate) fn felt_until(&self) -> At {
         self.until + OUTAGE + 10_000
     }
 }
 
-/// An edge that serves and is in DNS for a time.
+/// An edge that serves and is in DNS for some time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Anchor {
     pub(crate) edge: usize,
@@ -81,11 +80,11 @@ pub(crate) struct Anchor {
     pub(crate) until: At,
 }
 
-/// How long two anchors serve side by side: longer than an answer lives and is looked up.
+/// How long two anchors serve side by side: longer than the lifetime and the lookup of an answer.
 pub(crate) const OVERLAP: At = 10_000;
 
 impl Schedule {
-    /// Everything is well all the time.
+    /// Returns a schedule without faults.
     pub(crate) fn calm(connects: Connects) -> Self {
         Self {
             connects,
@@ -95,7 +94,7 @@ impl Schedule {
         }
     }
 
-    /// Faults at random.
+    /// Returns a schedule with random faults.
     pub(crate) fn stormy(seed: u64, lasts: Duration, connects: Connects) -> Self {
         let end = lasts.as_millis().try_into().expect("a soak ends");
         let mut rng = Rng::with_seed(seed);
@@ -124,7 +123,7 @@ impl Schedule {
 const OUTAGE: At = 30_000;
 const OUTAGES_APART: Range<At> = 60_000..100_000;
 
-/// The name server is silent, then answers SERVFAIL, by turns.
+/// Returns outages in which the name server is silent or answers SERVFAIL, in turns.
 fn outages(end: At, rng: &mut Rng) -> Vec<Outage> {
     let faults = [Fault::Silent, Fault::ServFail].into_iter().cycle();
     let mut next = 0;
@@ -138,7 +137,8 @@ fn outages(end: At, rng: &mut Rng) -> Vec<Outage> {
     outages.take_while(|outage| outage.from < end).collect()
 }
 
-/// The last anchor before a scene that changes DNS dies in that scene, and the next one takes its place in DNS.
+/// Chooses the anchors. The last anchor before a scene that changes DNS dies in that scene, and the next anchor takes
+/// its place in DNS.
 fn anchors(end: At, outages: &[Outage], slots: &[Slot], rng: &mut Rng) -> Vec<Anchor> {
     let mut anchors: Vec<Anchor> = Vec::new();
     let (mut from, mut begins) = (0, 0);
@@ -154,7 +154,7 @@ fn anchors(end: At, outages: &[Outage], slots: &[Slot], rng: &mut Rng) -> Vec<An
         if let Some(scene) = scenes.clone().find(|slot| slot.dies == began) {
             begins = begins.max(scene.ends + OVERLAP);
         }
-        // What clients hold while no name server answers is not to die.
+        // The answers that clients hold during an outage of the name server keep an edge that serves.
         for outage in outages {
             if (outage.from..outage.felt_until()).contains(&begins) {
                 begins = outage.felt_until();

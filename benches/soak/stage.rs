@@ -1,4 +1,4 @@
-//! Edges and a name server, and the hand that lets them fail.
+//! Runs edges and a name server, and makes them fail as the schedule says.
 
 use std::future;
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ use crate::ledger::{Ledger, ip};
 use crate::name_server::{NameServer, RecordType};
 use crate::schedule::{Act, EDGES, Schedule, Some8, TTL};
 
-/// How long an edge takes to answer. So 200 requests in flight are at most 1 000 a second, which a
-/// small machine can do, and who is cut off loses a request that was sent.
+/// How long an edge takes to respond. With 200 requests in flight that makes at most 1 000 requests a second, which a
+/// small machine can serve. A connection that is cut off loses a request that was sent.
 pub(crate) const WORK: Duration = Duration::from_millis(200);
 
 #[derive(Clone, Debug)]
@@ -44,13 +44,13 @@ impl Stage {
         self.edges.url(self.host)
     }
 
-    /// Counts the queries for the host, A and AAAA.
+    /// Counts the A and AAAA queries for the host.
     pub(crate) fn queries(&self) -> usize {
         let of = |rtype| self.dns.queries(self.host, rtype);
         of(RecordType::A) + of(RecordType::AAAA)
     }
 
-    /// Lets everything happen when it is due, and waits on.
+    /// Applies each step of the schedule at its time, and never returns.
     pub(crate) async fn play(&self, schedule: &Schedule, begin: Instant) {
         for &(at, act) in &schedule.steps {
             tokio::time::sleep_until((begin + Duration::from_millis(at)).into()).await;
@@ -73,7 +73,7 @@ impl Stage {
         future::pending().await
     }
 
-    /// An edge counts as dead from when it certainly is until it may serve again.
+    /// Changes the mode of an edge. An edge counts as dead from when its mode is in effect until it may serve again.
     async fn turn(&self, edge: usize, mode: Mode, fate: Fate) {
         if mode == Mode::Serve {
             self.ledger.turn(edge, mode);

@@ -1,4 +1,4 @@
-//! What is looked at four times a second while a run goes on.
+//! Samples memory and queries four times a second during a run.
 
 use std::time::Duration;
 
@@ -7,27 +7,27 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::stage::Stage;
 
-/// One look.
+/// One sample.
 #[derive(Clone, Copy, Debug)]
 struct Look {
-    /// Bytes; `None` where the system does not tell.
+    /// Resident set in bytes, or `None` if the system does not report it.
     resident: Option<usize>,
     queries: usize,
 }
 
-/// All looks of one run.
+/// All samples of one run.
 #[derive(Debug)]
 pub(crate) struct Watch(Vec<Look>);
 
 const PER_SECOND: usize = 4;
 
 impl Watch {
-    /// Makes room for so long, so that the looking itself takes no memory later.
+    /// Reserves space for the samples of this time, so that sampling allocates no memory later.
     pub(crate) fn with_room_for(lasts: Duration) -> Self {
         Self(Vec::with_capacity(lasts.as_secs() as usize * PER_SECOND))
     }
 
-    /// Looks until it is dropped.
+    /// Takes samples until the future is dropped.
     pub(crate) async fn look(&mut self, stage: &Stage) {
         let mut ticks = interval(Duration::from_secs(1) / PER_SECOND as u32);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -49,7 +49,7 @@ impl Watch {
         Some([0, 1, 2, 3].map(|n| mean(quarter(n))))
     }
 
-    /// Returns the most queries in any second.
+    /// Returns the maximum number of queries in a second.
     pub(crate) fn most_queries_in_a_second(&self) -> usize {
         let seconds = self.0.windows(PER_SECOND + 1);
         let asked = seconds.map(|second| second[PER_SECOND].queries - second[0].queries);

@@ -1,4 +1,4 @@
-//! What these examples need of the machine: loopback addresses beyond 127.0.0.1.
+//! The loopback addresses beyond 127.0.0.1 that these examples need.
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 
@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener};
 ///
 /// # Errors
 ///
-/// Where the system has them not on loopback by default, as macOS: what to do.
+/// Returns an error with instructions if the system has only 127.0.0.1 by default, as macOS has.
 pub(crate) fn addresses(n: u8) -> Result<Vec<IpAddr>, String> {
     let all = (2..2 + n).map(|last| IpAddr::from(Ipv4Addr::new(127, 0, 0, last)));
     let all: Vec<_> = all.collect();

@@ -1,4 +1,4 @@
-//! What callers met.
+//! Counts the calls of callers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,13 +11,13 @@ pub(crate) struct Tally {
     calls: usize,
     pub(crate) again: usize,
     slowest: Duration,
-    /// Which edge answered how often.
+    /// Number of responses of each edge.
     answered: BTreeMap<String, usize>,
     failed: Vec<String>,
 }
 
 impl Tally {
-    /// Counts a call that began then: which edge answered it, or how it failed.
+    /// Counts a call that began at `begin`, with the edge that responded or the failure.
     pub(crate) fn note(&mut self, begin: Instant, result: Result<String, String>) {
         self.calls += 1;
         self.slowest = self.slowest.max(clock::now() - begin);
@@ -27,7 +27,7 @@ impl Tally {
         }
     }
 
-    /// Adds what another caller met.
+    /// Adds the calls of another caller.
     pub(crate) fn join(mut self, other: Self) -> Self {
         self.calls += other.calls;
         self.again += other.again;

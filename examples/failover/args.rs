@@ -27,7 +27,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// Returns the scenarios to play: the chosen ones, or all.
+    /// Returns the scenarios to run: the chosen ones, or all.
     pub(crate) fn scenarios(&self) -> Vec<Scenario> {
         match self.chosen.is_empty() {
             true => Scenario::value_variants().to_vec(),

@@ -1,4 +1,4 @@
-//! Compares what sidestep promises with what was measured.
+//! Compares the results with what sidestep promises.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::report::summaries;
 use crate::scenario::Scenario;
 use crate::summary::Summary;
 
-/// How much slower than the same client's worst before the death the worst request may be: through reqwest, and
-/// through a race. Each black hole may cost 350 ms or 250 ms, and its discovery a second lane or a lookup.
+/// How much slower the worst request may be than the worst one of the same client before the death, through reqwest and
+/// through a race. Each black hole may cost 350 ms or 250 ms, and its detection a second lane or a lookup.
 fn slower_by_ms(scenario: Scenario) -> Option<(f64, f64)> {
     Some(match scenario {
         Scenario::Refuses
@@ -28,16 +28,16 @@ fn slower_by_ms(scenario: Scenario) -> Option<(f64, f64)> {
     })
 }
 
-/// How long the worst request may take where edges go silent: a ping is sent, gets no answer, and the request is sent
-/// again on another connection.
+/// How long the worst request may take if edges go silent: a ping is sent and lost, and the request is sent again on
+/// another connection.
 fn longest_ms(scenario: Scenario) -> Option<f64> {
     let longest = 2 * PING + Duration::from_millis(500);
     (scenario == Scenario::SilentPooled).then_some(longest.as_secs_f64() * 1000.0)
 }
 
-/// Share of dials that may go to the dead address, over a minute or more.
+/// Share of attempts that may go to the dead address, over a minute or more.
 const DEAD_PERCENT: f64 = 1.0;
-/// From so many seconds of death on the share is judged: a minute, less the half period.
+/// The share counts if the edge is dead for at least this many seconds: a minute, minus half a period.
 const MINUTE: f64 = 59.9;
 
 /// Returns a line for each bar that sidestep did not meet.
@@ -109,7 +109,7 @@ fn one_edge_dies(scenario: Scenario) -> bool {
             | Scenario::OneAddressFailsOver
             | Scenario::ThreeBlackHoled
             | Scenario::ComesBack
-            // Few connects or few addresses: one connect to the dead edge is a large share.
+            // With few connects or few addresses, one connect to the dead edge is a large share.
             | Scenario::SilentPooled
             | Scenario::Gslb
     )

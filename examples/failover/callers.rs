@@ -1,4 +1,4 @@
-//! All clients that are compared, and how they send a request.
+//! All clients that the lab compares, and how they send a request.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use crate::clients::{Client, Connections};
 use crate::get::{Failure, Get};
 use crate::hyper_clients::{Hyper, Version};
 
-/// A client, of whatever library.
+/// A client of one of the libraries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
     Reqwest(Client),
@@ -18,7 +18,7 @@ pub(crate) enum Caller {
 }
 
 impl Caller {
-    /// By library, ours last.
+    /// All clients by library, those of sidestep last.
     pub(crate) const ALL: [Self; 6] = {
         let ([a, b, c], [d, e, f]) = (Client::ALL, Hyper::ALL);
         [
@@ -31,7 +31,7 @@ impl Caller {
         ]
     };
 
-    /// Returns the clients that differ from each other: where all speak HTTP/2, a race over HTTP/1.1 does not.
+    /// Returns the clients of a scenario. If all clients use HTTP/2, the race over HTTP/1.1 does not take part.
     pub(crate) fn with(connections: Connections) -> impl Iterator<Item = Self> {
         let is_needless = move |caller: &Self| {
             connections == Connections::Kept && *caller == Self::Hyper(Hyper::Race(Version::Http1))
@@ -55,7 +55,7 @@ impl Caller {
         }
     }
 
-    /// Returns the name that only this client asks for, so that its queries can be told apart.
+    /// Returns the host that only this client looks up, so that its queries can be counted.
     pub(crate) fn host(self) -> &'static str {
         match self {
             Self::Reqwest(client) => client.host(),
@@ -63,7 +63,7 @@ impl Caller {
         }
     }
 
-    /// Builds what sends a GET to `url`, on the lab's name server and authority.
+    /// Builds a service that sends a GET to `url`, with the name server and the authority of the lab.
     pub(crate) fn build(
         self,
         dns: SocketAddr,
@@ -81,7 +81,7 @@ impl Caller {
     }
 }
 
-/// What clients are of; each has a picture of its own.
+/// The library of a client. Each library has its own picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Library {
     Reqwest,

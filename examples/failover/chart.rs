@@ -1,4 +1,4 @@
-//! The timelines: latency over time, one row for each scenario, one column for each client of a library.
+//! Draws latency over time, with a row for each scenario and a column for each client of a library.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -29,9 +29,9 @@ const CAPTION: u32 = 44;
 const PANEL: u32 = 212;
 const LEFT: i32 = 24;
 const RIGHT: i32 = 16;
-/// Width of the latencies' labels.
+/// Width of the labels of latencies.
 const LABELS: u32 = 56;
-/// Latencies that a panel shows, in milliseconds.
+/// Range of the latencies in a panel, in milliseconds.
 const MS: std::ops::Range<f64> = 0.2..60_000.0;
 
 const INK: RGBColor = RGBColor(38, 50, 56);
@@ -42,13 +42,13 @@ const FAILED: RGBColor = RGBColor(214, 39, 40);
 const HUNG: RGBColor = RGBColor(240, 140, 0);
 const RETURN: RGBColor = RGBColor(35, 139, 69);
 
-/// The paths of what was drawn.
+/// The paths of the pictures.
 pub(crate) struct Pictures {
     pub(crate) reqwest: PathBuf,
     pub(crate) hyper: PathBuf,
 }
 
-/// Draws all outcomes, one picture for each library.
+/// Draws all results, with one picture for each library.
 pub(crate) fn draw(outcomes: &[Outcome]) -> Result<Pictures, Failure> {
     Ok(Pictures {
         reqwest: draw_library(outcomes, Library::Reqwest, "failover.svg")?,
@@ -71,7 +71,7 @@ fn draw_library(outcomes: &[Outcome], library: Library, name: &str) -> Result<Pa
     Ok(path)
 }
 
-/// Returns where the picture goes: beside what cargo builds.
+/// Returns the path of the picture, in the target directory of cargo.
 fn path(name: &str) -> Result<PathBuf, Failure> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let target = target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"));
@@ -190,7 +190,7 @@ fn draw_mark(panel: &mut Panel<'_>, at: f64, color: RGBColor, word: &str) -> Res
     Ok(())
 }
 
-/// Draws a dot for each request; failed and hung ones last, so that none is hidden.
+/// Draws a dot for each request. Failed and hung requests come last, so that no other dot hides them.
 fn draw_requests(panel: &mut Panel<'_>, requests: &[Request]) -> Result<(), Failure> {
     let styles = [
         (End::Answered, 3, ANSWERED),

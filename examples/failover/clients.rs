@@ -1,4 +1,4 @@
-//! The reqwest clients that are compared.
+//! The reqwest clients that the lab compares.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -14,28 +14,28 @@ use sidestep::reqwest::ClientBuilderExt as _;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// What a client does with its connections.
+/// How a client uses connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Connections {
-    /// Makes a new one for each request.
+    /// The client makes a new connection for each request.
     New,
-    /// Keeps them, speaks HTTP/2 and pings them: after [`PING`] of silence, and [`PING`] for the answer.
+    /// The client keeps HTTP/2 connections and sends a ping after [`PING`] of silence, whose reply may take [`PING`].
     #[allow(dead_code, reason = "the soak makes a new connection for each request")]
     Kept,
 }
 
-/// How long a kept connection with a request in flight may be silent until a ping, and how long the ping may go
-/// unanswered.
+/// Silence on a pooled connection with a request in flight after which a ping is sent, and time that the reply may
+/// take.
 pub(crate) const PING: Duration = Duration::from_secs(1);
 
 /// One way to build a `reqwest::Client`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Client {
-    /// Asks DNS at every connect and caches nothing, as `getaddrinfo` does.
+    /// Looks the host up at every connect and caches nothing, as `getaddrinfo` does.
     Plain,
-    /// As with reqwest's `hickory-dns` feature, whose cache keeps to the TTL.
+    /// Uses the cache of reqwest's `hickory-dns` feature, which obeys the TTL.
     Hickory,
-    /// Ours.
+    /// Uses sidestep.
     Sidestep,
 }
 
@@ -50,7 +50,7 @@ impl Client {
         }
     }
 
-    /// Returns the name that only this client asks for, so that its queries can be told apart.
+    /// Returns the host that only this client looks up, so that its queries can be counted.
     pub(crate) fn host(self) -> &'static str {
         match self {
             Self::Plain => "plain.edge.test",
@@ -59,7 +59,7 @@ impl Client {
         }
     }
 
-    /// Builds the client on the lab's name server and authority, with no other setting.
+    /// Builds the client with the name server and the authority of the lab, and no other setting.
     pub(crate) fn build(
         self,
         dns: SocketAddr,
@@ -84,7 +84,7 @@ impl Client {
         };
         let client = match connections {
             Connections::New => client.pool_max_idle_per_host(0),
-            // After `.sidestep()`, which sets pings too.
+            // These calls come after `.sidestep()`, which sets pings too.
             Connections::Kept => client
                 .http2_keep_alive_interval(PING)
                 .http2_keep_alive_timeout(PING),
@@ -94,7 +94,7 @@ impl Client {
     }
 }
 
-/// A client, and its resolver if that is ours.
+/// A client, and its resolver if sidestep provides the resolver.
 #[derive(Clone, Debug)]
 pub(crate) struct Built {
     pub(crate) http: reqwest::Client,
@@ -102,7 +102,7 @@ pub(crate) struct Built {
     pub(crate) resolver: Option<sidestep::Resolver>,
 }
 
-/// hickory as reqwest's `hickory-dns` feature builds it, but for the name server.
+/// Returns hickory's resolver as reqwest's `hickory-dns` feature builds it, except for the name server.
 #[derive(Clone)]
 pub(crate) struct Hickory(TokioResolver);
 

@@ -1,6 +1,6 @@
-//! Tells of every connect that a client begins, from hyper-util's own log.
+//! Reports every attempt that a client begins, from the log of hyper-util.
 //!
-//! An edge that refuses or swallows packets cannot tell who dials it.
+//! An edge that refuses or swallows packets cannot count attempts.
 #![allow(dead_code, reason = "each target uses a part")]
 
 use std::fmt::{self, Write as _};
@@ -12,8 +12,8 @@ use tracing::subscriber::{Interest, Subscriber};
 use tracing::{Event, Metadata};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
-/// Calls `tell` at each connect of this process from now on, in the task that begins it. An
-/// IPv4-mapped address is told as the IPv4 address that it is.
+/// Calls `tell` at each attempt of this process from now on, in the task that begins the attempt. An IPv4-mapped
+/// address is passed as an IPv4 address.
 pub(crate) fn tell_each(tell: impl Fn(SocketAddr) + Send + Sync + 'static) {
     each_line(move |line| {
         let addr = line.strip_prefix("connecting to ");
@@ -23,7 +23,7 @@ pub(crate) fn tell_each(tell: impl Fn(SocketAddr) + Send + Sync + 'static) {
     });
 }
 
-/// Hands each line that the connector logs to `take`, in the task that logs it.
+/// Calls `take` with each line that the connector logs, in the task that logs the line.
 pub(crate) fn each_line(take: impl Fn(&str) + Send + Sync + 'static) {
     let log = tracing_subscriber::registry().with(Lines(take));
     tracing::subscriber::set_global_default(log).expect("the program sets no other subscriber");
@@ -36,7 +36,7 @@ where
     S: Subscriber,
     F: Fn(&str) + 'static,
 {
-    /// Switches every other crate's log off where it stands.
+    /// Turns off the logs of all other crates at the call sites.
     fn register_callsite(&self, line: &'static Metadata<'static>) -> Interest {
         match line.target() == HYPER_UTIL {
             true => Interest::always(),

@@ -1,4 +1,4 @@
-//! Counts every connect that a client begins.
+//! Counts every attempt that a client begins.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::dial_log;
 
-/// Connects begun so far, by address; cheap to clone.
+/// The number of attempts by address. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Dials(Arc<Mutex<Log>>);
 
@@ -19,7 +19,7 @@ struct Log {
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     dials: usize,
-    /// The number of the last dial among those to all addresses.
+    /// The number of the last attempt to this address among those to all addresses.
     last: usize,
 }
 
@@ -37,7 +37,7 @@ impl Log {
 }
 
 impl Dials {
-    /// Begins to count, for the whole process.
+    /// Starts to count, for the whole process.
     pub(crate) fn watch() -> Self {
         let dials = Self::default();
         let counts = dials.clone();
@@ -45,17 +45,17 @@ impl Dials {
         dials
     }
 
-    /// Counts the dials to `addr`, under its IPv4 or its IPv4-mapped form.
+    /// Counts the attempts to `addr`, as an IPv4 or an IPv4-mapped address.
     pub(crate) fn to(&self, addr: SocketAddr) -> usize {
         self.edit(|log| log.count(addr).dials)
     }
 
-    /// Returns a number that is greater for an address that was dialled later; 0 if it never was.
+    /// Returns a number that is greater for an address that was attempted later, or 0 for an address without attempts.
     pub(crate) fn last_to(&self, addr: SocketAddr) -> usize {
         self.edit(|log| log.count(addr).last)
     }
 
-    /// Counts the dials to any address with this port.
+    /// Counts the attempts to all addresses with this port.
     pub(crate) fn to_port(&self, port: u16) -> usize {
         let with_port =
             |(addr, count): (&SocketAddr, &Count)| (addr.port() == port).then_some(count.dials);

@@ -1,4 +1,4 @@
-//! How a request is sent, and how an answer is read.
+//! Sends requests and reads responses.
 
 use std::error::Error;
 
@@ -10,10 +10,10 @@ use tower::{Service, ServiceExt as _, service_fn};
 
 pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
-/// Sends one GET and reads the whole answer.
+/// A service that sends one GET and reads the whole response.
 pub(crate) type Get = BoxCloneSyncService<(), (), Failure>;
 
-/// Sends through a hyper client, or what is around one.
+/// Returns a service that sends through a hyper client, or through a layer around one.
 pub(crate) fn through_hyper<S>(http: S, url: &str) -> Result<Get, Failure>
 where
     S: Service<Request<Empty<Bytes>>, Response = Response<Incoming>>,

@@ -1,4 +1,4 @@
-//! The hyper clients that are compared.
+//! The hyper clients that the lab compares.
 
 use std::net::SocketAddr;
 
@@ -21,16 +21,16 @@ type Body = Empty<Bytes>;
 /// One way to build hyper-util's client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hyper {
-    /// Asks DNS at every connect and caches nothing, as `getaddrinfo` does.
+    /// Looks the host up at every connect and caches nothing, as `getaddrinfo` does.
     Stock,
-    /// Ours, TLS included.
+    /// Uses a race of sidestep, TLS included.
     Race(Version),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
     Http1,
-    /// By ALPN, or in the clear with prior knowledge.
+    /// HTTP/2 by ALPN, or in the clear with prior knowledge.
     Http2,
 }
 
@@ -49,7 +49,7 @@ impl Hyper {
         }
     }
 
-    /// Returns the name that only this client asks for, so that its queries can be told apart.
+    /// Returns the host that only this client looks up, so that its queries can be counted.
     pub(crate) fn host(self) -> &'static str {
         match self {
             Self::Stock => "hyper.edge.test",
@@ -58,7 +58,7 @@ impl Hyper {
         }
     }
 
-    /// Builds what sends a GET to `url`, on the lab's name server and authority.
+    /// Builds a service that sends a GET to `url`, with the name server and the authority of the lab.
     pub(crate) fn build(
         self,
         dns: SocketAddr,
@@ -107,12 +107,13 @@ fn race(
     let connector = resolver
         .happy_eyeballs_layer()
         .layer(secured(tcp, tls, version));
-    // hyper sends nothing again on its own: where an edge accepts and closes, or goes silent later, no race can help.
+    // hyper sends no request again, and a race does not help if an edge accepts and closes, or goes silent later.
     let client = client(connector, version, connections);
     through_hyper(Retry::new(resolver.retry_policy(), client), url)
 }
 
-/// Lets `https` through, and sets what reqwest sets: without it HTTP/2 waits 40 ms for Nagle.
+/// Allows `https`, and sets `TCP_NODELAY` as reqwest does. Without that option Nagle's algorithm delays HTTP/2 by 40
+/// ms.
 fn plain<R>(mut http: HttpConnector<R>) -> HttpConnector<R> {
     http.enforce_http(false);
     http.set_nodelay(true);

@@ -1,4 +1,4 @@
-//! A steady load: a request starts every period, whatever became of the earlier ones.
+//! A steady load, which starts a request every period, whatever the state of the earlier ones.
 
 use std::time::{Duration, Instant};
 
@@ -11,21 +11,21 @@ use crate::clock;
 use crate::get::Get;
 use crate::scenario::Plan;
 
-/// How long after the last start a request may still end without counting as hung.
+/// Time after the last start in which a request may end without counting as hung.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Answered,
     Failed,
-    /// Not sent, because too many were in flight.
+    /// The request was not sent because too many were in flight.
     Shed,
-    /// Without an answer when the scenario was over.
+    /// The request had no response when the scenario was over.
     Hung,
 }
 
-/// One request, its times counted from the start of the scenario.
+/// One request. Its times are from the start of the scenario.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
     pub(crate) at: Duration,
@@ -33,7 +33,7 @@ pub(crate) struct Request {
     pub(crate) end: End,
 }
 
-/// Sends one GET after another all through the plan and tells `bar` how it goes.
+/// Sends GETs through the whole plan, and shows the progress on `bar`.
 pub(crate) async fn drive(
     get: &Get,
     plan: &Plan,
@@ -55,7 +55,7 @@ pub(crate) async fn drive(
     load.finish().await
 }
 
-/// The requests so far, and those in flight.
+/// The ended requests, and those in flight.
 struct Load {
     begin: Instant,
     most_in_flight: usize,
@@ -98,7 +98,7 @@ impl Load {
         request.end = end;
     }
 
-    /// Waits for the last requests; those that stay in flight have hung until now.
+    /// Waits for the last requests. Those that are still in flight then count as hung.
     async fn finish(mut self) -> Vec<Request> {
         let patience = TokioInstant::from(clock::now() + GRACE);
         while let Ok(Some(done)) = timeout_at(patience, self.tasks.join_next()).await {

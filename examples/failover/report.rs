@@ -1,4 +1,4 @@
-//! What the lab says: before it runs, and in the end.
+//! The text that the lab prints before and after the run.
 
 use comfy_table::presets::UTF8_FULL;
 use comfy_table::{CellAlignment, Table};
@@ -11,7 +11,7 @@ use crate::clients::PING;
 use crate::scenario::Scenario;
 use crate::summary::Summary;
 
-/// Tells in plain words what is about to be shown.
+/// Explains what the lab is about to show.
 pub(crate) fn foreword(args: &Args) -> String {
     let count = args.scenarios().len();
     let (seconds, rate) = (args.seconds, args.rate);
@@ -111,7 +111,7 @@ fn hung(row: &Summary) -> String {
     }
 }
 
-/// Says on which terms all clients run, stock ones too, if those are not the usual ones.
+/// Returns the settings of all clients, stock ones too, if they are not the usual ones.
 fn terms(outcome: &Outcome) -> Option<String> {
     let (ping, most) = (PING.as_secs(), outcome.plan.most_in_flight);
     match outcome.scenario {
@@ -127,7 +127,7 @@ fn terms(outcome: &Outcome) -> Option<String> {
     }
 }
 
-/// Says how many requests went to an edge that came back.
+/// Returns how many requests went to an edge after its recovery.
 fn returned(row: &Summary) -> Option<String> {
     let served = row.served_after_return?;
     let client = row.client;
@@ -136,7 +136,7 @@ fn returned(row: &Summary) -> Option<String> {
     ))
 }
 
-/// Renders milliseconds with a unit that fits.
+/// Renders milliseconds with a suitable unit.
 pub(crate) fn time(ms: f64) -> String {
     match ms {
         ms if ms < 10.0 => format!("{ms:.1} ms"),

@@ -1,4 +1,4 @@
-//! How an edge can die, and when.
+//! The ways in which an edge can die, and their times.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(crate) enum Scenario {
 }
 
 impl Scenario {
-    /// Returns the name, as the command line takes it, and what happens in it.
+    /// Returns the name for the command line, and the description.
     pub(crate) fn words(self) -> (String, String) {
         let value = self.to_possible_value().expect("no scenario is hidden");
         let help = value.get_help().map(ToString::to_string);
@@ -64,7 +64,7 @@ impl Scenario {
         }
     }
 
-    /// Whether each DNS answer names one address only, at random.
+    /// Returns whether each DNS answer names only one address, chosen at random.
     pub(crate) fn names_one(self) -> bool {
         self == Self::Gslb
     }
@@ -77,7 +77,7 @@ impl Scenario {
         }
     }
 
-    /// Returns what a dead edge does with new connections.
+    /// Returns the mode of a dead edge.
     pub(crate) fn death(self) -> Mode {
         match self {
             Self::Refuses | Self::Moved | Self::ComesBack => Mode::Refuse,
@@ -102,7 +102,7 @@ impl Scenario {
         }
     }
 
-    /// Returns the addresses that replace them, where they move.
+    /// Returns the addresses that replace the first ones, if DNS changes.
     pub(crate) fn new_ips(self) -> Vec<IpAddr> {
         match self {
             Self::Moved | Self::MovedBlackHoled => loopback(6..=9),
@@ -111,7 +111,7 @@ impl Scenario {
         }
     }
 
-    /// Returns how many edges die, where the name does not move.
+    /// Returns how many edges die, if DNS does not change.
     pub(crate) fn victims(self) -> usize {
         match self {
             Self::ThreeBlackHoled => 3,
@@ -125,7 +125,7 @@ fn loopback(last: impl Iterator<Item = u8>) -> Vec<IpAddr> {
         .collect()
 }
 
-/// When things happen, from the start of the scenario.
+/// The times of a scenario, from its start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) dies_at: Duration,
@@ -133,11 +133,11 @@ pub(crate) struct Plan {
     pub(crate) ends_at: Duration,
     /// Time between the starts of two requests of one client.
     pub(crate) period: Duration,
-    /// Requests of one client that may be in flight at once; more are not sent.
+    /// Maximum number of requests of one client in flight. Further requests are not sent.
     pub(crate) most_in_flight: usize,
 }
 
-/// Requests of one client that may be in flight at once, beside those that wait for a ping.
+/// Maximum number of requests of one client in flight, without those that wait for a ping.
 const IN_FLIGHT: usize = 64;
 
 impl Plan {
@@ -148,8 +148,8 @@ impl Plan {
             Connections::New => 0,
             Connections::Kept => (2.0 * PING.as_secs_f64() * f64::from(args.rate)) as usize,
         };
-        // Between two starts: a request caught in the act would see a reset, which a black hole
-        // does not send, and tell its client too much.
+        // The edge dies between two starts. Otherwise a request in flight would get a reset, which a black hole does
+        // not send, and its client would learn too much.
         let between = |at| at + period / 2;
         Self {
             dies_at: between(ends_at / 4),
@@ -170,7 +170,7 @@ impl Plan {
         self.heals_at().saturating_sub(self.dies_at)
     }
 
-    /// Returns when no edge is dead any more, or the end.
+    /// Returns when the last dead edge comes back, or the end.
     pub(crate) fn heals_at(&self) -> Duration {
         self.returns_at.unwrap_or(self.ends_at)
     }

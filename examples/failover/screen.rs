@@ -1,4 +1,4 @@
-//! What is shown on stderr while the lab runs.
+//! Shows the progress of the lab on stderr.
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -6,7 +6,7 @@ use crate::args::Args;
 use crate::callers::Caller;
 use crate::scenario::Scenario;
 
-/// A line for the whole run and one for each client; silent where stderr is no terminal.
+/// A line for the whole run and one for each client. Nothing is shown if stderr is no terminal.
 pub(crate) struct Screen {
     lines: MultiProgress,
     run: ProgressBar,
@@ -34,7 +34,7 @@ impl Screen {
         }
     }
 
-    /// Names the scenario that begins.
+    /// Shows the name of the scenario that begins.
     pub(crate) fn begin(&self, scenario: Scenario) {
         let (name, happens) = scenario.words();
         self.run.inc(1);
@@ -48,9 +48,9 @@ impl Screen {
         &self.callers[place.expect("every client has a line")]
     }
 
-    /// Takes everything off the screen.
+    /// Removes all lines from the screen.
     pub(crate) fn clear(&self) {
-        // A terminal that cannot be cleared keeps the lines; no harm.
+        // A terminal that cannot be cleared keeps the lines, which does no harm.
         let _: std::io::Result<()> = self.lines.clear();
     }
 }

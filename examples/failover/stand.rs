@@ -1,4 +1,4 @@
-//! One client's stand: its edges, its name in DNS, and the death it is to meet.
+//! The stand of one client: its edges, its host in DNS, and the death of edges.
 
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
@@ -17,22 +17,22 @@ use crate::name_server::{NameServer, RecordType};
 use crate::scenario::{Plan, Scenario};
 use crate::screen::Screen;
 
-/// What all stands share.
+/// The parts that all stands share.
 pub(crate) struct World {
     pub(crate) dials: Dials,
     pub(crate) dns: NameServer,
 }
 
-/// What was seen at one stand.
+/// The results of one stand.
 pub(crate) struct Row {
     pub(crate) caller: Caller,
     pub(crate) requests: Vec<Request>,
-    /// Dials to any address while one was dead.
+    /// Attempts to all addresses while one was dead.
     pub(crate) dials: usize,
-    /// Dials to dead addresses.
+    /// Attempts to dead addresses.
     pub(crate) dead_dials: usize,
     pub(crate) dns_queries: usize,
-    /// Requests that the edge answered after it came back.
+    /// Requests that the edge has responded to since its recovery.
     pub(crate) served_after_return: Option<usize>,
 }
 
@@ -69,7 +69,7 @@ impl<'a> Stand<'a> {
         Ok(stand)
     }
 
-    /// Lets the client connect to each edge, in the seconds before the scenario.
+    /// Makes the client connect to each edge, in the seconds before the scenario.
     async fn warm_up(&self) -> Result<(), Box<dyn Error + Send + Sync>> {
         for ip in self.scenario.old_ips() {
             self.publish(&[ip]);
@@ -89,7 +89,7 @@ impl<'a> Stand<'a> {
         }
     }
 
-    /// Drives the load through the whole plan, and meanwhile lets the edge die.
+    /// Runs the load through the whole plan, and meanwhile makes the edge die.
     pub(crate) async fn run(&self, plan: &Plan, begin: Instant, screen: &Screen) -> Row {
         let asked = self.dns_queries();
         let bar = screen.of(self.caller);
@@ -141,10 +141,10 @@ impl<'a> Stand<'a> {
     ///
     /// | scenario | which |
     /// |---|---|
-    /// | the name moves | all that leave DNS |
-    /// | an answer names one edge | the one that the client has connected to last |
-    /// | connections are kept | the one that has answered most requests: the client's connection leads there |
-    /// | others | those that the client has connected to most |
+    /// | DNS changes | all that DNS removes |
+    /// | an answer names one edge | the edge that the client has attempted last |
+    /// | connections are pooled | the edge that has responded to most requests, to which the client is connected |
+    /// | others | the edges that the client has attempted most |
     fn victims(&self) -> Vec<IpAddr> {
         let old = self.scenario.old_ips();
         if !self.scenario.new_ips().is_empty() {
@@ -169,7 +169,7 @@ impl<'a> Stand<'a> {
         }
     }
 
-    /// Kept connections go silent, because their end would tell the client.
+    /// Makes an edge die. Pooled connections go silent, because their end would show the death to the client.
     async fn kill(&self, ips: &[IpAddr]) {
         let death = self.scenario.death();
         match self.scenario.connections() {
@@ -185,7 +185,7 @@ impl<'a> Stand<'a> {
         join_all(ips.iter().map(|&ip| self.edges.set(ip, mode))).await;
     }
 
-    /// Counts the dials to all edges, and those to `ips`.
+    /// Counts the attempts to all edges, and those to `ips`.
     fn count(&self, ips: &[IpAddr]) -> (usize, usize) {
         let dials = &self.world.dials;
         let to_ips = ips.iter().map(|&ip| dials.to(self.addr(ip))).sum();

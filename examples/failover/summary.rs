@@ -1,4 +1,4 @@
-//! A row in figures.
+//! The figures of a row.
 
 use std::time::Duration;
 
@@ -8,31 +8,31 @@ use crate::load::{End, Request};
 use crate::scenario::{Plan, Scenario};
 use crate::stand::Row;
 
-/// What one client made of one scenario; the fields of the JSON output.
+/// The results of one client in one scenario, which are the fields of the JSON output.
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary {
     pub(crate) scenario: Scenario,
     pub(crate) client: &'static str,
     pub(crate) requests: usize,
-    /// Errors, and requests that were shed.
+    /// Requests that ended in an error or were shed.
     pub(crate) failed: usize,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
     pub(crate) worst_ms: f64,
-    /// Dials to dead addresses, while they were dead.
+    /// Attempts to addresses while they were dead.
     pub(crate) dead_dials: usize,
     pub(crate) dns_queries: usize,
-    /// Requests without an answer one second after the last one started.
+    /// Requests without a response one second after the last request started.
     pub(crate) hung: usize,
     pub(crate) hung_oldest_s: f64,
-    /// Requests not sent, because too many were in flight.
+    /// Requests that were not sent because too many were in flight.
     pub(crate) shed: usize,
-    /// The worst of the requests that ended before the edge died.
+    /// The longest time of the requests that ended before the edge died.
     pub(crate) worst_before_ms: f64,
-    /// Dials to any address while one was dead.
+    /// Attempts to all addresses while one was dead.
     pub(crate) dials: usize,
     pub(crate) dead_dials_percent: f64,
-    /// Requests that the edge answered after it came back.
+    /// Requests that the edge has responded to since its recovery.
     pub(crate) served_after_return: Option<usize>,
 }
 
@@ -84,7 +84,7 @@ fn millis(took: Duration) -> f64 {
     took.as_micros() as f64 / 1000.0
 }
 
-/// Returns how many of a hundred, to a hundredth.
+/// Returns the percentage, to a hundredth.
 fn percent(part: usize, all: usize) -> f64 {
     let share = part as f64 / all.max(1) as f64;
     (share * 10_000.0).round() / 100.0

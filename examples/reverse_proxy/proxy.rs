@@ -1,4 +1,4 @@
-//! The proxy: axum in front, the client of `sidestep::hyper` behind.
+//! The proxy, which serves with axum and sends with the client of `sidestep::hyper`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,25 +27,25 @@ impl Proxy {
     pub(crate) fn new(resolver: &Resolver, upstream: Uri) -> Result<Arc<Self>, TlsConfigError> {
         let client = sidestep::hyper::client_with(resolver)?;
         Ok(Arc::new(Self {
-            // Sees those who accept connections and do not answer.
+            // This layer detects upstreams that accept connections and do not respond.
             client: resolver.passive_health_layer().layer(client),
             upstream: upstream.into_parts(),
             again: AtomicUsize::new(0),
         }))
     }
 
-    /// Serve it with `into_make_service_with_connect_info::<SocketAddr>()`.
+    /// Serve this router with `into_make_service_with_connect_info::<SocketAddr>()`.
     pub(crate) fn router(self: Arc<Self>) -> Router {
         Router::new().fallback(forward).with_state(self)
     }
 
-    /// Returns how many requests were sent again so far.
+    /// Returns the number of requests that were sent again.
     pub(crate) fn sent_again(&self) -> usize {
         self.again.load(Ordering::Relaxed)
     }
 
-    /// Connects are the client's business. What is left is a connection that dies under a request: one
-    /// that may be sent twice, and has no body that would be gone, is.
+    /// Sends a request, and sends the request again after a failure if the method is safe and the request has no
+    /// body. The client itself handles failed connects, so mostly the connection died during the request.
     async fn send(&self, head: request::Parts, body: Body) -> Result<Response, Error> {
         let is_repeatable = head.method.is_safe() && body.is_end_stream();
         let mut body = Some(body);
@@ -63,19 +63,19 @@ impl Proxy {
         }
     }
 
-    /// Turns a request to us into one to the upstream.
+    /// Changes a request to the proxy into a request to the upstream.
     fn aim(&self, head: &mut request::Parts, from: SocketAddr) {
         let mut to = uri::Parts::default();
         to.scheme = self.upstream.scheme.clone();
         to.authority = self.upstream.authority.clone();
         to.path_and_query = head.uri.path_and_query().cloned();
-        // A CONNECT and an OPTIONS * have no path.
+        // CONNECT and OPTIONS * have no path.
         to.path_and_query
             .get_or_insert_with(|| uri::PathAndQuery::from_static("/"));
         head.uri = Uri::from_parts(to).expect("scheme, authority and path make a URI");
         head.version = Version::HTTP_11;
         drop_hop_by_hop(&mut head.headers);
-        // The client writes the upstream's.
+        // The client writes the host of the upstream.
         if let Some(host) = head.headers.remove(header::HOST) {
             head.headers.insert("x-forwarded-host", host);
         }
@@ -103,7 +103,7 @@ async fn forward(
     }
 }
 
-/// Names every address that was attempted, for the operator of the proxy; tell strangers less.
+/// Returns a response that names every attempted address, for the operator of the proxy. Strangers should get less.
 fn bad_gateway(error: &Error) -> Response {
     let why = match ConnectError::find(error) {
         Some(connect) => connect.to_string(),
@@ -112,7 +112,7 @@ fn bad_gateway(error: &Error) -> Response {
     (StatusCode::BAD_GATEWAY, why).into_response()
 }
 
-/// RFC 9110, section 7.6.1: these, and those that `Connection` names, are for one connection.
+/// Removes the headers that are for one connection, and those that `Connection` names (RFC 9110, section 7.6.1).
 fn drop_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<_> = headers
         .get_all(header::CONNECTION)

@@ -1,4 +1,4 @@
-//! Calls through a channel.
+//! Sends calls through a channel.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::servers::EDGE;
 use crate::tally::Tally;
 use crate::{clock, patience};
 
-/// Calls one after another until then. When a call fails, `checked` is looked after.
+/// Sends one call after another until `until`. When a call fails, the addresses of `checked` are checked.
 pub(crate) async fn calls(channel: Channel, checked: Option<&Host>, until: Instant) -> Tally {
     let mut tally = Tally::default();
     while clock::now() < until {
@@ -25,8 +25,8 @@ pub(crate) async fn calls(channel: Channel, checked: Option<&Host>, until: Insta
     tally
 }
 
-/// Sends a call, and again when its connection died or could not be made: a health check may be
-/// sent twice. What may not needs a retry of its own.
+/// Sends a call, and sends the call again if its connection died or could not be made, because a health check may be
+/// sent twice. A call that may not be sent twice needs another retry.
 async fn call(channel: Channel, checked: Option<&Host>) -> (Result<String, Status>, u32) {
     let mut again = 0;
     loop {
@@ -43,7 +43,7 @@ async fn call(channel: Channel, checked: Option<&Host>) -> (Result<String, Statu
     }
 }
 
-/// Returns the edge that answers a call.
+/// Returns the edge that responds to a call.
 pub(crate) async fn ask(channel: Channel) -> Result<String, Status> {
     let mut client = HealthClient::new(channel);
     let response = client.check(HealthCheckRequest::default()).await?;
@@ -52,8 +52,8 @@ pub(crate) async fn ask(channel: Channel) -> Result<String, Status> {
     Ok(edge.unwrap_or("?").to_owned())
 }
 
-/// tonic says so in three ways: the connect failed; the connection ended before the call was on its
-/// way; it ended under the call.
+/// tonic reports this in three ways: the connect failed, the connection ended before the call was sent, or the
+/// connection ended during the call.
 fn is_of_the_connection(status: &Status) -> bool {
     matches!(
         status.code(),

@@ -1,4 +1,4 @@
-//! The two ways to a channel that survives its servers.
+//! Two channels that survive the death of a server.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -15,11 +15,10 @@ use tonic::transport::channel::Change;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tower::Layer as _;
 
-/// One connection, to a server that answers. When it ends the next call makes another, raced over
-/// all addresses of the host.
+/// Returns a channel with one connection. When the connection ends, the next call starts a race over all addresses of
+/// the host.
 ///
-/// For `https://` give [`sidestep::hyper::connector`] in place of this one, and leave out tonic's
-/// own TLS features.
+/// For `https://` use [`sidestep::hyper::connector`] instead of this connector, without the TLS features of tonic.
 pub(crate) fn raced(resolver: &Resolver, origin: &Uri) -> Channel {
     let mut http = HttpConnector::new_with_resolver(resolver.clone());
     http.set_nodelay(true);
@@ -27,8 +26,8 @@ pub(crate) fn raced(resolver: &Resolver, origin: &Uri) -> Channel {
     endpoint(origin).connect_with_connector_lazy(connector)
 }
 
-/// One connection to each server, and calls go to all of them. Returns the feed too, which has to
-/// run, as tonic connects to addresses and looks up no names here.
+/// Returns a channel with a connection to each server, and its feed. The feed has to run, because this channel
+/// connects to addresses and looks up no host.
 pub(crate) fn balanced(host: Host) -> (Channel, Feed) {
     let (channel, changes) = Channel::balance_channel(64);
     let fed = BTreeSet::new();
@@ -38,14 +37,14 @@ pub(crate) fn balanced(host: Host) -> (Channel, Feed) {
 
 fn endpoint(uri: &Uri) -> Endpoint {
     Endpoint::from(uri.clone())
-        // How a connection is found dead whose packets are lost. Many gRPC servers allow one ping
-        // in five minutes unless they are told otherwise: set both ends.
+        // Pings detect a connection whose packets are lost. Many gRPC servers allow only one ping in five minutes by
+        // default, so set both ends.
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(5))
         .keep_alive_while_idle(true)
 }
 
-/// A name, where it is looked up, and when there is something new about it.
+/// A host, its resolver, and a signal for new answers and failures.
 #[derive(Clone)]
 pub(crate) struct Host {
     pub(crate) resolver: Resolver,
@@ -82,7 +81,7 @@ impl Host {
         SocketAddr::new(ip, port)
     }
 
-    /// Connects to all addresses and reports the outcomes to the resolver, because tonic does not tell how the
+    /// Connects to all addresses and reports the outcomes to the resolver, because tonic does not report how the
     /// connects of a balanced channel end.
     pub(crate) async fn check(&self) {
         let Ok(resolved) = self.resolver.resolve(self.name()).await else {
@@ -115,7 +114,7 @@ impl Host {
     }
 }
 
-/// Keeps a balanced channel up to date as DNS changes and addresses fail.
+/// Updates a balanced channel when DNS changes and addresses fail.
 pub(crate) struct Feed {
     host: Host,
     changes: mpsc::Sender<Change<IpAddr, Endpoint>>,
@@ -136,7 +135,7 @@ impl Feed {
     }
 
     async fn update(&mut self) -> Result<(), mpsc::error::SendError<Change<IpAddr, Endpoint>>> {
-        // Without an answer, and without a stale one, what is connected stays so.
+        // Without a fresh or a stale answer, the channel keeps its connections.
         let Ok(usable) = self.host.usable().await else {
             return Ok(());
         };
@@ -150,7 +149,7 @@ impl Feed {
         Ok(())
     }
 
-    /// The server at one address, which is still called by its name.
+    /// Returns the endpoint of one address. Its calls have the name of the host.
     fn to(&self, ip: IpAddr) -> Endpoint {
         let uri = format!("http://{}", self.host.at(ip));
         let uri = Uri::from_maybe_shared(uri).expect("an address makes a URI");

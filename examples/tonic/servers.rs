@@ -1,4 +1,4 @@
-//! gRPC servers on the lab's edges: each answers health checks and says which edge it is.
+//! gRPC servers, each of which responds to health checks and sends its address.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use tower::ServiceExt as _;
 
 use crate::edge::{Edges, Guest, Scheme};
 
-/// The header in which a server names itself.
+/// The header with the address of the server.
 pub(crate) const EDGE: &str = "x-edge";
 
 /// Starts a server at each address, on one port.
@@ -33,7 +33,7 @@ pub(crate) async fn start(ips: &[IpAddr]) -> Edges {
         let serving =
             http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), named);
         async move {
-            // It ends with the client, or is cut when the edge dies.
+            // The connection ends with the client, or when the edge dies.
             let _: hyper::Result<()> = serving.await;
         }
     });

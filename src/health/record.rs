@@ -93,10 +93,12 @@ pub(crate) struct AddressRecord {
     since: Instant,
     /// When the first failure after the last healthy state was recorded.
     bad_since: Instant,
-    /// When a probe has connected since the last failure, which a probe cannot clear.
+    /// Whether a probe has connected since the last failure, which a probe cannot clear.
     ///
     /// Only a request can then clear the failure.
-    accepted_at: Option<Instant>,
+    accepts: bool,
+    /// Whether a probe has connected since the last failure, also right after a connect was slow.
+    is_reached: bool,
     /// When a probe was last taken before the end of the penalty; see [`AddressRecord::try_take_early_probe`].
     probed_at: Option<Instant>,
     /// Number of outages of the local network before the last failure.
@@ -150,7 +152,8 @@ impl AddressRecord {
             error: None,
             since: now,
             bad_since: now,
-            accepted_at: None,
+            accepts: false,
+            is_reached: false,
             probed_at: None,
             outages_before: 0,
         }
@@ -176,7 +179,8 @@ impl AddressRecord {
             *until = now + PENALTY.jittered(self.strikes, rng);
             *turn = last_turn.max(*until) + Duration::from_nanos(1);
             self.since = now;
-            self.accepted_at = None;
+            self.accepts = false;
+            self.is_reached = false;
             // Connects that were refused are slow now: the process went down, and then its machine.
             // Or TCP connects now, and TLS fails.
             if self.why.is_in_tcp() && !failure.why.is_in_tcp() {
@@ -204,7 +208,8 @@ impl AddressRecord {
         if matches!(self.state, State::Healthy | State::Doubtful { .. }) {
             self.bad_since = now;
         }
-        self.accepted_at = None;
+        self.accepts = false;
+        self.is_reached = false;
         // A connect that was slow and has failed now is one strike.
         let counted = matches!(self.state, State::SoftStrike { .. }) && began <= self.since;
         if !counted {
@@ -238,7 +243,8 @@ impl AddressRecord {
         }
         self.state = State::Healthy;
         self.since = now;
-        self.accepted_at = None;
+        self.accepts = false;
+        self.is_reached = false;
         if !after_connect {
             self.strikes = 0;
         }
@@ -282,7 +288,7 @@ impl AddressRecord {
         match self.rank(now) {
             Rank::Healthy => Rank::Healthy,
             // TCP connects, so such an address goes before one that may be a black hole.
-            Rank::Probation | Rank::Penalized(_) if self.accepted_at.is_some() && !is_closing => {
+            Rank::Probation | Rank::Penalized(_) if self.is_reached && !is_closing => {
                 Rank::Accepted(self.strikes)
             }
             _ if is_closing => Rank::ClosesEarly,
@@ -302,11 +308,13 @@ impl AddressRecord {
             State::Healthy | State::Doubtful { .. } => return self.record_success(began, now),
             State::Trial { .. } => {
                 self.state = State::SoftStrike { until: now };
-                self.accepted_at = Some(now);
+                (self.accepts, self.is_reached) = (true, true);
             }
-            State::SoftStrike { .. } | State::Penalized { .. } if self.was_probed_early(began) => {
-                self.accepted_at = Some(now);
+            State::Penalized { .. } if self.was_probed_early(began) => {
+                (self.accepts, self.is_reached) = (true, true);
             }
+            // The address was slow a moment ago, and may hang after TCP.
+            State::SoftStrike { .. } if self.was_probed_early(began) => self.is_reached = true,
             State::SoftStrike { .. } | State::Penalized { .. } => {}
         }
         Transition::None
@@ -343,7 +351,17 @@ impl AddressRecord {
 
     /// Returns whether only a request can clear the failure.
     pub(crate) fn needs_request(&self) -> bool {
-        self.accepted_at.is_some()
+        self.accepts
+    }
+
+    /// Records that a connect hangs although a probe has connected, so that the probe no longer counts.
+    pub(crate) fn withdraw_probe(&mut self) {
+        (self.accepts, self.is_reached) = (false, false);
+    }
+
+    /// Returns whether a probe has connected since the last failure.
+    pub(crate) fn is_reached(&self) -> bool {
+        self.is_reached
     }
 
     /// Puts a healthy address in doubt, and returns whether the address was healthy.
@@ -397,7 +415,7 @@ impl AddressRecord {
             self.state,
             State::SoftStrike { .. } | State::Penalized { .. }
         );
-        is_bad && self.accepted_at.is_none() && now < self.since + ONE_EVENT
+        is_bad && !self.accepts && now < self.since + ONE_EVENT
     }
 
     /// Returns whether the address goes behind the last resort.
@@ -409,7 +427,7 @@ impl AddressRecord {
     ///
     /// Such an address would delay each connect by the time after which a connect is slow.
     pub(crate) fn hangs(&self, now: Instant) -> bool {
-        self.rank(now) >= Rank::Probation && self.why.is_slow() && self.accepted_at.is_none()
+        self.rank(now) >= Rank::Probation && self.why.is_slow() && !self.accepts
     }
 
     /// Records the number of outages of the local network before the last failure.

@@ -113,6 +113,14 @@ impl HealthStore {
         self.edit_record(host, addr, |record| record.accept(began, now))
     }
 
+    /// Records that a connect to an address hangs although a probe has connected to the address.
+    pub(crate) fn withdraw_probe(&self, host: &Host, addr: IpAddr) {
+        let _ = self.edit_record(host, addr, |record| {
+            record.withdraw_probe();
+            Transition::None
+        });
+    }
+
     /// Puts a healthy address in doubt, and returns whether the address was healthy before.
     pub(crate) fn doubt(
         &self,

@@ -86,8 +86,9 @@ impl Inner {
             let mut others = targets.iter().filter(|other| **other != addr);
             is_healthy(&addr) || has_accepted(records, addr) || others.any(is_healthy)
         });
-        if counts {
-            self.hold_against(resolution, addr, &Failure::unseen(Outcome::Slow));
+        match counts {
+            true => self.hold_against(resolution, addr, &Failure::unseen(Outcome::Slow)),
+            false => self.health.withdraw_probe(&resolution.host, addr),
         }
         self.search(resolution);
     }
@@ -200,6 +201,9 @@ impl Inner {
     /// to be up, no address is put in doubt.
     pub(crate) fn doubt_second_lane(self: &Arc<Self>, resolution: &Resolution, is_up: bool) {
         self.connects.note_give_up(&resolution.host, time::now());
+        if let Some(addr) = self.pending_at(resolution) {
+            self.health.withdraw_probe(&resolution.host, addr);
+        }
         if let Some(addr) = second_head(resolution).filter(|_| !is_up)
             && !self.connects_for_others(resolution, addr)
         {
@@ -234,21 +238,16 @@ impl Inner {
                 .has_connected_since(&resolution.host, resolution.resolved_at)
                 || self.connects.take_move(&resolution.host, now);
         }
-        let is_alive = |addr: &IpAddr| self.connects_for_others(resolution, *addr);
-        // If the first address connects for others, the connect is pending in its second lane.
-        let pending_at = match head(resolution).filter(is_alive) {
-            Some(_) => second_head(resolution),
-            None => head(resolution),
-        };
-        let Some(pending_at) = pending_at.filter(|addr| !is_alive(addr)) else {
+        let Some(pending_at) = self.pending_at(resolution) else {
             return false;
         };
         let host = resolution.host.as_str();
-        let has_accepted = self
-            .health
-            .read(host, now, |records| has_accepted(records, pending_at));
+        let is_reached = self.health.read(host, now, |records| {
+            let record = records.iter().find(|(addr, _)| *addr == pending_at);
+            record.is_some_and(|(_, record)| record.is_reached())
+        });
         let pending = now.saturating_duration_since(resolution.resolved_at);
-        let is_silent = match has_accepted {
+        let is_silent = match is_reached {
             true => pending >= HANGS,
             // The probe of that address has this long to connect.
             false => pending >= 2 * self.slow_after(&resolution.host),
@@ -265,6 +264,19 @@ impl Inner {
                 .connects
                 .has_connected_since(&resolution.host, resolution.resolved_at)
                 || self.connects.take_give_up(&resolution.host, now))
+    }
+
+    /// Returns the address at which a slow connect is pending.
+    ///
+    /// If the first address connects for others, the connect is pending in its second lane. `None`: both addresses
+    /// connect for others.
+    fn pending_at(&self, resolution: &Resolution) -> Option<IpAddr> {
+        let is_alive = |addr: &IpAddr| self.connects_for_others(resolution, *addr);
+        let pending_at = match head(resolution).filter(is_alive) {
+            Some(_) => second_head(resolution),
+            None => head(resolution),
+        };
+        pending_at.filter(|addr| !is_alive(addr))
     }
 
     /// Returns when all lanes of a connect are slow.

@@ -1,4 +1,4 @@
-//! One bound, in real time, for everything that a test waits for.
+//! A time limit, in real time, for everything that a test waits for.
 
 use std::fmt::Display;
 use std::panic::Location;
@@ -8,11 +8,11 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
-/// Nothing that a test waits for takes so long, unless it never comes.
+/// An event that takes longer than this never happens.
 const BOUND: Duration = Duration::from_secs(100);
 
-/// Waits for `future`; panics with what was awaited if it has not come after [`BOUND`] of real time. A paused
-/// clock does not move the bound.
+/// Waits for `future`. Panics with `what` if the future is not ready after [`BOUND`] of real time. A paused clock does
+/// not change the limit.
 #[track_caller]
 pub(crate) fn within<F: Future>(what: impl Display, future: F) -> impl Future<Output = F::Output> {
     let place = Location::caller();
@@ -21,17 +21,17 @@ pub(crate) fn within<F: Future>(what: impl Display, future: F) -> impl Future<Ou
         tokio::select! {
             biased;
             output = future => output,
-            _ = &mut alarm.0 => panic!("{place}: {what} has not come in {BOUND:?}"),
+            _ = &mut alarm.0 => panic!("{place}: waited {BOUND:?} for {what}"),
         }
     }
 }
 
-/// A task that ends after [`BOUND`] of real time; it ends with its handle.
+/// A task that ends after [`BOUND`] of real time, or when its handle is dropped.
 struct Alarm(JoinHandle<()>);
 
 impl Alarm {
     fn set() -> Self {
-        /// Its clock is never paused.
+        /// The clock of this runtime is never paused.
         static REAL_TIME: LazyLock<Runtime> = LazyLock::new(|| {
             let mut runtime = Builder::new_multi_thread();
             let runtime = runtime.worker_threads(1).enable_time();

@@ -1,8 +1,8 @@
-//! A clock for tests over real sockets, which runs only while a connect waits for nothing but time.
+//! A clock for tests over real sockets, which advances only while a connect waits for time alone.
 //!
-//! A machine under load may take seconds for a handshake. A [`Clock`] stops meanwhile, so that the load ends
-//! no time limit of the crate and no penalty. If a connect needs time to pass, because an edge drops packets
-//! or a lookup has to wait, [`while_pending`] advances the clock.
+//! A machine under load may take seconds for a handshake. A [`Clock`] stands still meanwhile, so no time limit of the
+//! crate and no penalty ends because of the load. If a connect needs time to pass, because an edge drops packets or a
+//! lookup has to wait, [`while_pending`] advances the clock.
 
 #![allow(
     clippy::disallowed_methods,
@@ -20,10 +20,10 @@ use tokio::time::Instant;
 use super::dial_log::{DialLog, Dialled};
 use super::{Edges, Journal};
 
-/// Stops the clock of the current runtime until it is dropped.
+/// Stops the clock of the current runtime until this value is dropped.
 ///
-/// tokio advances a paused clock as soon as the runtime has nothing to do, even if its sockets have, but not
-/// while a blocking task runs. So each clock runs one.
+/// tokio advances a paused clock as soon as the runtime is idle, even if data is on the way to its sockets, but not
+/// while a blocking task runs. So each [`Clock`] runs a blocking task.
 #[derive(Debug)]
 pub(crate) struct Clock {
     _blocking: mpsc::Sender<()>,
@@ -41,10 +41,10 @@ thread_local! {
     static STOPPED: RefCell<Vec<Watched>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Length of a step of a running clock, which is shorter than any limit that a test sets.
+/// Length of a step of the clock, which is shorter than any time limit that a test sets.
 const STEP: Duration = Duration::from_millis(5);
 
-/// Time between two connects, so that the crate can tell which began first.
+/// Time between two connects, so that the crate can order them.
 const INSTANT: Duration = Duration::from_micros(1);
 
 impl Clock {
@@ -86,7 +86,7 @@ impl Drop for Clock {
 
 /// Waits for `work`, which connects, and advances a stopped clock if `work` waits for time alone.
 ///
-/// That is so while the attempt that began last is at a silent edge or has failed in TCP, and no lookup is in
+/// `work` waits for time alone while its last attempt is to a silent edge or has failed in TCP, and no lookup is in
 /// flight.
 pub(crate) async fn while_pending<F: Future>(work: F) -> F::Output {
     let watched = |it: &Watched| run(it.edges.clone(), it.journal.clone());
@@ -98,7 +98,7 @@ pub(crate) async fn while_pending<F: Future>(work: F) -> F::Output {
     tokio::select! {
         biased;
         output = work => output,
-        _ = futures_util::future::join_all(clocks) => unreachable!("a clock runs for ever"),
+        _ = futures_util::future::join_all(clocks) => unreachable!("a clock never ends"),
     }
 }
 
@@ -125,10 +125,11 @@ async fn step() {
 fn run(edges: Edges, journal: Journal) -> impl Future<Output = ()> {
     let (log, port) = (DialLog::start(), edges.port());
     let before = log.to_port(port).len();
-    // After the last attempt has failed, or at a silent edge, only time brings the connect on.
-    let is_over = move |dials: &[Dialled]| {
-        let over = |dial: &Dialled| dial.failed || edges.is_silent(dial.addr.to_canonical());
-        dials[before..].last().is_some_and(over)
+    // If the last attempt has failed or is to a silent edge, the connect waits for time.
+    let is_over = move |attempts: &[Dialled]| {
+        let over =
+            |attempt: &Dialled| attempt.failed || edges.is_silent(attempt.addr.to_canonical());
+        attempts[before..].last().is_some_and(over)
     };
     async move {
         loop {

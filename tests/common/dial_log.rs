@@ -1,6 +1,6 @@
-//! Every dial that hyper-util begins and how it ends, from its own log.
+//! Every attempt that hyper-util begins and the end of the attempt, from the log of hyper-util.
 //!
-//! An edge that refuses or swallows packets cannot tell who dials it.
+//! An edge that refuses or swallows packets cannot count attempts.
 
 #[path = "../../examples/failover/dial_log.rs"]
 mod lines;
@@ -11,15 +11,15 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 
-/// One dial.
+/// One attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dialled {
-    /// As hyper-util dialled it: an IPv4-mapped address is one.
+    /// The address as hyper-util logs it: an IPv4-mapped address stays IPv4-mapped.
     pub(crate) addr: IpAddr,
     pub(crate) failed: bool,
 }
 
-/// Dials by port, in the order in which they began; cheap to clone.
+/// Attempts by port, in the order in which they began. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DialLog(Arc<watch::Sender<HashMap<u16, Vec<Dialled>>>>);
 
@@ -28,10 +28,10 @@ impl DialLog {
     pub(crate) fn start() -> Self {
         static LOG: OnceLock<DialLog> = OnceLock::new();
         let begin = || {
-            let dials = Self::default();
-            let log = dials.clone();
+            let attempts = Self::default();
+            let log = attempts.clone();
             lines::each_line(move |line| log.take(line));
-            dials
+            attempts
         };
         LOG.get_or_init(begin).clone()
     }
@@ -40,11 +40,12 @@ impl DialLog {
         self.0.borrow().get(&port).cloned().unwrap_or_default()
     }
 
-    /// Waits until the dials to a port are so.
+    /// Waits until `are` is true of the attempts to a port.
     pub(crate) async fn until(&self, port: u16, are: impl Fn(&[Dialled]) -> bool) {
         let mut log = self.0.subscribe();
-        let dials = |log: &HashMap<u16, Vec<Dialled>>| log.get(&port).is_some_and(|all| are(all));
-        drop(log.wait_for(dials).await);
+        let attempts =
+            |log: &HashMap<u16, Vec<Dialled>>| log.get(&port).is_some_and(|all| are(all));
+        drop(log.wait_for(attempts).await);
     }
 
     fn take(&self, line: &str) {
@@ -53,21 +54,21 @@ impl DialLog {
             .and_then(|it| it.parse().ok());
         let failed = line.strip_prefix("connect error for ");
         let failed = failed.and_then(|it| it.split(": ").next()?.parse().ok());
-        self.0.send_if_modified(|dials| match (began, failed) {
+        self.0.send_if_modified(|attempts| match (began, failed) {
             (Some(addr), _) => {
                 let addr: SocketAddr = addr;
-                let dial = Dialled {
+                let attempt = Dialled {
                     addr: addr.ip(),
                     failed: false,
                 };
-                dials.entry(addr.port()).or_default().push(dial);
+                attempts.entry(addr.port()).or_default().push(attempt);
                 true
             }
             (None, Some(addr)) => {
                 let addr: SocketAddr = addr;
-                let all = dials.entry(addr.port()).or_default();
-                let dial = all.iter_mut().rfind(|dial| dial.addr == addr.ip());
-                dial.expect("what fails has begun").failed = true;
+                let all = attempts.entry(addr.port()).or_default();
+                let attempt = all.iter_mut().rfind(|attempt| attempt.addr == addr.ip());
+                attempt.expect("an attempt that fails has begun").failed = true;
                 true
             }
             (None, None) => false,

@@ -1,8 +1,8 @@
-//! CDN edges on loopback that die in the ways that real ones do.
+//! CDN edges on loopback that die in the same ways as real ones.
 //!
-//! Each edge listens on an address of its own (127.0.0.2, 127.0.0.3, …), all on one port, as the
-//! edges behind one name do. [`Edges::set`] changes what an edge does, closes its connections, and
-//! returns when the new mode holds. A port stays bound while its edge refuses, so nobody else gets it.
+//! Each edge listens on its own address (127.0.0.2, 127.0.0.3, …), and all edges use one port, as the edges of one
+//! host do. [`Edges::set`] changes the mode of an edge, closes its connections, and returns when the new mode is in
+//! effect. A port stays bound while its edge refuses, so no other process gets the port.
 //!
 //! ```ignore
 //! let edges = Edges::https(4).await;
@@ -51,32 +51,32 @@ use tokio_rustls::TlsAcceptor;
 
 use self::bound::within;
 
-/// What an edge does with those who dial it.
+/// What an edge does with new connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Answers: HTTP/1.1 or HTTP/2, by ALPN or by the preface.
+    /// Responds over HTTP/1.1 or HTTP/2, by ALPN or by the preface.
     Serve,
-    /// Nobody listens: connection refused.
+    /// Does not listen, so the system refuses connects.
     Refuse,
-    /// Packets vanish: no connect ever ends.
+    /// Swallows packets, so no connect ends.
     BlackHole,
     /// Accepts, reads the first bytes (the `ClientHello`) and resets the connection.
     TlsReset,
-    /// Answers with a certificate for another name; over plain HTTP it just serves.
+    /// Sends a certificate for another name. Over plain HTTP the edge serves.
     WrongCertificate,
     /// Accepts and closes at once.
     AcceptAndClose,
-    /// Reads one request and closes without an answer.
+    /// Reads one request and closes without a response.
     CloseAfterRequest,
-    /// Answers 503 with `Connection: close`; over HTTP/2, which has no such header, 503 alone.
+    /// Responds with 503 and `Connection: close`. HTTP/2 has no such header, so the response is 503 alone.
     Unavailable,
-    /// Accepts and never says a word, not even in the TLS handshake.
+    /// Accepts and sends nothing, not even in the TLS handshake.
     Hang,
-    /// Accepts, ends the TLS handshake, and never says a word in HTTP, not even to a ping of HTTP/2.
+    /// Accepts, ends the TLS handshake, and sends nothing in HTTP, not even the reply to an HTTP/2 ping.
     HangInHttp,
 }
 
-/// What an edge speaks.
+/// The protocol of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
     /// HTTP in the clear.
@@ -85,8 +85,8 @@ pub(crate) enum Scheme {
     Https,
 }
 
-/// What edges do on an accepted connection, inside of TLS if they speak that, instead of serving
-/// HTTP: a proxy, or a server with answers of its own.
+/// A handler of accepted connections, which edges run inside of TLS instead of serving HTTP. For example, a proxy or a
+/// server with other responses.
 #[derive(Clone)]
 pub(crate) struct Guest(Arc<dyn Fn(IpAddr, Box<dyn Stream>) -> Meeting + Send + Sync>);
 
@@ -105,7 +105,7 @@ impl Guest {
         Self::knowing_where(move |_, stream| meet(stream))
     }
 
-    /// The same, told the address of its edge too.
+    /// Creates a guest that also gets the address of its edge.
     pub(crate) fn knowing_where<F>(
         meet: impl Fn(IpAddr, Box<dyn Stream>) -> F + Send + Sync + 'static,
     ) -> Self
@@ -122,7 +122,7 @@ impl fmt::Debug for Guest {
     }
 }
 
-/// Running edges; cheap to clone, and they stop with the last clone.
+/// Running edges, which stop when the last clone is dropped. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Edges(Arc<Shared>);
 
@@ -135,37 +135,37 @@ struct Shared {
     work: Work,
 }
 
-/// How long an answer takes, in milliseconds.
+/// How long a response takes, in milliseconds.
 type Work = Arc<AtomicU64>;
 
-/// The outside of one edge's task.
+/// The handle of one edge's task.
 #[derive(Debug)]
 struct Edge {
     ip: IpAddr,
     counts: Arc<watch::Sender<Counts>>,
-    /// Whether the last mode that was ordered is a silent one.
+    /// Whether the last order has a silent mode.
     is_silent: AtomicBool,
     orders: mpsc::UnboundedSender<Order>,
 }
 
-/// A mode to take on.
+/// An order to change the mode.
 #[derive(Debug)]
 struct Order {
     mode: Mode,
-    /// What becomes of the connections that the edge has.
+    /// What the edge does with its connections.
     connected: Connected,
-    /// Whom to tell when it holds.
+    /// Signals that the mode is in effect.
     done: oneshot::Sender<()>,
 }
 
-/// What becomes of the connections of an edge when the edge takes on a mode.
+/// What an edge does with its connections when its mode changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Connected {
-    /// They are closed.
+    /// The edge closes the connections.
     Closed,
-    /// They go on as they are.
+    /// The connections work as before.
     Kept,
-    /// They stay open and silent, until the edge takes on another mode and closes them.
+    /// The connections stay open and silent. The edge closes them when its mode changes again.
     Silent,
 }
 
@@ -188,17 +188,17 @@ impl Edges {
         Self::on(&loopback(n), Scheme::Https).await
     }
 
-    /// Starts an edge on each of `ips`, on the current runtime and a port free on all of them.
+    /// Starts an edge on each of `ips`, on the current runtime and on a port that is free on all of them.
     pub(crate) async fn on(ips: &[IpAddr], scheme: Scheme) -> Self {
         Self::start(ips, scheme, None).await
     }
 
-    /// Starts `n` edges on 127.0.0.2 and up which let `guest` serve.
+    /// Starts `n` edges on 127.0.0.2 and up, whose connections `guest` handles.
     pub(crate) async fn hosting(n: u8, scheme: Scheme, guest: Guest) -> Self {
         Self::hosting_on(&loopback(n), scheme, guest).await
     }
 
-    /// Starts an edge on each of `ips` which lets `guest` serve.
+    /// Starts an edge on each of `ips`, whose connections `guest` handles.
     pub(crate) async fn hosting_on(ips: &[IpAddr], scheme: Scheme, guest: Guest) -> Self {
         Self::start(ips, scheme, Some(guest)).await
     }
@@ -254,12 +254,12 @@ impl Edges {
         self.0.identity.ca.clone()
     }
 
-    /// Returns the same as text, as it stands in files.
+    /// Returns the certificate of the authority as PEM.
     pub(crate) fn ca_pem(&self) -> String {
         self.0.identity.ca_pem.clone()
     }
 
-    /// Returns the TLS settings of a client that trusts the edges; it offers no ALPN protocol.
+    /// Returns the TLS settings of a client that trusts the edges, without an ALPN protocol.
     pub(crate) fn client_config(&self) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots
@@ -267,29 +267,32 @@ impl Edges {
             .expect("the authority's certificate is well formed");
         ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .expect("ring speaks TLS 1.2 and 1.3")
+            .expect("ring supports TLS 1.2 and 1.3")
             .with_root_certificates(roots)
             .with_no_client_auth()
     }
 
-    /// Lets every edge take so long to answer a request; no time by default.
+    /// Sets the time that each edge takes to respond to a request. The default is zero.
     pub(crate) fn answer_after(&self, work: Duration) {
-        let millis = work.as_millis().try_into().expect("an answer comes soon");
+        let millis = work
+            .as_millis()
+            .try_into()
+            .expect("the time fits into 64 bits of milliseconds");
         self.0.work.store(millis, Ordering::Relaxed);
     }
 
-    /// Lets the edge at `ip` take on `mode`, and closes its connections.
+    /// Changes the edge at `ip` to `mode`, and closes its connections.
     pub(crate) async fn set(&self, ip: IpAddr, mode: Mode) {
         self.order(ip, mode, Connected::Closed).await;
     }
 
-    /// The same for new connections only; what is connected goes on as it is.
+    /// Changes the edge at `ip` to `mode` for new connections only.
     pub(crate) async fn set_for_new(&self, ip: IpAddr, mode: Mode) {
         self.order(ip, mode, Connected::Kept).await;
     }
 
-    /// The same, and what is connected goes silent: the edge sends nothing more there, and closes nothing before it
-    /// takes on another mode.
+    /// Changes the edge at `ip` to `mode` for new connections, and makes its other connections silent. The edge sends
+    /// nothing on them, and closes them when its mode changes again.
     pub(crate) async fn set_and_go_silent(&self, ip: IpAddr, mode: Mode) {
         self.order(ip, mode, Connected::Silent).await;
     }
@@ -309,18 +312,18 @@ impl Edges {
         edge.is_silent.store(is_silent, Ordering::SeqCst);
     }
 
-    /// Whether a connect to the edge at `ip` ends only with time.
+    /// Returns whether a connect to the edge at `ip` ends only by a time limit.
     pub(crate) fn is_silent(&self, ip: IpAddr) -> bool {
         let mut edges = self.0.edges.iter();
         edges.any(|edge| edge.ip == ip && edge.is_silent.load(Ordering::SeqCst))
     }
 
-    /// Counts the requests that the edge at `ip` has answered.
+    /// Counts the requests that the edge at `ip` has responded to.
     pub(crate) fn served(&self, ip: IpAddr) -> usize {
         self.edge(ip).counts.borrow().served
     }
 
-    /// Counts the TCP connections that the edge at `ip` has accepted, in whatever mode.
+    /// Counts the TCP connections that the edge at `ip` has accepted, in any mode.
     pub(crate) fn accepted(&self, ip: IpAddr) -> usize {
         self.edge(ip).counts.borrow().accepted
     }
@@ -350,8 +353,8 @@ fn loopback(n: u8) -> Vec<IpAddr> {
 fn start(socket: Socket, manner: Manner) -> Edge {
     let (ip, counts) = (manner.addr.ip(), manner.counts.clone());
     let (orders, inbox) = mpsc::unbounded_channel();
-    // Linux lets a second socket hold the port of one that listens, if both were bound before. So the port is
-    // no other process's while the edge changes from one socket to the next.
+    // On Linux a second socket can hold the port of a socket that listens, if both were bound before. So no other
+    // process gets the port while the edge changes its socket.
     let keeper = bind(manner.addr).ok();
     let running = run(Door::Shut(socket), Arc::new(manner), inbox);
     tokio::spawn(async move {
@@ -367,7 +370,7 @@ fn start(socket: Socket, manner: Manner) -> Edge {
     }
 }
 
-/// Lives an edge's life; ends, and closes everything, with the last handle.
+/// Runs an edge until its last handle is dropped, and then closes everything.
 async fn run(mut door: Door, manner: Arc<Manner>, mut inbox: mpsc::UnboundedReceiver<Order>) {
     let mut mode = Mode::Refuse;
     let mut connections = JoinSet::new();
@@ -388,7 +391,7 @@ async fn run(mut door: Door, manner: Arc<Manner>, mut inbox: mpsc::UnboundedRece
                         silent = std::mem::take(&mut connections);
                     }
                 }
-                // Whoever gave the order may have gone; it is carried out all the same.
+                // The caller may have been canceled.
                 let _: Result<(), ()> = order.done.send(());
             }
             stream = door.accept() => {
@@ -409,7 +412,7 @@ impl Ice {
         self.0.store(true, Ordering::SeqCst);
     }
 
-    /// Runs a connection as long as it is not frozen.
+    /// Runs a connection until the connection is frozen.
     async fn around(self, connection: impl Future<Output = ()>) {
         let mut connection = pin!(connection);
         let poll = |cx: &mut Context<'_>| match self.0.load(Ordering::SeqCst) {
@@ -420,13 +423,13 @@ impl Ice {
     }
 }
 
-/// What the kernel knows of an edge.
+/// The sockets of an edge.
 enum Door {
-    /// Accepts.
+    /// Accepts connections.
     Open(TcpListener),
-    /// Bound, so that the port stays ours, but not listening.
+    /// Keeps the port bound, and does not listen.
     Shut(Socket),
-    /// Listening with a full queue, kept full by connections of our own.
+    /// Listens with a queue that its own connections keep full.
     Clogged(Socket, Vec<StdTcpStream>),
 }
 
@@ -438,18 +441,18 @@ impl Door {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => return stream,
-                // Out of files: the test has them and will give some back.
+                // The process has no file descriptor left. The test will close some.
                 Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
             }
         }
     }
 
-    /// Turns into the door that `mode` needs; one that stays open is the same listener.
+    /// Changes to the sockets that `mode` needs. A door that stays open keeps its listener.
     async fn change(self, mode: Mode, addr: SocketAddr) -> Self {
         match (self, mode) {
             (before, Mode::Refuse) => {
                 drop(before);
-                Self::Shut(bind(addr).expect("the port is ours"))
+                Self::Shut(bind(addr).expect("the edge keeps its port"))
             }
             (before, Mode::BlackHole) => {
                 drop(before);
@@ -459,27 +462,27 @@ impl Door {
             (Self::Open(listener), _) => Self::Open(listener),
             (before, _) => {
                 drop(before);
-                Self::Open(listen(addr).expect("the port is ours"))
+                Self::Open(listen(addr).expect("the edge keeps its port"))
             }
         }
     }
 }
 
-/// Listens with the shortest queue and fills it, until a connect of our own gets no answer.
+/// Listens with the shortest queue, and fills the queue until a connect gets no reply.
 fn clog(addr: SocketAddr) -> Door {
-    /// A connect on loopback that takes longer than this gets no answer at all.
+    /// A connect on loopback that takes longer than this gets no reply.
     const PATIENCE: Duration = Duration::from_millis(100);
     for _ in 0..10 {
-        let socket = bind(addr).expect("the port is ours");
+        let socket = bind(addr).expect("the edge keeps its port");
         socket.listen(0).expect("a bound socket listens");
         let connects = iter::from_fn(|| StdTcpStream::connect_timeout(&addr, PATIENCE).ok());
         let fillers: Vec<_> = connects.take(4096).collect();
-        // None went in: a client's connect took the place first, and it would hang as connected.
+        // Without fillers, a connect of the client has the place in the queue and would count as connected.
         if !fillers.is_empty() {
             return Door::Clogged(socket, fillers);
         }
     }
-    panic!("no connect of our own gets into the queue of {addr}");
+    panic!("no filler gets into the queue of {addr}");
 }
 
 fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
@@ -497,7 +500,7 @@ fn bind(addr: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Binds to a port that no other socket is bound to, not even the shut door of another test's edge.
+/// Binds to a port that no other socket is bound to, not even that of another test's edge.
 fn bind_alone(addr: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.bind(&addr.into())?;
@@ -506,7 +509,7 @@ fn bind_alone(addr: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Binds every address to one port; tries another port where one of them is taken.
+/// Binds all addresses to one port. If the port is taken at one of them, the function tries another port.
 fn bind_all(ips: &[IpAddr]) -> (u16, Vec<Socket>) {
     loop {
         let first = bind_alone((ips[0], 0).into()).expect("the address is on loopback");
@@ -536,7 +539,7 @@ struct Manner {
 
 impl Manner {
     async fn meet(self: Arc<Self>, mode: Mode, stream: TcpStream) {
-        // Nagle's algorithm would hold small answers back; a failure to set this is only slow.
+        // Nagle's algorithm would delay small responses. Without this option the edge is only slower.
         let _: io::Result<()> = stream.set_nodelay(true);
         match mode {
             Mode::Serve | Mode::CloseAfterRequest | Mode::HangInHttp | Mode::Unavailable => {
@@ -574,25 +577,25 @@ impl Manner {
         if let (Some(guest), Mode::Serve) = (&self.guest, mode) {
             return guest.0(self.addr.ip(), Box::new(stream)).await;
         }
-        let heard = Arc::new(Notify::new());
+        let received = Arc::new(Notify::new());
         let service = service_fn(|request| {
-            let (manner, heard) = (self.clone(), heard.clone());
+            let (manner, received) = (self.clone(), received.clone());
             async move {
                 if mode == Mode::CloseAfterRequest {
-                    heard.notify_one();
+                    received.notify_one();
                     future::pending::<()>().await;
                 }
-                let answer = manner.answer(request).await;
+                let response = manner.answer(request).await;
                 match mode {
-                    Mode::Unavailable => answer.map(unavailable),
-                    _ => answer,
+                    Mode::Unavailable => response.map(unavailable),
+                    _ => response,
                 }
             }
         });
         let http = auto::Builder::new(TokioExecutor::new());
         tokio::select! {
             _ = http.serve_connection(TokioIo::new(stream), service) => {}
-            () = heard.notified() => {}
+            () = received.notified() => {}
         }
     }
 
@@ -615,28 +618,28 @@ impl Manner {
     }
 }
 
-fn unavailable<B>(mut answer: Response<B>) -> Response<B> {
-    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+fn unavailable<B>(mut response: Response<B>) -> Response<B> {
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     let close = HeaderValue::from_static("close");
-    answer.headers_mut().insert(header::CONNECTION, close);
-    answer
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
 }
 
-/// Reads until the client leaves, and never says a word.
+/// Reads until the client closes the connection, and sends nothing.
 async fn ignore(mut stream: impl AsyncRead + Unpin) {
     let mut read = [0; 4096];
     while let Ok(1..) = stream.read(&mut read).await {}
 }
 
-/// Reads what the client says first and resets the connection.
+/// Reads the first bytes of the client and resets the connection.
 async fn reset(mut stream: TcpStream) {
     let mut first = [0; 4096];
-    // Whether the client said something or left, the end is the same.
+    // The edge resets the connection whether the client has sent bytes or has closed.
     let _: io::Result<usize> = stream.read(&mut first).await;
     let _: io::Result<()> = stream.set_zero_linger();
 }
 
-/// An authority and what it has signed.
+/// An authority and the certificates that the authority has signed.
 #[derive(Debug)]
 struct Identity {
     ca: CertificateDer<'static>,
@@ -646,7 +649,7 @@ struct Identity {
 }
 
 impl Identity {
-    /// Keys take long to make on a busy machine, so all edges at these addresses share theirs.
+    /// Returns the identity of all edges at these addresses. They share it because a busy machine makes keys slowly.
     fn of(ips: &[IpAddr]) -> Arc<Self> {
         static MADE: Mutex<BTreeMap<Vec<IpAddr>, Arc<Identity>>> = Mutex::new(BTreeMap::new());
         let mut made = MADE.lock().expect("no key panics");
@@ -657,7 +660,7 @@ impl Identity {
     fn new(ips: &[IpAddr]) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        // OpenSSL takes a certificate whose issuer has the same name for its own issuer.
+        // OpenSSL treats a certificate as self-signed if its issuer has the same name.
         let name = &mut params.distinguished_name;
         name.push(DnType::CommonName, "authority of the edges");
         let ca = CertifiedIssuer::self_signed(params, key()).expect("the parameters are valid");
@@ -684,7 +687,7 @@ fn server_config(ca: &Issuer<'_, KeyPair>, names: Vec<String>) -> Arc<ServerConf
     let key = PrivatePkcs8KeyDer::from(key.serialize_der());
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .expect("ring speaks TLS 1.2 and 1.3")
+        .expect("ring supports TLS 1.2 and 1.3")
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], key.into())
         .expect("the key is the certificate's");

@@ -26,7 +26,7 @@ where
         .build(connector)
 }
 
-/// Returns the connector of TCP that asks this resolver, for TLS around it.
+/// Returns a TCP connector with this resolver, for a TLS connector around it.
 pub(crate) fn tcp(resolver: &Resolver) -> HttpConnector<Resolver> {
     let mut http = HttpConnector::new_with_resolver(resolver.clone());
     http.enforce_http(false);
@@ -53,15 +53,15 @@ pub(crate) fn raced(
     build(world.resolver.happy_eyeballs_layer().layer(https))
 }
 
-/// Sends a GET and reads the whole answer, which names the edge that gave it.
+/// Sends a GET and returns the body of the response, which names the edge.
 pub(crate) async fn get<C>(client: &Client<C, Body>, url: &str) -> Result<String, Error>
 where
     C: Connect + Clone + Send + Sync + 'static,
 {
-    let getting = async {
-        let answer = client.get(url.parse::<Uri>().unwrap()).await?;
-        let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let request = async {
+        let response = client.get(url.parse::<Uri>().unwrap()).await?;
+        let body = response.into_body().collect().await.unwrap().to_bytes();
         Ok(String::from_utf8(body.into()).unwrap())
     };
-    common::within("the answer", common::while_pending(getting)).await
+    common::within("the response", common::while_pending(request)).await
 }

@@ -1,4 +1,4 @@
-//! The world of a test: edges, a name server, a resolver that asks it, and what it tells.
+//! The world of a test: edges, a name server, a resolver, and the events of the resolver.
 #![allow(dead_code, unused_imports, reason = "each test crate uses a part")]
 
 mod bound;
@@ -27,10 +27,10 @@ pub(crate) use self::edge::{Edges, Guest, Mode, Scheme, Stream};
 pub(crate) use self::nack::{Nack, nacking};
 pub(crate) use self::name_server::{Fault, NameServer, RecordType};
 
-/// The name of the edges.
+/// The host of the edges.
 pub(crate) const HOST: &str = "edge.test";
 
-/// Edges, a name server and a resolver; the clock is stopped, as far as the runtime can: see [`Clock`].
+/// Edges, a name server and a resolver. The clock is stopped if the runtime can stop its clock: see [`Clock`].
 pub(crate) struct World {
     pub(crate) dns: NameServer,
     pub(crate) edges: Edges,
@@ -48,7 +48,7 @@ impl World {
         Self::of(Edges::https(n).await, |builder| builder).await
     }
 
-    /// A world of these edges, whose resolver is set up further.
+    /// Creates a world of these edges, whose resolver has the settings of `set`.
     pub(crate) async fn of(
         edges: Edges,
         set: impl FnOnce(ResolverBuilder) -> ResolverBuilder,
@@ -69,7 +69,7 @@ impl World {
         }
     }
 
-    /// Lets the clock run as the machine's does.
+    /// Lets the clock run in real time.
     pub(crate) fn in_real_time(mut self) -> Self {
         self.clock = None;
         self
@@ -79,7 +79,7 @@ impl World {
         self.edges.ips()
     }
 
-    /// A stock reqwest client with sidestep in one line; each request makes a new connection.
+    /// Returns a stock reqwest client with `.sidestep()`. Each request makes a new connection.
     pub(crate) fn client(&self) -> reqwest::Client {
         self.builder()
             .sidestep(&self.resolver)
@@ -87,7 +87,7 @@ impl World {
             .expect("the client is valid")
     }
 
-    /// A client with `.sidestep()` in parts, whose layer gives connects up after `timeout`.
+    /// Returns a client with the parts of `.sidestep()`, whose layer gives connects up after `timeout`.
     pub(crate) fn client_giving_up(&self, timeout: impl Into<Option<Duration>>) -> reqwest::Client {
         let layer = self.resolver.connect_layer().caller_retries(true);
         self.builder()
@@ -98,7 +98,7 @@ impl World {
             .expect("the client is valid")
     }
 
-    /// A client that has the resolver and the layer, and sends nothing again.
+    /// Returns a client with the resolver and the layer, and without retries.
     pub(crate) fn client_without_retries(&self) -> reqwest::Client {
         self.builder()
             .dns_resolver(self.resolver.clone())
@@ -107,7 +107,7 @@ impl World {
             .expect("the client is valid")
     }
 
-    /// A stock reqwest client that trusts the edges, without a pool and without sidestep.
+    /// Returns a builder of a stock reqwest client that trusts the edges, without a pool and without sidestep.
     pub(crate) fn builder(&self) -> reqwest::ClientBuilder {
         reqwest::Client::builder()
             .no_proxy()
@@ -119,13 +119,13 @@ impl World {
         self.edges.url(HOST)
     }
 
-    /// Sends GETs, one after another, until something has happened.
+    /// Sends GETs, one after another, until `happened` is true.
     pub(crate) async fn get_until(
         &self,
         client: &reqwest::Client,
         happened: impl Fn(&Self) -> bool,
     ) {
-        // With half of the addresses dead this ends by chance once in 2^200 times.
+        // If half of the addresses are dead, the loop fails by chance once in 2^200 times.
         for _ in 0..200 {
             if happened(self) {
                 return;
@@ -133,12 +133,12 @@ impl World {
             get(client, &self.url()).await.expect("no request fails");
         }
         panic!(
-            "it has not happened in 200 requests: {:?}",
+            "the event has not happened in 200 requests: {:?}",
             self.journal.seen()
         );
     }
 
-    /// Where the address stands; healthy while the host has not been asked for.
+    /// Returns the state of the address, which is healthy while the host has not been looked up.
     pub(crate) fn standing(&self, ip: IpAddr) -> AddressState {
         let snapshot = self.resolver.snapshot();
         let addr = snapshot.host(HOST).and_then(|host| host.addr(ip));
@@ -149,7 +149,7 @@ impl World {
         self.standing(ip) == AddressState::Penalized
     }
 
-    /// How long the penalty of the address still runs.
+    /// Returns the time until the penalty of the address is over.
     #[track_caller]
     pub(crate) fn penalty_left(&self, ip: IpAddr) -> Duration {
         let snapshot = self.resolver.snapshot();
@@ -159,55 +159,55 @@ impl World {
         left.unwrap_or_else(|| panic!("{ip} has no penalty: {addr:?}"))
     }
 
-    /// How many TCP connections all edges have accepted.
+    /// Counts the TCP connections that all edges have accepted.
     pub(crate) fn accepted(&self) -> usize {
         self.ips().iter().map(|&ip| self.edges.accepted(ip)).sum()
     }
 
-    /// How often the name server was asked for the edges' A records.
+    /// Counts the queries for the A records of the edges.
     pub(crate) fn queries(&self) -> usize {
         self.dns.queries(HOST, RecordType::A)
     }
 }
 
-/// A lookup that asks this name server.
+/// Returns a lookup that uses this name server.
 pub(crate) fn asking(dns: &NameServer) -> Dns {
     Dns::with_servers([dns.addr()]).expect("the name server has a port")
 }
 
-/// Sends a GET and reads the whole answer, which names the edge that gave it.
+/// Sends a GET and returns the body of the response, which names the edge.
 pub(crate) async fn get(client: &reqwest::Client, url: &str) -> reqwest::Result<String> {
-    let getting = async {
-        let answer = client.get(url).send().await?.error_for_status()?;
-        answer.text().await
+    let request = async {
+        let response = client.get(url).send().await?.error_for_status()?;
+        response.text().await
     };
-    within(format!("the answer of {url}"), while_pending(getting)).await
+    within(format!("the response of {url}"), while_pending(request)).await
 }
 
-/// Starts a server on 127.0.0.1 that answers one request on each connection so, and closes it at
-/// the second.
-pub(crate) async fn answers(answer: impl Into<String>) -> SocketAddr {
-    let answer = answer.into();
+/// Starts a server on 127.0.0.1 that sends `response` to the first request of each connection, and closes the
+/// connection at the second request.
+pub(crate) async fn answers(response: impl Into<String>) -> SocketAddr {
+    let response = response.into();
     let listener = TcpListener::bind("127.0.0.1:0").await;
     let listener = listener.expect("loopback has a port");
     let addr = listener.local_addr();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            let answer = answer.clone();
+            let response = response.clone();
             tokio::spawn(async move {
-                let mut room = [0; 1024];
-                // Whoever leaves in the middle gets no more.
-                let read = stream.read(&mut room).await?;
-                assert!(read > 0, "it asks for something");
-                stream.write_all(answer.as_bytes()).await?;
-                stream.read(&mut room).await
+                let mut buffer = [0; 1024];
+                // If the client closes the connection early, the task ends.
+                let read = stream.read(&mut buffer).await?;
+                assert!(read > 0, "the client sends a request");
+                stream.write_all(response.as_bytes()).await?;
+                stream.read(&mut buffer).await
             });
         }
     });
     addr.expect("a bound socket has an address")
 }
 
-/// What a resolver told, kept.
+/// An event of a resolver.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Seen {
     Asked,
@@ -223,7 +223,7 @@ pub(crate) enum Seen {
     ContextLost,
 }
 
-/// The transcript of a resolver's events.
+/// The events of a resolver, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Journal(Arc<watch::Sender<Vec<Seen>>>, Arc<AtomicUsize>);
 
@@ -248,7 +248,7 @@ impl Journal {
         self.0.borrow().clone()
     }
 
-    /// Whether a lookup is in flight.
+    /// Returns whether a lookup is in flight.
     pub(crate) fn is_looking_up(&self) -> bool {
         self.1.load(Ordering::SeqCst) > 0
     }
@@ -265,13 +265,13 @@ impl Journal {
         self.0.borrow().iter().filter_map(failed).collect()
     }
 
-    /// Waits until something was told.
+    /// Waits until an event has happened.
     #[track_caller]
     pub(crate) fn saw(&self, is: impl Fn(&Seen) -> bool) -> impl Future<Output = ()> {
         let mut all = self.0.subscribe();
         within("the event", async move {
-            let told = all.wait_for(|all| all.iter().any(&is)).await;
-            drop(told.expect("the journal lives as long as its test"));
+            let seen = all.wait_for(|all| all.iter().any(&is)).await;
+            drop(seen.expect("the journal lives as long as its test"));
         })
     }
 }

@@ -1,8 +1,8 @@
-//! A name server on loopback whose answers, faults and timing a test decides.
+//! A name server on loopback whose answers, faults and delays a test sets.
 //!
-//! It speaks UDP and TCP on one port (hickory-server does the DNS). What it says is settled when the
-//! query arrives; [`NameServer::hold`] and [`NameServer::delay`] keep a settled answer back, as a slow
-//! network does. A held query is already counted, so a test can wait for it with [`NameServer::asked`].
+//! The server uses UDP and TCP on one port, and hickory-server implements DNS. The answer to a query is fixed when
+//! the query arrives. [`NameServer::hold`] and [`NameServer::delay`] delay this answer, as a slow network does. A
+//! held query is already counted, so a test can wait for the query with [`NameServer::asked`].
 //!
 //! ```ignore
 //! let dns = NameServer::start().await;
@@ -42,10 +42,10 @@ use tokio::sync::{oneshot, watch};
 
 use self::bound::within;
 
-/// What the server does instead of answering.
+/// What is wrong with the answers of a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Nothing: it answers.
+    /// Answers as the rules say.
     #[default]
     None,
     /// Answers SERVFAIL.
@@ -54,27 +54,27 @@ pub(crate) enum Fault {
     Refused,
     /// Never answers.
     Silent,
-    /// Says over UDP that the answer is cut off and brings no record; TCP answers in full.
+    /// Answers over UDP with TC and without records, and over TCP in full.
     Truncated,
     /// Answers NOTIMP.
     NotImp,
     /// Answers FORMERR to a query with EDNS, and others as usual.
     RefusesEdns,
-    /// Answers NXDOMAIN to everything, as one that is authoritative.
+    /// Answers NXDOMAIN to every query, as an authoritative server.
     KnowsNothing,
-    /// Answers NODATA to everything, as one that is authoritative.
+    /// Answers NODATA to every query, as an authoritative server.
     Empty,
-    /// Answers nothing, neither recursive nor authoritative.
+    /// Answers without records, neither recursive nor authoritative.
     Lame,
-    /// Refers to the servers of the root.
+    /// Refers to the root servers.
     Referral,
-    /// Answers with an alias of the name that is the name itself.
+    /// Answers with an alias from the name to itself.
     AliasLoop,
     /// Answers with an address of another name.
     OtherName,
 }
 
-/// A running name server; cheap to clone, and it stops with its last clone.
+/// A running name server, which stops when its last clone is dropped. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct NameServer {
     addr: SocketAddr,
@@ -90,7 +90,7 @@ impl NameServer {
         server
     }
 
-    /// Starts a server on a thread and runtime of its own, so that it outlives every other runtime.
+    /// Starts a server on its own thread and runtime, so that the server outlives every other runtime.
     pub(crate) fn start_in_background() -> Self {
         let (started, server) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -98,14 +98,14 @@ impl NameServer {
             let runtime = runtime.enable_all().build().expect("a runtime starts");
             runtime.block_on(async {
                 let (server, serving) = Self::bind().await;
-                started.send(server).expect("the starter waits");
+                started.send(server).expect("the caller waits");
                 serving.await;
             });
         });
         server.recv().expect("the name server starts")
     }
 
-    /// Returns a server and what is to be run until its last handle is gone.
+    /// Returns a server, and a future that runs until the last handle of the server is dropped.
     async fn bind() -> (Self, impl Future<Output = ()>) {
         let zone = Arc::new(Zone::default());
         let (addr, tasks) = bind(zone.clone()).await;
@@ -123,17 +123,17 @@ impl NameServer {
         (server, serving)
     }
 
-    /// Returns the address that answers, by UDP and by TCP.
+    /// Returns the address of the server, for UDP and TCP.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Replaces all addresses of `name`; a family without addresses is NODATA.
+    /// Replaces all addresses of `name`. The answer for a family without addresses is NODATA.
     pub(crate) fn set(&self, name: &str, ips: &[IpAddr], ttl_secs: u32) {
         self.insert(name, ips, ttl_secs, false);
     }
 
-    /// Sets the addresses of `name`; each answer names one of them, at random.
+    /// Sets the addresses of `name`. Each answer names one of them, chosen at random.
     pub(crate) fn set_one_of(&self, name: &str, ips: &[IpAddr], ttl_secs: u32) {
         self.insert(name, ips, ttl_secs, true);
     }
@@ -148,66 +148,65 @@ impl NameServer {
         self.zone.edit(|rules| rules.names.insert(key(name), entry));
     }
 
-    /// Makes `name` an alias. What that stands for is in the answer too if it is known here and is
-    /// no alias again.
+    /// Makes `name` an alias of `target`. If the server knows addresses of `target`, the answer has them too.
     pub(crate) fn alias(&self, name: &str, target: &str, ttl_secs: u32) {
         let alias = (Name::from(key(target)), ttl_secs);
         self.zone
             .edit(|rules| rules.aliases.insert(key(name), alias));
     }
 
-    /// Sets what is wrong with the answers for one name; it goes before all others.
+    /// Sets the fault for one name, which takes precedence over all other faults.
     pub(crate) fn fault_of(&self, name: &str, fault: Fault) {
         self.zone
             .edit(|rules| rules.faults_of.insert(key(name), fault));
     }
 
-    /// Delays each answer of one record type; it goes before `delay`.
+    /// Delays each answer of one record type. This delay takes precedence over `delay`.
     pub(crate) fn delay_for(&self, rtype: RecordType, delay: Duration) {
         self.zone.edit(|rules| rules.delays.insert(rtype, delay));
     }
 
-    /// Forgets `name`: NXDOMAIN from now on.
+    /// Removes `name`, for which the answer is NXDOMAIN from now on.
     pub(crate) fn remove(&self, name: &str) {
         self.zone.edit(|rules| rules.names.remove(&key(name)));
     }
 
-    /// Sets whether an answer without addresses carries an SOA record; it does by default.
+    /// Sets whether an answer without addresses has an SOA record. The default is true.
     pub(crate) fn soa(&self, on: bool) {
         self.zone.edit(|rules| rules.soa = on);
     }
 
-    /// Sets the TTL and the minimum of the SOA record in seconds, 30 by default.
+    /// Sets the TTL and the minimum of the SOA record in seconds. The default is 30.
     pub(crate) fn negative_ttl(&self, secs: u32) {
         self.zone.edit(|rules| rules.negative_ttl = secs);
     }
 
-    /// Sets whether each answer starts one record further than the last, as it does by default.
+    /// Sets whether each answer starts one record further than the previous answer. The default is true.
     pub(crate) fn rotate(&self, on: bool) {
         self.zone.edit(|rules| rules.rotate = on);
     }
 
-    /// Sets what is wrong with the server; `fault_for` one record type goes before it.
+    /// Sets the fault of the server. A fault of `fault_for` takes precedence.
     pub(crate) fn fault(&self, fault: Fault) {
         self.zone.edit(|rules| rules.fault = fault);
     }
 
-    /// Sets what is wrong with the answers of one record type.
+    /// Sets the fault for one record type.
     pub(crate) fn fault_for(&self, rtype: RecordType, fault: Fault) {
         self.zone.edit(|rules| rules.faults.insert(rtype, fault));
     }
 
-    /// Delays each answer; zero by default.
+    /// Delays each answer. The default is zero.
     pub(crate) fn delay(&self, delay: Duration) {
         self.zone.edit(|rules| rules.delay = delay);
     }
 
-    /// Keeps all answers back until [`NameServer::release`].
+    /// Holds all answers until [`NameServer::release`].
     pub(crate) fn hold(&self) {
         self.zone.held.send_replace(true);
     }
 
-    /// Sends what was kept back, and answers at once from now on.
+    /// Sends all held answers, and holds no answer from now on.
     pub(crate) fn release(&self) {
         self.zone.held.send_replace(false);
     }
@@ -232,10 +231,10 @@ impl NameServer {
     ) -> impl Future<Output = ()> + use<> {
         let what = format!("query {n} for {name} {rtype}");
         let name = key(name);
-        let mut asked = self.zone.asked.subscribe();
+        let mut counts = self.zone.asked.subscribe();
         within(what, async move {
-            let enough = |asked: &Asked| count(asked, &name, rtype) >= n;
-            let seen = asked.wait_for(enough).await;
+            let enough = |counts: &Asked| count(counts, &name, rtype) >= n;
+            let seen = counts.wait_for(enough).await;
             drop(seen.expect("the zone lives as long as its server"));
         })
     }
@@ -243,11 +242,11 @@ impl NameServer {
 
 type Asked = HashMap<(LowerName, RecordType), usize>;
 
-fn count(asked: &Asked, name: &LowerName, rtype: RecordType) -> usize {
-    asked.get(&(name.clone(), rtype)).copied().unwrap_or(0)
+fn count(counts: &Asked, name: &LowerName, rtype: RecordType) -> usize {
+    counts.get(&(name.clone(), rtype)).copied().unwrap_or(0)
 }
 
-/// What the server knows, and whom it tells about queries.
+/// The rules of the server, and its numbers of queries.
 #[derive(Debug, Default)]
 struct Zone {
     rules: Mutex<Rules>,
@@ -256,7 +255,7 @@ struct Zone {
 }
 
 impl Zone {
-    /// Counts the query and settles its answer, and how long that is to be delayed.
+    /// Counts the query, and returns its answer and the delay of the answer.
     fn settle(
         &self,
         query: &LowerQuery,
@@ -271,12 +270,12 @@ impl Zone {
         })
     }
 
-    /// Counts the query and returns how many like it came before.
+    /// Counts the query, and returns the number of earlier queries for the same name and record type.
     fn count(&self, query: &LowerQuery) -> usize {
         let key = (query.name().clone(), query.query_type());
         let mut before = 0;
-        self.asked.send_modify(|asked| {
-            let n = asked.entry(key).or_default();
+        self.asked.send_modify(|counts| {
+            let n = counts.entry(key).or_default();
             before = *n;
             *n += 1;
         });
@@ -330,7 +329,7 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// Returns what the query gets, or nothing where the server keeps silent.
+    /// Returns the answer to the query, or `None` if the server is silent.
     fn settle(
         &self,
         query: &LowerQuery,
@@ -352,7 +351,7 @@ impl Rules {
             Fault::Empty => self.negative(query, ResponseCode::NoError),
             Fault::Lame => Settled::lame(),
             Fault::Referral => {
-                let root = NS(Name::from_ascii("a.root.test.").expect("it is a name"));
+                let root = NS(Name::from_ascii("a.root.test.").expect("the name is valid"));
                 let root = Record::from_rdata(Name::root(), 60, RData::NS(root));
                 Settled {
                     authority: Some(root),
@@ -364,7 +363,7 @@ impl Rules {
                 ..Settled::lame()
             },
             Fault::OtherName => {
-                let other = Name::from_ascii("other.test.").expect("it is a name");
+                let other = Name::from_ascii("other.test.").expect("the name is valid");
                 let addr = RData::from(IpAddr::from([203, 0, 113, 66]));
                 Settled {
                     records: vec![Record::from_rdata(other, 60, addr)],
@@ -417,7 +416,7 @@ impl Rules {
 struct Entry {
     ips: Vec<IpAddr>,
     ttl: u32,
-    /// Whether an answer names one address, at random.
+    /// Whether an answer names one address, chosen at random.
     names_one: bool,
 }
 
@@ -433,7 +432,7 @@ impl Entry {
     }
 }
 
-/// An answer as it was settled when its query came in.
+/// An answer, which is fixed when its query arrives.
 #[derive(Default)]
 struct Settled {
     code: ResponseCode,
@@ -477,14 +476,14 @@ impl Settled {
         }
         let response = response.build(metadata, &self.records, [], &self.authority, []);
         let sent = to.send_response(response).await;
-        // The client may have gone; then nobody is left to tell.
+        // The client may have closed its socket already.
         sent.unwrap_or_else(|_| unsent(metadata))
     }
 }
 
-fn reply_edns(asked: &Edns) -> Edns {
+fn reply_edns(query: &Edns) -> Edns {
     let mut edns = Edns::new();
-    edns.set_max_payload(asked.max_payload().max(512));
+    edns.set_max_payload(query.max_payload().max(512));
     edns
 }
 
@@ -512,7 +511,7 @@ impl Answers {
     }
 }
 
-// What `#[async_trait]` on hickory's trait expands to.
+// `#[async_trait]` on the trait of hickory expands to this signature.
 impl RequestHandler for Answers {
     fn handle_request<'a, 'b, 'c, R, T>(
         &'a self,
@@ -548,5 +547,5 @@ async fn bind(zone: Arc<Zone>) -> (SocketAddr, Server<Answers>) {
 fn key(name: &str) -> LowerName {
     let labels = name.split('.').filter(|label| !label.is_empty());
     let name = Name::from_labels(labels.map(str::as_bytes));
-    LowerName::new(&name.expect("a test asks for names that DNS can carry"))
+    LowerName::new(&name.expect("the names of a test are valid in DNS"))
 }

@@ -20,7 +20,7 @@ use sidestep::reqwest::ClientBuilderExt as _;
 use sidestep::{AddressOrder, Outcome};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// Edges that are always dealt in the same order.
+/// A world whose addresses are always in the same order.
 async fn world(edges: Edges) -> World {
     let world = World::of(edges, |builder| {
         builder.address_order(AddressOrder::Preserve)
@@ -30,7 +30,7 @@ async fn world(edges: Edges) -> World {
     world
 }
 
-/// Trusts the edges; each request makes a new connection.
+/// The settings of a client that trusts the edges and makes a new connection for each request.
 fn builder(edges: &Edges) -> ClientBuilder {
     let ca = Certificate::from_der(&edges.ca()).unwrap();
     reqwest::Client::builder()
@@ -39,7 +39,8 @@ fn builder(edges: &Edges) -> ClientBuilder {
         .pool_max_idle_per_host(0)
 }
 
-/// It failed once and in this way, no other address was blamed, and the host was looked up again.
+/// Checks that the address failed once and with this outcome, that no other address failed, and that the host was
+/// looked up again.
 async fn only_this_failed(world: &World, case: &str, addr: IpAddr, outcome: Outcome) {
     assert_eq!(world.journal.failures(), [(addr, outcome)], "{case}");
     world.dns.asked(HOST, RecordType::A, 2).await;
@@ -48,9 +49,9 @@ async fn only_this_failed(world: &World, case: &str, addr: IpAddr, outcome: Outc
     assert_eq!((counted, world.queries()), ((1, 1), 2), "{case}");
 }
 
-/// However an edge dies, requests go on, and it is met once.
+/// In every case the dead edge is attempted at most once.
 #[tokio::test]
-async fn a_dead_edge_costs_no_request_and_is_met_once() {
+async fn a_dead_edge_fails_no_request_and_is_attempted_once() {
     for (mode, outcome) in [
         (Mode::Refuse, Outcome::Failed),
         (Mode::BlackHole, Outcome::Slow),
@@ -65,17 +66,17 @@ async fn a_dead_edge_costs_no_request_and_is_met_once() {
         let (client, dead) = (client.build().unwrap(), world.ips()[0]);
         world.edges.set(dead, mode).await;
         for _ in 0..10 {
-            let answer = get(&client, &world.url()).await;
-            answer.unwrap_or_else(|error| panic!("{case}: {error:?}"));
+            let response = get(&client, &world.url()).await;
+            response.unwrap_or_else(|error| panic!("{case}: {error:?}"));
         }
         assert!(world.edges.accepted(dead) <= 1, "{case}");
         only_this_failed(&world, &case, dead, outcome).await;
     }
 }
 
-/// It reads the `ClientHello` and closes in order: OpenSSL calls that an unexpected EOF and no more.
+/// The edge reads the `ClientHello` and closes in order, which OpenSSL reports as an unexpected EOF.
 #[tokio::test]
-async fn an_edge_that_closes_in_the_handshake_is_broken_in_tls() {
+async fn a_close_in_the_handshake_is_a_tls_failure() {
     let guest = Guest::new(|mut stream| async move {
         let mut hello = [0; 16_384];
         assert!(stream.read(&mut hello).await.unwrap() > 0);
@@ -93,16 +94,16 @@ async fn an_edge_that_closes_in_the_handshake_is_broken_in_tls() {
     );
 }
 
-/// An alert about the client's certificate, and a server that speaks no TLS: OpenSSL has a number for either.
+/// The edge sends an alert about the client's certificate, or speaks no TLS. OpenSSL has a number for each.
 #[tokio::test]
-async fn an_edge_that_says_something_else_is_broken_in_tls() {
+async fn an_alert_or_plain_text_in_the_handshake_is_a_tls_failure() {
     const BAD_CERTIFICATE: &[u8] = &[21, 3, 3, 0, 2, 2, 42];
-    for said in [BAD_CERTIFICATE, b"HTTP/1.1 400 Bad Request\r\n\r\n"] {
+    for reply in [BAD_CERTIFICATE, b"HTTP/1.1 400 Bad Request\r\n\r\n"] {
         let guest = Guest::new(move |mut stream| async move {
             let mut hello = [0; 16_384];
             assert!(stream.read(&mut hello).await.unwrap() > 0);
-            stream.write_all(said).await.unwrap();
-            // It is the client that closes.
+            stream.write_all(reply).await.unwrap();
+            // The client closes the connection.
             while stream.read(&mut hello).await.is_ok_and(|read| read > 0) {}
         });
         let world = world(Edges::hosting(1, Scheme::Http, guest).await).await;
@@ -119,11 +120,11 @@ async fn an_edge_that_says_something_else_is_broken_in_tls() {
     }
 }
 
-/// An authority that the client does not trust is a wrong certificate too.
+/// The client does not trust the authority of the edge.
 #[tokio::test]
 async fn an_unknown_issuer_is_a_wrong_certificate() {
     let world = world(Edges::https(1).await).await;
-    // The system's authorities did not sign the edge's certificate.
+    // The system's authorities did not sign the certificate of the edge.
     let client = reqwest::Client::builder()
         .no_proxy()
         .sidestep(&world.resolver);
@@ -137,8 +138,8 @@ async fn an_unknown_issuer_is_a_wrong_certificate() {
     );
 }
 
-/// An origin, a proxy in the clear whose tunnels lead to it, and a client that goes through.
-async fn tunnelled() -> (Edges, World, reqwest::Client) {
+/// An origin, two proxies in the clear whose tunnels lead to it, and a client of the proxies.
+async fn tunneled() -> (Edges, World, reqwest::Client) {
     let origin = Edges::on(&[[127, 0, 0, 9].into()], Scheme::Https).await;
     let (guest, _) = http_proxy((origin.ips()[0], origin.port()).into());
     let world = world(Edges::hosting(2, Scheme::Http, guest).await).await;
@@ -147,14 +148,14 @@ async fn tunnelled() -> (Edges, World, reqwest::Client) {
     (origin, world, client.build().unwrap())
 }
 
-/// However a proxy dies, requests go on, and it is met once.
+/// A proxy that refuses or closes has failed once.
 #[tokio::test]
-async fn a_dead_proxy_costs_no_request() {
+async fn a_dead_proxy_fails_no_request() {
     for (mode, outcome) in [
         (Mode::Refuse, Outcome::Failed),
         (Mode::AcceptAndClose, Outcome::ClosedEarly),
     ] {
-        let (origin, world, client) = tunnelled().await;
+        let (origin, world, client) = tunneled().await;
         let dead = world.ips()[0];
         world.edges.set(dead, mode).await;
         for _ in 0..5 {
@@ -164,35 +165,34 @@ async fn a_dead_proxy_costs_no_request() {
     }
 }
 
-/// What the proxy tells of the origin, and an early close, is not held against the proxy.
+/// The proxy reports that the origin refuses, or the origin closes early.
 #[tokio::test]
-async fn an_origin_that_fails_outside_of_tls_is_not_held_against_the_proxy() {
+async fn a_failure_of_the_origin_outside_of_tls_is_no_failure_of_the_proxy() {
     for mode in [Mode::Refuse, Mode::CloseAfterRequest] {
-        let (origin, world, client) = tunnelled().await;
+        let (origin, world, client) = tunneled().await;
         origin.set(origin.ips()[0], mode).await;
-        let answer = get(&client, &origin.url("origin.edge.test")).await;
-        assert!(answer.is_err(), "{mode:?}");
+        let response = get(&client, &origin.url("origin.edge.test")).await;
+        assert!(response.is_err(), "{mode:?}");
         assert_eq!(world.journal.failures(), [], "{mode:?}");
     }
 }
 
-/// The limit that `ConnectLayer` tells of: native-tls says the same of both ends of a tunnel, so
-/// that a handshake that failed at the origin is held against the proxy. Were it told apart, this
-/// would be the test to change.
+/// `ConnectLayer` documents this limit: native-tls returns the same error for both ends of a tunnel, so a failed
+/// handshake with the origin is recorded for the proxy. If the layer can distinguish the two, this test must change.
 #[tokio::test]
-async fn a_handshake_that_fails_at_the_origin_is_held_against_the_proxy() {
+async fn a_failed_handshake_with_the_origin_counts_as_a_failure_of_the_proxy() {
     for (mode, outcome) in [
         (Mode::TlsReset, Outcome::TlsFailed),
         (Mode::WrongCertificate, Outcome::BadCertificate),
     ] {
-        let (origin, world, client) = tunnelled().await;
+        let (origin, world, client) = tunneled().await;
         origin.set(origin.ips()[0], mode).await;
-        let answer = get(&client, &origin.url("origin.edge.test")).await;
-        assert!(answer.is_err(), "{mode:?}");
+        let response = get(&client, &origin.url("origin.edge.test")).await;
+        assert!(response.is_err(), "{mode:?}");
         let failures = world.journal.failures();
         assert_eq!(failures[0], (world.ips()[0], outcome), "{mode:?}");
         origin.set(origin.ips()[0], Mode::Serve).await;
-        let answer = get(&client, &origin.url("origin.edge.test")).await;
-        answer.expect("proxies that are all penalized are dialled all the same");
+        let response = get(&client, &origin.url("origin.edge.test")).await;
+        response.expect("penalized proxies are attempted if no other proxy is left");
     }
 }

@@ -1,4 +1,4 @@
-//! Paths on which nobody is asked, and redirects from one host to another.
+//! Connects without a lookup, and redirects from one host to another.
 
 use sidestep::reqwest::ClientBuilderExt as _;
 use sidestep::{AddressState, Outcome};
@@ -8,10 +8,9 @@ use crate::guests::redirect_to;
 use crate::stock::Stock;
 use crate::{in_order, nobody_was_blamed, only_these_failed};
 
-/// An address in the URL blames nobody; the same address under a name, by the same client, is
-/// learned about.
+/// The same client connects to the same address, first by the address and then by the host.
 #[tokio::test]
-async fn an_address_in_the_url_blames_nobody_and_a_name_does() {
+async fn a_failure_is_recorded_for_a_host_and_not_for_an_address_in_the_url() {
     for stock in Stock::all() {
         let case = format!("{stock:?}");
         let world = stock.world(2).await;
@@ -31,9 +30,9 @@ async fn an_address_in_the_url_blames_nobody_and_a_name_does() {
     }
 }
 
-/// A host whose addresses the client was given is not asked for; another one is.
+/// The client has its own addresses for one host, which is not looked up. Another host is.
 #[tokio::test]
-async fn an_overridden_host_blames_nobody_and_another_does() {
+async fn a_failure_is_recorded_for_a_resolved_host_and_not_for_an_overridden_one() {
     for mode in [Mode::Refuse, Mode::TlsReset] {
         let case = format!("{mode:?}");
         let world = in_order(Edges::https(2).await).await;
@@ -58,10 +57,9 @@ async fn an_overridden_host_blames_nobody_and_another_does() {
     }
 }
 
-/// Each host of a redirect is learned about under its own name, though both have the same
-/// addresses.
+/// Both hosts have the same addresses, and each failure is recorded for its own host.
 #[tokio::test]
-async fn a_redirect_is_learned_about_at_both_ends() {
+async fn failures_of_both_hosts_of_a_redirect_are_recorded() {
     const FROM: &str = "from.test";
     let world = in_order(Edges::https(3).await).await;
     let from = Edges::hosting(3, Scheme::Http, redirect_to(world.url())).await;
@@ -69,29 +67,29 @@ async fn a_redirect_is_learned_about_at_both_ends() {
     assert_eq!(from.ips(), ips);
     world.dns.set(FROM, &ips, 1800);
     from.set(ips[0], Mode::Refuse).await;
-    // The same address under the other name is alive, and the next one is not.
+    // For the other host the same address is alive, and the next address is dead.
     let to = [ips[1], ips[2], ips[0]];
     world.dns.set(HOST, &to, 1800);
     world.edges.set(ips[1], Mode::TlsReset).await;
     let client = world.client();
     for _ in 0..5 {
-        let answer = get(&client, &from.url(FROM)).await.unwrap();
-        assert!(answer.contains("127.0.0.4"), "{answer}");
+        let body = get(&client, &from.url(FROM)).await.unwrap();
+        assert!(body.contains("127.0.0.4"), "{body}");
     }
     let failures = world.journal.failures();
     assert_eq!(
         failures,
         [(ips[0], Outcome::Failed), (ips[1], Outcome::TlsFailed)]
     );
-    assert_eq!(blamed(&world, FROM), [ips[0]]);
-    assert_eq!(blamed(&world, HOST), [ips[1]]);
+    assert_eq!(unhealthy(&world, FROM), [ips[0]]);
+    assert_eq!(unhealthy(&world, HOST), [ips[1]]);
 }
 
-fn blamed(world: &World, host: &str) -> Vec<std::net::IpAddr> {
+fn unhealthy(world: &World, host: &str) -> Vec<std::net::IpAddr> {
     let snapshot = world.resolver.snapshot();
     let addrs = &snapshot.host(host).unwrap().addrs;
-    let bad = addrs
+    let failed = addrs
         .iter()
         .filter(|addr| addr.state != AddressState::Healthy);
-    bad.map(|addr| addr.addr).collect()
+    failed.map(|addr| addr.addr).collect()
 }

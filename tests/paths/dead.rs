@@ -1,4 +1,4 @@
-//! One edge of several dies, under every stock client: HTTP/1.1 and HTTP/2, plain and rustls.
+//! One of several edges dies, under every stock client: HTTP/1.1 and HTTP/2, with and without rustls.
 
 use sidestep::Outcome;
 
@@ -6,9 +6,9 @@ use crate::common::Mode;
 use crate::only_these_failed;
 use crate::stock::Stock;
 
-/// The first address refuses: a client's own connector goes on, and it is seen all the same.
+/// The first address refuses. The connector of the client attempts the next one, and the failure is still recorded.
 #[tokio::test]
-async fn an_edge_that_refuses_costs_no_request_and_is_dialled_once() {
+async fn an_edge_that_refuses_fails_no_request_and_is_attempted_once() {
     for stock in Stock::all() {
         refuses(stock).await;
     }
@@ -20,15 +20,15 @@ pub(crate) async fn refuses(stock: Stock) {
     let (client, dead) = (stock.client(&world), world.ips()[0]);
     world.edges.set(dead, Mode::Refuse).await;
     for _ in 0..10 {
-        let answer = client.get(&world.url()).await.unwrap();
-        assert!(answer.contains("127.0.0.3"), "{case}: {answer}");
+        let body = client.get(&world.url()).await.unwrap();
+        assert!(body.contains("127.0.0.3"), "{case}: {body}");
     }
     only_these_failed(&world, &case, &[(dead, Outcome::Failed)]).await;
 }
 
-/// The first address swallows packets: the second lane wins, and the first is seen to be stuck.
+/// The first address swallows packets. The second lane wins, and the first address is slow.
 #[tokio::test]
-async fn a_black_hole_costs_one_race() {
+async fn a_black_hole_delays_one_request() {
     for stock in Stock::all() {
         let world = stock.world(3).await;
         let (client, dead) = (stock.client(&world), world.ips()[0]);
@@ -40,9 +40,9 @@ async fn a_black_hole_costs_one_race() {
     }
 }
 
-/// TCP is up and TLS fails. `.sidestep()` sends the request elsewhere; without it one is lost.
+/// TCP connects and TLS fails. `.sidestep()` sends the request to another edge. Without it one request fails.
 #[tokio::test]
-async fn an_edge_broken_in_tls_is_met_once() {
+async fn an_edge_broken_in_tls_is_attempted_once() {
     for (mode, outcome) in [
         (Mode::TlsReset, Outcome::TlsFailed),
         (Mode::AcceptAndClose, Outcome::TlsFailed),
@@ -59,18 +59,18 @@ pub(crate) async fn breaks_in_tls(stock: Stock, mode: Mode, outcome: Outcome) {
     let world = stock.world(3).await;
     let (client, dead) = (stock.client(&world), world.ips()[0]);
     world.edges.set(dead, mode).await;
-    let mut lost = 0;
+    let mut failed = 0;
     for _ in 0..10 {
-        lost += usize::from(client.get(&world.url()).await.is_err());
+        failed += usize::from(client.get(&world.url()).await.is_err());
     }
-    assert_eq!(lost, usize::from(!stock.sends_again()), "{case}");
+    assert_eq!(failed, usize::from(!stock.sends_again()), "{case}");
     assert_eq!(world.edges.accepted(dead), 1, "{case}");
     only_these_failed(&world, &case, &[(dead, outcome)]).await;
 }
 
-/// The connection is made and dies with the request on it: only a retry policy sees that.
+/// The connection dies before the response. Only a retry policy notices.
 #[tokio::test]
-async fn an_edge_that_closes_on_a_request_is_met_once() {
+async fn an_edge_that_closes_early_is_attempted_once() {
     for stock in Stock::all().filter(|stock| stock.sends_again()) {
         let case = format!("{stock:?}");
         let world = stock.world(3).await;

@@ -1,4 +1,4 @@
-//! How many addresses a host has, and of which family: under every stock client.
+//! Hosts with one or many addresses, of one or both families, under every stock client.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -27,8 +27,8 @@ fn accepted(world: &World) -> Vec<usize> {
     ips.iter().map(|&ip| world.edges.accepted(ip)).collect()
 }
 
-/// One address, and it dies and comes back: each request dials it, penalized or not.
-async fn out_and_back(stock: Stock, only: IpAddr, mode: Mode, outcome: Outcome) {
+/// The only address dies and comes back. Each request attempts it, penalized or not.
+async fn dies_and_comes_back(stock: Stock, only: IpAddr, mode: Mode, outcome: Outcome) {
     let case = format!("{only} {mode:?} {stock:?}");
     let world = in_order(Edges::on(&[only], stock.scheme).await).await;
     let client = stock.client(&world);
@@ -45,22 +45,22 @@ async fn out_and_back(stock: Stock, only: IpAddr, mode: Mode, outcome: Outcome) 
     client
         .get(&world.url())
         .await
-        .expect("it is dialled at once");
+        .expect("the address is attempted at once");
     assert_eq!(world.standing(only), AddressState::Healthy, "{case}");
     let recovered = world.journal.count(|seen| *seen == Seen::Recovered(only));
     assert_eq!(recovered, 1, "{case}");
     assert_eq!(world.journal.failures(), failures, "{case}");
 }
 
-/// IPv4.
+/// The host has one IPv4 address.
 #[tokio::test]
-async fn a_single_address_is_dialled_dead_or_back() {
+async fn a_single_address_is_attempted_whether_dead_or_back() {
     for stock in Stock::all() {
-        out_and_back(stock, v4(2), Mode::Refuse, Outcome::Refused).await;
+        dies_and_comes_back(stock, v4(2), Mode::Refuse, Outcome::Refused).await;
     }
     for stock in Stock::tls() {
-        out_and_back(stock, v4(2), Mode::TlsReset, Outcome::TlsFailed).await;
-        out_and_back(
+        dies_and_comes_back(stock, v4(2), Mode::TlsReset, Outcome::TlsFailed).await;
+        dies_and_comes_back(
             stock,
             v4(2),
             Mode::WrongCertificate,
@@ -70,24 +70,24 @@ async fn a_single_address_is_dialled_dead_or_back() {
     }
 }
 
-/// IPv6. Machines have one such address on loopback.
+/// The host has one IPv6 address. Machines have one such address on loopback.
 #[tokio::test]
-async fn an_ipv6_only_host_is_no_different() {
+async fn a_single_ipv6_address_is_attempted_whether_dead_or_back() {
     if !has_v6() {
         return;
     }
     for stock in Stock::all() {
-        out_and_back(stock, V6, Mode::Refuse, Outcome::Refused).await;
+        dies_and_comes_back(stock, V6, Mode::Refuse, Outcome::Refused).await;
     }
     for stock in Stock::tls() {
-        out_and_back(stock, V6, Mode::TlsReset, Outcome::TlsFailed).await;
+        dies_and_comes_back(stock, V6, Mode::TlsReset, Outcome::TlsFailed).await;
     }
 }
 
-/// Three of eight refuse: one connect walks past them, and each was dialled once. Those that it did
-/// not come to are not blamed.
+/// Three of eight addresses refuse. One connect attempts each of the three once, and the addresses after the winner
+/// have not failed.
 #[tokio::test]
-async fn of_many_addresses_those_before_the_winner_have_failed() {
+async fn of_many_addresses_only_those_before_the_winner_have_failed() {
     for stock in Stock::all() {
         let world = stock.world(8).await;
         let (client, ips) = (stock.client(&world), world.ips());
@@ -95,17 +95,17 @@ async fn of_many_addresses_those_before_the_winner_have_failed() {
             world.edges.set(dead, Mode::Refuse).await;
         }
         for _ in 0..10 {
-            let answer = client.get(&world.url()).await.unwrap();
-            assert!(answer.contains("127.0.0.5"), "{stock:?}: {answer}");
+            let body = client.get(&world.url()).await.unwrap();
+            assert!(body.contains("127.0.0.5"), "{stock:?}: {body}");
         }
         let failed: Vec<_> = ips[..3].iter().map(|&ip| (ip, Outcome::Failed)).collect();
         only_these_failed(&world, &format!("{stock:?}"), &failed).await;
     }
 }
 
-/// All refuse at once: all are blamed, and with the class, which a single connect error tells.
+/// All addresses refuse, and the error of the connect gives the outcome of all of them.
 #[tokio::test]
-async fn when_all_refuse_all_are_blamed() {
+async fn if_all_addresses_refuse_all_are_penalized() {
     for stock in Stock::all() {
         let world = stock.world(3).await;
         let client = stock.client(&world);
@@ -124,15 +124,15 @@ async fn when_all_refuse_all_are_blamed() {
     }
 }
 
-/// IPv6 and two of IPv4.
+/// Starts an IPv6 edge and two IPv4 edges.
 async fn dual(stock: Stock, prefer: Family) -> World {
     let edges = Edges::on(&[V6, v4(2), v4(3)], stock.scheme).await;
     in_order_with(edges, |builder| builder.prefer_family(prefer)).await
 }
 
-/// Both families live: IPv6 is dialled, and IPv4 is left alone.
+/// Both families serve. IPv6 is attempted, and IPv4 is not.
 #[tokio::test]
-async fn of_two_families_the_preferred_one_is_dialled() {
+async fn of_two_families_only_the_preferred_one_is_attempted() {
     if !has_v6() {
         return;
     }
@@ -147,9 +147,9 @@ async fn of_two_families_the_preferred_one_is_dialled() {
     }
 }
 
-/// IPv6 swallows packets: learned at the first request, and IPv4 goes first from then on.
+/// IPv6 swallows packets. The first request records that, and IPv4 goes first from then on.
 #[tokio::test]
-async fn a_black_holed_family_costs_one_race() {
+async fn a_black_holed_family_delays_one_request() {
     if !has_v6() {
         return;
     }
@@ -165,9 +165,9 @@ async fn a_black_holed_family_costs_one_race() {
     }
 }
 
-/// Of two IPv4 addresses the first refuses, and IPv6 has not been dialled.
+/// The first of two IPv4 addresses refuses, and IPv6 is not attempted.
 #[tokio::test]
-async fn in_the_preferred_family_the_dead_one_is_told_from_the_rest() {
+async fn only_the_dead_address_of_the_preferred_family_has_failed() {
     if !has_v6() {
         return;
     }
@@ -184,10 +184,10 @@ async fn in_the_preferred_family_the_dead_one_is_told_from_the_rest() {
     }
 }
 
-/// IPv6 refuses at once and IPv4 serves: no request is lost. Nobody is blamed, because a connector
-/// that is bound to an IPv4 address looks just so, and has never dialled IPv6.
+/// IPv6 refuses at once, and IPv4 serves. No failure is recorded, because a connector that is bound to an IPv4 address
+/// looks the same and never attempts IPv6.
 #[tokio::test]
-async fn a_family_that_refuses_at_once_costs_no_request() {
+async fn a_family_that_refuses_at_once_fails_no_request() {
     if !has_v6() {
         return;
     }
@@ -202,10 +202,10 @@ async fn a_family_that_refuses_at_once_costs_no_request() {
     }
 }
 
-/// The first family fails in TLS: whose head it was can't be told, so both are struck softly, and
-/// the next request finds the live one.
+/// The first family fails in TLS. The resolver cannot know which of the two first addresses failed, so both get a soft
+/// strike, and the next request finds the live one.
 #[tokio::test]
-async fn a_family_broken_in_tls_is_left_for_the_other() {
+async fn after_a_family_fails_in_tls_the_other_serves() {
     if !has_v6() {
         return;
     }
@@ -214,11 +214,14 @@ async fn a_family_broken_in_tls_is_left_for_the_other() {
         let world = dual(stock, Family::V6).await;
         let client = stock.client(&world);
         world.edges.set(V6, Mode::TlsReset).await;
-        let mut lost = 0;
+        let mut failed = 0;
         for _ in 0..5 {
-            lost += usize::from(client.get(&world.url()).await.is_err());
+            failed += usize::from(client.get(&world.url()).await.is_err());
         }
-        assert!(lost <= usize::from(!stock.sends_again()), "{case}: {lost}");
+        assert!(
+            failed <= usize::from(!stock.sends_again()),
+            "{case}: {failed}"
+        );
         let failures = world.journal.failures();
         assert!(
             failures.contains(&(V6, Outcome::TlsFailed)),

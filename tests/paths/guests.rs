@@ -1,4 +1,4 @@
-//! Servers that edges host: proxies, and one that redirects.
+//! Servers that run on edges: proxies, servers that redirect, and servers that close.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -21,15 +21,15 @@ use tokio::sync::{Notify, watch};
 
 use crate::common::{Guest, Stream};
 
-type Answer = Response<Full<Bytes>>;
+type HttpResponse = Response<Full<Bytes>>;
 
-/// An HTTP/2 server that takes one request at a time. The edge at `silent` answers the first request only, and tells when
-/// it has the second.
+/// An HTTP/2 server that accepts one request at a time. The edge at `silent` answers only the first request, and
+/// notifies the test when it has the second.
 pub(crate) fn one_at_a_time(silent: IpAddr) -> (Guest, Arc<Notify>) {
     let has_second = Arc::new(Notify::new());
-    let tell = Arc::clone(&has_second);
+    let notify = Arc::clone(&has_second);
     let guest = Guest::knowing_where(move |ip, stream| {
-        let tell = Arc::clone(&tell);
+        let notify = Arc::clone(&notify);
         async move {
             let mut http2 = h2::server::Builder::new();
             let http2 = http2.max_concurrent_streams(1).handshake(stream);
@@ -42,7 +42,7 @@ pub(crate) fn one_at_a_time(silent: IpAddr) -> (Guest, Arc<Notify>) {
                 requests += 1;
                 if ip == silent && requests > 1 {
                     held.push(respond);
-                    tell.notify_one();
+                    notify.notify_one();
                 } else {
                     respond.send_response(Response::new(()), true).unwrap();
                 }
@@ -52,12 +52,12 @@ pub(crate) fn one_at_a_time(silent: IpAddr) -> (Guest, Arc<Notify>) {
     (guest, has_second)
 }
 
-/// What was asked of a proxy: the targets, as the client spelled them.
+/// The targets that clients have requested of a proxy, as they spelled them.
 #[derive(Clone, Default)]
 pub(crate) struct Asked(Arc<watch::Sender<Vec<String>>>);
 
 impl Asked {
-    fn note(&self, target: impl ToString) {
+    fn record(&self, target: impl ToString) {
         self.0.send_modify(|all| all.push(target.to_string()));
     }
 
@@ -66,29 +66,29 @@ impl Asked {
     }
 }
 
-/// An HTTP proxy whose tunnels all lead to `origin`, whatever the target is called; a request that
-/// is to be forwarded it answers itself.
+/// An HTTP proxy whose tunnels all lead to `origin`, whatever their target. The proxy answers forwarded requests
+/// without the origin.
 pub(crate) fn http_proxy(origin: SocketAddr) -> (Guest, Asked) {
-    let asked = Asked::default();
-    let log = asked.clone();
+    let targets = Asked::default();
+    let log = targets.clone();
     let guest = Guest::new(move |stream| {
         let log = log.clone();
         serve(stream, move |request| {
-            log.note(request.uri());
+            log.record(request.uri());
             proxied(request, origin)
         })
     });
-    (guest, asked)
+    (guest, targets)
 }
 
-async fn proxied(request: Request<Incoming>, origin: SocketAddr) -> Answer {
+async fn proxied(request: Request<Incoming>, origin: SocketAddr) -> HttpResponse {
     if request.method() != Method::CONNECT {
-        return Answer::new("forwarded".into());
+        return HttpResponse::new("forwarded".into());
     }
     match TcpStream::connect(origin).await {
         Ok(origin) => {
             tokio::spawn(tunnel(request, origin));
-            Answer::default()
+            HttpResponse::default()
         }
         Err(_) => status(StatusCode::BAD_GATEWAY),
     }
@@ -96,34 +96,34 @@ async fn proxied(request: Request<Incoming>, origin: SocketAddr) -> Answer {
 
 async fn tunnel(request: Request<Incoming>, mut origin: TcpStream) {
     if let Ok(client) = hyper::upgrade::on(request).await {
-        // Either end may cut the tunnel; the other one is cut with it.
+        // If one end closes the tunnel, the other end is closed, too.
         let _ = copy_bidirectional(&mut TokioIo::new(client), &mut origin).await;
     }
 }
 
-/// A SOCKS5 proxy that leads to `origin`, whatever the target is called.
+/// A SOCKS5 proxy that leads to `origin`, whatever the target.
 pub(crate) fn socks_proxy(origin: SocketAddr) -> (Guest, Asked) {
-    let asked = Asked::default();
-    let log = asked.clone();
+    let targets = Asked::default();
+    let log = targets.clone();
     let guest = Guest::new(move |stream| {
         let log = log.clone();
         async move {
-            // A client that goes away in the middle is no matter of the proxy's.
+            // A client may leave at any time, so an error is ignored.
             let _ = socks(stream, origin, &log).await;
         }
     });
-    (guest, asked)
+    (guest, targets)
 }
 
 async fn socks(
     stream: Box<dyn Stream>,
     origin: SocketAddr,
-    asked: &Asked,
+    targets: &Asked,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let greeted = Socks5ServerProtocol::accept_no_auth(stream).await?;
     let (socks, command, target) = greeted.read_command().await?;
     assert_eq!(command, Socks5Command::TCPConnect);
-    asked.note(match &target {
+    targets.record(match &target {
         TargetAddr::Ip(addr) => addr.ip().to_string(),
         TargetAddr::Domain(name, _) => name.clone(),
     });
@@ -135,53 +135,53 @@ async fn socks(
     Ok(())
 }
 
-/// Sends everyone to `location`.
+/// Redirects every request to `location`.
 pub(crate) fn redirect_to(location: String) -> Guest {
     Guest::new(move |stream| {
         let location = location.clone();
         serve(stream, move |_| {
-            let mut answer = status(StatusCode::TEMPORARY_REDIRECT);
-            let location = location.parse().expect("it is a URL");
-            answer.headers_mut().insert(header::LOCATION, location);
-            std::future::ready(answer)
+            let mut response = status(StatusCode::TEMPORARY_REDIRECT);
+            let location = location.parse().expect("the location is a header value");
+            response.headers_mut().insert(header::LOCATION, location);
+            std::future::ready(response)
         })
     })
 }
 
-/// Answers the first request on each connection, and closes it at the second.
+/// Answers the first request on each connection, and closes the connection at the second.
 pub(crate) fn closes_at_the_second() -> Guest {
     Guest::new(|stream| async move {
-        let asked = AtomicBool::new(false);
+        let has_answered = AtomicBool::new(false);
         let service = service_fn(|_: Request<Incoming>| {
-            let is_second = asked.swap(true, Ordering::Relaxed);
+            let is_second = has_answered.swap(true, Ordering::Relaxed);
             async move {
                 match is_second {
-                    false => Ok(Answer::new("the first".into())),
+                    false => Ok(HttpResponse::new("the first".into())),
                     true => Err("the second"),
                 }
             }
         });
         let http = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-        // It ends with the error that closes it.
+        // The connection ends with the error that closes it.
         let _ = http.await;
     })
 }
 
-fn status(status: StatusCode) -> Answer {
-    let mut answer = Answer::default();
-    *answer.status_mut() = status;
-    answer
+fn status(status: StatusCode) -> HttpResponse {
+    let mut response = HttpResponse::default();
+    *response.status_mut() = status;
+    response
 }
 
-async fn serve<F>(stream: Box<dyn Stream>, answer: impl Fn(Request<Incoming>) -> F)
+async fn serve<F>(stream: Box<dyn Stream>, respond: impl Fn(Request<Incoming>) -> F)
 where
-    F: Future<Output = Answer> + Send,
+    F: Future<Output = HttpResponse> + Send,
 {
     let service = service_fn(|request| {
-        let answer = answer(request);
-        async { Ok::<_, Infallible>(answer.await) }
+        let response = respond(request);
+        async { Ok::<_, Infallible>(response.await) }
     });
     let http = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    // A client that goes away in the middle is no matter of the server's.
+    // A client may leave at any time, so an error is ignored.
     let _ = http.with_upgrades().await;
 }

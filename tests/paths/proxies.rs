@@ -1,5 +1,5 @@
-//! Through HTTP and HTTPS proxies, forwarded and by tunnels: the name asked is the proxy's, so that
-//! its addresses are learned about; what fails behind it is not held against them.
+//! HTTP and HTTPS proxies, with forwarded requests and tunnels. The client looks the proxy up, so failures of its
+//! addresses are recorded. Failures behind the proxy are not.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ use crate::guests::{Asked, http_proxy};
 use crate::stock::{Client, Http, of_hyper, of_reqwest};
 use crate::{in_order, nobody_was_blamed, only_these_failed};
 
-/// Its certificate is good for this name, and nobody may ask for it.
+/// The host of the origin, which is in the certificate of the origin. The client must not look this host up.
 pub(crate) const ORIGIN: &str = "origin.edge.test";
 
-/// A client, proxies whose name it asks for, and the origin behind them.
+/// A client, proxies whose host the client looks up, and the origin behind them.
 pub(crate) struct Path {
     pub(crate) case: String,
-    /// Its edges are the proxies.
+    /// The edges of this world are the proxies.
     pub(crate) world: World,
     pub(crate) asked: Asked,
     pub(crate) origin: Edges,
@@ -31,7 +31,7 @@ pub(crate) struct Path {
 }
 
 impl Path {
-    /// Three proxies that are spoken to in one way, and an origin that is spoken to in another.
+    /// Starts three proxies with one scheme and an origin with another.
     async fn through(proxy: Scheme, origin: Scheme) -> Self {
         let case = format!("{proxy:?} proxy, {origin:?} origin");
         let origin = Edges::on(&[[127, 0, 0, 9].into()], origin).await;
@@ -68,13 +68,13 @@ impl Path {
     }
 
     pub(crate) async fn get(&self) {
-        let answer = self.client.get(&self.url()).await;
-        answer.unwrap_or_else(|error| {
+        let response = self.client.get(&self.url()).await;
+        response.unwrap_or_else(|error| {
             panic!("{}: {error:?}; {:?}", self.case, self.world.journal.seen())
         });
     }
 
-    /// Sends requests while a proxy is dead; none fails, and only it is blamed.
+    /// Sends requests while one proxy is dead, and checks that no request fails and no other proxy has failed.
     pub(crate) async fn survives(&self, mode: Mode, outcome: Outcome) {
         let dead = self.world.ips()[0];
         self.world.edges.set(dead, mode).await;
@@ -86,13 +86,13 @@ impl Path {
         only_these_failed(&self.world, &case, &[(dead, outcome)]).await;
     }
 
-    /// Sends a request while the origin is dead; it fails, and no proxy is blamed.
+    /// Sends a request while the origin is dead, and checks that the request fails and no proxy has failed.
     pub(crate) async fn blames_no_proxy_for(&self, mode: Mode) {
         let case = format!("{mode:?} {}", self.case);
         self.get().await;
         self.origin.set(self.origin.ips()[0], mode).await;
-        let answer = self.client.get(&self.url()).await;
-        assert!(answer.is_err(), "{case}: {answer:?}");
+        let response = self.client.get(&self.url()).await;
+        assert!(response.is_err(), "{case}: {response:?}");
         nobody_was_blamed(&self.world, &case);
         self.origin.set(self.origin.ips()[0], Mode::Serve).await;
         self.get().await;
@@ -123,8 +123,7 @@ pub(crate) fn trusting<const N: usize>(edges: [&Edges; N]) -> ClientConfig {
 }
 
 impl Path {
-    /// hyper's client with hyper-util's own tunnel in it: here the request tells whom the connect is
-    /// for.
+    /// hyper's client around hyper-util's own tunnel. Here the request of the connect has the host of the origin.
     async fn by_hyper() -> Self {
         let mut path = Self::through(Scheme::Http, Scheme::Https).await;
         let proxy = path.world.url().parse().unwrap();
@@ -148,9 +147,9 @@ const EVERY: [(Scheme, Scheme); 4] = [
     (Scheme::Https, Scheme::Https),
 ];
 
-/// What a plain request's target is, is in the request line; a tunnel is asked for by name.
+/// A forwarded request has its target in the request line, and a tunnel is requested by host and port.
 #[tokio::test]
-async fn the_proxy_is_asked_for_and_the_origin_is_not() {
+async fn the_proxy_is_looked_up_and_the_origin_is_not() {
     for (proxy, origin) in EVERY {
         let path = Path::through(proxy, origin).await;
         path.get().await;
@@ -166,7 +165,7 @@ async fn the_proxy_is_asked_for_and_the_origin_is_not() {
 }
 
 #[tokio::test]
-async fn a_dead_proxy_costs_no_request() {
+async fn a_dead_proxy_fails_no_request() {
     for (proxy, origin) in EVERY {
         for (mode, outcome) in [
             (Mode::Refuse, Outcome::Failed),
@@ -178,9 +177,9 @@ async fn a_dead_proxy_costs_no_request() {
     }
 }
 
-/// TLS with the proxy itself.
+/// The handshake with the proxy itself fails.
 #[tokio::test]
-async fn a_proxy_broken_in_tls_costs_no_request() {
+async fn a_proxy_broken_in_tls_fails_no_request() {
     for origin in [Scheme::Http, Scheme::Https] {
         for (mode, outcome) in [
             (Mode::TlsReset, Outcome::TlsFailed),
@@ -193,9 +192,9 @@ async fn a_proxy_broken_in_tls_costs_no_request() {
     }
 }
 
-/// It accepts and goes away, with a CONNECT or a request on it.
+/// The proxy closes each connection at once, or after a CONNECT or a request.
 #[tokio::test]
-async fn a_proxy_that_closes_costs_no_request() {
+async fn a_proxy_that_closes_fails_no_request() {
     for (proxy, origin) in EVERY {
         let path = Path::through(proxy, origin).await;
         path.survives(Mode::CloseAfterRequest, Outcome::ClosedEarly)
@@ -208,10 +207,9 @@ async fn a_proxy_that_closes_costs_no_request() {
     }
 }
 
-/// The origin's failure is not the proxy's: not one that the proxy tells of, not one in the TLS
-/// handshake with it, and not its early close.
+/// The proxy reports the failure, the TLS handshake with the origin fails, or the origin closes early.
 #[tokio::test]
-async fn behind_a_tunnel_the_origins_failure_is_not_the_proxys() {
+async fn a_failure_of_the_origin_behind_a_tunnel_is_no_failure_of_the_proxy() {
     for proxy in [Scheme::Http, Scheme::Https] {
         for mode in [
             Mode::Refuse,
@@ -226,9 +224,9 @@ async fn behind_a_tunnel_the_origins_failure_is_not_the_proxys() {
     }
 }
 
-/// The same where the layer is told whom the connect is for.
+/// The layer sees the host of the origin in the request of the connect.
 #[tokio::test]
-async fn under_hyper_too_a_tunnels_two_ends_are_told_apart() {
+async fn under_hyper_too_the_failures_of_proxy_and_origin_are_distinguished() {
     let dead = Path::by_hyper().await;
     dead.survives(Mode::Refuse, Outcome::Failed).await;
     for mode in [

@@ -18,9 +18,9 @@ fn two_threads() -> Runtime {
     builder.worker_threads(2).enable_all().build().unwrap()
 }
 
-/// On a thread of the runtime's own, where it has any.
+/// The requests run on a worker thread of the runtime, if it has any.
 #[test]
-fn every_runtime_learns_the_same() {
+fn every_runtime_records_the_same_failures() {
     for runtime in [one_thread(), two_threads()] {
         runtime.block_on(async {
             for stock in Stock::all() {
@@ -34,31 +34,31 @@ fn every_runtime_learns_the_same() {
     }
 }
 
-/// A blocking client has a runtime of its own, and its requests come from a thread without any.
+/// A blocking client has a runtime of its own, and its requests come from a thread without a runtime.
 #[test]
-fn a_blocking_client_learns_the_same() {
-    let lab = two_threads();
+fn a_blocking_client_records_the_same_failures() {
+    let servers = two_threads();
     for stock in Stock::all().filter(|stock| stock.sends_again()) {
         let (mode, outcome) = match stock.scheme {
             Scheme::Http => (Mode::Refuse, Outcome::Failed),
             Scheme::Https => (Mode::TlsReset, Outcome::TlsFailed),
         };
-        let world = lab.block_on(stock.world(3));
+        let world = servers.block_on(stock.world(3));
         let dead = world.ips()[0];
-        lab.block_on(world.edges.set(dead, mode));
+        servers.block_on(world.edges.set(dead, mode));
         let builder = stock.reqwest(&world).sidestep(&world.resolver);
         let client = reqwest::blocking::ClientBuilder::from(builder);
         let client = client.build().unwrap();
         for _ in 0..10 {
-            let answer = client.get(world.url()).send().unwrap().text().unwrap();
-            assert!(answer.contains("127.0.0.3"), "{stock:?}: {answer}");
+            let body = client.get(world.url()).send().unwrap().text().unwrap();
+            assert!(body.contains("127.0.0.3"), "{stock:?}: {body}");
         }
         let case = format!("blocking {stock:?}");
-        lab.block_on(only_these_failed(&world, &case, &[(dead, outcome)]));
+        servers.block_on(only_these_failed(&world, &case, &[(dead, outcome)]));
     }
 }
 
-/// Sends a GET on a runtime, by a client of that runtime's own.
+/// Sends a GET on a runtime with a new client.
 fn request(
     runtime: &Runtime,
     stock: Stock,
@@ -68,19 +68,19 @@ fn request(
     runtime.spawn(async move { client.get(&url).await.ok() })
 }
 
-/// A runtime is shut down while its request waits for a lookup; one on another runtime, which waits
-/// too, goes on, and so does one that comes later. All of them share what they learn (F12).
+/// A runtime is shut down while its request waits for a lookup. A request that waits on another runtime and a later
+/// request succeed, and all runtimes share the recorded failure (F12).
 #[test]
-fn a_runtime_that_ends_in_the_middle_of_a_lookup_takes_nobody_with_it() {
-    // The edges and the name server live here, and outlast the others.
-    let lab = two_threads();
+fn a_runtime_shut_down_during_a_lookup_fails_no_request_of_another_runtime() {
+    // The edges and the name server run on this runtime, which outlasts the others.
+    let servers = two_threads();
     for stock in Stock::all() {
         for first in [one_thread(), two_threads()] {
-            let world = lab.block_on(stock.world(2));
+            let world = servers.block_on(stock.world(2));
             let dead = world.ips()[0];
-            lab.block_on(world.edges.set(dead, Mode::Refuse));
+            servers.block_on(world.edges.set(dead, Mode::Refuse));
             world.dns.hold();
-            let lost = request(&first, stock, &world);
+            let canceled = request(&first, stock, &world);
             first.block_on(world.dns.asked(HOST, RecordType::A, 1));
             let second = two_threads();
             let waiting = request(&second, stock, &world);
@@ -88,11 +88,17 @@ fn a_runtime_that_ends_in_the_middle_of_a_lookup_takes_nobody_with_it() {
             let third = two_threads();
             let later = request(&third, stock, &world);
             world.dns.release();
-            for waits in [waiting, later] {
-                let answer = lab.block_on(within("the answer", waits)).unwrap();
-                assert!(answer.is_some_and(|answer| answer.contains("127.0.0.3")));
+            for request_task in [waiting, later] {
+                let body = servers
+                    .block_on(within("the response", request_task))
+                    .unwrap();
+                assert!(body.is_some_and(|body| body.contains("127.0.0.3")));
             }
-            assert!(lab.block_on(lost).is_err_and(|error| error.is_cancelled()));
+            assert!(
+                servers
+                    .block_on(canceled)
+                    .is_err_and(|error| error.is_cancelled())
+            );
             let failures = world.journal.failures();
             assert_eq!(failures, [(dead, Outcome::Failed)], "{stock:?}");
             assert!(world.is_penalized(dead), "{stock:?}");

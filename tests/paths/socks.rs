@@ -1,4 +1,4 @@
-//! Through SOCKS5 proxies, with names that the proxy looks up and names that are looked up here.
+//! SOCKS5 proxies, with hosts that the proxy looks up and hosts that the client looks up.
 
 use sidestep::Outcome;
 
@@ -7,34 +7,34 @@ use crate::guests::socks_proxy;
 use crate::proxies::{ORIGIN, Path};
 use crate::{in_order, nobody_was_blamed};
 
-/// Where names are looked up.
+/// Where the host of the origin is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Names {
-    /// `socks5h`: by the proxy.
+enum OriginLookup {
+    /// `socks5h`: the proxy looks the host up.
     Remote,
-    /// `socks5`: by the client.
+    /// `socks5`: the client looks the host up.
     Local,
 }
 
-/// How the proxy is named.
+/// How the URL gives the proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Proxy {
-    ByName,
+    ByHost,
     ByAddress,
 }
 
-async fn through(names: Names, proxy: Proxy, origin: Scheme) -> Path {
-    let case = format!("{names:?} names, proxy {proxy:?}, {origin:?} origin");
+async fn through(lookup: OriginLookup, proxy: Proxy, origin: Scheme) -> Path {
+    let case = format!("{lookup:?} lookup of the origin, proxy {proxy:?}, {origin:?} origin");
     let origin = Edges::on(&[[127, 0, 0, 9].into()], origin).await;
     let (guest, asked) = socks_proxy((origin.ips()[0], origin.port()).into());
     let world = in_order(Edges::hosting(3, Scheme::Http, guest).await).await;
     world.dns.set(ORIGIN, &origin.ips(), 1800);
-    let scheme = match names {
-        Names::Remote => "socks5h",
-        Names::Local => "socks5",
+    let scheme = match lookup {
+        OriginLookup::Remote => "socks5h",
+        OriginLookup::Local => "socks5",
     };
     let host = match proxy {
-        Proxy::ByName => HOST.to_owned(),
+        Proxy::ByHost => HOST.to_owned(),
         Proxy::ByAddress => world.ips()[0].to_string(),
     };
     let url = format!("{scheme}://{host}:{}", world.edges.port());
@@ -44,13 +44,15 @@ async fn through(names: Names, proxy: Proxy, origin: Scheme) -> Path {
 
 const ORIGINS: [Scheme; 2] = [Scheme::Http, Scheme::Https];
 
-/// A remote name goes to the proxy as it is; a local one as its address.
+/// With `socks5h` the proxy gets the host, with `socks5` its address.
 #[tokio::test]
-async fn who_looks_the_name_up_is_as_the_scheme_says() {
+async fn the_scheme_decides_whether_client_or_proxy_looks_up_the_origin() {
     for origin in ORIGINS {
-        for (names, target, queries) in [(Names::Remote, ORIGIN, 0), (Names::Local, "127.0.0.9", 1)]
-        {
-            let path = through(names, Proxy::ByName, origin).await;
+        for (lookup, target, queries) in [
+            (OriginLookup::Remote, ORIGIN, 0),
+            (OriginLookup::Local, "127.0.0.9", 1),
+        ] {
+            let path = through(lookup, Proxy::ByHost, origin).await;
             path.get().await;
             assert_eq!(path.asked.all(), [target], "{}", path.case);
             assert_eq!((path.origin_queries(), path.world.queries()), (queries, 1));
@@ -59,30 +61,30 @@ async fn who_looks_the_name_up_is_as_the_scheme_says() {
     }
 }
 
-/// Who won says who failed, with one name asked or with two.
+/// The winner shows which addresses have failed, whether the connect resolved one host or two.
 #[tokio::test]
-async fn a_proxy_that_refuses_costs_no_request() {
+async fn a_proxy_that_refuses_fails_no_request() {
     for origin in ORIGINS {
-        for names in [Names::Remote, Names::Local] {
-            let path = through(names, Proxy::ByName, origin).await;
+        for lookup in [OriginLookup::Remote, OriginLookup::Local] {
+            let path = through(lookup, Proxy::ByHost, origin).await;
             path.survives(Mode::Refuse, Outcome::Failed).await;
         }
     }
 }
 
 #[tokio::test]
-async fn a_black_holed_proxy_costs_one_race() {
-    for names in [Names::Remote, Names::Local] {
-        let path = through(names, Proxy::ByName, Scheme::Http).await;
+async fn a_black_holed_proxy_delays_one_request() {
+    for lookup in [OriginLookup::Remote, OriginLookup::Local] {
+        let path = through(lookup, Proxy::ByHost, Scheme::Http).await;
         path.survives(Mode::BlackHole, Outcome::Slow).await;
     }
 }
 
-/// It accepts and goes away: sent again, and nobody is blamed, because the one name that was asked
-/// may as well be the origin's, as in the test below.
+/// The proxy accepts and closes, and the request is sent again. No failure is recorded, because the host that the
+/// connect resolved may be that of the origin, as in a test below.
 #[tokio::test]
-async fn a_proxy_that_closes_is_dialled_again() {
-    let path = through(Names::Remote, Proxy::ByName, Scheme::Http).await;
+async fn a_proxy_that_closes_is_attempted_again() {
+    let path = through(OriginLookup::Remote, Proxy::ByHost, Scheme::Http).await;
     let dead = path.world.ips()[0];
     path.world.edges.set(dead, Mode::AcceptAndClose).await;
     path.client.get(&path.url()).await.unwrap_err();
@@ -90,28 +92,26 @@ async fn a_proxy_that_closes_is_dialled_again() {
     nobody_was_blamed(&path.world, &path.case);
 }
 
-/// The origin refuses the proxy, fails in TLS or closes: not the proxy's fault, and of two names
-/// asked neither is blamed.
+/// The origin refuses the proxy, fails in TLS or closes. If the connect resolved two hosts, neither has failed.
 #[tokio::test]
-async fn what_fails_behind_the_proxy_is_not_the_proxys() {
-    for names in [Names::Remote, Names::Local] {
+async fn a_failure_behind_the_proxy_is_no_failure_of_the_proxy() {
+    for lookup in [OriginLookup::Remote, OriginLookup::Local] {
         for mode in [Mode::Refuse, Mode::AcceptAndClose, Mode::CloseAfterRequest] {
-            let path = through(names, Proxy::ByName, Scheme::Http).await;
+            let path = through(lookup, Proxy::ByHost, Scheme::Http).await;
             path.blames_no_proxy_for(mode).await;
         }
         for mode in [Mode::TlsReset, Mode::WrongCertificate] {
-            let path = through(names, Proxy::ByName, Scheme::Https).await;
+            let path = through(lookup, Proxy::ByHost, Scheme::Https).await;
             path.blames_no_proxy_for(mode).await;
         }
     }
 }
 
-/// With the proxy given by its address, a local name is the only one on the context. What fails is the
-/// proxy, and the origin is not blamed for it.
+/// If the proxy is given by its address, the origin is the only host in the attempt context.
 #[tokio::test]
-async fn a_dead_proxy_without_a_name_is_not_held_against_the_origin() {
+async fn a_dead_proxy_given_by_its_address_is_no_failure_of_the_origin() {
     for mode in [Mode::Refuse, Mode::AcceptAndClose] {
-        let path = through(Names::Local, Proxy::ByAddress, Scheme::Https).await;
+        let path = through(OriginLookup::Local, Proxy::ByAddress, Scheme::Https).await;
         path.get().await;
         path.world.edges.set(path.world.ips()[0], mode).await;
         path.client.get(&path.url()).await.unwrap_err();
@@ -120,12 +120,12 @@ async fn a_dead_proxy_without_a_name_is_not_held_against_the_origin() {
     }
 }
 
-/// All addresses of the proxy are dead, and it has moved in DNS.
+/// All addresses of the proxy are dead, and DNS has moved its host.
 #[tokio::test]
-async fn a_proxy_that_moved_is_found() {
+async fn a_proxy_that_has_moved_is_found() {
     for origin in ORIGINS {
-        for names in [Names::Remote, Names::Local] {
-            let path = through(names, Proxy::ByName, origin).await;
+        for lookup in [OriginLookup::Remote, OriginLookup::Local] {
+            let path = through(lookup, Proxy::ByHost, origin).await;
             let ips = path.world.ips();
             path.world.dns.set(HOST, &ips[..2], 1800);
             path.get().await;

@@ -1,4 +1,4 @@
-//! Stock clients with sidestep in them: every library, version of HTTP, and with or without TLS.
+//! Stock clients with sidestep: every library and HTTP version, with and without TLS.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tower::Layer as _;
 
 use crate::common::{Edges, Scheme, World, get, while_pending, within};
 
-/// How sidestep is put into which library.
+/// The library of a client, and how sidestep is added to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Library {
     /// reqwest with `.sidestep()`.
@@ -26,7 +26,7 @@ pub(crate) enum Library {
     Hyper,
 }
 
-/// Which version is spoken from the start.
+/// The HTTP version that a client speaks from the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Http {
     One,
@@ -42,9 +42,9 @@ pub(crate) struct Stock {
 }
 
 /// A stock client that makes a new connection for each request.
-pub(crate) struct Client(Arc<dyn Fn(&str) -> LookupFuture + Send + Sync>);
+pub(crate) struct Client(Arc<dyn Fn(&str) -> ResponseFuture + Send + Sync>);
 
-type LookupFuture = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>;
+type ResponseFuture = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Client {
@@ -55,14 +55,14 @@ impl Client {
         Self(Arc::new(move |url| Box::pin(get(url.to_owned()))))
     }
 
-    /// Sends a GET and reads the whole answer.
+    /// Sends a GET and returns the body.
     pub(crate) async fn get(&self, url: &str) -> Result<String, BoxError> {
-        within(format!("the answer of {url}"), while_pending(self.0(url))).await
+        within(format!("the response of {url}"), while_pending(self.0(url))).await
     }
 }
 
 impl Stock {
-    /// Every kind.
+    /// Every stock client.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let libraries = [Library::Reqwest, Library::TwoLines, Library::Hyper];
         libraries.into_iter().flat_map(|library| {
@@ -76,7 +76,7 @@ impl Stock {
         })
     }
 
-    /// Every kind that speaks TLS.
+    /// Every stock client that uses TLS.
     pub(crate) fn tls() -> impl Iterator<Item = Self> {
         Self::all().filter(|stock| stock.scheme == Scheme::Https)
     }
@@ -85,8 +85,8 @@ impl Stock {
         self.library == Library::Reqwest
     }
 
-    /// Starts `n` edges that speak as this client does, always named in the same order, so that
-    /// the first one is dialled first.
+    /// Starts `n` edges that speak as this client does. Their addresses are always in the same order, so the first one
+    /// is attempted first.
     pub(crate) async fn world(self, n: u8) -> World {
         let edges = match self.scheme {
             Scheme::Http => Edges::http(n).await,
@@ -123,7 +123,7 @@ impl Stock {
         }
     }
 
-    /// TLS inside of our layer, so that a failed handshake is seen.
+    /// A connector with TLS inside of the connect layer, so that the layer sees a failed handshake.
     fn connector(self, world: &World) -> impl Connect + Clone + Send + Sync + 'static {
         let mut http = HttpConnector::new_with_resolver(world.resolver.clone());
         http.enforce_http(false);
@@ -138,7 +138,7 @@ impl Stock {
     }
 }
 
-/// As the builder says.
+/// A client of reqwest with these settings.
 pub(crate) fn of_reqwest(builder: reqwest::ClientBuilder) -> Client {
     let client = builder.build().expect("the client is valid");
     Client::new(move |url| {
@@ -147,7 +147,7 @@ pub(crate) fn of_reqwest(builder: reqwest::ClientBuilder) -> Client {
     })
 }
 
-/// hyper-util's client around a connector.
+/// A client of hyper-util around a connector.
 pub(crate) fn of_hyper<C>(connector: C, http: Http) -> Client
 where
     C: Connect + Clone + Send + Sync + 'static,
@@ -159,8 +159,8 @@ where
     Client::new(move |url| {
         let client = client.clone();
         async move {
-            let answer = client.get(url.parse::<Uri>()?).await?;
-            let body = answer.into_body().collect().await?.to_bytes();
+            let response = client.get(url.parse::<Uri>()?).await?;
+            let body = response.into_body().collect().await?.to_bytes();
             Ok(String::from_utf8(body.into())?)
         }
     })

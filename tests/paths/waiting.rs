@@ -1,5 +1,5 @@
-//! Connects that nobody waits for to the end: by a timeout of the client's, or because the caller
-//! is gone. Soon that says nothing; after a while it does, and of one address only.
+//! Connects that are dropped before their end, by a timeout of the client or because the caller leaves. A connect that
+//! is dropped soon records nothing. Later, one address is slow.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::common::{Edges, HOST, Mode, Scheme, World};
 use crate::stock::{Client, Stock, of_reqwest};
 use crate::{asked_again, in_order_with, nobody_was_blamed, only_these_failed};
 
-/// What ends the wait.
+/// What ends a connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// The caller drops the request.
@@ -23,8 +23,8 @@ enum End {
 
 const SOON: Duration = Duration::from_millis(10);
 
-/// A world in which no connect of this client ends: one black hole, or three edges that accept and
-/// hang in TLS. The name is known, so that time goes to the connect alone.
+/// A world in which no connect of this client ends, with one black hole or with three edges that hang in TLS. The
+/// answer is in the cache, so the time goes to the connect alone.
 async fn hanging(stock: Stock, slow_connect_after: impl Into<Option<Duration>>) -> World {
     let (n, mode) = match stock.scheme {
         Scheme::Http => (1, Mode::BlackHole),
@@ -52,23 +52,23 @@ fn client(stock: Stock, world: &World, end: End, after: Duration) -> Client {
     }
 }
 
-/// Sends a request whose wait ends in this way.
-async fn give_up(stock: Stock, world: &World, end: End, after: Duration) {
+/// Sends a request whose connect is ended in this way.
+async fn send(stock: Stock, world: &World, end: End, after: Duration) {
     let client = client(stock, world, end, after);
     let url = world.url();
     let request = client.get(&url);
-    let answer = match end {
+    let response = match end {
         End::Drop => tokio::time::timeout(after, request).await.ok(),
         End::TotalTimeout | End::ConnectTimeout => Some(request.await),
     };
     assert!(
-        answer.is_none_or(|answer| answer.is_err()),
+        response.is_none_or(|response| response.is_err()),
         "{end:?} {stock:?}"
     );
 }
 
-/// Each stock client, and each way to drop a connect that it has. In TCP a `connect_timeout` is
-/// mostly no drop: see the last test.
+/// Each stock client with each way to drop a connect that it has. In TCP a `connect_timeout` mostly drops no connect,
+/// as the last test shows.
 fn every() -> impl Iterator<Item = (Stock, End)> {
     Stock::all().flat_map(|stock| {
         let ends = [End::Drop, End::TotalTimeout, End::ConnectTimeout];
@@ -81,17 +81,20 @@ fn every() -> impl Iterator<Item = (Stock, End)> {
     })
 }
 
-/// One strike, soft, against the address that was dialled; the next request asks again.
-async fn only_the_first_stalled(world: &World, case: &str) {
+/// The address that was attempted has one soft strike, and the next request looks the host up again.
+async fn only_the_first_is_slow(world: &World, case: &str) {
     let first = world.ips()[0];
     assert_eq!(world.journal.failures(), [(first, Outcome::Slow)], "{case}");
     assert_eq!(world.standing(first), AddressState::Probation, "{case}");
-    let dialled: Vec<_> = world
+    let accepted: Vec<_> = world
         .ips()
         .iter()
         .map(|&ip| world.edges.accepted(ip))
         .collect();
-    assert!(dialled[1..].iter().all(|&n| n == 0), "{case}: {dialled:?}");
+    assert!(
+        accepted[1..].iter().all(|&n| n == 0),
+        "{case}: {accepted:?}"
+    );
     assert_eq!(world.resolver.snapshot().invalidations, 1, "{case}");
     world.resolver.resolve(HOST).await.unwrap();
     asked_again(world).await;
@@ -99,11 +102,11 @@ async fn only_the_first_stalled(world: &World, case: &str) {
 }
 
 #[tokio::test]
-async fn a_wait_that_ends_after_ten_milliseconds_says_nothing() {
+async fn a_connect_dropped_after_ten_milliseconds_records_nothing() {
     let second = Duration::from_secs(1);
     for (stock, end) in every() {
         let world = hanging(stock, second).await;
-        give_up(stock, &world, end, SOON).await;
+        send(stock, &world, end, SOON).await;
         nobody_was_blamed(&world, &format!("{end:?} {stock:?}"));
         world.resolver.resolve(HOST).await.unwrap();
         assert_eq!(world.queries(), 1);
@@ -111,33 +114,33 @@ async fn a_wait_that_ends_after_ten_milliseconds_says_nothing() {
 }
 
 #[tokio::test]
-async fn a_wait_that_ends_late_is_one_soft_strike() {
-    // A client that sends again gives its connect up when both lanes have had their time, at 700 ms.
-    let (stalled, late) = (Duration::from_millis(400), Duration::from_millis(600));
+async fn a_connect_dropped_late_is_one_soft_strike() {
+    // A client with retries gives its connect up at 700 ms, when the connects of both lanes are slow.
+    let (slow_after, late) = (Duration::from_millis(400), Duration::from_millis(600));
     for (stock, end) in every() {
-        let world = hanging(stock, stalled).await;
-        give_up(stock, &world, end, late).await;
-        only_the_first_stalled(&world, &format!("{end:?} {stock:?}")).await;
+        let world = hanging(stock, slow_after).await;
+        send(stock, &world, end, late).await;
+        only_the_first_is_slow(&world, &format!("{end:?} {stock:?}")).await;
     }
 }
 
-/// With the settings as they come.
+/// The resolver has its default settings.
 #[tokio::test]
-async fn a_caller_that_leaves_after_half_a_second_has_seen_a_slow_edge() {
+async fn a_connect_dropped_after_half_a_second_is_slow_by_default() {
     for stock in Stock::all() {
         let world = hanging(stock, None).await;
-        give_up(stock, &world, End::Drop, Duration::from_millis(500)).await;
-        only_the_first_stalled(&world, &format!("{stock:?}")).await;
+        send(stock, &world, End::Drop, Duration::from_millis(500)).await;
+        only_the_first_is_slow(&world, &format!("{stock:?}")).await;
     }
 }
 
-/// hyper-util divides `connect_timeout` among the addresses of a family and goes on to the next one
-/// by itself: the connect succeeds, and who had its time is seen.
+/// hyper-util divides `connect_timeout` among the addresses of a family and attempts the next one when a share is over.
+/// The connect succeeds.
 #[tokio::test]
-async fn a_share_of_a_connect_timeout_is_an_address_that_failed() {
+async fn an_address_that_uses_up_its_share_of_a_connect_timeout_has_failed() {
     let over_http = |stock: &Stock| stock.sends_again() && stock.scheme == Scheme::Http;
     for stock in Stock::all().filter(over_http) {
-        // Neither the other lane nor the watch over slow connects comes first.
+        // Neither the other lane nor the limit of slow connects ends the attempt first.
         let set = |builder: ResolverBuilder| {
             builder
                 .ipv4_mapped_fallback(false)

@@ -1,4 +1,4 @@
-//! What a race must not do, each found by somebody who tried to break it.
+//! Things that a race must not do. Each test comes from a review that tried to break the race.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ use crate::faults::{self, BoxError};
 use crate::guests::http_proxy;
 use crate::stage::{MS, Stage, connects, fails, hangs, refuses, v4, v6};
 
-/// F8 on a machine without IPv6: AAAA have no route, A refuse, and the name has moved.
+/// The machine has no IPv6: AAAA records have no route, A records refuse, and the host has moved (F8).
 #[tokio::test(start_paused = true)]
-async fn without_a_route_for_ipv6_the_second_chance_is_there_all_the_same() {
+async fn without_a_route_for_ipv6_a_race_still_attempts_a_fresh_answer() {
     let no_route = fails(0, faults::no_route);
     let stage = Stage::new([(v6(1), no_route), (v4(2), connects(1))]);
     stage.connected().await;
@@ -38,9 +38,9 @@ async fn without_a_route_for_ipv6_the_second_chance_is_there_all_the_same() {
     assert_eq!(stage.connected().await.0, v4(4));
 }
 
-/// F8 where one address fails in a way that nobody can read.
+/// One address fails with an error that has no class, and the host has moved (F8).
 #[tokio::test(start_paused = true)]
-async fn one_error_that_cannot_be_read_does_not_cost_the_second_chance() {
+async fn after_an_unknown_error_a_race_still_attempts_a_fresh_answer() {
     let stage = Stage::new([(v4(2), connects(1)), (v4(3), connects(1))]);
     stage.connected().await;
     stage.again();
@@ -51,10 +51,10 @@ async fn one_error_that_cannot_be_read_does_not_cost_the_second_chance() {
     assert_eq!(stage.connected().await.0, v4(4));
 }
 
-/// A slow network (TCP and TLS in 500 to 900 ms, a satellite or a train): every edge is well.
+/// TCP and TLS take 500 to 900 ms, as over a satellite or on a train. Every edge is healthy.
 #[tokio::test(start_paused = true)]
-async fn on_a_slow_network_nobody_is_held_to_have_failed() {
-    // The resolver shuffles by a seed of its own, and the first races are those that know the least.
+async fn on_a_slow_network_no_address_has_failed() {
+    // The resolver shuffles with a seed of its own, and the first races have seen the fewest connects.
     for seed in 0..100 {
         slow_network(fastrand::Rng::with_seed(seed), 12).await;
     }
@@ -77,8 +77,8 @@ async fn slow_network(mut rng: fastrand::Rng, races: usize) {
     assert_eq!(stage.journal.failures(), []);
 }
 
-/// On a link that takes 400 ms to connect, the first race puts a black hole last. No address is penalized, because
-/// an address that connects may be as late.
+/// On a link that takes 400 ms to connect, the first race puts a black hole last. No address gets a penalty, because a
+/// healthy address may be as slow.
 #[tokio::test(start_paused = true)]
 async fn on_a_link_of_400_ms_the_first_race_puts_a_black_hole_last() {
     let stage = Stage::new([(v4(2), hangs()), (v4(3), connects(400))]);
@@ -90,9 +90,9 @@ async fn on_a_link_of_400_ms_the_first_race_puts_a_black_hole_last() {
     assert_eq!(stage.journal.failures(), []);
 }
 
-/// 1 000 tasks race again and again, for a minute, on a host whose every address swallows packets.
+/// Each of 1 000 tasks runs two races on a host whose addresses all swallow packets.
 #[tokio::test(start_paused = true)]
-async fn a_thousand_tasks_on_black_holes_ask_the_name_server_a_few_times() {
+async fn a_thousand_tasks_on_black_holes_make_few_lookups() {
     let stage = Stage::new([2, 3, 4, 5].map(|n| (v4(n), hangs())));
     let stage = Arc::new(stage);
     let tasks = (0..1_000).map(|n| {
@@ -106,12 +106,12 @@ async fn a_thousand_tasks_on_black_holes_ask_the_name_server_a_few_times() {
     });
     join_all(tasks).await;
     println!("{} queries in {} ms", stage.asked(), stage.now());
-    // While no address is healthy the host is looked up every other second.
+    // While no address is healthy, the host is looked up every 2 s.
     let most = 4 + stage.now() / 2_000;
     assert!(stage.asked() as u64 <= most, "{}", stage.asked());
 }
 
-/// Lets one connect through at a time, as a limit on a connector does.
+/// Runs one connect at a time, as a concurrency limit around a connector does.
 #[derive(Clone)]
 struct OneAtATime<C> {
     inner: C,
@@ -144,7 +144,12 @@ where
         if self.mine.permit.is_none() {
             let permits = self.permits.clone();
             let acquiring = self.mine.acquiring.get_or_insert_with(|| {
-                Box::pin(async move { permits.acquire_owned().await.expect("it stays open") })
+                Box::pin(async move {
+                    permits
+                        .acquire_owned()
+                        .await
+                        .expect("the semaphore is open")
+                })
             });
             self.mine.permit = Some(std::task::ready!(acquiring.as_mut().poll(cx)));
             self.mine.acquiring = None;
@@ -153,7 +158,11 @@ where
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let permit = self.mine.permit.take().expect("it is ready");
+        let permit = self
+            .mine
+            .permit
+            .take()
+            .expect("`poll_ready` has acquired a permit");
         let connecting = self.inner.call(uri);
         Box::pin(async move {
             let connected = connecting.await;
@@ -163,10 +172,10 @@ where
     }
 }
 
-/// An attempt that waits for a permit has not begun: its time counts from when it was dealt its
-/// address, and nothing is held against one that had no time.
+/// The time of an attempt counts from when the resolver returned its address. An attempt that waits for a permit has
+/// not begun, and its address has not failed.
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_waited_for_its_connector_has_its_whole_time() {
+async fn an_attempt_that_waited_for_its_connector_keeps_its_full_time() {
     let stage = Stage::new([(v4(2), hangs()), (v4(3), connects(400))]);
     let limit = |inner| OneAtATime {
         inner,
@@ -176,27 +185,27 @@ async fn an_attempt_that_waited_for_its_connector_has_its_whole_time() {
     let race = stage.race_over(limit);
     let uri = Uri::from_static("https://edge.test/");
     let link = race.oneshot(uri).await;
-    let against = stage.journal.failures();
-    let innocent = against.iter().all(|(addr, _)| *addr != v4(3));
-    assert!(innocent, "{against:?}");
+    let failures = stage.journal.failures();
+    let has_not_failed = failures.iter().all(|(addr, _)| *addr != v4(3));
+    assert!(has_not_failed, "{failures:?}");
     assert_eq!(link.map(|link| link.addr()).ok(), Some(v4(3)));
 }
 
-/// What the error tells of one that has just begun at the deadline is not that it took too long.
+/// If an attempt has just begun when the connect times out, the error does not report the attempt as slow.
 #[tokio::test(start_paused = true)]
-async fn one_that_has_just_begun_is_not_said_to_have_taken_too_long() {
+async fn an_attempt_that_has_just_begun_is_not_reported_as_slow() {
     let stage = Stage::new([(v4(2), hangs()), (v4(3), hangs())]);
     let stage = stage.racing(|race| race.timeout(251 * MS));
     let (error, at) = stage.failed().await;
     assert_eq!(at, 251);
-    let told = crate::stage::attempts(&error);
-    assert_ne!(told[1], (v4(3), Some(Outcome::Slow)), "{error}");
+    let attempts = crate::stage::attempts(&error);
+    assert_ne!(attempts[1], (v4(3), Some(Outcome::Slow)), "{error}");
 }
 
-/// A race that stops at a fault of this machine, or at a second wrong certificate, is not raced again
-/// because another address had refused before.
+/// A race stops at a local fault and at a second wrong certificate. A retry policy does not start the race again
+/// because another address has refused before.
 #[tokio::test]
-async fn a_retry_policy_does_not_multiply_what_stopped_a_race() {
+async fn a_retry_policy_does_not_multiply_the_attempts_of_a_stopped_race() {
     let world = Kind::Https.world(8).await;
     let ips = world.ips();
     world.edges.set(ips[0], Mode::Refuse).await;
@@ -208,17 +217,17 @@ async fn a_retry_policy_does_not_multiply_what_stopped_a_race() {
     let client = RetryLayer::new(world.resolver.retry_policy()).layer(client);
     let request = Request::get(world.url()).body(Empty::new()).unwrap();
     client.oneshot(request).await.unwrap_err();
-    // Two in a race; and "a wrong certificate: any method, at two other addresses".
+    // A race makes two attempts, and the retry policy allows two other addresses after a wrong certificate.
     assert!(world.accepted() <= 4, "{}", world.accepted());
 }
 
-/// Behind a tunnel the proxy cannot help that the origin swallows packets.
+/// If the origin behind a tunnel swallows packets, no proxy has failed.
 #[tokio::test]
-async fn an_origin_that_hangs_behind_a_tunnel_is_held_against_no_proxy() {
+async fn a_slow_origin_behind_a_tunnel_gives_no_proxy_a_penalty() {
     let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (guest, _) = http_proxy(origin.local_addr().unwrap());
     let proxies = Edges::hosting(3, Scheme::Http, guest).await;
-    // In real time, for the origin's silence is nothing that a stopped clock would notice.
+    // The clock runs in real time, because a stopped clock does not advance for a silent origin.
     let world = World::of(proxies, |b| b.slow_connect_after(400 * MS))
         .await
         .in_real_time();
@@ -235,13 +244,13 @@ async fn an_origin_that_hangs_behind_a_tunnel_is_held_against_no_proxy() {
     let race = race.attempt_timeout(800 * MS);
     let client = Client::new(boxed(race.layer(https)), 0);
     client.get("https://origin.test/").await.unwrap_err();
-    let hard = world.ips().into_iter().filter(|&ip| world.is_penalized(ip));
-    assert_eq!(hard.count(), 0, "{:?}", world.journal.failures());
+    let penalized = world.ips().into_iter().filter(|&ip| world.is_penalized(ip));
+    assert_eq!(penalized.count(), 0, "{:?}", world.journal.failures());
 }
 
-/// F8 where many hang: what is new is dialled as soon as the first of them is slow.
+/// New addresses are attempted as soon as the first of many attempts is slow (F8).
 #[tokio::test(start_paused = true)]
-async fn the_second_chance_of_many_black_holes_is_when_the_first_is_slow() {
+async fn a_fresh_answer_is_attempted_when_the_first_of_many_black_holes_is_slow() {
     for n in [5, 6, 8] {
         let old: Vec<_> = (2..2 + n).map(|last| (v4(last), hangs())).collect();
         let stage = Stage::of(&old, |builder| builder);
@@ -253,10 +262,10 @@ async fn the_second_chance_of_many_black_holes_is_when_the_first_is_slow() {
     }
 }
 
-/// Whatever the addresses do and whenever the caller goes away: nothing is left in the air, no
-/// address is dialled twice by one race, and an address that was cancelled soon has not failed.
+/// The addresses behave at random, and the caller drops the race at a random time. No attempt and no connection is
+/// left, and a race attempts each address at most once.
 #[tokio::test(start_paused = true)]
-async fn a_race_that_is_dropped_anywhere_leaves_nothing() {
+async fn a_race_dropped_at_any_time_leaves_no_attempt_and_no_connection() {
     let mut rng = fastrand::Rng::with_seed(5);
     for round in 0..400 {
         let cast: Vec<_> = (2..2 + rng.u8(1..=9))
@@ -272,29 +281,29 @@ async fn a_race_that_is_dropped_anywhere_leaves_nothing() {
                 (v4(last), fate)
             })
             .collect();
-        let (late, tells) = (rng.u64(0..50), rng.bool());
+        let (lookup_delay, reports_tcp) = (rng.u64(0..50), rng.bool());
         let mut stage = Stage::of(&cast, |builder| builder);
-        if tells {
+        if reports_tcp {
             stage = stage.telling_of_tcp();
         }
-        let stage = stage.asking_after(late);
+        let stage = stage.asking_after(lookup_delay);
         let at = rng.u32(0..15_000);
         let ended = tokio::time::timeout(at * MS, stage.connect()).await;
         let held = usize::from(matches!(&ended, Ok(Ok(_))));
         assert_eq!((stage.pending(), stage.open()), (0, held), "{round}");
-        let mut dialled: Vec<_> = stage.starts().into_iter().map(|(addr, _)| addr).collect();
-        dialled.sort();
-        dialled.dedup();
-        assert_eq!(dialled.len(), stage.starts().len(), "{round}");
+        let mut attempted: Vec<_> = stage.starts().into_iter().map(|(addr, _)| addr).collect();
+        attempted.sort();
+        attempted.dedup();
+        assert_eq!(attempted.len(), stage.starts().len(), "{round}");
         drop(ended);
         assert_eq!(stage.open(), 0, "{round}");
     }
 }
 
-/// A connector that asks twice in one connect, as one that tries again by itself does: it is one name,
-/// and the second connect does not wait for the black hole of the first.
+/// A connector with retries of its own resolves its host twice in one connect. The host is the same both times, so the
+/// second connect does not wait for the black hole of the first.
 #[tokio::test(start_paused = true)]
-async fn what_a_connector_that_asks_twice_meets_is_learned() {
+async fn a_black_hole_is_recorded_if_the_connector_resolves_its_host_twice() {
     let stage = Stage::new([(v4(2), hangs()), (v4(3), connects(10))]);
     let resolver = stage.resolver.clone();
     let race = stage.race_over(|inner| Twice { inner, resolver });
@@ -327,17 +336,17 @@ where
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let name = uri.host().unwrap().parse::<Name>().unwrap();
-        let (asking, connecting) = (self.resolver.clone().oneshot(name), self.inner.call(uri));
+        let (resolving, connecting) = (self.resolver.clone().oneshot(name), self.inner.call(uri));
         Box::pin(async move {
-            asking.await?;
+            resolving.await?;
             connecting.await
         })
     }
 }
 
-/// As when `connect_layer()` was left where `happy_eyeballs_layer()` was put around it.
+/// A user has put `happy_eyeballs_layer()` around a connector that still has `connect_layer()`.
 #[tokio::test(start_paused = true)]
-async fn a_connect_layer_inside_leaves_all_to_the_race() {
+async fn a_connect_layer_inside_a_race_leaves_the_outcomes_to_the_race() {
     let stage = Stage::new([(v4(2), hangs()), (v4(3), refuses(10)), (v4(4), connects(1))]);
     let resolver = stage.resolver.clone();
     let race = stage.race_over(|inner| resolver.connect_layer().layer(inner));

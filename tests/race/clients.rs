@@ -1,4 +1,4 @@
-//! hyper-util's stock client around a race, in every make.
+//! hyper-util's stock client around a race: in the clear, over TLS, and with HTTP/2.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
@@ -15,26 +15,26 @@ use tower::{Layer as _, ServiceExt as _};
 use crate::common::{Edges, World, while_pending, within};
 use crate::faults::BoxError;
 
-/// What is spoken, and whether the race is told that TCP is up.
+/// The protocol of a client, and whether its race learns when TCP has connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Http,
     Https,
-    /// HTTP/2, as ALPN settles it.
+    /// HTTP/2, selected by ALPN.
     Alpn,
-    /// The same with a [`TcpConnectedLayer`](sidestep::TcpConnectedLayer) inside of TLS.
+    /// HTTP/2, selected by ALPN, with a [`TcpConnectedLayer`](sidestep::TcpConnectedLayer) inside of TLS.
     AlpnTold,
 }
 
 pub(crate) const EVERY: [Kind; 4] = [Kind::Http, Kind::Https, Kind::Alpn, Kind::AlpnTold];
 pub(crate) const OVER_TLS: [Kind; 3] = [Kind::Https, Kind::Alpn, Kind::AlpnTold];
 
-/// A raced connector, whatever is in it.
+/// A connector with a race, of any kind.
 pub(crate) type Connector =
     BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
 
 impl Kind {
-    /// A world of `n` edges, always named in the same order.
+    /// Starts a world of `n` edges whose addresses are always in the same order.
     pub(crate) async fn world(self, n: u8) -> World {
         in_order(self.edges(n).await, |builder| builder).await
     }
@@ -50,7 +50,7 @@ impl Kind {
         self.around(world, http(&world.resolver))
     }
 
-    /// The race around TLS around this.
+    /// Puts TLS around `http`, and the race around TLS.
     pub(crate) fn around(self, world: &World, http: HttpConnector<Resolver>) -> Connector {
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(world.edges.client_config())
@@ -72,12 +72,12 @@ impl Kind {
         }
     }
 
-    /// A client that makes a new connection for each request, as far as HTTP/2 lets it.
+    /// A client that makes a new connection for each request, as far as HTTP/2 allows.
     pub(crate) fn client(self, world: &World) -> Client {
         Client::new(self.connector(world), 0)
     }
 
-    /// A client that keeps its connections.
+    /// A client that pools its connections.
     pub(crate) fn keeping(self, world: &World) -> Client {
         Client::new(self.connector(world), usize::MAX)
     }
@@ -111,8 +111,8 @@ where
     BoxCloneSyncService::new(connector.map_err(Into::into))
 }
 
-/// A world whose name server and resolver keep the order, and whose clock is stopped: a healthy edge is up within
-/// the delay, however busy the machine is.
+/// A world whose name server and resolver keep the order of addresses, and whose clock is stopped. A healthy edge
+/// connects within the delay, even on a busy machine.
 pub(crate) async fn in_order(
     edges: Edges,
     set: impl FnOnce(ResolverBuilder) -> ResolverBuilder,
@@ -127,7 +127,7 @@ pub(crate) async fn in_order(
     world
 }
 
-/// A client and what it was answered with.
+/// A client of hyper-util.
 #[derive(Clone)]
 pub(crate) struct Client(Legacy<Connector, Empty<Bytes>>);
 
@@ -137,25 +137,25 @@ impl Client {
         Self(builder.pool_max_idle_per_host(idle).build(connector))
     }
 
-    /// Sends a GET and reads the whole answer, which names the edge that gave it.
+    /// Sends a GET and returns the body, which names the edge that served the request.
     pub(crate) async fn get(&self, url: &str) -> Result<String, BoxError> {
         Ok(self.ask(url).await?.1)
     }
 
-    /// The same, with the version that was spoken.
+    /// Sends a GET and returns the HTTP version and the body.
     pub(crate) async fn ask(&self, url: &str) -> Result<(Version, String), BoxError> {
-        let asking = async {
-            let answer = self.0.get(url.parse::<Uri>()?).await?;
-            let version = answer.version();
-            let body = answer.into_body().collect().await?.to_bytes();
+        let request = async {
+            let response = self.0.get(url.parse::<Uri>()?).await?;
+            let version = response.version();
+            let body = response.into_body().collect().await?.to_bytes();
             Ok((version, String::from_utf8(body.into())?))
         };
-        within(format!("the answer of {url}"), while_pending(asking)).await
+        within(format!("the response of {url}"), while_pending(request)).await
     }
 
-    /// The same as [`get`](Self::get), of a request that is not to fail.
+    /// Sends a GET that must not fail, and returns the body.
     pub(crate) async fn gets(&self, world: &World, case: &str) -> String {
-        let answer = self.get(&world.url()).await;
-        answer.unwrap_or_else(|error| panic!("{case}: {error:?}; {:?}", world.journal.seen()))
+        let body = self.get(&world.url()).await;
+        body.unwrap_or_else(|error| panic!("{case}: {error:?}; {:?}", world.journal.seen()))
     }
 }

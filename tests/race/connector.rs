@@ -1,4 +1,5 @@
-//! A connector as hyper-util's, with TLS around it, that dials nobody: each address does as it is told.
+//! A connector that behaves as hyper-util's with TLS around it, without connections. The test sets what each address
+//! does.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, TcpListener};
@@ -19,7 +20,7 @@ use tower::{Service, ServiceExt as _};
 use crate::fate::{Fate, pass, v4};
 use crate::faults::BoxError;
 
-/// How a dial ended.
+/// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Connected,
@@ -27,7 +28,7 @@ pub(crate) enum End {
     Cancelled,
 }
 
-/// One dial; times in milliseconds.
+/// One attempt, with times in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dial {
     pub(crate) addr: IpAddr,
@@ -36,14 +37,14 @@ pub(crate) struct Dial {
     pub(crate) ended: Option<(u64, End)>,
 }
 
-/// What every part of a stage shares.
+/// The state that all parts of a stage share.
 pub(crate) struct Plot {
     pub(crate) begun: Instant,
     pub(crate) fates: HashMap<IpAddr, Fate>,
     pub(crate) dials: Vec<Dial>,
-    /// Connections that are held.
+    /// Connections that are open.
     pub(crate) open: usize,
-    /// Pending dials, and the most of them at one time.
+    /// Pending attempts. `most` is the largest number of them at one time.
     pub(crate) pending: usize,
     pub(crate) most: usize,
 }
@@ -53,7 +54,7 @@ pub(crate) struct Shared(Arc<Mutex<Plot>>);
 
 impl Shared {
     pub(crate) fn new(cast: &[(IpAddr, Fate)]) -> Self {
-        // Made before anything is timed.
+        // The infos are made before the test takes a time.
         LazyLock::force(&INFOS);
         Self(Arc::new(Mutex::new(Plot {
             begun: Instant::now(),
@@ -66,16 +67,16 @@ impl Shared {
     }
 
     pub(crate) fn edit<T>(&self, change: impl FnOnce(&mut Plot) -> T) -> T {
-        change(&mut self.0.lock().expect("no step panics with the plot"))
+        change(&mut self.0.lock().expect("no closure panics with the lock held"))
     }
 
     fn fate(&self, addr: IpAddr) -> Fate {
         let fate = self.edit(|plot| plot.fates.get(&addr).copied());
-        fate.unwrap_or_else(|| panic!("{addr} is not in this play"))
+        fate.unwrap_or_else(|| panic!("the test sets no fate for {addr}"))
     }
 
-    fn dial(&self, addr: IpAddr) -> Dialling {
-        let place = self.edit(|plot| {
+    fn begin(&self, addr: IpAddr) -> PendingAttempt {
+        let index = self.edit(|plot| {
             let begun = plot.now();
             plot.dials.push(Dial {
                 addr,
@@ -87,9 +88,9 @@ impl Shared {
             plot.most = plot.most.max(plot.pending);
             plot.dials.len() - 1
         });
-        Dialling {
+        PendingAttempt {
             addr,
-            place,
+            index,
             plot: self.clone(),
         }
     }
@@ -102,25 +103,25 @@ impl Plot {
     }
 }
 
-/// A dial in the air; dropped before it has ended it was cancelled.
-struct Dialling {
+/// A pending attempt. If an attempt is dropped before its end, it is canceled.
+struct PendingAttempt {
     addr: IpAddr,
-    place: usize,
+    index: usize,
     plot: Shared,
 }
 
-impl Dialling {
+impl PendingAttempt {
     fn tcp_is_up(&self) {
         self.plot.edit(|plot| {
             let now = plot.now();
-            plot.dials[self.place].tcp_up = Some(now);
+            plot.dials[self.index].tcp_up = Some(now);
         });
     }
 
     fn end(&self, end: End) {
         self.plot.edit(|plot| {
             let now = plot.now();
-            let ended = &mut plot.dials[self.place].ended;
+            let ended = &mut plot.dials[self.index].ended;
             if ended.is_none() {
                 *ended = Some((now, end));
                 plot.pending -= 1;
@@ -130,14 +131,14 @@ impl Dialling {
     }
 }
 
-impl Drop for Dialling {
+impl Drop for PendingAttempt {
     fn drop(&mut self) {
         self.end(End::Cancelled);
     }
 }
 
-/// A connection, or one that is half made.
-pub(crate) struct Link(Dialling);
+/// A connection, or a TCP connection whose TLS handshake is pending.
+pub(crate) struct Link(PendingAttempt);
 
 impl Link {
     pub(crate) fn addr(&self) -> IpAddr {
@@ -147,15 +148,15 @@ impl Link {
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "a link to {}", self.addr())
+        write!(f, "a connection to {}", self.addr())
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        let connected = |dial: &Dial| matches!(dial.ended, Some((_, End::Connected)));
+        let connected = |attempt: &Dial| matches!(attempt.ended, Some((_, End::Connected)));
         self.0.plot.edit(|plot| {
-            plot.open -= usize::from(connected(&plot.dials[self.0.place]));
+            plot.open -= usize::from(connected(&plot.dials[self.0.index]));
         });
     }
 }
@@ -166,7 +167,7 @@ impl Connection for Link {
     }
 }
 
-/// What hyper-util tells of a connection to this address.
+/// Returns what hyper-util reports of a connection to `addr`.
 pub(crate) fn connected_to(addr: IpAddr) -> Connected {
     match INFOS.get(&addr) {
         Some(info) => Connected::new().extra(info.clone()),
@@ -174,7 +175,7 @@ pub(crate) fn connected_to(addr: IpAddr) -> Connected {
     }
 }
 
-/// What hyper-util tells of connections; nobody else can make it, so it is taken from real ones.
+/// hyper-util's report for each address. Only hyper-util can make an `HttpInfo`, so these come from real connections.
 static INFOS: LazyLock<HashMap<IpAddr, HttpInfo>> = LazyLock::new(|| {
     let real = thread::spawn(|| {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -186,7 +187,7 @@ static INFOS: LazyLock<HashMap<IpAddr, HttpInfo>> = LazyLock::new(|| {
 });
 
 async fn info(ip: IpAddr) -> Option<(IpAddr, HttpInfo)> {
-    // Some systems have one address on loopback.
+    // Some systems have only one address on loopback.
     let listener = TcpListener::bind((ip, 0)).ok()?;
     let addr: SocketAddr = listener.local_addr().ok()?;
     let uri = Uri::from_str(&format!("http://{addr}/")).ok()?;
@@ -198,7 +199,7 @@ async fn info(ip: IpAddr) -> Option<(IpAddr, HttpInfo)> {
 
 pub(crate) type Linking = Pin<Box<dyn Future<Output = Result<Link, BoxError>> + Send>>;
 
-/// Asks the resolver and dials what it is dealt, one after the other.
+/// Resolves the host and attempts its addresses one after the other.
 #[derive(Clone)]
 pub(crate) struct Tcp {
     pub(crate) resolver: Resolver,
@@ -223,28 +224,28 @@ impl Service<Uri> for Tcp {
         } = self.clone();
         Box::pin(async move {
             pass(asks_after).await;
-            let host = uri.host().expect("it has a host");
-            let name = Name::from_str(host).expect("it is a name");
+            let host = uri.host().expect("the URI has a host");
+            let name = Name::from_str(host).expect("the host is a name");
             let mut failed = None;
             for addr in resolver.oneshot(name).await? {
-                let dialling = plot.dial(addr.ip());
+                let attempt = plot.begin(addr.ip());
                 match plot.fate(addr.ip()).tcp.run().await {
                     Ok(()) => {
-                        dialling.tcp_is_up();
-                        return Ok(Link(dialling));
+                        attempt.tcp_is_up();
+                        return Ok(Link(attempt));
                     }
                     Err(error) => {
-                        dialling.end(End::Failed);
+                        attempt.end(End::Failed);
                         failed = Some(error);
                     }
                 }
             }
-            Err(failed.expect("at least one address is dealt"))
+            Err(failed.expect("the resolver returns at least one address"))
         })
     }
 }
 
-/// Shakes hands on what the connector inside has made.
+/// Runs the TLS handshake on the connection of the connector inside.
 #[derive(Clone)]
 pub(crate) struct Tls<S> {
     pub(crate) tcp: S,
@@ -269,12 +270,12 @@ where
         let (connecting, plot) = (self.tcp.call(uri), self.plot.clone());
         Box::pin(async move {
             let link = connecting.await.map_err(Into::into)?;
-            let shaken = plot.fate(link.addr()).tls.run().await;
-            link.0.end(match shaken {
+            let handshake = plot.fate(link.addr()).tls.run().await;
+            link.0.end(match handshake {
                 Ok(()) => End::Connected,
                 Err(_) => End::Failed,
             });
-            shaken.map(|()| link)
+            handshake.map(|()| link)
         })
     }
 }

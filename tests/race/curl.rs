@@ -1,9 +1,9 @@
-//! curl's table of races that all fail (`tests/unit/unit2600.c`, curl 8.22.0-DEV): how many of each
-//! family are dialled, how long it takes, and how many at once.
+//! curl's table of races that all fail (`tests/unit/unit2600.c`, curl 8.22.0-DEV). Each row says how many addresses of
+//! each family are attempted, how long the race takes, and how many attempts are pending at once.
 //!
-//! Two figures are ours. curl measures with a real clock and gives windows; on given time each end is
-//! exact. Its rows 9 and 10 set 50 ms and 20 ms between starts; ours is 100 ms at least, so their
-//! times are twice and five times as long.
+//! Two things differ. curl measures with a real clock and allows windows; the clock of these tests is paused, so each
+//! end is exact. Rows 9 and 10 of curl have 50 ms and 20 ms between starts; a race has at least 100 ms, so the times of
+//! these rows are twice and five times as long.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use sidestep::{ConnectError, Family};
 
 use crate::stage::{Stage, refuses, v4, v6};
 
-/// One row.
+/// One row of the table.
 struct Row {
     id: u8,
-    /// In the order of the answer.
+    /// The addresses in the order of the answer.
     answer: &'static [At],
-    /// The family that curl is told to resolve; here a filter refuses the other.
+    /// The family that curl resolves. A filter refuses the other family here.
     only: Option<Family>,
     delay: u64,
-    /// Each dial is refused after so long.
+    /// The milliseconds after which each attempt is refused.
     fails_after: u64,
     v4: usize,
     v6: usize,
@@ -41,10 +41,10 @@ const TABLE: [Row; 10] = [
     row(2, &[V4(2), V4(3)], None, (150, 250), (2, 0), 400, 2),
     row(3, &[V6(1)], None, (150, 250), (0, 1), 250, 1),
     row(4, &[V6(1), V6(2)], None, (150, 250), (0, 2), 400, 2),
-    // IPv6 leads whichever is listed first, and IPv4 comes after the delay.
+    // IPv6 leads in any order of the answer, and IPv4 follows after the delay.
     row(5, &[V4(2), V6(1)], None, (150, 250), (1, 1), 400, 2),
     row(6, &[V6(1), V4(2)], None, (150, 250), (1, 1), 400, 2),
-    // An address of a family that is not to be dialled takes nothing of the other's time.
+    // An address of the refused family takes no time from the other family.
     row(
         7,
         &[V4(2), V6(1)],
@@ -72,7 +72,8 @@ const TABLE: [Row; 10] = [
         1_100,
         4,
     ),
-    // Nine are pending at 800. curl drops the oldest of six for the next; here each has its whole time.
+    // Nine attempts are pending after 800 ms. curl drops the oldest of six for the next; here each attempt has its full
+    // time.
     row(
         10,
         &[
@@ -125,7 +126,7 @@ impl At {
     }
 }
 
-async fn holds(row: &Row) {
+async fn check(row: &Row) {
     let Row { id, only, .. } = *row;
     let fate = |at: &At| (at.ip(), refuses(row.fails_after));
     let cast: Vec<_> = row.answer.iter().map(fate).collect();
@@ -148,14 +149,14 @@ async fn holds(row: &Row) {
     if let (Some((_, first_six)), Some((_, first_four))) = (six.first(), four.first()) {
         assert_eq!((*first_six, *first_four), (0, row.delay), "row {id}");
     }
-    let connect = ConnectError::find(&*error).expect("it gives an account");
+    let connect = ConnectError::find(&*error).expect("the error is a `ConnectError`");
     assert_eq!(connect.attempts().len(), row.v4 + row.v6, "row {id}");
 }
 
-/// curl `unit2600`.
+/// curl tests the same in `unit2600`.
 #[tokio::test(start_paused = true)]
 async fn each_row_of_curls_table_holds() {
     for row in &TABLE {
-        holds(row).await;
+        check(row).await;
     }
 }

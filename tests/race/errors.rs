@@ -1,4 +1,4 @@
-//! What a race tells when it fails: the rest of OkHttp's `FastFallbackExchangeFinderTest`.
+//! The errors of a failed race, after OkHttp's `FastFallbackExchangeFinderTest`.
 
 use std::panic::AssertUnwindSafe;
 
@@ -10,20 +10,24 @@ use crate::script::{S, down};
 use crate::stage::{PANIC, Stage, Step, attempts, connects, fails, in_tcp, primary, refuses, v4};
 use crate::starts::{A, B, C, cast};
 
-/// OkHttp `firstConnectionFailsAndNoOthersExist`.
+/// OkHttp tests the same in `firstConnectionFailsAndNoOthersExist`.
 #[tokio::test(start_paused = true)]
-async fn of_a_single_address_its_own_error_is_told() {
+async fn the_error_of_a_single_address_is_its_own() {
     let stage = Stage::new(cast([(A, refuses(5))]));
     let (error, at) = stage.failed().await;
     assert_eq!(at, 5);
     assert_eq!(attempts(&error), [(v4(A), Some(Outcome::Refused))]);
     assert_eq!(primary(&error), Outcome::Refused);
-    assert_eq!(stage.starts(), [(v4(A), 0)], "and once");
+    assert_eq!(
+        stage.starts(),
+        [(v4(A), 0)],
+        "the address is attempted once"
+    );
 }
 
-/// OkHttp `firstConnectionFailsToConnectAndSecondFailureIsSuppressedException`.
+/// OkHttp tests the same in `firstConnectionFailsToConnectAndSecondFailureIsSuppressedException`.
 #[tokio::test(start_paused = true)]
-async fn the_first_error_goes_first_and_the_others_with_it() {
+async fn the_first_failure_is_the_source_of_the_error_and_the_others_are_listed() {
     let stage = Stage::new(cast([(A, refuses(5)), (B, fails(5, faults::unreachable))]));
     let (error, at) = stage.failed().await;
     assert_eq!(at, 10);
@@ -38,12 +42,13 @@ async fn the_first_error_goes_first_and_the_others_with_it() {
     assert!(text.contains("127.0.0.3 unreachable"), "{text}");
 }
 
-/// OkHttp `firstConnectionCrashesWithUncheckedException`: a bug is not swallowed.
+/// The race does not hide a bug of the connector. OkHttp tests the same in
+/// `firstConnectionCrashesWithUncheckedException`.
 #[tokio::test(start_paused = true)]
-async fn a_connector_that_panics_panics_and_no_other_address_is_dialled() {
+async fn a_panic_of_the_connector_reaches_the_caller_and_ends_the_race() {
     let stage = Stage::new(cast([(A, in_tcp(Step::Panics(5))), (B, connects(10))]));
     let panicked = AssertUnwindSafe(stage.connect()).catch_unwind().await;
-    let panicked = panicked.expect_err("the caller sees it");
+    let panicked = panicked.expect_err("the panic reaches the caller");
     assert_eq!(
         panicked.downcast_ref::<String>().map(String::as_str),
         Some(PANIC)
@@ -52,23 +57,22 @@ async fn a_connector_that_panics_panics_and_no_other_address_is_dialled() {
     assert_eq!(stage.journal.failures(), []);
 }
 
-/// OkHttp `routePlannerPlanThrowsOnOnlyPlan`: an error of the lookup is told as it is.
+/// The error of the lookup is returned unchanged. OkHttp tests the same in `routePlannerPlanThrowsOnOnlyPlan`.
 #[tokio::test(start_paused = true)]
-async fn without_addresses_the_lookups_error_is_told() {
+async fn without_addresses_the_error_of_the_lookup_is_returned() {
     let stage = Stage::new([]);
     stage
         .script
         .say(|host| Err(sidestep::ResolveError::not_found(host)));
     let (error, _) = stage.failed().await;
     let error = error.downcast_ref::<sidestep::ResolveError>();
-    assert!(error.expect("it is the lookup's own").is_not_found());
+    assert!(error.expect("the error is a `ResolveError`").is_not_found());
     assert_eq!((stage.starts(), stage.asked()), (vec![], 1));
 }
 
-/// OkHttp `recoversAfterFirstPlanCallThrows`: there the next proxy is planned with; here the answer
-/// of before.
+/// In OkHttp's `recoversAfterFirstPlanCallThrows` the next proxy is used. Here the stale answer is used.
 #[tokio::test(start_paused = true)]
-async fn a_lookup_that_fails_costs_no_connect_where_addresses_are_known() {
+async fn a_failed_lookup_fails_no_connect_while_a_stale_answer_is_left() {
     let stage = Stage::new(cast([(A, connects(5))]));
     stage.connected().await;
     tokio::time::sleep(120 * S).await;
@@ -78,10 +82,10 @@ async fn a_lookup_that_fails_costs_no_connect_where_addresses_are_known() {
     assert_eq!(stage.asked(), 2);
 }
 
-/// gRPC `HappyEyeballs_TF_AfterEndOfList`: at the end of the list the race waits for those that are
-/// still at it, and the error that came first goes first.
+/// At the end of the list the race waits for its pending attempts, and the first failure is the source of the error.
+/// gRPC tests the same in `HappyEyeballs_TF_AfterEndOfList`.
 #[tokio::test(start_paused = true)]
-async fn at_the_end_of_the_list_those_still_at_it_are_waited_for() {
+async fn at_the_end_of_the_list_a_race_waits_for_pending_attempts() {
     let stage = Stage::new(cast([
         (A, fails(600, faults::timed_out)),
         (B, fails(5, faults::unreachable)),

@@ -1,4 +1,4 @@
-//! One family or two, `localhost` and addresses in the URL, over real sockets: OkHttp's
+//! Hosts with one or two families, `localhost`, and addresses in the URL, over real sockets, after OkHttp's
 //! `FastFallbackTest`.
 
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ fn has_v6() -> bool {
     has
 }
 
-/// One of IPv4 and one of IPv6, listed in this order.
+/// Starts an IPv4 edge and an IPv6 edge, listed in this order.
 async fn dual(kind: Kind) -> World {
     let scheme = match kind {
         Kind::Http => Scheme::Http,
@@ -31,25 +31,25 @@ async fn dual(kind: Kind) -> World {
     in_order(edges, |b| b.prefer_family(sidestep::Family::V6)).await
 }
 
-/// OkHttp `callIpv6FirstEvenWhenIpv4IpIsListedFirst`, `callIpv6WhenBothServersAreReachable`.
+/// OkHttp tests the same in `callIpv6FirstEvenWhenIpv4IpIsListedFirst` and `callIpv6WhenBothServersAreReachable`.
 #[tokio::test]
-async fn where_both_families_serve_ipv6_alone_is_dialled() {
+async fn if_both_families_serve_only_ipv6_is_attempted() {
     if !has_v6() {
         return;
     }
     for kind in EVERY {
         let world = dual(kind).await;
-        let answer = kind.client(&world).gets(&world, "both").await;
-        assert!(answer.contains("::1"), "{kind:?}: {answer}");
+        let body = kind.client(&world).gets(&world, "both").await;
+        assert!(body.contains("::1"), "{kind:?}: {body}");
         assert_eq!(accepted(&world), [0, 1], "{kind:?}");
         assert_eq!(world.journal.failures(), []);
     }
 }
 
-/// OkHttp `reachesIpv4WhenIpv6IsDown`, `reachesIpv6WhenIpv4IsDown`,
+/// OkHttp tests the same in `reachesIpv4WhenIpv6IsDown`, `reachesIpv6WhenIpv4IsDown` and
 /// `reachesIpv4AfterUnreachableIpv6Address`.
 #[tokio::test]
-async fn where_one_family_is_dead_the_other_serves() {
+async fn if_one_family_is_dead_the_other_serves() {
     if !has_v6() {
         return;
     }
@@ -61,23 +61,23 @@ async fn where_one_family_is_dead_the_other_serves() {
     ];
     let cases = EVERY
         .iter()
-        .flat_map(|kind| dead.iter().map(move |it| (*kind, it)));
+        .flat_map(|kind| dead.iter().map(move |row| (*kind, row)));
     join_all(
-        cases.map(|(kind, (dead, mode, serves, learned))| async move {
+        cases.map(|(kind, (dead, mode, serves, failures))| async move {
             let case = format!("{dead} {mode:?} {kind:?}");
             let world = dual(kind).await;
             world.edges.set(*dead, *mode).await;
-            let answer = kind.client(&world).gets(&world, &case).await;
-            assert!(answer.contains(serves), "{case}: {answer}");
-            assert_eq!(world.journal.failures(), *learned, "{case}");
+            let body = kind.client(&world).gets(&world, &case).await;
+            assert!(body.contains(serves), "{case}: {body}");
+            assert_eq!(world.journal.failures(), *failures, "{case}");
         }),
     )
     .await;
 }
 
-/// OkHttp `getHostString`; Bun's holes: an address in the URL asks nobody, and blames nobody.
+/// An address in the URL needs no lookup, and its failure is not recorded. OkHttp tests the same in `getHostString`.
 #[tokio::test]
-async fn an_address_in_the_url_is_dialled_as_it_is() {
+async fn an_address_in_the_url_is_attempted_without_a_lookup() {
     for kind in EVERY {
         let world = kind.world(2).await;
         let client = kind.client(&world);
@@ -90,9 +90,9 @@ async fn an_address_in_the_url_is_dialled_as_it_is() {
     }
 }
 
-/// `localhost` is both loopback addresses, and asks nobody (RFC 6761).
+/// `localhost` has both loopback addresses and needs no lookup (RFC 6761).
 #[tokio::test]
-async fn localhost_serves_though_one_family_of_it_refuses() {
+async fn localhost_serves_although_one_of_its_families_refuses() {
     for kind in EVERY {
         let scheme = match kind {
             Kind::Http => Scheme::Http,
@@ -100,8 +100,8 @@ async fn localhost_serves_though_one_family_of_it_refuses() {
         };
         let edges = Edges::on(&[v4(1)], scheme).await;
         let world = in_order(edges, |builder| builder).await;
-        let answer = kind.client(&world).get(&world.edges.url("localhost")).await;
-        assert!(answer.unwrap().contains("127.0.0.1"), "{kind:?}");
+        let body = kind.client(&world).get(&world.edges.url("localhost")).await;
+        assert!(body.unwrap().contains("127.0.0.1"), "{kind:?}");
         assert_eq!(world.dns.total(), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! What an address does with who dials it.
+//! What addresses do when a connector attempts them.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,25 +7,25 @@ use tokio::time::sleep;
 
 use crate::faults::{self, BoxError, Fault};
 
-/// An address on loopback: hyper-util tells of connections to it.
+/// A loopback address. A connection to it reports its peer.
 pub(crate) fn v4(last: u8) -> IpAddr {
     [127, 0, 0, last].into()
 }
 
-/// An address for documentation (RFC 3849): a connection to it does not tell its peer.
+/// A documentation address (RFC 3849). A connection to it reports no peer.
 pub(crate) fn v6(last: u16) -> IpAddr {
     [0x2001, 0xdb8, 0, 0, 0, 0, 0, last].into()
 }
 
-/// What TCP or TLS with an address comes to.
+/// What TCP or TLS with an address does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
     Hangs,
-    /// It is up after so many milliseconds.
+    /// The step succeeds after this many milliseconds.
     Up(u64),
-    /// It fails after so many milliseconds.
+    /// The step fails after this many milliseconds.
     Fails(u64, Fault),
-    /// The connector panics after so many milliseconds.
+    /// The connector panics after this many milliseconds.
     Panics(u64),
 }
 
@@ -49,7 +49,7 @@ impl Step {
     }
 }
 
-/// What a connector of the stage says when it panics.
+/// The panic message of a connector of the stage.
 pub(crate) const PANIC: &str = "the connector broke";
 
 pub(crate) async fn pass(after: u64) {
@@ -58,25 +58,25 @@ pub(crate) async fn pass(after: u64) {
     }
 }
 
-/// What an address does with who dials it.
+/// What TCP and TLS with an address do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fate {
     pub(crate) tcp: Step,
     pub(crate) tls: Step,
 }
 
-/// TCP and TLS are up after so many milliseconds.
+/// TCP connects after this many milliseconds, and TLS at once.
 pub(crate) fn connects(after: u64) -> Fate {
     in_tcp(Step::Up(after))
 }
 
-/// TCP is up after so many milliseconds, and then TLS does this.
+/// TCP connects after this many milliseconds, and then TLS does `tls`.
 pub(crate) fn in_tls(after: u64, tls: Step) -> Fate {
     let tcp = Step::Up(after);
     Fate { tcp, tls }
 }
 
-/// TCP does this.
+/// TCP does `tcp`, and then TLS connects at once.
 pub(crate) fn in_tcp(tcp: Step) -> Fate {
     let tls = Step::Up(0);
     Fate { tcp, tls }

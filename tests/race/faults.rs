@@ -1,4 +1,4 @@
-//! Errors as a stock connector gives them.
+//! Errors as a stock connector returns them.
 
 use std::error::Error;
 use std::fmt;
@@ -9,7 +9,7 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 /// Makes an error.
 pub(crate) type Fault = fn() -> BoxError;
 
-/// A step of hyper-util's connector and what the system said, as that wraps it.
+/// A step of hyper-util's connector and the error of the system, wrapped as hyper-util does.
 #[derive(Debug)]
 struct Step(&'static str, io::Error);
 
@@ -29,7 +29,7 @@ fn tcp(kind: io::ErrorKind) -> BoxError {
     Step("tcp connect error", kind.into()).into()
 }
 
-/// As hyper-rustls wraps it.
+/// Wraps an error as hyper-rustls does.
 fn tls(error: impl Into<BoxError>) -> BoxError {
     io::Error::other(error).into()
 }
@@ -50,18 +50,18 @@ pub(crate) fn no_route() -> BoxError {
     tcp(io::ErrorKind::NetworkUnreachable)
 }
 
-/// A firewall of this machine.
+/// A firewall of this machine forbids the connect.
 pub(crate) fn forbidden() -> BoxError {
     tcp(io::ErrorKind::PermissionDenied)
 }
 
-/// EMFILE.
+/// The process has too many open files (EMFILE).
 pub(crate) fn out_of_files() -> BoxError {
     let code = if cfg!(windows) { 10024 } else { 24 };
     Step("tcp open error", io::Error::from_raw_os_error(code)).into()
 }
 
-/// EADDRINUSE, when a local address is bound.
+/// The local address to bind is in use (EADDRINUSE).
 pub(crate) fn cannot_bind() -> BoxError {
     Step("tcp bind local error", io::ErrorKind::AddrInUse.into()).into()
 }
@@ -74,7 +74,7 @@ pub(crate) fn wrong_certificate() -> BoxError {
     tls("invalid peer certificate: certificate not valid for name \"edge.test\"")
 }
 
-/// One that nobody can read.
+/// An error that sidestep cannot classify.
 pub(crate) fn odd() -> BoxError {
     "the moon is full".into()
 }

@@ -1,4 +1,4 @@
-//! What holds of any race, over any addresses and one connect after another.
+//! Properties of every race, over any addresses and several connects in a row.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use crate::stage::{
     End, Fate, Stage, Step, attempts, connects, fails, hangs, in_tls, refuses, v4, v6,
 };
 
-/// What an address does, and whether it can be connected to.
+/// What an address does, and whether a connect to it succeeds.
 fn any_fate() -> impl Strategy<Value = (Fate, bool)> {
     let broken = |after| in_tls(after, Step::Fails(after, faults::cut_in_tls));
     prop_oneof![
@@ -26,11 +26,11 @@ fn any_fate() -> impl Strategy<Value = (Fate, bool)> {
     ]
 }
 
-/// What every address does at each of several connects.
-fn any_days() -> impl Strategy<Value = Vec<Vec<(Fate, bool)>>> {
+/// What each address does in each of several connects.
+fn any_rounds() -> impl Strategy<Value = Vec<Vec<(Fate, bool)>>> {
     (1_usize..10).prop_flat_map(|addrs| {
-        let day = prop::collection::vec(any_fate(), addrs);
-        prop::collection::vec(day, 1..5)
+        let round = prop::collection::vec(any_fate(), addrs);
+        prop::collection::vec(round, 1..5)
     })
 }
 
@@ -42,37 +42,65 @@ fn addr(place: usize) -> IpAddr {
     }
 }
 
-/// One connect, and what holds of it.
-async fn holds(stage: &Stage) -> bool {
+/// Runs one connect, checks its properties, and returns whether it succeeded.
+async fn check_connect(stage: &Stage) -> bool {
     stage.again();
     let connected = stage.connect().await.map(drop);
-    let (dials, at) = (stage.dials(), stage.now());
-    assert_eq!(dials[0].begun, 0, "nobody waits to begin: {dials:?}");
-    let each: HashSet<IpAddr> = dials.iter().map(|dial| dial.addr).collect();
-    assert_eq!(each.len(), dials.len(), "each once at most: {dials:?}");
-    assert!(dials.len() <= 16, "{dials:?}");
-    assert!(at <= 30_000, "it ends: {at}");
-    assert_eq!(stage.pending(), 0, "nothing goes on: {dials:?}");
-    let is_up = |end| matches!(end, Some((_, End::Connected)));
-    let up = dials.iter().filter(|dial| is_up(dial.ended)).count();
-    assert_eq!(up, usize::from(connected.is_ok()), "one is made: {dials:?}");
-    // A fresh answer that has none of the pending addresses starts one attempt at once: twice at most.
+    let (started, at) = (stage.dials(), stage.now());
+    assert_eq!(
+        started[0].begun, 0,
+        "the first attempt begins at once: {started:?}"
+    );
+    let addrs: HashSet<IpAddr> = started.iter().map(|attempt| attempt.addr).collect();
+    assert_eq!(
+        addrs.len(),
+        started.len(),
+        "each address is attempted once at most: {started:?}"
+    );
+    assert!(started.len() <= 16, "{started:?}");
+    assert!(at <= 30_000, "the race ends in time: {at}");
+    assert_eq!(
+        stage.pending(),
+        0,
+        "no attempt is left pending: {started:?}"
+    );
+    let is_connected = |end| matches!(end, Some((_, End::Connected)));
+    let connections = started
+        .iter()
+        .filter(|attempt| is_connected(attempt.ended))
+        .count();
+    assert_eq!(
+        connections,
+        usize::from(connected.is_ok()),
+        "a race that succeeds makes one connection: {started:?}"
+    );
+    // A fresh answer without the pending addresses starts one attempt at once. That happens at most twice.
     let mut fresh_answers = 2;
-    for (earlier, later) in dials.iter().zip(&dials[1..]) {
+    for (earlier, later) in started.iter().zip(&started[1..]) {
         let gap = later.begun - earlier.begun;
-        let mut ends = dials.iter().filter_map(|dial| dial.ended);
+        let mut ends = started.iter().filter_map(|attempt| attempt.ended);
         let failed = |(end, _): (u64, End)| end == later.begun;
         let is_due = gap >= 250 || ends.any(failed) || {
             fresh_answers -= 1;
             fresh_answers >= 0
         };
-        assert!(is_due, "a delay apart, or at an end: {dials:?}");
+        assert!(
+            is_due,
+            "attempts begin a delay apart or at the end of another: {started:?}"
+        );
     }
     if let Err(error) = &connected {
-        let told = attempts(error);
-        let is_told = |addr: &IpAddr| told.iter().any(|(other, _)| other == addr);
-        assert!(each.iter().all(is_told), "each is told: {error}");
-        assert!(told.iter().all(|(_, why)| *why != Some(Outcome::Unknown)));
+        let results = attempts(error);
+        let is_listed = |addr: &IpAddr| results.iter().any(|(other, _)| other == addr);
+        assert!(
+            addrs.iter().all(is_listed),
+            "the error lists each attempt: {error}"
+        );
+        assert!(
+            results
+                .iter()
+                .all(|(_, outcome)| *outcome != Some(Outcome::Unknown))
+        );
     }
     assert_eq!(stage.open(), 0);
     connected.is_ok()
@@ -84,16 +112,16 @@ fn run(race: impl Future<Output = ()>) {
     runtime.block_on(race);
 }
 
-fn stage(day: &[(Fate, bool)]) -> Stage {
-    let each = day.iter().enumerate();
+fn stage(round: &[(Fate, bool)]) -> Stage {
+    let each = round.iter().enumerate();
     let cast: Vec<_> = each
         .map(|(place, (fate, _))| (addr(place), *fate))
         .collect();
     Stage::of(&cast, |builder| builder)
 }
 
-fn turn(stage: &Stage, day: &[(Fate, bool)]) {
-    for (place, (fate, _)) in day.iter().enumerate() {
+fn set_fates(stage: &Stage, round: &[(Fate, bool)]) {
+    for (place, (fate, _)) in round.iter().enumerate() {
         stage.turns(addr(place), *fate);
     }
 }
@@ -102,41 +130,41 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn whatever_the_addresses_do_a_live_one_is_found(days in any_days(), tells in any::<bool>()) {
+    fn a_race_connects_if_any_address_connects(rounds in any_rounds(), reports_tcp in any::<bool>()) {
         run(async {
-            let stage = stage(&days[0]);
-            let stage = if tells { stage.telling_of_tcp() } else { stage };
-            for day in &days {
-                turn(&stage, day);
-                let lives = day.iter().any(|(_, lives)| *lives);
-                assert_eq!(holds(&stage).await, lives, "{:?}", stage.dials());
+            let stage = stage(&rounds[0]);
+            let stage = if reports_tcp { stage.telling_of_tcp() } else { stage };
+            for round in &rounds {
+                set_fates(&stage, round);
+                let can_connect = round.iter().any(|(_, connects)| *connects);
+                assert_eq!(check_connect(&stage).await, can_connect, "{:?}", stage.dials());
                 tokio::time::sleep(3 * S).await;
             }
         });
     }
 
-    /// Each day the name server names some of them, and what is known is a day old.
+    /// In each round the answer has some of the addresses, and the cached answer is that of the round before.
     #[test]
-    fn wherever_the_name_has_moved_a_live_one_is_found(
-        days in any_days(),
-        named in prop::collection::vec(prop::collection::vec(any::<bool>(), 10), 5),
+    fn a_race_connects_if_any_address_of_a_fresh_answer_connects(
+        rounds in any_rounds(),
+        listed in prop::collection::vec(prop::collection::vec(any::<bool>(), 10), 5),
     ) {
         run(async {
-            let stage = stage(&days[0]);
-            let mut known = days[0].len();
-            for (day, named) in days.iter().zip(&named) {
-                turn(&stage, day);
-                let named: Vec<usize> = (0..day.len()).filter(|&place| named[place] || place == 0).collect();
-                let addrs: Vec<_> = named.iter().map(|&place| addr(place)).collect();
+            let stage = stage(&rounds[0]);
+            let mut cached = rounds[0].len();
+            for (round, listed) in rounds.iter().zip(&listed) {
+                set_fates(&stage, round);
+                let listed: Vec<usize> = (0..round.len()).filter(|&place| listed[place] || place == 0).collect();
+                let addrs: Vec<_> = listed.iter().map(|&place| addr(place)).collect();
                 stage.says(&addrs);
-                let lives = named.iter().any(|&place| day[place].1);
-                let connected = holds(&stage).await;
+                let can_connect = listed.iter().any(|&place| round[place].1);
+                let connected = check_connect(&stage).await;
                 let attempts = stage.dials().len();
-                // Twice the addresses of the first answer, whatever the next one names.
-                let is_used_up = attempts == 2 * known || attempts == 2 * named.len();
-                assert!(connected || !lives || is_used_up, "{:?}", stage.dials());
-                known = named.len();
-                // Shorter than the answer's life, and longer than any pause between two lookups.
+                // The limit is twice the number of addresses of the first answer, whatever the next answer has.
+                let is_used_up = attempts == 2 * cached || attempts == 2 * listed.len();
+                assert!(connected || !can_connect || is_used_up, "{:?}", stage.dials());
+                cached = listed.len();
+                // This is shorter than the lifetime of the answer, and longer than any interval between two lookups.
                 tokio::time::sleep(40 * S).await;
             }
         });

@@ -1,4 +1,4 @@
-//! Faults of this machine, and callers that leave: nothing is held against an address for them.
+//! Local faults and races that are dropped soon, which are no failure of an address.
 
 use sidestep::{AddressState, Outcome};
 
@@ -13,15 +13,15 @@ const FAULTS: [(&str, Fault); 3] = [
     ("EADDRINUSE", faults::cannot_bind),
 ];
 
-fn nobody_is_blamed(stage: &Stage, case: &str) {
+fn no_address_has_failed(stage: &Stage, case: &str) {
     assert_eq!(stage.journal.failures(), [], "{case}");
     let snapshot = stage.resolver.snapshot();
     assert_eq!((snapshot.invalidations, stage.asked()), (0, 1), "{case}");
 }
 
-/// No other address would fare better: the error is returned.
+/// No other address would connect, so the error is returned.
 #[tokio::test(start_paused = true)]
-async fn a_fault_of_this_machine_is_returned_at_once() {
+async fn a_local_fault_is_returned_at_once() {
     for (case, fault) in FAULTS {
         let stage = Stage::new([(v4(2), fails(5, fault)), (v4(3), connects(1))]);
         let (error, at) = stage.failed().await;
@@ -31,13 +31,13 @@ async fn a_fault_of_this_machine_is_returned_at_once() {
             "{case}: {error:?}"
         );
         assert_eq!((stage.starts(), at), (vec![(v4(2), 0)], 5), "{case}");
-        nobody_is_blamed(&stage, case);
+        no_address_has_failed(&stage, case);
     }
 }
 
-/// What is in the air is waited for, and nothing more is started.
+/// The race waits for the pending attempt and starts no other one.
 #[tokio::test(start_paused = true)]
-async fn beside_one_that_is_still_at_it_a_local_fault_starts_no_more() {
+async fn after_a_local_fault_a_race_waits_for_pending_attempts_and_starts_none() {
     for (case, fault) in FAULTS {
         let stage = Stage::new([
             (v4(2), connects(900)),
@@ -46,13 +46,13 @@ async fn beside_one_that_is_still_at_it_a_local_fault_starts_no_more() {
         ]);
         assert_eq!(stage.connected().await, (v4(2), 900), "{case}");
         assert_eq!(stage.starts(), [(v4(2), 0), (v4(3), 250)], "{case}");
-        nobody_is_blamed(&stage, case);
+        no_address_has_failed(&stage, case);
     }
 }
 
-/// The same, and the one in the air fails: the fault is what the caller can do something about.
+/// The pending attempt fails, too. The race returns the local fault, because the caller can fix that.
 #[tokio::test(start_paused = true)]
-async fn when_what_was_in_the_air_has_failed_the_local_fault_is_returned() {
+async fn if_the_pending_attempt_fails_too_the_local_fault_is_returned() {
     let stage = Stage::new([
         (v4(2), refuses(900)),
         (v4(3), fails(5, faults::out_of_files)),
@@ -69,23 +69,23 @@ async fn when_what_was_in_the_air_has_failed_the_local_fault_is_returned() {
     assert_eq!(stage.journal.failures(), [(v4(2), Outcome::Refused)]);
 }
 
-/// A storm of them evicts nothing and asks nobody.
+/// Many local faults penalize no address and start no lookup.
 #[tokio::test(start_paused = true)]
-async fn a_storm_of_local_faults_evicts_nothing() {
+async fn many_local_faults_penalize_no_address_and_start_no_lookup() {
     let fault = fails(1, faults::out_of_files);
     let stage = Stage::new([(v4(2), fault), (v4(3), fault)]);
     for _ in 0..50 {
         stage.failed().await;
     }
-    nobody_is_blamed(&stage, "a storm");
+    no_address_has_failed(&stage, "many local faults");
     stage.turns(v4(2), connects(1));
     stage.again();
     assert_eq!(stage.connected().await, (v4(2), 1));
 }
 
-/// Of a family that has no route no address is to blame, and the other family is dialled at once.
+/// If a family has no route, none of its addresses has failed, and the other family is attempted at once.
 #[tokio::test(start_paused = true)]
-async fn without_a_route_for_one_family_the_other_is_dialled_at_once() {
+async fn without_a_route_for_one_family_the_other_is_attempted_at_once() {
     let stage = Stage::new([
         (v6(1), fails(0, faults::no_route)),
         (v4(2), connects(10)),
@@ -93,34 +93,38 @@ async fn without_a_route_for_one_family_the_other_is_dialled_at_once() {
     ]);
     assert_eq!(stage.connected().await, (v4(2), 10));
     assert_eq!(stage.journal.count(|seen| *seen == Seen::NoRoute), 1);
-    nobody_is_blamed(&stage, "no route");
+    no_address_has_failed(&stage, "no route");
     stage.again();
     assert_eq!(stage.connected().await, (v4(2), 10));
-    assert_eq!(stage.starts(), [(v4(2), 0)], "it goes second for a while");
+    assert_eq!(
+        stage.starts(),
+        [(v4(2), 0)],
+        "the family without a route goes second for a while"
+    );
 }
 
-/// A caller that leaves soon says nothing; every dial ends with it.
+/// A race that is dropped soon records nothing, and all its attempts end.
 #[tokio::test(start_paused = true)]
-async fn a_race_that_is_dropped_soon_cancels_all_and_says_nothing() {
+async fn a_race_that_is_dropped_soon_cancels_its_attempts_and_records_nothing() {
     for after in [10, 260] {
         let stage = Stage::new([2, 3, 4, 5].map(|last| (v4(last), hangs())));
         let race = tokio::time::timeout(after * MS, stage.connect()).await;
         assert!(race.is_err());
-        let begun = stage.dials();
-        assert_eq!(begun.len(), if after == 10 { 1 } else { 2 });
-        for dial in begun {
-            assert_eq!(dial.ended, Some((u64::from(after), End::Cancelled)));
+        let started = stage.dials();
+        assert_eq!(started.len(), if after == 10 { 1 } else { 2 });
+        for attempt in started {
+            assert_eq!(attempt.ended, Some((u64::from(after), End::Cancelled)));
         }
         assert_eq!(stage.open(), 0);
-        nobody_is_blamed(&stage, "dropped soon");
+        no_address_has_failed(&stage, "dropped soon");
         tokio::time::sleep(60 * S).await;
-        assert!(stage.dials().len() <= 2, "and no more are begun");
+        assert!(stage.dials().len() <= 2, "no more attempts begin");
     }
 }
 
-/// One that leaves after three seconds has seen who hangs.
+/// A race that is dropped after 3 s records its addresses as slow.
 #[tokio::test(start_paused = true)]
-async fn a_race_that_is_dropped_late_has_seen_who_hangs() {
+async fn a_race_that_is_dropped_late_records_the_slow_addresses() {
     let stage = Stage::new([(v4(2), hangs()), (v4(3), hangs())]);
     let race = tokio::time::timeout(3 * S, stage.connect()).await;
     assert!(race.is_err());
@@ -132,10 +136,10 @@ async fn a_race_that_is_dropped_late_has_seen_who_hangs() {
     }
 }
 
-/// A timeout of the client as long as the watch ends a moment before it: who was pending for nine
-/// tenths of it counts.
+/// A timeout of the client may end the race just before an attempt is slow. An attempt that was pending for nine tenths
+/// of the limit counts as slow.
 #[tokio::test(start_paused = true)]
-async fn a_race_that_is_dropped_just_before_its_time_has_seen_who_hangs() {
+async fn a_race_dropped_just_before_an_attempt_is_slow_records_the_address() {
     let stage = Stage::new([(v4(2), hangs()), (v4(3), hangs())]);
     let race = tokio::time::timeout(280 * MS, stage.connect()).await;
     assert!(race.is_err());

@@ -1,4 +1,4 @@
-//! A lone connect to addresses of which all or many hang, while no other connect brings news.
+//! A single connect to addresses of which all or many hang, while no other connect looks the host up.
 
 use std::error::Error as StdError;
 use std::iter;
@@ -22,9 +22,9 @@ fn client(world: &World) -> reqwest::Client {
     builder.sidestep(&world.resolver).build().unwrap()
 }
 
-/// DNS follows later than both lookups of the race.
+/// DNS changes after both lookups of the race.
 #[tokio::test(start_paused = true)]
-async fn a_race_finds_an_answer_that_changes_while_it_waits() {
+async fn a_race_finds_an_answer_that_changes_while_attempts_are_pending() {
     for moves_at in [2, 5, 12, 20] {
         let stage = Stage::new([(v4(2), hangs()), (v4(3), hangs()), (v4(4), connects(10))]);
         stage.says(&[v4(2), v4(3)]);
@@ -39,12 +39,13 @@ async fn a_race_finds_an_answer_that_changes_while_it_waits() {
     }
 }
 
-/// The same through stock reqwest, with one address and with several.
+/// Stock reqwest finds the new answer, too, with one address and with several.
 #[tokio::test]
-async fn a_request_finds_an_answer_that_changes_while_it_waits() {
+async fn a_request_finds_an_answer_that_changes_while_its_connect_is_pending() {
     for (n, keeps_first) in [(1, false), (4, false), (4, true)] {
         for moves_at in [2, 5] {
-            let case = format!("{n} dead, keeps the first: {keeps_first}, after {moves_at} s");
+            let case =
+                format!("{n} dead addresses, keeps the first: {keeps_first}, after {moves_at} s");
             let world = World::of(Edges::http(n + 1).await, |b| {
                 b.address_order(AddressOrder::Preserve)
             })
@@ -57,14 +58,14 @@ async fn a_request_finds_an_answer_that_changes_while_it_waits() {
             }
             let (client, url) = (client(&world), world.url());
             let begun = tokio::time::Instant::now();
-            let (ended, ()) = tokio::join!(get(&client, &url), async {
+            let (result, ()) = tokio::join!(get(&client, &url), async {
                 tokio::time::sleep(moves_at * S).await;
                 let first = keeps_first.then_some(old[0]);
                 let now: Vec<IpAddr> = first.into_iter().chain(new.iter().copied()).collect();
                 world.dns.set(HOST, &now, 1800);
             });
             let took = tokio::time::Instant::now() - begun;
-            ended.unwrap_or_else(|error| panic!("{case}: {error:?}"));
+            result.unwrap_or_else(|error| panic!("{case}: {error:?}"));
             assert!(took <= moves_at * S + 3 * S, "{case}: {took:?}");
         }
     }
@@ -72,7 +73,7 @@ async fn a_request_finds_an_answer_that_changes_while_it_waits() {
 
 /// All addresses swallow packets for 12 s and come back. Stock reqwest connects when the system sends its SYN again.
 #[tokio::test]
-async fn a_request_outlasts_black_holes_that_come_back() {
+async fn a_request_succeeds_when_black_holes_come_back() {
     let world = World::of(Edges::http(4).await, |b| {
         b.address_order(AddressOrder::Preserve)
     });
@@ -81,36 +82,37 @@ async fn a_request_outlasts_black_holes_that_come_back() {
         world.edges.set(ip, Mode::BlackHole).await;
     }
     let (client, url) = (client(&world), world.url());
-    let (ended, ()) = tokio::join!(client.get(url).send(), async {
+    let (result, ()) = tokio::join!(client.get(url).send(), async {
         tokio::time::sleep(12 * S).await;
         for ip in world.ips() {
             world.edges.set(ip, Mode::Serve).await;
         }
     });
-    ended.unwrap();
+    result.unwrap();
 }
 
-/// No layer sees whether TCP is up, so the head of the second lane is in doubt though it was never tried.
+/// No layer sees whether TCP has connected, so the first address of the second lane is in doubt, although no attempt
+/// was made.
 #[tokio::test]
-async fn the_first_request_gets_past_several_edges_that_hang_in_tls() {
-    for (n, hung) in [(2, 1), (4, 2), (4, 3), (8, 5), (8, 7)] {
+async fn the_first_request_succeeds_although_several_edges_hang_in_tls() {
+    for (n, broken) in [(2, 1), (4, 2), (4, 3), (8, 5), (8, 7)] {
         let world = World::of(Edges::https(n).await, |b| {
             b.address_order(AddressOrder::Preserve)
         })
         .await;
-        for &ip in &world.ips()[..hung] {
+        for &ip in &world.ips()[..broken] {
             world.edges.set(ip, Mode::Hang).await;
         }
         let client = client(&world);
         for _ in 0..3 {
-            let answer = get(&client, &world.url()).await;
-            answer.unwrap_or_else(|error| panic!("{hung} of {n} hang in TLS: {error:?}"));
+            let response = get(&client, &world.url()).await;
+            response.unwrap_or_else(|error| panic!("{broken} of {n} hang in TLS: {error:?}"));
         }
     }
 }
 
 #[tokio::test]
-async fn an_error_says_of_no_black_hole_that_it_connected() {
+async fn an_error_does_not_report_a_black_hole_as_connected() {
     let world = World::of(Edges::http(4).await, |b| {
         b.address_order(AddressOrder::Preserve)
     })
@@ -124,15 +126,15 @@ async fn an_error_says_of_no_black_hole_that_it_connected() {
     assert!(!text.contains(" connected "), "{text}");
 }
 
-/// Of an answer of 200 addresses others are kept each time. One in two times neither of those that a connect is pending
-/// at is kept.
+/// Of an answer of 200 addresses each lookup keeps another sample. In half of the cases the sample has none of the
+/// addresses at which a connect is pending.
 #[tokio::test]
-async fn another_sample_of_an_answer_gives_no_connect_up() {
+async fn no_connect_is_given_up_for_another_sample_of_an_answer() {
     let connects = (0..10).map(|_| connects_to_one_of_many());
     assert_eq!(futures_util::future::join_all(connects).await, [1; 10]);
 }
 
-/// Returns how many connects one request makes to 200 addresses that take 600 ms.
+/// Returns the number of connects that one request makes to 200 addresses that take 600 ms each.
 async fn connects_to_one_of_many() -> usize {
     let ips: Vec<IpAddr> = (1..=200).map(|n| [127, 0, 1, n].into()).collect();
     let edges = Edges::on(&ips, Scheme::Http).await;
@@ -153,10 +155,10 @@ async fn connects_to_one_of_many() -> usize {
     connects.load(Ordering::SeqCst)
 }
 
-/// Each answer names three other addresses, and each connect takes 500 ms: no connect is given up whose request could not
-/// be sent again.
+/// Each answer has other addresses, and each connect takes 500 ms. A connect is given up only if its request can be
+/// sent again.
 #[tokio::test]
-async fn a_request_over_a_slow_link_outlasts_answers_that_change() {
+async fn a_request_over_a_slow_link_succeeds_while_answers_change() {
     let ips: Vec<IpAddr> = (1..=12).map(|n| [127, 0, 2, n].into()).collect();
     for size in [3, 4] {
         let world = World::of(Edges::on(&ips, Scheme::Http).await, |builder| builder);
@@ -164,29 +166,29 @@ async fn a_request_over_a_slow_link_outlasts_answers_that_change() {
         let answers: Vec<_> = ips.chunks(size).map(<[IpAddr]>::to_vec).collect();
         world.dns.set(HOST, &answers[0], 1800);
         let connects = Arc::new(AtomicUsize::new(0));
-        let (named, counted) = (Arc::clone(&world), Arc::clone(&connects));
+        let (shared, counted) = (Arc::clone(&world), Arc::clone(&connects));
         let late = MapFutureLayer::new(move |connecting| {
             let connect = counted.fetch_add(1, Ordering::SeqCst) + 1;
             let answer = answers[connect % answers.len()].clone();
-            let named = Arc::clone(&named);
+            let shared = Arc::clone(&shared);
             async move {
                 let connected = connecting.await;
-                named.dns.set(HOST, &answer, 1800);
+                shared.dns.set(HOST, &answer, 1800);
                 tokio::time::sleep(500 * MS).await;
                 connected
             }
         });
         let client = world.builder().connector_layer(late);
         let client = client.sidestep(&world.resolver).build().unwrap();
-        let answer = get(&client, &world.url()).await;
-        answer.unwrap_or_else(|error| panic!("{size} addresses: {error:?}"));
+        let response = get(&client, &world.url()).await;
+        response.unwrap_or_else(|error| panic!("{size} addresses: {error:?}"));
         assert!(connects.load(Ordering::SeqCst) > 1, "{size} addresses");
     }
 }
 
-/// The start of a connect is kept in milliseconds, which pass 32 bits after 49.7 days.
+/// The start of a connect is stored in milliseconds, which exceed 32 bits after 49.7 days.
 #[tokio::test(start_paused = true)]
-async fn a_black_hole_is_learned_after_fifty_days() {
+async fn a_black_hole_is_recorded_after_fifty_days() {
     let stage = Stage::with([(v4(2), connects(1)), (v4(3), connects(1))], |builder| {
         builder.address_order(AddressOrder::Preserve)
     });

@@ -1,4 +1,5 @@
-//! Behaviour F8, the second chance: all have failed, and the name has moved. Nobody else has it.
+//! Behavior F8: all addresses have failed or are slow, and the host has moved. No other client finds the new addresses
+//! in the same connect.
 
 use futures_util::future::join_all;
 use sidestep::Outcome;
@@ -9,7 +10,7 @@ use crate::faults;
 use crate::script::{S, down};
 use crate::stage::{MS, Stage, attempts, connects, fails, hangs, primary, refuses, v4};
 
-/// Two addresses are known and refuse; the name is somewhere else by now.
+/// Returns a stage whose cached answer has two addresses that refuse. DNS has moved the host to the addresses `now`.
 async fn moved_to(now: &[u8]) -> Stage {
     let stage = Stage::new([(v4(2), connects(1)), (v4(3), connects(1))]);
     stage.connected().await;
@@ -25,28 +26,28 @@ async fn moved_to(now: &[u8]) -> Stage {
     stage
 }
 
-/// gRPC `ResolverUpdates_DisjointLists`, `AddressesRemoved`; OkHttp `proxyMoveTest`. There the next
-/// call finds the new address.
+/// In gRPC's `ResolverUpdates_DisjointLists` and `AddressesRemoved` and in OkHttp's `proxyMoveTest` only the next call
+/// finds the new address.
 #[tokio::test(start_paused = true)]
-async fn a_name_that_has_moved_is_found_in_the_same_connect() {
+async fn a_host_that_has_moved_is_found_in_the_same_connect() {
     let stage = moved_to(&[4, 5]).await;
     assert_eq!(stage.connected().await, (v4(4), 20));
     assert_eq!(stage.starts(), [(v4(2), 0), (v4(3), 5), (v4(4), 10)]);
     assert_eq!(stage.asked(), 2);
 }
 
-/// gRPC `ResolverUpdates_InActiveBackendInUpdatedList`: those that have just failed are not dialled
-/// again, wherever they stand in the answer.
+/// Addresses that have just failed are not attempted again, wherever the fresh answer lists them. gRPC tests the same
+/// in `ResolverUpdates_InActiveBackendInUpdatedList`.
 #[tokio::test(start_paused = true)]
-async fn of_a_fresh_answer_only_what_is_new_is_dialled() {
+async fn only_new_addresses_of_a_fresh_answer_are_attempted() {
     let stage = moved_to(&[3, 4, 2]).await;
     assert_eq!(stage.connected().await, (v4(4), 20));
     assert_eq!(stage.starts(), [(v4(2), 0), (v4(3), 5), (v4(4), 10)]);
 }
 
-/// gRPC `ResolverUpdates_IdenticalLists`: nothing is dialled twice.
+/// No address is attempted twice. gRPC tests the same in `ResolverUpdates_IdenticalLists`.
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_has_not_changed_gives_no_second_chance() {
+async fn an_unchanged_answer_starts_no_more_attempts() {
     let stage = moved_to(&[2, 3]).await;
     let (error, at) = stage.failed().await;
     assert_eq!(at, 10);
@@ -55,17 +56,17 @@ async fn an_answer_that_has_not_changed_gives_no_second_chance() {
     assert_eq!(stage.asked(), 2);
 }
 
-/// The second chance is one: the new ones fail as well, and all are told of.
+/// The addresses of the fresh answer fail, too. The error lists all attempts, and the race waits for no other answer.
 #[tokio::test(start_paused = true)]
-async fn there_is_no_third_chance() {
+async fn a_race_does_not_wait_for_a_third_answer() {
     let stage = moved_to(&[4]).await;
     stage.turns(v4(4), fails(5, faults::unreachable));
     stage.turns(v4(5), connects(1));
-    // At the second asking the name is at one, and at a third it would be at another.
-    let mut moves = [v4(4), v4(5)].into_iter().cycle();
+    // The second lookup returns one new address, and a third lookup would return another.
+    let mut addrs = [v4(4), v4(5)].into_iter().cycle();
     stage.script.say(move |_| {
-        let at = moves.next().expect("it goes round");
-        Ok(Answer::new([at]).with_ttl(60 * S))
+        let addr = addrs.next().expect("the iterator repeats");
+        Ok(Answer::new([addr]).with_ttl(60 * S))
     });
     let (error, at) = stage.failed().await;
     assert_eq!((at, stage.asked()), (15, 2));
@@ -75,18 +76,19 @@ async fn there_is_no_third_chance() {
         (v4(4), Some(Outcome::Unreachable)),
     ];
     assert_eq!(attempts(&error), all);
-    assert_eq!(primary(&error), Outcome::Refused, "the first goes first");
+    assert_eq!(
+        primary(&error),
+        Outcome::Refused,
+        "the first failure is the source"
+    );
     let snapshot = stage.resolver.snapshot();
     let suspect = snapshot.host(HOST).unwrap().suspect;
-    assert!(
-        suspect,
-        "the newer answer: it is looked up again for the next connect"
-    );
+    assert!(suspect, "the newer answer is suspect, too");
 }
 
-/// New addresses race as any do.
+/// The attempts at new addresses begin 250 ms apart, too.
 #[tokio::test(start_paused = true)]
-async fn new_addresses_are_raced_too() {
+async fn new_addresses_of_a_fresh_answer_are_raced() {
     let stage = moved_to(&[4, 5, 6]).await;
     stage.turns(v4(4), hangs());
     assert_eq!(stage.connected().await, (v4(5), 270));
@@ -94,9 +96,9 @@ async fn new_addresses_are_raced_too() {
     assert_eq!(stage.starts()[2..], new);
 }
 
-/// A race makes at most twice as many attempts as the first answer has addresses.
+/// The third address of the fresh answer is listed in the error without an attempt.
 #[tokio::test(start_paused = true)]
-async fn a_race_does_not_follow_a_name_that_moves_without_end() {
+async fn a_race_makes_at_most_twice_as_many_attempts_as_its_first_answer_has_addresses() {
     let stage = moved_to(&[4, 5, 6]).await;
     for last in 4..=6 {
         stage.turns(v4(last), refuses(20));
@@ -107,24 +109,25 @@ async fn a_race_does_not_follow_a_name_that_moves_without_end() {
     assert!(attempts(&error).contains(&not_attempted), "{error}");
 }
 
-/// The fresh answer is waited for, and not for long (RFC 8767, section 5: 1.8 s).
+/// RFC 8767, section 5, recommends 1.8 s.
 #[tokio::test(start_paused = true)]
-async fn a_fresh_answer_is_waited_for_until_its_time_is_up() {
+async fn a_race_waits_for_a_fresh_answer_for_at_most_1800_ms() {
     let stage = moved_to(&[4]).await;
     stage.script.takes(S);
     assert_eq!(stage.connected().await, (v4(4), 1_020));
     let stage = moved_to(&[4]).await;
     stage.script.takes(4 * S);
     let (error, at) = stage.failed().await;
-    // Sent when the first has failed or when the last has: both are within the second's dial.
+    // The lookup is sent when the first or the last attempt has failed, and both happen while the second attempt is
+    // pending.
     assert!((1_805..=1_810).contains(&at), "{at}");
     assert_eq!(attempts(&error).len(), 2);
 }
 
-/// gRPC `ResolverError_WithPreviousUpdate_TransientFailure`: the name server is down; the error is the
-/// connect's, and the addresses stay.
+/// The name server is down. The race returns the error of the connect, and the addresses stay in the cache. gRPC tests
+/// the same in `ResolverError_WithPreviousUpdate_TransientFailure`.
 #[tokio::test(start_paused = true)]
-async fn while_the_name_server_is_down_the_connects_error_is_told() {
+async fn while_the_name_server_is_down_the_error_of_the_connect_is_returned() {
     let stage = moved_to(&[]).await;
     stage.script.say(down);
     let (error, at) = stage.failed().await;
@@ -136,10 +139,10 @@ async fn while_the_name_server_is_down_the_connects_error_is_told() {
     stage.connected().await;
 }
 
-/// gRPC `ResolverError_ZeroAddresses`: there it is an error of the resolver; here too, from the next
-/// connect on. What has failed is told by the connect that saw it.
+/// In gRPC's `ResolverError_ZeroAddresses` the resolver returns an error. Here the next connect returns that error, and
+/// the current connect returns the error of its attempts.
 #[tokio::test(start_paused = true)]
-async fn a_name_without_addresses_ends_the_answer_and_the_dials_are_told() {
+async fn a_host_without_records_ends_the_answer_and_the_error_lists_the_attempts() {
     let stage = moved_to(&[]).await;
     stage
         .script
@@ -150,25 +153,29 @@ async fn a_name_without_addresses_ends_the_answer_and_the_dials_are_told() {
     stage.again();
     let (error, _) = stage.failed().await;
     let error = error.downcast_ref::<sidestep::ResolveError>();
-    assert!(error.expect("it is the lookup's").is_no_records());
+    assert!(
+        error
+            .expect("the error is a `ResolveError`")
+            .is_no_records()
+    );
     assert_eq!(stage.starts(), []);
 }
 
-/// Black holes fail no sooner than their bound: as soon as one is slow a fresh answer is asked for.
+/// A black hole fails only at its timeout, so the race looks the host up as soon as one attempt is slow.
 #[tokio::test(start_paused = true)]
-async fn when_all_hang_a_fresh_answer_is_dialled_beside_them() {
+async fn if_all_addresses_are_slow_a_fresh_answer_joins_the_race() {
     let stage = moved_to(&[4]).await;
     stage.turns(v4(2), hangs());
     stage.turns(v4(3), hangs());
     assert_eq!(stage.connected().await, (v4(4), 310));
     assert_eq!(stage.starts(), [(v4(2), 0), (v4(3), 250), (v4(4), 300)]);
-    assert_eq!(stage.pending(), 0, "what hung is cancelled");
+    assert_eq!(stage.pending(), 0, "the slow attempts are canceled");
 }
 
-/// The same under a connector that takes a moment before it asks, as one with a limit on its rate
-/// does: an attempt then begins after the race has begun it.
+/// A connector with a rate limit takes a moment before it resolves the host, so an attempt begins later than the race
+/// has started it.
 #[tokio::test(start_paused = true)]
-async fn when_all_hang_a_connector_that_is_slow_to_ask_has_its_second_chance_too() {
+async fn if_the_connector_resolves_late_a_fresh_answer_joins_the_race_too() {
     let stage = moved_to(&[4]).await.asking_after(5);
     stage.turns(v4(2), hangs());
     stage.turns(v4(3), hangs());
@@ -177,9 +184,9 @@ async fn when_all_hang_a_connector_that_is_slow_to_ask_has_its_second_chance_too
     assert!((310..350).contains(&at), "{at}");
 }
 
-/// A single one.
+/// The host has one address.
 #[tokio::test(start_paused = true)]
-async fn when_the_only_one_hangs_a_fresh_answer_is_dialled_beside_it() {
+async fn if_the_only_address_is_slow_a_fresh_answer_joins_the_race() {
     let stage = Stage::new([(v4(2), hangs()), (v4(4), connects(10))]);
     stage.says(&[v4(2)]);
     stage.resolver.resolve(HOST).await.unwrap();
@@ -188,9 +195,9 @@ async fn when_the_only_one_hangs_a_fresh_answer_is_dialled_beside_it() {
     assert_eq!(stage.asked(), 2);
 }
 
-/// One that is slow and then answers is not lost to the second chance.
+/// A slow attempt that connects after all wins, although the race waits for a fresh answer.
 #[tokio::test(start_paused = true)]
-async fn one_that_is_slow_may_still_win_while_a_fresh_answer_is_waited_for() {
+async fn a_slow_address_may_win_while_a_race_waits_for_a_fresh_answer() {
     let stage = moved_to(&[4]).await;
     stage.turns(v4(2), connects(700));
     stage.turns(v4(3), hangs());
@@ -198,9 +205,9 @@ async fn one_that_is_slow_may_still_win_while_a_fresh_answer_is_waited_for() {
     assert_eq!(stage.connected().await, (v4(2), 700));
 }
 
-/// The connect's own bound is over the second chance too.
+/// The timeout of the connect includes the wait for a fresh answer.
 #[tokio::test(start_paused = true)]
-async fn the_connects_own_bound_ends_the_second_chance() {
+async fn the_timeout_of_the_connect_includes_the_wait_for_a_fresh_answer() {
     let stage = Stage::new([(v4(2), connects(1))]).racing(|race| race.timeout(S));
     stage.connected().await;
     stage.again();
@@ -211,9 +218,9 @@ async fn the_connects_own_bound_ends_the_second_chance() {
     assert_eq!((at, attempts(&error).len()), (1_000, 1));
 }
 
-/// DNS flickers: new, old, new. Each connect finds who serves.
+/// The answer changes between two addresses. Each connect finds the address that serves.
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_flickers_costs_no_connect() {
+async fn an_answer_that_changes_back_and_forth_fails_no_connect() {
     let stage = Stage::new([(v4(2), connects(1)), (v4(3), connects(1))]);
     stage.says(&[v4(2)]);
     stage.connected().await;
@@ -231,10 +238,10 @@ async fn an_answer_that_flickers_costs_no_connect() {
     }
 }
 
-/// Edges die one after another, and the lookups that follow bring nothing new, until with the last one
-/// the name has moved: they do not hold back the one that counts.
+/// Addresses die one after another, and the answer stays the same. The host moves when the last address has died, and
+/// the earlier lookups do not delay the one that finds the new address.
 #[tokio::test(start_paused = true)]
-async fn after_many_that_died_before_the_last_ones_move_is_found_in_the_same_connect() {
+async fn after_many_dead_addresses_a_moved_host_is_found_in_the_same_connect() {
     let stage = Stage::new([2, 3, 4, 5, 6, 7, 8, 9].map(|last| (v4(last), connects(1))));
     for last in 2..=9 {
         for _ in 0..30 {
@@ -249,13 +256,16 @@ async fn after_many_that_died_before_the_last_ones_move_is_found_in_the_same_con
     stage.again();
     let (addr, at) = stage.connected().await;
     assert_eq!(addr, v4(20));
-    assert!(at <= 1_020, "at most a lookup's second later: {at}");
+    assert!(
+        at <= 1_020,
+        "the new address is found within one interval of lookups: {at}"
+    );
 }
 
-/// All hang, and the name moves long after the race has asked: another connect has it looked up, and the race
-/// sees the answer.
+/// All addresses are slow, and the host moves long after the lookups of the race. Another connect looks the host up,
+/// and the race uses that answer.
 #[tokio::test(start_paused = true)]
-async fn a_move_after_many_seconds_is_found_in_the_same_connect() {
+async fn a_host_that_moves_after_many_seconds_is_found_in_the_same_connect() {
     let stage = moved_to(&[2, 3]).await;
     stage.turns(v4(2), hangs());
     stage.turns(v4(3), hangs());
@@ -271,10 +281,10 @@ async fn a_move_after_many_seconds_is_found_in_the_same_connect() {
     assert!(stage.asked() <= 8, "{}", stage.asked());
 }
 
-/// More races than the budget has attempts for, and DNS moves after they have all asked: they hang at one address each,
-/// and need no attempt to see the answer.
+/// There are more races than the budget allows attempts, and the host moves after the lookups of all races. Each race
+/// is pending at one address and finds the answer without another attempt.
 #[tokio::test(start_paused = true)]
-async fn many_races_at_once_find_a_late_move() {
+async fn many_races_at_once_find_a_host_that_moves_late() {
     let stage = Stage::new([2, 3, 4, 5].map(|last| (v4(last), connects(1))));
     stage.connected().await;
     for last in [2, 3, 4, 5] {
@@ -294,6 +304,6 @@ async fn many_races_at_once_find_a_late_move() {
     let at = stage.now();
     assert!(
         at <= 2_500,
-        "2 s between two lookups, and a connect: {at} ms"
+        "lookups are 2 s apart, and a connect follows: {at} ms"
     );
 }

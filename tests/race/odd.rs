@@ -1,5 +1,5 @@
-//! Connectors and names that are not the common ones: what cannot be read, is not named, or asks
-//! nobody.
+//! Unusual connectors and hosts: errors without a class, connections without a peer address, and connects without a
+//! lookup.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,9 +18,10 @@ use crate::stage::{
     End, MS, Stage, Step, attempts, connects, fails, hangs, in_tls, primary, refuses, v4, v6,
 };
 
-/// A success clears, though the connection does not tell its peer: the race knows whom it dialled.
+/// A connection that reports no peer clears the failures of its address, because the race knows the address of each
+/// attempt.
 #[tokio::test(start_paused = true)]
-async fn a_connection_without_a_peers_name_clears_its_address_too() {
+async fn a_connection_without_a_peer_address_clears_the_failures_of_its_address() {
     let stage = Stage::new([(v6(1), refuses(1))]);
     stage.failed().await;
     stage.turns(v6(1), connects(1));
@@ -32,18 +33,18 @@ async fn a_connection_without_a_peers_name_clears_its_address_too() {
     );
 }
 
-/// An error that cannot be read is held against nobody, and the next address is dialled.
+/// An error without a class is no failure of the address.
 #[tokio::test(start_paused = true)]
-async fn after_an_error_that_cannot_be_read_the_next_is_dialled() {
+async fn after_an_unknown_error_the_next_address_is_attempted() {
     let odd = fails(5, faults::odd);
     let stage = Stage::new([(v4(2), odd), (v4(3), connects(5))]);
     assert_eq!(stage.connected().await, (v4(3), 10));
     assert_eq!(stage.journal.failures(), []);
 }
 
-/// Where it is all that there is, it is passed on as it is.
+/// If all attempts fail with an unknown error, the race returns that error.
 #[tokio::test(start_paused = true)]
-async fn an_error_that_cannot_be_read_is_passed_on_as_it_is() {
+async fn an_unknown_error_is_returned_unchanged() {
     let odd = fails(5, faults::odd);
     let stage = Stage::new([(v4(2), odd), (v4(3), odd)]);
     let (error, _) = stage.failed().await;
@@ -51,9 +52,9 @@ async fn an_error_that_cannot_be_read_is_passed_on_as_it_is() {
     assert_eq!(error.to_string(), faults::odd().to_string());
 }
 
-/// Who begins late is held to be slow late: its time counts from its own start.
+/// The time of an attempt counts from its own start.
 #[tokio::test(start_paused = true)]
-async fn each_attempts_time_counts_from_its_own_start() {
+async fn an_attempt_that_begins_late_is_slow_late() {
     let stage = Stage::new([(v4(2), hangs()), (v4(3), hangs())]);
     let stage = stage.racing(|race| race.attempt_delay(S));
     let race = tokio::time::timeout(1_200 * MS, stage.connect()).await;
@@ -62,9 +63,9 @@ async fn each_attempts_time_counts_from_its_own_start() {
     assert_eq!(stage.journal.failures(), [(v4(2), Outcome::Slow)]);
 }
 
-/// The certificate of the only address is wrong, for the name has moved and it is another tenant's.
+/// The certificate of the only address is wrong, because the host has moved and another tenant uses the address.
 #[tokio::test(start_paused = true)]
-async fn after_a_wrong_certificate_of_the_only_address_a_fresh_answer_is_dialled() {
+async fn after_a_wrong_certificate_of_the_only_address_a_fresh_answer_is_attempted() {
     let wrong = in_tls(1, Step::Fails(1, faults::wrong_certificate));
     let stage = Stage::new([(v4(2), connects(1))]);
     stage.connected().await;
@@ -75,10 +76,9 @@ async fn after_a_wrong_certificate_of_the_only_address_a_fresh_answer_is_dialled
     assert_eq!(stage.connected().await, (v4(3), 3));
 }
 
-/// A fault of this machine after an address has failed: the error tells of both, and it is the fault
-/// that ended the race.
+/// An address fails, and then a local fault ends the race.
 #[tokio::test(start_paused = true)]
-async fn a_local_fault_after_a_failure_ends_the_race_and_both_are_told() {
+async fn a_local_fault_after_a_failure_ends_the_race_and_the_error_lists_both() {
     let stage = Stage::new([
         (v4(2), refuses(5)),
         (v4(3), fails(5, faults::out_of_files)),
@@ -86,16 +86,20 @@ async fn a_local_fault_after_a_failure_ends_the_race_and_both_are_told() {
     ]);
     let (error, at) = stage.failed().await;
     assert_eq!((at, stage.starts().len()), (10, 2));
-    let told = attempts(&error);
-    assert_eq!(told[0], (v4(2), Some(Outcome::Refused)));
-    assert_eq!(told[1], (v4(3), Some(Outcome::LocalError)));
-    assert_eq!(primary(&error), Outcome::Refused, "the first goes first");
+    let results = attempts(&error);
+    assert_eq!(results[0], (v4(2), Some(Outcome::Refused)));
+    assert_eq!(results[1], (v4(3), Some(Outcome::LocalError)));
+    assert_eq!(
+        primary(&error),
+        Outcome::Refused,
+        "the first failure is the source"
+    );
 }
 
-/// Two connects fail in one second, and the name moves in between: the second waits for the lookup
-/// that is due, and does not fail for want of it.
+/// Two connects fail within one second, and the host moves in between. The second connect waits for the lookup that is
+/// due.
 #[tokio::test(start_paused = true)]
-async fn a_second_chance_waits_for_a_lookup_that_is_put_off() {
+async fn a_race_waits_for_a_lookup_that_the_backoff_delays() {
     let stage = Stage::new([(v4(2), refuses(1)), (v4(3), refuses(1))]);
     stage.failed().await;
     assert_eq!(stage.asked(), 2);
@@ -104,23 +108,23 @@ async fn a_second_chance_waits_for_a_lookup_that_is_put_off() {
     stage.says(&[v4(4)]);
     let (addr, at) = stage.connected().await;
     assert_eq!((addr, stage.asked()), (v4(4), 3));
-    // The least time between two lookups is a second, from the first.
+    // Two lookups are at least one second apart.
     assert!(at <= 1_010, "{at}");
 }
 
-/// Pinned addresses race as those of an answer do, and there is no other answer.
+/// Overrides are raced as the addresses of an answer are, and no lookup replaces them.
 #[tokio::test(start_paused = true)]
-async fn pinned_addresses_are_raced() {
+async fn overrides_are_raced() {
     let stage = Stage::new([(v4(2), connects(1)), (v4(3), refuses(5)), (v4(4), hangs())]);
-    let pins = [v4(3), v4(4)];
-    stage.resolver.overrides().set(HOST, pins).unwrap();
+    let overrides = [v4(3), v4(4)];
+    stage.resolver.overrides().set(HOST, overrides).unwrap();
     let race = tokio::time::timeout(4 * S, stage.connect()).await;
     assert!(race.is_err());
     assert_eq!(stage.starts(), [(v4(3), 0), (v4(4), 5)]);
     assert_eq!(stage.asked(), 0);
 }
 
-/// While DNS is down the fallbacks race.
+/// While DNS is down, the fallbacks are raced.
 #[tokio::test(start_paused = true)]
 async fn fallbacks_are_raced() {
     let stage = Stage::new([(v4(3), refuses(5)), (v4(4), connects(5))]);
@@ -130,9 +134,9 @@ async fn fallbacks_are_raced() {
     assert_eq!(stage.connected().await, (v4(4), 10));
 }
 
-/// What the filter refuses is not dialled, and not as a second chance either.
+/// The filter refuses the only address of the fresh answer, so the race makes no second attempt.
 #[tokio::test(start_paused = true)]
-async fn the_filter_is_over_the_second_chance_too() {
+async fn the_filter_applies_to_a_fresh_answer_too() {
     let stage = Stage::with([(v4(2), refuses(1))], |b| b.filter(|_, addr| addr != v4(3)));
     stage.resolver.resolve(HOST).await.unwrap();
     stage.says(&[v4(3)]);
@@ -141,9 +145,9 @@ async fn the_filter_is_over_the_second_chance_too() {
     assert_eq!(primary(&error), Outcome::Refused);
 }
 
-/// An address in the URL is one attempt without a name; the connect's own bound holds.
+/// An address in the URL is one attempt without a lookup, and the timeout of the connect applies.
 #[tokio::test(start_paused = true)]
-async fn an_address_in_the_url_that_hangs_ends_with_the_connect() {
+async fn a_black_hole_in_the_url_ends_with_the_timeout_of_the_connect() {
     let stage = Stage::new([(v4(2), hangs())]);
     let connecting = stage.connect_to("https://127.0.0.2/");
     let error = connecting.await.map(|link| link.addr()).unwrap_err();
@@ -153,9 +157,9 @@ async fn an_address_in_the_url_that_hangs_ends_with_the_connect() {
     assert_eq!((stage.asked(), stage.journal.failures()), (0, vec![]));
 }
 
-/// An answer of thousands is cut to 64, and a race makes 16 attempts.
+/// An answer is cut to 64 addresses, and a race makes 16 attempts.
 #[tokio::test(start_paused = true)]
-async fn a_race_over_thousands_is_bounded() {
+async fn a_race_over_a_thousand_addresses_makes_16_attempts() {
     let cast: Vec<_> = (1..=1_000).map(|last| (v6(last), refuses(1))).collect();
     let stage = Stage::of(&cast, |builder| builder);
     let (error, at) = stage.failed().await;
@@ -163,7 +167,7 @@ async fn a_race_over_thousands_is_bounded() {
     assert_eq!(attempts(&error).len(), 64);
 }
 
-/// Asks the resolver while it is called, and not in its future.
+/// Resolves the host in `call` and not in its future.
 #[derive(Clone)]
 struct Eager(Resolver);
 
@@ -188,14 +192,14 @@ impl Service<Uri> for Eager {
                     Err(error) => failed = Some(error),
                 }
             }
-            Err(failed.expect("there are addresses").into())
+            Err(failed.expect("the answer has addresses").into())
         })
     }
 }
 
-/// With or without an answer in the cache: the first call waits for one, the others have it.
+/// The first call waits for an answer, and the other calls find one in the cache.
 #[tokio::test]
-async fn a_connector_that_asks_while_it_is_called_is_raced() {
+async fn a_connector_that_resolves_in_its_call_is_raced() {
     let world = Kind::Http.world(3).await;
     let ips = world.ips();
     world.edges.set(ips[0], Mode::Refuse).await;
@@ -239,9 +243,9 @@ where
     }
 }
 
-/// Where a spawning layer loses the context nothing breaks, and one warning says what to move.
+/// A spawning layer loses the attempt context. Requests still succeed, and one event reports the loss.
 #[tokio::test]
-async fn under_a_spawning_layer_the_connector_dials_as_without_a_race() {
+async fn under_a_spawning_layer_the_connector_connects_as_without_a_race() {
     let world = Kind::Http.world(2).await;
     world.edges.set(world.ips()[0], Mode::Refuse).await;
     let http = crate::clients::http(&world.resolver);

@@ -1,5 +1,5 @@
-//! A race under hyper-util's pool: connections that are kept, that die, and that come free while a
-//! race runs. OkHttp's pooled plans; gRPC's `StopConnectedServer_*` and `Reconnection`.
+//! A race under hyper-util's pool, with connections that are pooled, that die, and that become idle during a race.
+//! After OkHttp's pooled plans, and gRPC's `StopConnectedServer_*` and `Reconnection`.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, StreamBody};
@@ -13,31 +13,31 @@ use tokio::sync::oneshot;
 use crate::clients::{EVERY, Kind};
 use crate::common::{HOST, Mode, RecordType, Seen};
 
-/// OkHttp `takeConnectedConnection`, `preferCallConnectionOverDeferredConnection`: the winner is kept,
-/// and a loser is nowhere.
+/// The pool keeps the connection of the winner. OkHttp tests the same in `takeConnectedConnection` and
+/// `preferCallConnectionOverDeferredConnection`.
 #[tokio::test]
-async fn the_connection_that_won_is_kept_and_nobody_is_dialled() {
+async fn the_connection_that_won_is_reused_without_a_new_connect() {
     for kind in EVERY {
         let world = kind.world(2).await;
         let (client, ips) = (kind.keeping(&world), world.ips());
         world.edges.set(ips[0], Mode::BlackHole).await;
         for _ in 0..5 {
-            let answer = client.gets(&world, "kept").await;
-            assert!(answer.contains("127.0.0.3"), "{kind:?}: {answer}");
+            let body = client.gets(&world, "pooled").await;
+            assert!(body.contains("127.0.0.3"), "{kind:?}: {body}");
         }
         assert_eq!(world.edges.accepted(ips[1]), 1, "{kind:?}");
         assert_eq!(
             world.queries(),
             1,
-            "{kind:?}: who does not dial does not ask"
+            "{kind:?}: a pooled connection needs no lookup"
         );
     }
 }
 
-/// OkHttp `secondPlanAlreadyConnected`, `thirdPlanAlreadyConnected`: a kept connection comes free in
-/// the middle of a race and serves. hyper-util lets the race go on behind it, and it is learned from.
+/// hyper-util lets the race go on in the background, and its outcomes are recorded. OkHttp tests the same in
+/// `secondPlanAlreadyConnected` and `thirdPlanAlreadyConnected`.
 #[tokio::test]
-async fn a_connection_that_comes_free_while_a_race_runs_serves() {
+async fn a_pooled_connection_that_becomes_idle_during_a_race_serves_the_request() {
     let kind = Kind::Http;
     let world = kind.world(3).await;
     let ips = world.ips();
@@ -64,36 +64,38 @@ async fn a_connection_that_comes_free_while_a_race_runs_serves() {
     let second = second.unwrap().to_bytes();
     assert!(second.starts_with(b"edge 127.0.0.2"), "{second:?}");
     world.dns.release();
-    let learned = world
+    let recorded = world
         .journal
         .saw(|seen| *seen == Seen::Failed(ips[1], Outcome::Refused));
-    learned.await;
+    recorded.await;
 }
 
-/// gRPC `StopConnectedServer_*`, `Reconnection`; OkHttp `proxyMoveTest`, clean and unclean close: what
-/// is connected dies, the next request is served elsewhere; then that one dies and the first is back.
+/// The connected edge dies, and the other edge serves the next request. Then that edge dies, and the first one is back.
+/// gRPC tests the same in `StopConnectedServer_*` and `Reconnection`, OkHttp in `proxyMoveTest` with clean and unclean
+/// closes.
 #[tokio::test]
-async fn when_what_is_connected_dies_the_next_request_goes_to_who_is_there() {
-    let ways = EVERY.map(|kind| [Mode::Refuse, Mode::BlackHole].map(|mode| (kind, mode)));
-    for (kind, mode) in ways.into_iter().flatten() {
+async fn after_a_pooled_connection_dies_the_next_request_uses_the_live_edge() {
+    let cases = EVERY.map(|kind| [Mode::Refuse, Mode::BlackHole].map(|mode| (kind, mode)));
+    for (kind, mode) in cases.into_iter().flatten() {
         let case = format!("{mode:?} {kind:?}");
         let world = kind.world(2).await;
         let (client, ips) = (kind.keeping(&world), world.ips());
-        let answer = client.gets(&world, &case).await;
-        assert!(answer.starts_with("edge 127.0.0.2 "), "{case}: {answer}");
+        let body = client.gets(&world, &case).await;
+        assert!(body.starts_with("edge 127.0.0.2 "), "{case}: {body}");
         for (dies, lives) in [(0, 1), (1, 0), (0, 1)] {
             world.edges.set(ips[lives], Mode::Serve).await;
             world.edges.set(ips[dies], mode).await;
-            let answer = client.gets(&world, &case).await;
+            let body = client.gets(&world, &case).await;
             let live = format!("edge {} ", ips[lives]);
-            assert!(answer.starts_with(&live), "{case}: {answer}");
+            assert!(body.starts_with(&live), "{case}: {body}");
         }
     }
 }
 
-/// gRPC `StopConnectedServer_SecondServerRestart`: it is down and back before anybody noticed.
+/// The edge is down and back before the client notices. gRPC tests the same in
+/// `StopConnectedServer_SecondServerRestart`.
 #[tokio::test]
-async fn one_that_restarts_is_connected_to_again() {
+async fn after_an_edge_restarts_the_next_request_connects_to_it_again() {
     for kind in EVERY {
         let world = kind.world(1).await;
         let (client, only) = (kind.keeping(&world), world.ips()[0]);
@@ -106,9 +108,9 @@ async fn one_that_restarts_is_connected_to_again() {
     }
 }
 
-/// gRPC `ResolverError_WithPreviousUpdate_Ready`: while DNS says nothing good a kept connection serves.
+/// gRPC tests the same in `ResolverError_WithPreviousUpdate_Ready`.
 #[tokio::test]
-async fn a_kept_connection_serves_whatever_dns_says() {
+async fn a_pooled_connection_serves_while_dns_has_no_address() {
     for kind in EVERY {
         let world = kind.world(1).await;
         let client = kind.keeping(&world);

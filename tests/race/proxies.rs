@@ -1,5 +1,5 @@
-//! A race around hyper-util's tunnel: it is the proxy's addresses that are raced. OkHttp's
-//! `RouteSelectorTest` of proxies.
+//! A race around hyper-util's tunnel, which races the addresses of the proxy. After the proxies of OkHttp's
+//! `RouteSelectorTest`.
 
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
@@ -14,30 +14,30 @@ use crate::common::{Edges, HOST, Mode, RecordType, Scheme, World};
 use crate::guests::{Asked, http_proxy};
 use crate::stage::v4;
 
-/// Its certificate is good for this name, and nobody may ask for it.
+/// The host of the origin, which is in the certificate of the origin. The client must not look this host up.
 const ORIGIN: &str = "origin.edge.test";
 
-/// A client, proxies whose name it asks for, and the origin behind them.
+/// A client, proxies whose host the client looks up, and the origin behind them.
 struct Path {
-    /// Its edges are the proxies.
+    /// The edges of this world are the proxies.
     world: World,
-    asked: Asked,
+    targets: Asked,
     origin: Edges,
     client: Client,
 }
 
 impl Path {
     async fn through(proxies: u8) -> Self {
-        Self::by(proxies, |world| world.url()).await
+        Self::with_url(proxies, |world| world.url()).await
     }
 
-    /// The proxy is spelled so.
-    async fn by(proxies: u8, spelled: impl FnOnce(&World) -> String) -> Self {
+    /// Gives the client the URL of the proxy that `url` returns.
+    async fn with_url(proxies: u8, url: impl FnOnce(&World) -> String) -> Self {
         let origin = Edges::on(&[v4(99)], Scheme::Https).await;
-        let (guest, asked) = http_proxy((origin.ips()[0], origin.port()).into());
+        let (guest, targets) = http_proxy((origin.ips()[0], origin.port()).into());
         let proxies = Edges::hosting(proxies, Scheme::Http, guest).await;
         let world = in_order(proxies, |builder| builder).await;
-        let proxy = spelled(&world).parse().unwrap();
+        let proxy = url(&world).parse().unwrap();
         let https = HttpsConnectorBuilder::new()
             .with_tls_config(trusting(&origin))
             .https_only()
@@ -46,20 +46,20 @@ impl Path {
         let client = Client::new(boxed(world.resolver.happy_eyeballs_layer().layer(https)), 0);
         Self {
             world,
-            asked,
+            targets,
             origin,
             client,
         }
     }
 
     async fn get(&self, case: &str) {
-        let answer = self.client.get(&self.origin.url(ORIGIN)).await;
-        answer.unwrap_or_else(|error| panic!("{case}: {error:?}"));
+        let response = self.client.get(&self.origin.url(ORIGIN)).await;
+        response.unwrap_or_else(|error| panic!("{case}: {error:?}"));
     }
 }
 
 impl Path {
-    async fn meets_once(&self, mode: Mode, outcome: Outcome) {
+    async fn attempts_dead_proxy_once(&self, mode: Mode, outcome: Outcome) {
         let dead = self.world.ips()[0];
         self.world.edges.set(dead, mode).await;
         for _ in 0..5 {
@@ -68,7 +68,7 @@ impl Path {
         assert!(self.world.edges.accepted(dead) <= 1, "{mode:?}");
         assert_eq!(self.world.journal.failures(), [(dead, outcome)], "{mode:?}");
         assert_eq!(self.world.dns.queries(ORIGIN, RecordType::A), 0);
-        assert_eq!(self.asked.all().len(), 5, "{mode:?}");
+        assert_eq!(self.targets.all().len(), 5, "{mode:?}");
     }
 }
 
@@ -82,29 +82,32 @@ fn trusting(edges: &Edges) -> ClientConfig {
         .with_no_client_auth()
 }
 
-/// OkHttp `explicitProxyTriesThatProxysAddressesOnly`, `failedRouteWithSingleProxy`: the dead one is
-/// met once, and the origin is asked for by nobody.
+/// OkHttp tests the same in `explicitProxyTriesThatProxysAddressesOnly` and `failedRouteWithSingleProxy`.
 #[tokio::test]
-async fn a_dead_address_of_a_proxy_costs_no_request_and_the_origin_is_not_asked_for() {
+async fn a_dead_address_of_a_proxy_fails_no_request_and_the_origin_is_not_looked_up() {
     for (mode, outcome) in [
         (Mode::Refuse, Outcome::Refused),
         (Mode::AcceptAndClose, Outcome::ClosedEarly),
     ] {
-        Path::through(3).await.meets_once(mode, outcome).await;
+        Path::through(3)
+            .await
+            .attempts_dead_proxy_once(mode, outcome)
+            .await;
     }
 }
 
-/// The same for one that swallows packets: the second request does not wait for it.
+/// One address of the proxy swallows packets, and only the first request waits for it.
 #[tokio::test]
 async fn a_black_holed_address_of_a_proxy_costs_one_delay() {
     let path = Path::through(3).await;
-    path.meets_once(Mode::BlackHole, Outcome::Slow).await;
+    path.attempts_dead_proxy_once(Mode::BlackHole, Outcome::Slow)
+        .await;
 }
 
-/// OkHttp `getHostString`: an address for a proxy is no name.
+/// OkHttp tests the same in `getHostString`.
 #[tokio::test]
-async fn a_proxy_given_by_its_address_is_never_asked_for() {
-    let path = Path::by(2, |world| world.edges.url("127.0.0.3")).await;
+async fn a_proxy_given_by_its_address_is_not_looked_up() {
+    let path = Path::with_url(2, |world| world.edges.url("127.0.0.3")).await;
     path.get("by its address").await;
     assert_eq!(path.world.dns.total(), 0);
     path.world.edges.set(v4(3), Mode::Refuse).await;
@@ -113,7 +116,7 @@ async fn a_proxy_given_by_its_address_is_never_asked_for() {
     assert_eq!(path.world.journal.failures(), []);
 }
 
-/// OkHttp `proxyMoveTest`: the proxy moves; what was there is gone, cleanly or without a word.
+/// The proxy moves, and its old address refuses or swallows packets. OkHttp tests the same in `proxyMoveTest`.
 #[tokio::test]
 async fn a_proxy_that_has_moved_is_found_in_the_same_request() {
     for mode in [Mode::Refuse, Mode::BlackHole] {
@@ -129,10 +132,10 @@ async fn a_proxy_that_has_moved_is_found_in_the_same_request() {
     }
 }
 
-/// What fails behind a tunnel is not the proxy's, and no other of its addresses would help; what is
-/// tried all the same is bounded.
+/// A failure behind a tunnel is not one of the proxy, and another proxy would not help. The number of attempts is
+/// bounded.
 #[tokio::test]
-async fn behind_a_tunnel_the_origins_failure_is_held_against_no_proxy() {
+async fn a_failure_of_the_origin_behind_a_tunnel_gives_no_proxy_a_strike() {
     for mode in [
         Mode::Refuse,
         Mode::TlsReset,
@@ -143,29 +146,33 @@ async fn behind_a_tunnel_the_origins_failure_is_held_against_no_proxy() {
         path.get("before").await;
         let origin = path.origin.ips()[0];
         path.origin.set(origin, mode).await;
-        let answer = path.client.get(&path.origin.url(ORIGIN)).await;
-        assert!(answer.is_err(), "{mode:?}: {answer:?}");
+        let response = path.client.get(&path.origin.url(ORIGIN)).await;
+        assert!(response.is_err(), "{mode:?}: {response:?}");
         assert_eq!(path.world.journal.failures(), [], "{mode:?}");
         let accepted = path.world.accepted();
         assert!(
             accepted <= 4,
-            "{mode:?}: each proxy once at most: {accepted}"
+            "{mode:?}: each proxy is attempted once at most: {accepted}"
         );
         path.origin.set(origin, Mode::Serve).await;
         path.get("after").await;
     }
 }
 
-/// OkHttp `proxyDnsFailureContinuesToNextProxy`, where there is one proxy: it is told as it is.
+/// In OkHttp's `proxyDnsFailureContinuesToNextProxy` the next proxy is used. Here there is one proxy.
 #[tokio::test]
-async fn a_proxy_that_has_no_name_is_told_as_the_lookups_error() {
+async fn if_the_lookup_of_a_proxy_fails_its_error_is_returned() {
     let path = Path::through(1).await;
     path.world.dns.remove(HOST);
     let error = path.client.get(&path.origin.url(ORIGIN)).await.unwrap_err();
-    let mut causes =
-        std::iter::successors(Some(&*error as &(dyn std::error::Error + 'static)), |it| {
-            it.source()
-        });
+    let mut causes = std::iter::successors(
+        Some(&*error as &(dyn std::error::Error + 'static)),
+        |cause| cause.source(),
+    );
     let lookup = causes.find_map(|cause| cause.downcast_ref::<sidestep::ResolveError>());
-    assert!(lookup.expect("it is behind the others").is_not_found());
+    assert!(
+        lookup
+            .expect("a `ResolveError` is among the causes")
+            .is_not_found()
+    );
 }

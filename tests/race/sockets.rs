@@ -1,5 +1,4 @@
-//! The race over real sockets, in hyper-util's stock client: OkHttp's `FastFallbackTest` and
-//! `RouteFailureTest`, and what a dead edge costs.
+//! Races over real sockets in hyper-util's stock client, after OkHttp's `FastFallbackTest` and `RouteFailureTest`.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,32 +19,33 @@ pub(crate) fn accepted(world: &World) -> Vec<usize> {
     ips.iter().map(|&ip| world.edges.accepted(ip)).collect()
 }
 
-/// OkHttp `failsWhenBothServersAreDown`, `http2OneBadHostRetryOnConnectionFailure`.
+/// OkHttp tests the same in `failsWhenBothServersAreDown` and `http2OneBadHostRetryOnConnectionFailure`.
 #[tokio::test]
-async fn where_all_are_dead_the_error_tells_of_each() {
+async fn if_all_addresses_are_dead_the_error_lists_each() {
     for kind in EVERY {
         let world = kind.world(3).await;
         for ip in world.ips() {
             world.edges.set(ip, Mode::Refuse).await;
         }
         let error = kind.client(&world).get(&world.url()).await.unwrap_err();
-        let connect = ConnectError::find(&*error).expect("it is behind hyper's own");
+        let connect =
+            ConnectError::find(&*error).expect("the error has a `ConnectError` among its causes");
         assert_eq!(connect.host(), HOST);
-        let told: Vec<_> = connect
+        let results: Vec<_> = connect
             .attempts()
             .iter()
-            .map(|it| (it.addr, it.outcome))
+            .map(|attempt| (attempt.addr, attempt.outcome))
             .collect();
-        let each = world
+        let expected = world
             .ips()
             .into_iter()
             .map(|ip| (ip, Some(Outcome::Refused)));
-        assert_eq!(told, each.collect::<Vec<_>>(), "{kind:?}");
+        assert_eq!(results, expected.collect::<Vec<_>>(), "{kind:?}");
         assert!(!connect.is_given_up());
     }
 }
 
-/// What an edge does, under which kinds, and what is learned of it.
+/// What an edge does, the clients that notice, and the outcome that is recorded.
 const DEATHS: [(Mode, &[Kind], Outcome); 6] = [
     (Mode::Refuse, &EVERY, Outcome::Refused),
     (Mode::BlackHole, &EVERY, Outcome::Slow),
@@ -55,10 +55,10 @@ const DEATHS: [(Mode, &[Kind], Outcome); 6] = [
     (Mode::Hang, &OVER_TLS, Outcome::Slow),
 ];
 
-/// OkHttp `http2OneBadHostOneGoodRetryOnConnectionFailure` and its three sisters: in the same call,
-/// and the dead one is met once.
+/// The dead edge is attempted once, and the same request succeeds. OkHttp tests the same in
+/// `http2OneBadHostOneGoodRetryOnConnectionFailure` and three similar tests.
 #[tokio::test]
-async fn however_one_edge_dies_no_request_fails() {
+async fn if_one_edge_dies_no_request_fails() {
     for (mode, kinds, outcome) in DEATHS {
         for &kind in kinds {
             dies(mode, kind, outcome).await;
@@ -72,17 +72,17 @@ async fn dies(mode: Mode, kind: Kind, outcome: Outcome) {
     let (client, dead) = (kind.client(&world), world.ips()[0]);
     world.edges.set(dead, mode).await;
     for _ in 0..5 {
-        let answer = client.gets(&world, &case).await;
-        assert!(answer.contains("127.0.0.3"), "{case}: {answer}");
+        let body = client.gets(&world, &case).await;
+        assert!(body.contains("127.0.0.3"), "{case}: {body}");
     }
     assert!(world.edges.accepted(dead) <= 1, "{case}");
     assert_eq!(world.journal.failures(), [(dead, outcome)], "{case}");
     assert_eq!(world.journal.count(|seen| *seen == Seen::ContextLost), 0);
 }
 
-/// Three of four die, each in another way: one request walks past them.
+/// Three of four edges die, each in another way.
 #[tokio::test]
-async fn one_request_walks_past_three_that_are_broken() {
+async fn one_request_succeeds_after_three_broken_addresses() {
     for kind in OVER_TLS {
         let world = kind.world(4).await;
         let ips = world.ips();
@@ -93,8 +93,8 @@ async fn one_request_walks_past_three_that_are_broken() {
         ] {
             world.edges.set(ip, mode).await;
         }
-        let answer = kind.client(&world).gets(&world, "walk").await;
-        assert!(answer.contains("127.0.0.5"), "{kind:?}: {answer}");
+        let body = kind.client(&world).gets(&world, "three broken edges").await;
+        assert!(body.contains("127.0.0.5"), "{kind:?}: {body}");
         let failed: Vec<_> = world.journal.failures();
         let expected = [
             (ips[0], Outcome::TlsFailed),
@@ -105,9 +105,9 @@ async fn one_request_walks_past_three_that_are_broken() {
     }
 }
 
-/// A wrong certificate everywhere: two are met, and that is all.
+/// The race ends after two wrong certificates.
 #[tokio::test]
-async fn a_wrong_certificate_everywhere_is_met_twice() {
+async fn if_every_certificate_is_wrong_two_addresses_are_attempted() {
     for kind in OVER_TLS {
         let world = kind.world(4).await;
         for ip in world.ips() {
@@ -123,9 +123,9 @@ async fn a_wrong_certificate_everywhere_is_met_twice() {
     }
 }
 
-/// HTTP/2 is settled by the handshake of the one that won.
+/// The handshake of the winner selects HTTP/2.
 #[tokio::test]
-async fn alpn_settles_on_what_the_winner_speaks() {
+async fn alpn_selects_the_http_version_of_the_winner() {
     for kind in EVERY {
         let world = kind.world(2).await;
         world.edges.set(world.ips()[0], Mode::BlackHole).await;
@@ -134,12 +134,12 @@ async fn alpn_settles_on_what_the_winner_speaks() {
     }
 }
 
-/// OkHttp `proxyMoveTest`; gRPC `ResolverUpdates_DisjointLists`: old edges that refuse, or that are
-/// gone without a word, and the name has moved.
+/// The host has moved, and the old edges refuse or swallow packets. OkHttp tests the same in `proxyMoveTest`, gRPC in
+/// `ResolverUpdates_DisjointLists`.
 #[tokio::test]
-async fn a_name_that_has_moved_is_found_in_the_same_request() {
-    let ways = EVERY.map(|kind| [Mode::Refuse, Mode::BlackHole].map(|mode| (kind, mode)));
-    for (kind, mode) in ways.into_iter().flatten() {
+async fn a_host_that_has_moved_is_found_in_the_same_request() {
+    let cases = EVERY.map(|kind| [Mode::Refuse, Mode::BlackHole].map(|mode| (kind, mode)));
+    for (kind, mode) in cases.into_iter().flatten() {
         let case = format!("{mode:?} {kind:?}");
         let world = kind.world(4).await;
         let (client, ips) = (kind.client(&world), world.ips());
@@ -149,15 +149,15 @@ async fn a_name_that_has_moved_is_found_in_the_same_request() {
         for &ip in &ips[..2] {
             world.edges.set(ip, mode).await;
         }
-        let answer = client.gets(&world, &case).await;
-        assert!(answer.contains("127.0.0.4"), "{case}: {answer}");
+        let body = client.gets(&world, &case).await;
+        assert!(body.contains("127.0.0.4"), "{case}: {body}");
         assert_eq!(world.queries(), 2, "{case}");
     }
 }
 
-/// OkHttp `singleRoute`, `singleRouteReturnsFailedRoute`; behaviour F9.
+/// OkHttp tests the same in `singleRoute` and `singleRouteReturnsFailedRoute` (F9).
 #[tokio::test]
-async fn a_single_address_is_dialled_at_once_dead_or_back() {
+async fn a_single_address_is_attempted_at_once_whether_dead_or_back() {
     for kind in EVERY {
         let world = kind.world(1).await;
         let (client, only) = (kind.client(&world), world.ips()[0]);
@@ -168,7 +168,7 @@ async fn a_single_address_is_dialled_at_once_dead_or_back() {
         }
         assert!(world.is_penalized(only));
         world.edges.set(only, Mode::Serve).await;
-        client.gets(&world, "it is back").await;
+        client.gets(&world, "the edge is back").await;
         assert_eq!(world.standing(only), AddressState::Healthy, "{kind:?}");
         assert_eq!(
             world.journal.count(|seen| *seen == Seen::Recovered(only)),
@@ -177,9 +177,9 @@ async fn a_single_address_is_dialled_at_once_dead_or_back() {
     }
 }
 
-/// A local address that is not this machine's: no other edge would fare better.
+/// The connector binds a local address that this machine does not have, so no other edge would connect.
 #[tokio::test]
-async fn a_fault_of_this_machine_blames_nobody() {
+async fn a_local_fault_penalizes_no_address() {
     for kind in EVERY {
         let world = kind.world(2).await;
         let mut http = http(&world.resolver);
@@ -200,23 +200,23 @@ async fn a_fault_of_this_machine_blames_nobody() {
     }
 }
 
-/// Bun's holes, end to end: refused, and the next lookup asks again.
+/// No other client tests this on every path.
 #[tokio::test]
-async fn a_refusal_has_the_host_asked_for_again() {
+async fn after_a_refused_connect_the_host_is_looked_up_again() {
     for kind in EVERY {
         let world = kind.world(2).await;
         let client = kind.client(&world);
         world.edges.set(world.ips()[0], Mode::Refuse).await;
-        client.gets(&world, "one refuses").await;
-        client.gets(&world, "it is asked again").await;
+        client.gets(&world, "one edge refuses").await;
+        client.gets(&world, "the host is looked up again").await;
         world.dns.asked(HOST, RecordType::A, 2).await;
         assert_eq!(world.resolver.snapshot().invalidations, 1, "{kind:?}");
     }
 }
 
-/// What is dropped in the middle leaves no connection behind: the edges accept nobody later.
+/// The request is dropped while two attempts are pending.
 #[tokio::test]
-async fn a_request_that_is_dropped_leaves_no_dial_behind() {
+async fn a_dropped_request_starts_no_more_attempts() {
     let log = DialLog::start();
     for kind in OVER_TLS {
         let world = kind.world(3).await;
@@ -229,18 +229,22 @@ async fn a_request_that_is_dropped_leaves_no_dial_behind() {
         connecting.abort();
         assert!(connecting.await.unwrap_err().is_cancelled());
         let before = log.to_port(world.edges.port()).len();
-        assert_eq!(world.journal.failures(), [], "it says nothing yet");
+        assert_eq!(
+            world.journal.failures(),
+            [],
+            "a race that is dropped soon records nothing"
+        );
         for _ in 0..20 {
             tokio::time::advance(Duration::from_millis(100)).await;
         }
         let after = log.to_port(world.edges.port()).len();
-        assert_eq!(after, before, "{kind:?}: no address is dialled later");
+        assert_eq!(after, before, "{kind:?}: no address is attempted later");
     }
 }
 
-/// As tonic does: the connector alone, one HTTP/2 connection, many calls on it.
+/// As in tonic, the connector has no pool around it, and one HTTP/2 connection carries many requests.
 #[tokio::test]
-async fn a_raced_connection_carries_many_http2_calls() {
+async fn a_raced_connection_carries_many_http2_requests() {
     let kind = Kind::AlpnTold;
     let world = kind.world(3).await;
     world.edges.set(world.ips()[0], Mode::TlsReset).await;
@@ -250,7 +254,7 @@ async fn a_raced_connection_carries_many_http2_calls() {
     let http2 = hyper::client::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
     let (sender, connection) = http2.handshake(stream).await.unwrap();
     tokio::spawn(connection);
-    let calls = (0..100).map(|_| {
+    let requests = (0..100).map(|_| {
         let (mut sender, url) = (sender.clone(), world.url());
         async move {
             let request = hyper::Request::get(url);
@@ -262,39 +266,39 @@ async fn a_raced_connection_carries_many_http2_calls() {
                 .status()
         }
     });
-    let all = join_all(calls).await;
+    let all = join_all(requests).await;
     assert!(all.iter().all(hyper::StatusCode::is_success));
-    assert_eq!(accepted(&world)[2], 1, "on one connection");
+    assert_eq!(accepted(&world)[2], 1, "all requests use one connection");
 }
 
-/// A black hole, end to end: the first request waits one delay, and the second does not dial it.
+/// Only the first request waits for one delay.
 #[tokio::test]
-async fn a_black_hole_is_dialled_by_the_first_request_alone() {
+async fn only_the_first_request_attempts_a_black_hole() {
     let log = DialLog::start();
     for kind in EVERY {
         let world = kind.world(2).await;
         let (client, ips) = (kind.client(&world), world.ips());
-        // Edges of another test may have had this port before.
+        // Edges of another test may have used this port before.
         let old = log.to_port(world.edges.port()).len();
         world.edges.set(ips[0], Mode::BlackHole).await;
         let begun = Instant::now();
-        client.gets(&world, "the first").await;
+        client.gets(&world, "the first request").await;
         let first = Instant::now() - begun;
         assert!(first >= Duration::from_millis(250), "{kind:?}: {first:?}");
         assert!(first < Duration::from_millis(300), "{kind:?}: {first:?}");
         for _ in 0..3 {
-            client.gets(&world, "the second").await;
+            client.gets(&world, "the next request").await;
         }
-        let dialled = log.to_port(world.edges.port()).into_iter().skip(old);
-        let dialled: Vec<IpAddr> = dialled.map(|dial| dial.addr).collect();
-        assert_eq!(dialled[..2], ips, "{kind:?}");
-        assert!(!dialled[1..].contains(&ips[0]), "{kind:?}: {dialled:?}");
+        let attempted = log.to_port(world.edges.port()).into_iter().skip(old);
+        let attempted: Vec<IpAddr> = attempted.map(|attempt| attempt.addr).collect();
+        assert_eq!(attempted[..2], ips, "{kind:?}");
+        assert!(!attempted[1..].contains(&ips[0]), "{kind:?}: {attempted:?}");
     }
 }
 
-/// A socket of the race is one of the user's connector: its options hold for every attempt.
+/// The user's connector makes every socket of the race.
 #[tokio::test]
-async fn the_connectors_own_options_hold_for_every_attempt() {
+async fn the_options_of_the_connector_apply_to_every_attempt() {
     let world = Kind::Http.world(2).await;
     world.edges.set(world.ips()[0], Mode::Refuse).await;
     let mut http = http(&world.resolver);
@@ -304,7 +308,7 @@ async fn the_connectors_own_options_hold_for_every_attempt() {
         .around(&world, http)
         .oneshot(world.url().parse().unwrap());
     let hyper_rustls::MaybeHttpsStream::Http(stream) = stream.await.unwrap() else {
-        panic!("it is in the clear");
+        panic!("the connection has no TLS");
     };
     let stream: TokioIo<TcpStream> = stream;
     assert_eq!(stream.inner().local_addr().unwrap().ip(), v4(9));

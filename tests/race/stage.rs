@@ -1,8 +1,7 @@
-//! A race on a paused clock: addresses that do as they are told, and what was dialled when.
+//! A race on a paused clock, over addresses that do what the test sets, with a record of its attempts.
 //!
-//! The connector asks the resolver inside of its future and dials what it is dealt, as hyper-util's
-//! does; TLS is a layer around it. Each dial, its end and its cancellation is written down with its
-//! time in milliseconds.
+//! The connector resolves the host in its future and attempts the addresses that it gets, as hyper-util's does. TLS is
+//! a layer around it. Each attempt is recorded with its start and its end in milliseconds.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -27,7 +26,7 @@ use crate::script::Script;
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 
-/// A resolver, a race over addresses that do as they are told, and what became of it.
+/// A resolver, a race over addresses that do what the test sets, and a record of the attempts.
 pub(crate) struct Stage {
     pub(crate) script: Script,
     pub(crate) resolver: Resolver,
@@ -39,12 +38,12 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// A host of these addresses, always in this order.
+    /// A host with these addresses, always in this order.
     pub(crate) fn new<const N: usize>(cast: [(IpAddr, Fate); N]) -> Self {
         Self::with(cast, |builder| builder)
     }
 
-    /// The same, with a resolver that is set up further.
+    /// A host with these addresses, and a resolver with further settings.
     pub(crate) fn with<const N: usize>(
         cast: [(IpAddr, Fate); N],
         set: impl FnOnce(ResolverBuilder) -> ResolverBuilder,
@@ -56,8 +55,8 @@ impl Stage {
         cast: &[(IpAddr, Fate)],
         set: impl FnOnce(ResolverBuilder) -> ResolverBuilder,
     ) -> Self {
-        let names: Vec<IpAddr> = cast.iter().map(|(addr, _)| *addr).collect();
-        let script = Script::new(move |_| Ok(answer(&names)));
+        let addrs: Vec<IpAddr> = cast.iter().map(|(addr, _)| *addr).collect();
+        let script = Script::new(move |_| Ok(answer(&addrs)));
         let journal = Journal::default();
         let resolver = script.build(|builder| {
             let builder = builder
@@ -80,7 +79,7 @@ impl Stage {
         }
     }
 
-    /// From now on the layer of the race has these settings.
+    /// Gives the layer of the race these settings.
     pub(crate) fn racing(
         mut self,
         set: impl FnOnce(HappyEyeballsLayer) -> HappyEyeballsLayer,
@@ -89,30 +88,30 @@ impl Stage {
         self
     }
 
-    /// From now on a [`TcpConnectedLayer`](sidestep::TcpConnectedLayer) stands inside of TLS.
+    /// Puts a [`TcpConnectedLayer`](sidestep::TcpConnectedLayer) inside of TLS.
     pub(crate) fn telling_of_tcp(mut self) -> Self {
         self.tells_of_tcp = true;
         self
     }
 
-    /// From now on the connector takes so many milliseconds before it asks the resolver.
+    /// Makes the connector wait for this many milliseconds before it resolves the host.
     pub(crate) fn asking_after(mut self, after: u64) -> Self {
         self.asks_after = after;
         self
     }
 
-    /// From now on the name server says this.
+    /// Sets the answer of the next lookups.
     pub(crate) fn says(&self, addrs: &[IpAddr]) {
         let addrs = addrs.to_vec();
         self.script.say(move |_| Ok(answer(&addrs)));
     }
 
-    /// From now on this address does so.
+    /// Sets what an address does from now on.
     pub(crate) fn turns(&self, addr: IpAddr, fate: Fate) {
         self.plot.edit(|plot| plot.fates.insert(addr, fate));
     }
 
-    /// Counts from now on, and forgets what was dialled.
+    /// Counts time from now on, and forgets the earlier attempts.
     pub(crate) fn again(&self) {
         self.plot.edit(|plot| {
             plot.begun = Instant::now();
@@ -145,7 +144,7 @@ impl Stage {
         }
     }
 
-    /// A race over a connector that is wrapped so.
+    /// A race over the connector that `wrap` returns.
     pub(crate) fn race_over<L, C>(&self, wrap: L) -> sidestep::HappyEyeballs<C>
     where
         L: FnOnce(BoxedConnector) -> C,
@@ -161,14 +160,14 @@ impl Stage {
         self.race.layer(wrap(inner))
     }
 
-    /// Connects, and returns whereto and when.
+    /// Connects, and returns the address and the time.
     pub(crate) async fn connected(&self) -> (IpAddr, u64) {
         let link = self.connect().await;
         let link = link.unwrap_or_else(|error| panic!("{error}: {:?}", self.dials()));
         (link.addr(), self.now())
     }
 
-    /// Fails to connect, and returns why and when.
+    /// Fails to connect, and returns the error and the time.
     pub(crate) async fn failed(&self) -> (BoxError, u64) {
         let error = self.connect().await.map(|link| link.addr()).unwrap_err();
         (error, self.now())
@@ -182,21 +181,24 @@ impl Stage {
         self.plot.edit(|plot| plot.dials.clone())
     }
 
-    /// Who was dialled when.
+    /// The address and the start of each attempt.
     pub(crate) fn starts(&self) -> Vec<(IpAddr, u64)> {
-        let dials = self.dials().into_iter();
-        dials.map(|dial| (dial.addr, dial.begun)).collect()
+        let attempts = self.dials().into_iter();
+        attempts
+            .map(|attempt| (attempt.addr, attempt.begun))
+            .collect()
     }
 
-    /// How the first dial of an address ended, and when.
+    /// The end of the first attempt at an address, with its time.
     pub(crate) fn end(&self, addr: IpAddr) -> Option<(u64, End)> {
-        let dials = self.dials();
-        let dial = dials.iter().find(|dial| dial.addr == addr);
-        dial.unwrap_or_else(|| panic!("{addr} was not dialled: {dials:?}"))
+        let attempts = self.dials();
+        let attempt = attempts.iter().find(|attempt| attempt.addr == addr);
+        attempt
+            .unwrap_or_else(|| panic!("{addr} was not attempted: {attempts:?}"))
             .ended
     }
 
-    /// Dials that have not ended.
+    /// The number of pending attempts.
     pub(crate) fn pending(&self) -> usize {
         self.plot.edit(|plot| plot.pending)
     }
@@ -209,7 +211,7 @@ impl Stage {
         self.plot.edit(|plot| plot.open)
     }
 
-    /// How often the name server was asked.
+    /// The number of lookups.
     pub(crate) fn asked(&self) -> usize {
         self.script.asked(HOST)
     }
@@ -227,18 +229,20 @@ fn answer(addrs: &[IpAddr]) -> Answer {
 
 pub(crate) type BoxedConnector = tower::util::BoxCloneService<Uri, Link, BoxError>;
 
-/// What the error says of each address.
+/// The outcome of each address in the error.
 pub(crate) fn attempts(error: &BoxError) -> Vec<(IpAddr, Option<Outcome>)> {
     let connect = ConnectError::find(&**error);
-    let connect = connect.unwrap_or_else(|| panic!("it gives no account: {error:?}"));
+    let connect = connect.unwrap_or_else(|| panic!("not a `ConnectError`: {error:?}"));
     let each = connect.attempts().iter();
-    each.map(|tried| (tried.addr, tried.outcome)).collect()
+    each.map(|attempt| (attempt.addr, attempt.outcome))
+        .collect()
 }
 
-/// What the error that is put first says.
+/// The outcome of the source of the error.
 pub(crate) fn primary(error: &BoxError) -> Outcome {
     let connect = ConnectError::find(&**error);
-    let connect = connect.unwrap_or_else(|| panic!("it gives no account: {error:?}"));
-    let source = std::error::Error::source(connect).expect("it keeps the connector's own");
+    let connect = connect.unwrap_or_else(|| panic!("not a `ConnectError`: {error:?}"));
+    let source =
+        std::error::Error::source(connect).expect("the source is the error of the connector");
     Outcome::from_error(source)
 }

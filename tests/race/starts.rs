@@ -1,5 +1,5 @@
-//! Who is dialled when: OkHttp's `FastFallbackExchangeFinderTest` and the Happy Eyeballs tests of
-//! gRPC's pick first, told as behaviours of our race.
+//! When a race starts its attempts, after OkHttp's `FastFallbackExchangeFinderTest` and the Happy Eyeballs tests of
+//! gRPC's pick first.
 
 use sidestep::{AddressState, Outcome};
 
@@ -20,18 +20,18 @@ pub(crate) fn cast<const N: usize>(fates: [(u8, Fate); N]) -> [(std::net::IpAddr
     fates.map(|(last, fate)| (v4(last), fate))
 }
 
-/// OkHttp `takeConnectingConnection`.
+/// OkHttp tests the same in `takeConnectingConnection`.
 #[tokio::test(start_paused = true)]
-async fn one_that_is_up_within_the_delay_is_dialled_alone() {
+async fn an_address_that_connects_within_the_delay_is_the_only_attempt() {
     let stage = Stage::new(cast([(A, connects(240)), (B, connects(10))]));
     assert_eq!(stage.connected().await, (v4(A), 240));
     assert_eq!(stage.starts(), [(v4(A), 0)]);
 }
 
-/// OkHttp `firstPlanConnectedBeforeSecondPlan`; gRPC `HappyEyeballs_Ignore_Inflight_Cancellations`:
-/// who was cancelled has not failed.
+/// A canceled attempt has not failed. OkHttp tests the same in `firstPlanConnectedBeforeSecondPlan`, gRPC in
+/// `HappyEyeballs_Ignore_Inflight_Cancellations`.
 #[tokio::test(start_paused = true)]
-async fn a_late_first_that_is_up_before_the_second_wins() {
+async fn a_late_first_attempt_that_connects_before_the_second_wins() {
     let stage = Stage::new(cast([(A, connects(260)), (B, connects(20))]));
     assert_eq!(stage.connected().await, (v4(A), 260));
     assert_eq!(stage.starts(), [(v4(A), 0), (v4(B), 250)]);
@@ -40,21 +40,21 @@ async fn a_late_first_that_is_up_before_the_second_wins() {
     assert_eq!(stage.standing(v4(B)), AddressState::Healthy);
 }
 
-/// OkHttp `secondPlanConnectedBeforeFirstPlan`, `secondPlanAlreadyConnected`.
+/// OkHttp tests the same in `secondPlanConnectedBeforeFirstPlan` and `secondPlanAlreadyConnected`.
 #[tokio::test(start_paused = true)]
-async fn a_second_that_is_up_before_the_first_wins() {
+async fn a_second_attempt_that_connects_before_the_first_wins() {
     for (after, up) in [(10, 260), (0, 250)] {
         let stage = Stage::new(cast([(A, connects(270)), (B, connects(after))]));
         assert_eq!(stage.connected().await, (v4(B), up));
         assert_eq!(stage.starts(), [(v4(A), 0), (v4(B), 250)]);
         assert_eq!(stage.end(v4(A)), Some((up, End::Cancelled)));
-        assert_eq!(stage.open(), 0, "nothing is held by the race");
+        assert_eq!(stage.open(), 0, "the race keeps no connection");
     }
 }
 
-/// OkHttp `thirdPlanAlreadyConnected`.
+/// OkHttp tests the same in `thirdPlanAlreadyConnected`.
 #[tokio::test(start_paused = true)]
-async fn a_third_that_is_up_before_the_others_wins() {
+async fn a_third_attempt_that_connects_before_the_others_wins() {
     let stage = Stage::new(cast([
         (A, connects(520)),
         (B, connects(260)),
@@ -66,9 +66,9 @@ async fn a_third_that_is_up_before_the_others_wins() {
     assert_eq!(stage.end(v4(B)), Some((500, End::Cancelled)));
 }
 
-/// OkHttp `takeMultipleConnections`: here each connect is a race of its own.
+/// Each connect is a race of its own. OkHttp tests the same in `takeMultipleConnections`.
 #[tokio::test(start_paused = true)]
-async fn connects_at_once_are_a_race_and_a_connection_each() {
+async fn two_connects_at_once_make_two_races_and_two_connections() {
     let stage = Stage::new(cast([(A, connects(10)), (B, connects(10))]));
     let (one, other) = tokio::join!(stage.connect(), stage.connect());
     assert_eq!(stage.starts(), [(v4(A), 0), (v4(A), 0)]);
@@ -77,10 +77,10 @@ async fn connects_at_once_are_a_race_and_a_connection_each() {
     assert_eq!(stage.open(), 0);
 }
 
-/// OkHttp `takeMultipleConnectionsReturnsRaceLoser`: it is dialled again by the next connect. There
-/// it is dialled first; here it comes after those that nothing is known against.
+/// In OkHttp's `takeMultipleConnectionsReturnsRaceLoser` the next connect attempts the loser first. Here the loser
+/// comes after the healthy addresses.
 #[tokio::test(start_paused = true)]
-async fn a_loser_is_there_for_the_next_connect() {
+async fn a_loser_is_attempted_by_the_next_connect() {
     let stage = Stage::new(cast([(A, connects(270)), (B, connects(10))]));
     assert_eq!(stage.connected().await, (v4(B), 260));
     stage.again();
@@ -90,19 +90,19 @@ async fn a_loser_is_there_for_the_next_connect() {
     assert_eq!(stage.starts(), [(v4(B), 0), (v4(A), 5)]);
 }
 
-/// OkHttp `firstConnectionFailsToConnectAndSecondSucceeds`; RFC 8305, section 5.
+/// RFC 8305, section 5, requires this. OkHttp tests the same in `firstConnectionFailsToConnectAndSecondSucceeds`.
 #[tokio::test(start_paused = true)]
-async fn after_a_hard_failure_nobody_waits() {
+async fn after_a_hard_failure_the_next_attempt_starts_at_once() {
     let stage = Stage::new(cast([(A, refuses(20)), (B, connects(10))]));
     assert_eq!(stage.connected().await, (v4(B), 30));
     assert_eq!(stage.starts(), [(v4(A), 0), (v4(B), 20)]);
     assert_eq!(stage.journal.failures(), [(v4(A), Outcome::Refused)]);
 }
 
-/// OkHttp `retryConnectionThatLostTcpRaceAfterWinnersTlsFails`: there the first one was cancelled when
-/// the second had TCP, and is dialled anew. Here it was never cancelled, because TLS counts.
+/// In OkHttp's `retryConnectionThatLostTcpRaceAfterWinnersTlsFails` the first attempt is canceled when the second has
+/// TCP, and starts again later. Here the first attempt goes on, because TLS is part of the race.
 #[tokio::test(start_paused = true)]
-async fn one_that_was_overtaken_in_tcp_wins_when_the_others_tls_fails() {
+async fn an_address_that_was_slower_in_tcp_wins_if_tls_of_the_other_fails() {
     let broken = in_tls(10, Step::Fails(0, faults::cut_in_tls));
     let stage = Stage::new(cast([(A, connects(270)), (B, broken)]));
     assert_eq!(stage.connected().await, (v4(A), 270));
@@ -110,22 +110,22 @@ async fn one_that_was_overtaken_in_tcp_wins_when_the_others_tls_fails() {
     assert_eq!(stage.journal.failures(), [(v4(B), Outcome::TlsFailed)]);
 }
 
-/// OkHttp `losingPlanDoesNotConnectTls`. There it is cancelled when the winner has TCP; here when the
-/// winner has TLS too, so that one that needs long for TLS is no winner yet.
+/// In OkHttp's `losingPlanDoesNotConnectTls` a loser is canceled when the winner has TCP. Here a loser is canceled when
+/// the winner has TLS, too, because an attempt that needs long for TLS has not won yet.
 #[tokio::test(start_paused = true)]
-async fn a_loser_is_cancelled_where_it_stands() {
+async fn a_loser_is_canceled_when_the_winner_has_tls() {
     let slow = in_tls(10, Step::Up(20));
     let stage = Stage::new(cast([(A, connects(400)), (B, slow)]));
     assert_eq!(stage.connected().await, (v4(B), 280));
     assert_eq!(stage.end(v4(A)), Some((280, End::Cancelled)));
     assert_eq!(stage.dials()[0].tcp_up, None);
     tokio::time::sleep(S).await;
-    assert_eq!(stage.dials().len(), 2, "and nothing goes on behind it");
+    assert_eq!(stage.dials().len(), 2, "no attempt starts after the race");
 }
 
-/// TLS is in the race: OkHttp and curl race TCP alone, and then wait for the winner's TLS.
+/// TLS is part of the race. OkHttp and curl race TCP alone, and then wait for the winner's TLS.
 #[tokio::test(start_paused = true)]
-async fn one_whose_tls_hangs_does_not_win() {
+async fn an_address_that_hangs_in_tls_does_not_win() {
     let stage = Stage::new(cast([
         (A, in_tls(10, Step::Hangs)),
         (B, in_tls(10, Step::Up(30))),
@@ -133,7 +133,8 @@ async fn one_whose_tls_hangs_does_not_win() {
     assert_eq!(stage.connected().await, (v4(B), 290));
 }
 
-/// OkHttp `tcpConnectionsRaceAfterTlsFails`: 250 ms apart before it and after it.
+/// Attempts start 250 ms apart before and after the failure. OkHttp tests the same in
+/// `tcpConnectionsRaceAfterTlsFails`.
 #[tokio::test(start_paused = true)]
 async fn after_tls_has_failed_the_delay_counts_from_the_next_start() {
     let broken = in_tls(10, Step::Fails(10, faults::cut_in_tls));
@@ -148,11 +149,11 @@ async fn after_tls_has_failed_the_delay_counts_from_the_next_start() {
     assert_eq!(stage.starts(), starts);
 }
 
-/// OkHttp `minimumDelayEnforcedBetweenConnects`, with its figures. There the starts are 0, 250, 500,
-/// 530 and 780: never within 250 ms of the last start while anything is in the air. RFC 8305, section
-/// 5, and F7 go on at once after a hard failure, so ours are 0, 250, 500, 510 and 520.
+/// The figures are those of OkHttp's `minimumDelayEnforcedBetweenConnects`. OkHttp starts attempts at 0, 250, 500, 530
+/// and 780, because no start follows another within 250 ms while an attempt is pending. RFC 8305, section 5, and F7
+/// start an attempt at once after a hard failure, so the race starts them at 0, 250, 500, 510 and 520.
 #[tokio::test(start_paused = true)]
-async fn each_hard_failure_starts_one_and_the_delay_the_others() {
+async fn each_hard_failure_starts_an_attempt_and_the_delay_starts_the_others() {
     let stage = Stage::new(cast([
         (A, refuses(510)),
         (B, refuses(270)),
@@ -166,9 +167,9 @@ async fn each_hard_failure_starts_one_and_the_delay_the_others() {
     assert_eq!(stage.end(v4(D)), Some((530, End::Cancelled)));
 }
 
-/// OkHttp `reusePlanAndNewConnectRace`: of two that are up at once one is used and one is closed.
+/// One connection is used and one is closed. OkHttp tests the same in `reusePlanAndNewConnectRace`.
 #[tokio::test(start_paused = true)]
-async fn of_two_that_are_up_at_once_one_is_kept() {
+async fn if_two_attempts_connect_at_once_one_connection_is_kept() {
     let stage = Stage::new(cast([(A, connects(260)), (B, connects(10))]));
     let link = stage.connect().await.unwrap();
     assert_eq!((stage.starts().len(), stage.now()), (2, 260));
@@ -177,8 +178,8 @@ async fn of_two_that_are_up_at_once_one_is_kept() {
     assert_eq!(stage.open(), 0);
 }
 
-/// gRPC `HappyEyeballs_TriggerConnectionDelay`, `HappyEyeballs_TF_ThenTimerFires`: the delay counts
-/// from the last start, whatever started it.
+/// The delay counts from the last start, whether a delay or a failure caused that start. gRPC tests the same in
+/// `HappyEyeballs_TriggerConnectionDelay` and `HappyEyeballs_TF_ThenTimerFires`.
 #[tokio::test(start_paused = true)]
 async fn the_delay_counts_from_the_last_start() {
     let stage = Stage::new(cast([(A, refuses(50)), (B, hangs()), (C, connects(10))]));
@@ -188,7 +189,7 @@ async fn the_delay_counts_from_the_last_start() {
 
 /// RFC 8305, section 5, allows a delay that follows the history of connects.
 #[tokio::test(start_paused = true)]
-async fn the_delay_is_twice_what_recent_connects_took() {
+async fn the_delay_is_twice_the_recent_connect_time() {
     let stage = Stage::new(cast([(A, connects(240)), (B, connects(240))]));
     for _ in 0..2 {
         stage.again();
@@ -200,30 +201,30 @@ async fn the_delay_is_twice_what_recent_connects_took() {
     assert_eq!(stage.starts(), [(v4(A), 0), (v4(B), 480)]);
 }
 
-/// A slow lookup is no fault of the first address, and gives the second none of its time.
+/// A slow lookup takes no time from the first address.
 #[tokio::test(start_paused = true)]
-async fn the_delay_counts_from_when_addresses_were_dealt() {
+async fn the_delay_counts_from_the_end_of_the_lookup() {
     let stage = Stage::new(cast([(A, hangs()), (B, connects(10))]));
     stage.script.takes(900 * MS);
     assert_eq!(stage.connected().await, (v4(B), 1_160));
     assert_eq!(stage.starts(), [(v4(A), 900), (v4(B), 1_150)]);
 }
 
-/// gRPC `NewAddressWhileBlocking`: a connect that waits for addresses dials them as they come.
+/// gRPC tests the same in `NewAddressWhileBlocking`.
 #[tokio::test(start_paused = true)]
-async fn a_connect_that_waits_for_addresses_dials_when_they_come() {
+async fn a_connect_that_waits_for_a_lookup_starts_attempts_with_the_answer() {
     let stage = Stage::new(cast([(A, connects(10))]));
     stage.script.hold();
     let connecting = stage.connected();
-    let come = async {
+    let release = async {
         tokio::time::sleep(700 * MS).await;
         stage.script.release();
     };
-    let (connected, ()) = tokio::join!(connecting, come);
+    let (connected, ()) = tokio::join!(connecting, release);
     assert_eq!(connected, (v4(A), 710));
 }
 
-/// The setter: 100 ms to 2 s. A shorter or longer delay is set to the nearest of these.
+/// The delay is 100 ms to 2 s. A shorter or longer delay is set to the nearest of these.
 #[tokio::test(start_paused = true)]
 async fn the_delay_can_be_set() {
     for (given, delay) in [
@@ -235,17 +236,16 @@ async fn the_delay_can_be_set() {
     ] {
         let fates = cast([(A, hangs()), (B, hangs()), (C, connects(10))]);
         let given = std::time::Duration::from_millis(given);
-        let set = Stage::new(fates).racing(|race| race.attempt_delay(given));
-        assert_eq!(set.connected().await, (v4(C), 2 * delay + 10));
+        let stage = Stage::new(fates).racing(|race| race.attempt_delay(given));
+        assert_eq!(stage.connected().await, (v4(C), 2 * delay + 10));
         let starts = [(v4(A), 0), (v4(B), delay), (v4(C), 2 * delay)];
-        assert_eq!(set.starts(), starts);
+        assert_eq!(stage.starts(), starts);
     }
 }
 
-/// The same address twice in an answer is one: gRPC `DuplicateAddrs`, Netty
-/// `testAddSameAddressForSameHostname`.
+/// gRPC tests the same in `DuplicateAddrs`, Netty in `testAddSameAddressForSameHostname`.
 #[tokio::test(start_paused = true)]
-async fn an_address_that_is_named_twice_is_dialled_once() {
+async fn an_address_that_an_answer_repeats_is_attempted_once() {
     let stage = Stage::new(cast([(A, refuses(5)), (B, refuses(5))]));
     stage.says(&[v4(A), v4(A), v4(B), v4(A)]);
     let (error, _) = stage.failed().await;
@@ -253,15 +253,16 @@ async fn an_address_that_is_named_twice_is_dialled_once() {
     assert_eq!(attempts(&error).len(), 2);
 }
 
-/// A connection that does not tell its peer is won with all the same, and nobody is blamed for it.
+/// A connection that reports no peer wins, too. The attempt context is not lost, because the race knows the address of
+/// each attempt.
 #[tokio::test(start_paused = true)]
-async fn a_connection_without_a_peers_name_wins_too() {
+async fn a_connection_without_a_peer_address_wins_too() {
     let stage = Stage::new([(v6(1), refuses(5)), (v6(2), connects(10))]);
     assert_eq!(stage.connected().await, (v6(2), 15));
     assert_eq!(stage.journal.failures(), [(v6(1), Outcome::Refused)]);
     assert_eq!(
         stage.journal.count(|seen| *seen == Seen::ContextLost),
         0,
-        "it is ours"
+        "the race knows the address"
     );
 }

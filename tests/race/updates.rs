@@ -1,5 +1,5 @@
-//! The answer changes while a race runs: gRPC's list updates. A race dials what it was dealt; what is
-//! new is for the next one, and for the second chance.
+//! The answer changes during a race, as in gRPC's list updates. A race attempts the addresses of its own answer. New
+//! addresses are for the next race, and for this one if an attempt is slow or all have failed.
 
 use sidestep::{AddressState, Outcome};
 
@@ -7,23 +7,23 @@ use crate::common::HOST;
 use crate::script::{S, down};
 use crate::stage::{End, MS, Stage, connects, hangs, refuses, v4};
 
-/// A race begins on an answer of two, and in its middle the name server says this and is asked.
+/// Runs a race. After 100 ms `change` sets another answer, and the host is looked up.
 async fn meanwhile<T>(stage: &Stage, race: impl Future<Output = T>, change: impl FnOnce()) -> T {
     let changing = async {
         tokio::time::sleep(100 * MS).await;
         change();
         stage.resolver.invalidate(HOST);
-        // What becomes of it is the race's to say.
+        // The test checks the result of the race, not of this lookup.
         let _ = stage.resolver.resolve(HOST).await;
     };
-    let (ended, ()) = tokio::join!(race, changing);
-    ended
+    let (result, ()) = tokio::join!(race, changing);
+    result
 }
 
-/// gRPC `ResolverUpdates_DisjointLists` while connecting: there the attempt is dropped for the new
-/// list. Here it goes on, for who answers is who serves.
+/// In gRPC's `ResolverUpdates_DisjointLists` the new list ends the pending attempt. Here the attempt goes on, because
+/// an address that connects also serves.
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_has_nothing_of_the_old_does_not_end_a_race() {
+async fn a_new_answer_without_the_old_addresses_does_not_end_a_race() {
     let stage = Stage::new([(v4(2), connects(290)), (v4(3), hangs())]);
     let race = stage.connected();
     let won = meanwhile(&stage, race, || stage.says(&[v4(4)])).await;
@@ -32,47 +32,50 @@ async fn an_answer_that_has_nothing_of_the_old_does_not_end_a_race() {
     assert_eq!(stage.asked(), 2);
 }
 
-/// gRPC `ResolverUpdates_ActiveBackendInUpdatedList`, `ResolverUpdates_IdenticalLists`: an attempt that
-/// is in the air is not begun anew.
+/// gRPC tests the same in `ResolverUpdates_ActiveBackendInUpdatedList` and `ResolverUpdates_IdenticalLists`.
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_names_the_same_again_begins_nothing_anew() {
+async fn a_new_answer_with_the_same_addresses_restarts_no_attempt() {
     for same in [[2, 3], [3, 2]] {
         let stage = Stage::new([(v4(2), connects(400)), (v4(3), hangs())]);
         let race = stage.connected();
-        let says = same.map(v4);
-        let won = meanwhile(&stage, race, || stage.says(&says)).await;
+        let addrs = same.map(v4);
+        let won = meanwhile(&stage, race, || stage.says(&addrs)).await;
         assert_eq!(won, (v4(2), 400));
         assert_eq!(stage.starts(), [(v4(2), 0), (v4(3), 250)]);
     }
 }
 
-/// The race has failed on an older answer; a newer one is there already, is not suspected for it,
-/// and nobody is asked once more.
+/// The race has failed on an older answer, and a newer one is in the cache. The newer answer is not suspect, and the
+/// host is not looked up once more.
 #[tokio::test(start_paused = true)]
-async fn a_race_that_fails_on_an_older_answer_dials_the_newer_and_does_not_harm_it() {
+async fn a_race_that_fails_on_an_older_answer_attempts_the_newer_without_harm_to_it() {
     let stage = Stage::new([(v4(2), refuses(200)), (v4(3), refuses(200))]);
     stage.turns(v4(4), connects(10));
     let race = stage.connected();
     let won = meanwhile(&stage, race, || stage.says(&[v4(4)])).await;
     assert_eq!(won, (v4(4), 410));
     assert_eq!(stage.starts(), [(v4(2), 0), (v4(3), 200), (v4(4), 400)]);
-    assert_eq!(stage.asked(), 2, "by hand, and no more");
+    assert_eq!(
+        stage.asked(),
+        2,
+        "only the test has looked the host up again"
+    );
     let snapshot = stage.resolver.snapshot();
     assert!(!snapshot.host(HOST).unwrap().suspect);
 }
 
-/// gRPC `ResolverError_WithPreviousUpdate_Connecting`: bad news of DNS ends no race.
+/// gRPC tests the same in `ResolverError_WithPreviousUpdate_Connecting`.
 #[tokio::test(start_paused = true)]
-async fn a_name_server_that_fails_meanwhile_ends_no_race() {
+async fn a_lookup_that_fails_during_a_race_does_not_end_the_race() {
     let stage = Stage::new([(v4(2), hangs()), (v4(3), connects(400))]);
     let race = stage.connected();
     let won = meanwhile(&stage, race, || stage.script.say(down)).await;
     assert_eq!(won, (v4(3), 650));
 }
 
-/// gRPC `ResolverError_ZeroAddresses` while connecting: neither does a name that has none left.
+/// The host has no addresses left. gRPC tests the same in `ResolverError_ZeroAddresses`.
 #[tokio::test(start_paused = true)]
-async fn a_name_that_has_no_addresses_left_ends_no_race() {
+async fn an_answer_without_addresses_does_not_end_a_race() {
     let stage = Stage::new([(v4(2), hangs()), (v4(3), connects(400))]);
     let race = stage.connected();
     let none = || {
@@ -84,9 +87,9 @@ async fn a_name_that_has_no_addresses_left_ends_no_race() {
     assert_eq!(won, (v4(3), 650));
 }
 
-/// gRPC `ResolverError_WithPreviousUpdate_Ready`: nor a connection that is made.
+/// gRPC tests the same in `ResolverError_WithPreviousUpdate_Ready`.
 #[tokio::test(start_paused = true)]
-async fn what_dns_says_of_a_name_closes_no_connection() {
+async fn a_failed_lookup_closes_no_connection() {
     let stage = Stage::new([(v4(2), connects(1))]);
     let link = stage.connect().await.unwrap();
     stage.script.say(down);
@@ -95,10 +98,9 @@ async fn what_dns_says_of_a_name_closes_no_connection() {
     assert_eq!((stage.open(), link.addr()), (1, v4(2)));
 }
 
-/// The failure of an address that left DNS during the attempt harms no new address. A new address is tried at once
-/// when an old one is slow.
+/// An address that left DNS during the attempt fails. The new address is attempted as soon as the old one is slow.
 #[tokio::test(start_paused = true)]
-async fn a_failure_of_one_that_has_left_leaves_the_new_ones_healthy() {
+async fn a_failure_of_a_departed_address_leaves_the_new_ones_healthy() {
     let stage = Stage::new([(v4(2), refuses(310)), (v4(3), connects(500))]);
     stage.turns(v4(4), connects(20));
     let race = stage.connected();
