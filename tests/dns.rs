@@ -1,4 +1,4 @@
-//! `lookup::Dns` and `lookup::System` against real name servers on loopback.
+//! Tests `lookup::Dns` and `lookup::System` with real name servers on loopback.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -28,18 +28,18 @@ fn ip(last: u8) -> IpAddr {
 
 const V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
 
-/// hickory's own cache is off: an invalidation reaches the name server.
+/// hickory's own cache is off, so the lookup after an invalidation reaches the name server.
 #[tokio::test]
 async fn an_invalidation_reaches_the_name_server() {
     let dns = NameServer::start().await;
     dns.set(HOST, &[ip(1), V6], 1800);
     let resolver = resolver(&dns);
-    for asked in 1..=3 {
+    for lookups in 1..=3 {
         for _ in 0..5 {
             resolver.resolve(HOST).await.unwrap();
         }
         for family in [RecordType::A, RecordType::AAAA] {
-            assert_eq!(dns.queries(HOST, family), asked);
+            assert_eq!(dns.queries(HOST, family), lookups);
         }
         resolver.invalidate(HOST);
     }
@@ -48,12 +48,12 @@ async fn an_invalidation_reaches_the_name_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_misses_are_one_query_for_each_record_type() {
+async fn a_thousand_callers_share_one_query_for_each_record_type() {
     let dns = NameServer::start().await;
     dns.set(HOST, &[ip(1), V6], 60);
     dns.hold();
     let resolver = resolver(&dns);
-    let waiters: Vec<_> = (0..1_000)
+    let callers: Vec<_> = (0..1_000)
         .map(|_| {
             let resolver = resolver.clone();
             tokio::spawn(async move { resolver.resolve(HOST).await.unwrap().addrs().len() })
@@ -61,14 +61,14 @@ async fn a_thousand_misses_are_one_query_for_each_record_type() {
         .collect();
     dns.asked(HOST, RecordType::A, 1).await;
     dns.release();
-    for waiter in waiters {
-        assert_eq!(waiter.await.unwrap(), 2);
+    for caller in callers {
+        assert_eq!(caller.await.unwrap(), 2);
     }
     assert_eq!(dns.total(), 2);
 }
 
 #[tokio::test]
-async fn the_records_ttl_is_the_answers_life() {
+async fn the_ttl_of_the_records_is_the_lifetime_of_the_answer() {
     let dns = NameServer::start().await;
     dns.set(HOST, &[ip(1)], 17);
     let resolver = resolver(&dns);
@@ -80,31 +80,31 @@ async fn the_records_ttl_is_the_answers_life() {
     );
 }
 
-/// A host in use is asked for before its answer ends, so that no caller waits.
+/// A host in use is looked up before its answer expires, so that no caller waits.
 #[tokio::test]
-async fn a_host_in_use_is_looked_up_ahead() {
+async fn a_host_in_use_is_refreshed() {
     let dns = NameServer::start().await;
     dns.set(HOST, &[ip(1)], 1);
-    let (tell, mut answered) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, mut answers) = tokio::sync::mpsc::unbounded_channel();
     let observe = move |event: &Event<'_>| {
         if matches!(event, Event::LookupSucceeded { .. }) {
-            tell.send(()).expect("the test listens");
+            sender.send(()).expect("the test receives events");
         }
     };
     let builder = Resolver::builder().lookup(asking(&dns)).observe(observe);
     let resolver = builder.build().unwrap();
     resolver.resolve(HOST).await.unwrap();
-    for asked in 1..=3 {
-        answered.recv().await.unwrap();
-        assert_eq!(dns.queries(HOST, RecordType::A), asked);
+    for lookups in 1..=3 {
+        answers.recv().await.unwrap();
+        assert_eq!(dns.queries(HOST, RecordType::A), lookups);
         let at_once = futures_util::FutureExt::now_or_never(resolver.resolve(HOST));
-        assert!(at_once.is_some(), "after lookup {asked}");
+        assert!(at_once.is_some(), "after lookup {lookups}");
     }
 }
 
-/// DNS rebinding: the name is public when it is looked at first, and private at the next lookup.
+/// DNS rebinding: the first lookup returns a public address, and the next lookup returns a private one.
 #[tokio::test]
-async fn a_name_that_moves_into_the_private_network_is_refused() {
+async fn a_host_that_moves_to_a_private_address_is_refused() {
     let (public, private) = (ip(1), IpAddr::from([10, 0, 0, 7]));
     let dns = NameServer::start().await;
     dns.set(HOST, &[public], 1);
@@ -124,13 +124,13 @@ async fn a_name_that_moves_into_the_private_network_is_refused() {
     );
     assert!(
         resolver.snapshot().host(HOST).unwrap().addrs.is_empty(),
-        "the public address is the name's no longer"
+        "the public address is not kept"
     );
 }
 
-/// UDP says that the answer is cut off; TCP has it.
+/// If the reply over UDP is truncated, the same query over TCP gets the whole reply.
 #[tokio::test]
-async fn a_truncated_answer_is_fetched_over_tcp() {
+async fn a_truncated_reply_is_followed_by_a_query_over_tcp() {
     let dns = NameServer::start().await;
     dns.set(HOST, &[ip(1)], 60);
     dns.fault(Fault::Truncated);
@@ -138,7 +138,7 @@ async fn a_truncated_answer_is_fetched_over_tcp() {
 }
 
 #[tokio::test]
-async fn one_failing_family_does_not_cost_the_other() {
+async fn a_failing_family_does_not_affect_the_other() {
     let dns = NameServer::start().await;
     dns.set(HOST, &[ip(1), V6], 60);
     dns.fault_for(RecordType::AAAA, Fault::ServFail);
@@ -149,7 +149,7 @@ async fn one_failing_family_does_not_cost_the_other() {
 }
 
 #[tokio::test]
-async fn negative_answers_are_told_apart() {
+async fn nxdomain_and_nodata_are_different_errors() {
     let dns = NameServer::start().await;
     dns.set(HOST, &[ip(1)], 60);
     let resolver = resolver(&dns);
@@ -170,10 +170,10 @@ async fn negative_answers_are_told_apart() {
     );
 }
 
-/// dnsmasq's local records come so: A with an address, AAAA empty and without an SOA. hickory
-/// alone asks again at every connect.
+/// For a local record, dnsmasq has an A record and an empty AAAA reply without an SOA record. hickory alone would
+/// send a query at every connect.
 #[tokio::test]
-async fn a_missing_family_without_an_soa_is_not_asked_for_at_every_connect() {
+async fn a_missing_family_without_an_soa_is_not_queried_at_every_connect() {
     let world = World::http(2).await;
     world.dns.soa(false);
     let client = world.client();
@@ -183,9 +183,9 @@ async fn a_missing_family_without_an_soa_is_not_asked_for_at_every_connect() {
     assert_eq!(world.dns.queries(HOST, RecordType::AAAA), 1);
 }
 
-/// A name server that does not answer: the error comes in the time of one lookup.
+/// The lookup at a silent name server fails within its time limit.
 #[tokio::test]
-async fn a_silent_name_server_ends_in_a_timeout() {
+async fn a_lookup_at_a_silent_name_server_times_out() {
     let dns = NameServer::start().await;
     dns.fault(Fault::Silent);
     let builder = Resolver::builder().lookup(asking(&dns));
@@ -196,9 +196,9 @@ async fn a_silent_name_server_ends_in_a_timeout() {
     assert!(resolver.resolve(HOST).await.unwrap_err().is_timeout());
 }
 
-/// The second server answers when the first is dead.
+/// The second server answers if the first is dead.
 #[tokio::test]
-async fn a_dead_name_server_is_passed_over() {
+async fn a_dead_name_server_is_skipped() {
     let dns = NameServer::start().await;
     dns.set(HOST, &[ip(1)], 60);
     let dead = UdpSocket::bind("127.0.0.1:0")
@@ -211,21 +211,21 @@ async fn a_dead_name_server_is_passed_over() {
     assert_eq!(resolver.resolve(HOST).await.unwrap().addrs(), [ip(1)]);
 }
 
-/// A name server that answers each question in its own evil way.
-async fn evil(answer: impl Fn(&Message) -> Vec<u8> + Send + 'static) -> SocketAddr {
+/// Starts a name server that sends this reply to each query.
+async fn serve(answer: impl Fn(&Message) -> Vec<u8> + Send + 'static) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let addr = socket.local_addr().unwrap();
     tokio::spawn(async move {
-        let mut room = [0; 4096];
-        while let Ok((len, from)) = socket.recv_from(&mut room).await {
-            let asked = Message::from_vec(&room[..len]).expect("hickory asks well");
-            let _ = socket.send_to(&answer(&asked), from).await;
+        let mut buffer = [0; 4096];
+        while let Ok((len, from)) = socket.recv_from(&mut buffer).await {
+            let message = Message::from_vec(&buffer[..len]).expect("hickory sends a valid message");
+            let _ = socket.send_to(&answer(&message), from).await;
         }
     });
     addr
 }
 
-async fn ask_evil(server: SocketAddr) -> Result<Vec<IpAddr>, ResolveError> {
+async fn resolve_at(server: SocketAddr) -> Result<Vec<IpAddr>, ResolveError> {
     let lookup = Dns::with_servers([server]).unwrap();
     let builder = Resolver::builder().lookup(lookup);
     let resolver = builder
@@ -238,8 +238,8 @@ async fn ask_evil(server: SocketAddr) -> Result<Vec<IpAddr>, ResolveError> {
         .map(|resolved| resolved.addrs().to_vec())
 }
 
-fn reply(asked: &Message, query: Query, records: Vec<Record>) -> Vec<u8> {
-    let mut reply = Message::response(asked.metadata.id, asked.metadata.op_code);
+fn reply(message: &Message, query: Query, records: Vec<Record>) -> Vec<u8> {
+    let mut reply = Message::response(message.metadata.id, message.metadata.op_code);
     reply.add_query(query);
     reply.add_answers(records);
     reply.to_vec().unwrap()
@@ -255,18 +255,18 @@ fn good_record(name: &str) -> Record {
     Record::from_rdata(name, 60, RData::A(A::new(192, 0, 2, 1)))
 }
 
-/// Netty `testExpireWithDifferentTTLs`, Armeria `boundByCacheTtl`: an answer lives no longer than the
-/// first of its records to go, be it an address or an alias on the way.
+/// Netty `testExpireWithDifferentTTLs`, Armeria `boundByCacheTtl`: the lifetime of an answer is the shortest TTL of
+/// its addresses and aliases.
 #[tokio::test]
 async fn an_answer_lives_as_long_as_its_shortest_record() {
     for shortest in 0..3 {
-        let server = evil(move |asked| {
+        let server = serve(move |message| {
             let [from, to] =
                 ["EDGE.test.", "a.cdn.test."].map(|name| Name::from_ascii(name).unwrap());
             let alias = Record::from_rdata(from, 60, RData::CNAME(CNAME(to)));
             let mut records = vec![alias, good_record("a.cdn.test."), a_record("a.cdn.test.")];
             records[shortest].ttl = 7;
-            reply(asked, asked.queries[0].clone(), records)
+            reply(message, message.queries[0].clone(), records)
         });
         let lookup = Dns::with_servers([server.await]).unwrap();
         let resolver = Resolver::builder().lookup(lookup).build().unwrap();
@@ -276,7 +276,7 @@ async fn an_answer_lives_as_long_as_its_shortest_record() {
     }
 }
 
-/// An alias may come after what it leads to.
+/// An alias may come after its target.
 #[tokio::test]
 async fn aliases_are_followed_in_any_order() {
     let alias = |from: &str, to: &str| {
@@ -284,16 +284,16 @@ async fn aliases_are_followed_in_any_order() {
         Record::from_rdata(from, 60, RData::CNAME(CNAME(to)))
     };
     for turn in 0..3 {
-        let server = evil(move |asked| {
+        let server = serve(move |message| {
             let mut records = vec![
                 alias("EDGE.test.", "a.cdn.test."),
                 alias("a.cdn.test.", "b.cdn.test."),
                 good_record("b.cdn.test."),
             ];
             records.rotate_left(turn);
-            reply(asked, asked.queries[0].clone(), records)
+            reply(message, message.queries[0].clone(), records)
         });
-        assert_eq!(ask_evil(server.await).await.unwrap(), [ip(1)], "{turn}");
+        assert_eq!(resolve_at(server.await).await.unwrap(), [ip(1)], "{turn}");
     }
 }
 
@@ -306,58 +306,58 @@ async fn garbage_is_an_error_and_no_panic() {
         vec![0xc0; 512],
         b"GET / HTTP/1.1".to_vec(),
     ] {
-        let server = evil(move |_| garbage.clone()).await;
-        ask_evil(server).await.unwrap_err();
+        let server = serve(move |_| garbage.clone()).await;
+        resolve_at(server).await.unwrap_err();
     }
-    let cut = evil(|asked| {
+    let cut = serve(|message| {
         let mut reply = reply(
-            asked,
-            asked.queries[0].clone(),
+            message,
+            message.queries[0].clone(),
             vec![a_record("edge.test.")],
         );
         reply.truncate(reply.len() - 2);
         reply
     });
-    ask_evil(cut.await).await.unwrap_err();
+    resolve_at(cut.await).await.unwrap_err();
 }
 
-/// An answer to another question, and records of another name beside the right question.
+/// A reply does not count if its question or id differs from the query. Records of another name do not count either.
 #[tokio::test]
-async fn lies_about_the_question_are_not_believed() {
-    let other_question = evil(|asked| {
-        let mut query = asked.queries[0].clone();
+async fn a_reply_to_another_question_does_not_count() {
+    let other_question = serve(|message| {
+        let mut query = message.queries[0].clone();
         query.set_name(Name::from_ascii("evil.test.").unwrap());
-        reply(asked, query, vec![a_record("evil.test.")])
+        reply(message, query, vec![a_record("evil.test.")])
     });
-    ask_evil(other_question.await).await.unwrap_err();
-    let other_name = evil(|asked| {
+    resolve_at(other_question.await).await.unwrap_err();
+    let other_name = serve(|message| {
         reply(
-            asked,
-            asked.queries[0].clone(),
+            message,
+            message.queries[0].clone(),
             vec![a_record("evil.test.")],
         )
     });
-    ask_evil(other_name.await).await.unwrap_err();
-    let beside = evil(|asked| {
+    resolve_at(other_name.await).await.unwrap_err();
+    let beside = serve(|message| {
         let records = vec![a_record("evil.test."), good_record("edge.test.")];
-        reply(asked, asked.queries[0].clone(), records)
+        reply(message, message.queries[0].clone(), records)
     })
     .await;
-    assert_eq!(ask_evil(beside).await.unwrap(), [ip(1)]);
-    let other_id = evil(|asked| {
+    assert_eq!(resolve_at(beside).await.unwrap(), [ip(1)]);
+    let other_id = serve(|message| {
         let mut reply = reply(
-            asked,
-            asked.queries[0].clone(),
+            message,
+            message.queries[0].clone(),
             vec![a_record("edge.test.")],
         );
         reply[0] ^= 0x55;
         reply
     });
-    ask_evil(other_id.await).await.unwrap_err();
+    resolve_at(other_id.await).await.unwrap_err();
 }
 
-/// Thousands of records over TCP are cut to 64 addresses. Of 10 000, which no DNS message can
-/// hold, what arrives is as good, or an error.
+/// Thousands of records over TCP are cut to 64 addresses. No DNS message can hold 10 000 records, so that lookup may
+/// also fail.
 #[tokio::test]
 async fn an_answer_of_thousands_of_records_is_bounded() {
     let dns = NameServer::start().await;
@@ -375,9 +375,9 @@ async fn an_answer_of_thousands_of_records_is_bounded() {
     }
 }
 
-/// `getaddrinfo`, asked directly and through hyper-util's resolver; an address needs no network.
+/// `System` calls `getaddrinfo` directly, and the service is hyper-util's resolver. An IP literal needs no network.
 #[tokio::test]
-async fn the_system_and_a_service_are_lookups_too() {
+async fn the_system_and_a_service_are_lookups() {
     let by_service = FromService::new(hyper_util::client::legacy::connect::dns::GaiResolver::new());
     let by_system = System::new();
     let lookups: [&dyn Lookup; 2] = [&by_service, &by_system];
@@ -387,17 +387,17 @@ async fn the_system_and_a_service_are_lookups_too() {
     }
 }
 
-/// A service's answers are cached, shuffled and kept like any.
+/// The service is a resolver of its own, behind another resolver.
 #[tokio::test]
-async fn a_services_answers_reach_the_caller() {
+async fn the_addresses_of_a_service_reach_the_caller() {
     let dns = NameServer::start().await;
     dns.set(HOST, &[ip(1), ip(2)], 60);
-    let below = resolver(&dns);
-    let above = Resolver::builder()
-        .lookup(FromService::new(below))
+    let inner = resolver(&dns);
+    let outer = Resolver::builder()
+        .lookup(FromService::new(inner))
         .build()
         .unwrap();
-    let mut addrs = above.resolve(HOST).await.unwrap().addrs().to_vec();
+    let mut addrs = outer.resolve(HOST).await.unwrap().addrs().to_vec();
     addrs.sort();
     assert_eq!(addrs, [ip(1), ip(2)]);
 }

@@ -1,5 +1,5 @@
-//! Behaviours A1, A4, A8, A9 and A10 over real DNS: what becomes of an answer when its name server
-//! is down, says no, or is asked for too much.
+//! Tests behaviors A1, A4, A5, A8, A9 and A10 over real DNS, with name servers that fail, deny a name, or get many
+//! queries.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -21,7 +21,7 @@ fn ip(last: u8) -> IpAddr {
     [192, 0, 2, last].into()
 }
 
-/// A name server and a resolver whose answers live 50 ms.
+/// Makes a name server, and a resolver whose answers live for 50 ms.
 async fn short_lived(
     set: impl FnOnce(ResolverBuilder) -> ResolverBuilder,
 ) -> (NameServer, Resolver) {
@@ -36,9 +36,9 @@ async fn outlive_the_answer() {
     tokio::time::sleep(60 * MS).await;
 }
 
-/// A1, A4: SERVFAIL, REFUSED and silence leave an answer; it is served past its life.
+/// A1, A4: an expired answer is served after SERVFAIL, REFUSED and silence.
 #[tokio::test]
-async fn a_name_server_that_is_down_costs_no_answer() {
+async fn an_expired_answer_is_served_while_its_name_server_is_down() {
     for fault in [Fault::ServFail, Fault::Refused, Fault::Silent] {
         let (dns, resolver) = short_lived(|builder| builder.serve_stale_after(100 * MS)).await;
         resolver.resolve(HOST).await.unwrap();
@@ -53,12 +53,12 @@ async fn a_name_server_that_is_down_costs_no_answer() {
         }
         dns.fault(Fault::None);
         resolver.invalidate(HOST);
-        let waited_out = resolver.resolve(HOST).await.unwrap();
-        assert_eq!(waited_out.addrs().len(), 2);
+        let in_backoff = resolver.resolve(HOST).await.unwrap();
+        assert_eq!(in_backoff.addrs().len(), 2);
     }
 }
 
-/// A5: a refresh that fails for one family leaves that family's addresses.
+/// A5: if the lookup fails for one family, the addresses of that family stay.
 #[tokio::test]
 async fn a_family_whose_lookup_fails_keeps_its_addresses() {
     let v6 = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]);
@@ -83,13 +83,17 @@ async fn a_family_whose_lookup_fails_keeps_its_addresses() {
         dns.fault_for(rtype, Fault::None);
         outlive_the_answer().await;
         let resolved = resolver.resolve(HOST).await.unwrap();
-        assert_eq!(resolved.addrs(), [ip(1)], "a family that is gone is gone");
+        assert_eq!(
+            resolved.addrs(),
+            [ip(1)],
+            "a family without records is removed"
+        );
     }
 }
 
-/// A4: what the name server says ends an answer at once.
+/// A4: NXDOMAIN ends an answer at once.
 #[tokio::test]
-async fn a_name_that_is_gone_is_not_served_stale() {
+async fn an_answer_is_not_served_as_stale_after_nxdomain() {
     let (dns, resolver) = short_lived(|builder| builder).await;
     resolver.resolve(HOST).await.unwrap();
     dns.remove(HOST);
@@ -97,9 +101,9 @@ async fn a_name_that_is_gone_is_not_served_stale() {
     assert!(resolver.resolve(HOST).await.unwrap_err().is_not_found());
 }
 
-/// A1: all addresses bad, the name server down, the answer past its life: all are returned.
+/// A1: all addresses are returned if all have failed, the answer has expired and the name server is down.
 #[tokio::test]
-async fn bad_addresses_are_better_than_none() {
+async fn failed_addresses_are_returned_if_there_are_no_others() {
     let (dns, resolver) = short_lived(|builder| builder).await;
     resolver.resolve(HOST).await.unwrap();
     dns.fault(Fault::ServFail);
@@ -110,14 +114,14 @@ async fn bad_addresses_are_better_than_none() {
     assert_eq!(resolver.resolve(HOST).await.unwrap().addrs().len(), 2);
 }
 
-/// A8: of both families IPv6 leads, and each family is shuffled.
+/// A8: the families take turns, IPv6 goes first, and each family is shuffled.
 #[tokio::test]
-async fn both_families_are_dealt_in_turn() {
+async fn families_take_turns_and_are_shuffled() {
     let (dns, resolver) = short_lived(|builder| builder.source_address(Some)).await;
     let v6 = |n| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n]);
     dns.set(HOST, &[ip(1), v6(1), ip(2), v6(2)], 60);
     let mut leads = std::collections::HashSet::new();
-    // By chance one leads 100 times in a row once in 2^99 runs.
+    // By chance, one address goes first 100 times in a row once in 2^99 runs.
     for _ in 0..100 {
         let resolved = resolver.resolve(HOST).await.unwrap();
         let families: Vec<bool> = resolved.addrs().iter().map(IpAddr::is_ipv6).collect();
@@ -127,9 +131,9 @@ async fn both_families_are_dealt_in_turn() {
     assert_eq!(leads.len(), 2);
 }
 
-/// A9: spellings of a name are one query; what is no name for DNS is none.
+/// A9: all spellings of a name share one lookup. Invalid names, reserved names and IP literals need no query.
 #[tokio::test]
-async fn only_names_are_asked_for_and_each_once() {
+async fn only_valid_names_are_queried_and_each_only_once() {
     let dns = NameServer::start().await;
     dns.set(HOST, &[ip(1)], 60);
     let resolver = Resolver::builder().lookup(asking(&dns)).build().unwrap();
@@ -146,9 +150,9 @@ async fn only_names_are_asked_for_and_each_once() {
     assert_eq!(dns.total(), 2);
 }
 
-/// A10: a flood of names pushes out neither the host in use nor the one with a penalty.
+/// A10: a flood of hosts evicts neither the host in use nor the host with a penalty.
 #[tokio::test]
-async fn a_flood_of_names_leaves_what_is_worth_keeping() {
+async fn a_flood_of_hosts_evicts_neither_a_host_in_use_nor_a_penalty() {
     let dns = NameServer::start().await;
     for name in [HOST, "hot.test"] {
         dns.set(name, &[ip(1), ip(2)], 60);
@@ -166,6 +170,6 @@ async fn a_flood_of_names_leaves_what_is_worth_keeping() {
     assert_eq!(resolver.resolve(HOST).await.unwrap().addrs()[1], ip(1));
     assert!(
         dns.queries(HOST, RecordType::A) <= 2,
-        "one, and one because of the failure"
+        "the first lookup and one re-resolve"
     );
 }

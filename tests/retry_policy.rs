@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Edges, HOST, Mode, Nack, NameServer, World, asking, nacking};
+use common::{Edges, HOST, Mode, Nack, NameServer, Seen, World, asking, nacking};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, Uri};
@@ -102,8 +102,9 @@ async fn no_request_fails_when_an_edge_fails_before_the_request_is_sent() {
             let response = response.unwrap_or_else(|error| panic!("{mode:?}, {n}: {error:?}"));
             assert!(response.contains("127.0.0.3"), "{mode:?}, {n}: {response}");
         }
+        let probes = world.journal.count(|seen| *seen == Seen::Probe(dead));
         assert!(
-            world.edges.accepted(dead) <= 1,
+            world.edges.accepted(dead) - probes <= 1,
             "{mode:?}: the address was attempted again"
         );
         assert_ne!(

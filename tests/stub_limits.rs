@@ -1,4 +1,4 @@
-//! Bounds of lookups: the limits of this process are lowered, so it is a test binary of its own.
+//! Tests bounds of lookups. The tests lower the file descriptor limit of the process, so they have their own binary.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -16,7 +16,7 @@ use common::{NameServer, RecordType, asking};
 use rlimit::Resource;
 use sidestep::Resolver;
 
-/// Descriptors are of the whole process: one test at a time.
+/// File descriptors belong to the whole process, so the tests that use them up run one at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
 fn ip(last: u8) -> IpAddr {
@@ -28,9 +28,9 @@ fn runtime() -> tokio::runtime::Runtime {
     builder.enable_all().build().unwrap()
 }
 
-/// 1 000 names at once with 1 024 file descriptors, while no name server answers for a while.
+/// 1 000 lookups start at once with 1 024 file descriptors, and the name server delays each reply.
 #[test]
-fn a_thousand_names_at_once_all_resolve() {
+fn a_thousand_lookups_at_once_all_succeed() {
     let _alone = ALONE.lock().unwrap_or_else(|it| it.into_inner());
     let (_, hard) = rlimit::getrlimit(Resource::NOFILE).unwrap();
     rlimit::setrlimit(Resource::NOFILE, hard.min(1_024), hard).unwrap();
@@ -42,17 +42,17 @@ fn a_thousand_names_at_once_all_resolve() {
     dns.delay(Duration::from_millis(100));
     runtime().block_on(async {
         let resolver = Resolver::builder().lookup(asking(&dns)).build().unwrap();
-        let asking = names.iter().map(|name| resolver.resolve(name));
-        for resolved in futures_util::future::join_all(asking).await {
+        let lookups = names.iter().map(|name| resolver.resolve(name));
+        for resolved in futures_util::future::join_all(lookups).await {
             assert_eq!(resolved.unwrap().addrs(), [ip(1)]);
         }
     });
     assert_eq!(dns.total(), 2_000);
 }
 
-/// The time limit of a lookup counts from its sending, and not from its waiting for a turn.
+/// The time limit of a lookup counts from when the lookup is sent, not from when it is queued.
 #[test]
-fn a_lookup_that_waits_for_its_turn_keeps_its_time() {
+fn a_queued_lookup_keeps_its_whole_time_limit() {
     let dns = NameServer::start_in_background();
     for n in 0..5 {
         dns.set(&format!("h{n}.test"), &[ip(1)], 60);
@@ -62,19 +62,19 @@ fn a_lookup_that_waits_for_its_turn_keeps_its_time() {
         let builder = Resolver::builder().lookup(asking(&dns));
         let builder = builder.lookup_timeout(Duration::from_millis(700));
         let resolver = builder.lookups_at_once(1).build().unwrap();
-        let asking = (0..5).map(|n| {
+        let lookups = (0..5).map(|n| {
             let resolver = resolver.clone();
             async move { resolver.resolve(&format!("h{n}.test")).await }
         });
-        for resolved in futures_util::future::join_all(asking).await {
+        for resolved in futures_util::future::join_all(lookups).await {
             assert_eq!(resolved.unwrap().addrs(), [ip(1)]);
         }
     });
 }
 
-/// No file descriptor is left: the error says so, and neither ends an answer nor is kept for one.
+/// Without a free file descriptor a lookup fails. The error names this machine, ends no answer and is not kept.
 #[test]
-fn an_error_of_this_machine_is_no_answer_of_dns() {
+fn an_error_of_this_machine_is_no_negative_answer() {
     let _alone = ALONE.lock().unwrap_or_else(|it| it.into_inner());
     let dns = NameServer::start_in_background();
     dns.set("known.test", &[ip(1)], 60);

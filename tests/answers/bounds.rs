@@ -1,9 +1,9 @@
-//! Behaviour A10: bounds, and settings.
+//! Tests behavior A10: the bounds of a resolver and of its settings.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn capacity_holds_whatever_names_are_asked() {
+async fn lookups_of_many_hosts_do_not_exceed_the_capacity() {
     let script = Script::answer(&[1], 60);
     let resolver = Resolver::builder()
         .lookup(script.clone())
@@ -17,15 +17,15 @@ async fn capacity_holds_whatever_names_are_asked() {
         sorted(&resolver, "hot.test").await;
         assert!(resolver.snapshot().hosts.len() <= 64);
     }
-    // 1 000 s went by: asked at 80 to 90 % of its life, and never because it was pushed out.
-    let asked = script.asked("hot.test");
-    assert!(asked <= 2 + 1_000 / 48, "asked {asked} times");
+    // In 1 000 s only refreshes look the host up, at 80 to 90 % of its lifetime. The host is never evicted.
+    let lookups = script.asked("hot.test");
+    assert!(lookups <= 2 + 1_000 / 48, "{lookups} lookups");
 }
 
-/// A hundred thousand names that an attacker chose, each once, all in one moment: memory stays, the
-/// host that is asked for now and then is not asked for again, and what is known to be bad stays.
+/// An attacker looks up 100 000 hosts at once. The resolver keeps `max_hosts` hosts, among them the host in use and
+/// the host with a penalty.
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_names_pushes_out_nothing_worth_keeping() {
+async fn a_flood_of_hosts_evicts_neither_a_host_in_use_nor_a_penalty() {
     let script = Script::answer(&[1, 2], 60);
     let builder = Resolver::builder().lookup(script.clone());
     let resolver = builder.max_hosts(1_000).build().unwrap();
@@ -44,12 +44,16 @@ async fn a_flood_of_names_pushes_out_nothing_worth_keeping() {
     let resolved = resolver.resolve("bad.test").await.unwrap();
     assert_eq!(resolved.addrs(), [ip(2), ip(1)]);
     tokio::time::sleep(MS).await;
-    assert_eq!(script.asked("bad.test"), 2, "and so the next caller asks");
+    assert_eq!(
+        script.asked("bad.test"),
+        2,
+        "the next caller sends a lookup"
+    );
 }
 
-/// What is over the capacity while lookups are in the air leaves when they have landed.
+/// In-flight lookups may exceed the capacity. When they complete, the resolver evicts the excess hosts.
 #[tokio::test(start_paused = true)]
-async fn after_a_burst_of_lookups_the_capacity_holds_again() {
+async fn the_capacity_holds_again_after_a_burst_of_lookups() {
     let script = Script::answer(&[1], 60);
     script.takes(S);
     let builder = Resolver::builder().lookup(script);
@@ -61,7 +65,7 @@ async fn after_a_burst_of_lookups_the_capacity_holds_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_addresses_are_cut_to_64_and_a_connector_gets_four_of_a_family() {
+async fn an_answer_keeps_64_addresses_and_a_connector_gets_four_of_each_family() {
     let many = (0..5_000_u16).flat_map(|n| {
         let [a, b] = n.to_be_bytes();
         [
@@ -73,13 +77,13 @@ async fn ten_thousand_addresses_are_cut_to_64_and_a_connector_gets_four_of_a_fam
     let script = Script::new(move |_| Ok(Answer::new(many.clone())));
     let resolver = script.resolver();
     assert_eq!(resolver.resolve("a.test").await.unwrap().addrs().len(), 64);
-    let dealt = deal(&resolver, "a.test").await.unwrap();
-    let v6 = dealt.iter().filter(|addr| addr.is_ipv6()).count();
-    assert_eq!((v6, dealt.len()), (4, 8));
+    let selected = deal(&resolver, "a.test").await.unwrap();
+    let v6 = selected.iter().filter(|addr| addr.is_ipv6()).count();
+    assert_eq!((v6, selected.len()), (4, 8));
 }
 
 #[test]
-fn a_setting_that_cannot_work_names_its_setter() {
+fn the_error_of_an_invalid_setting_names_its_setter() {
     type Set = fn(sidestep::ResolverBuilder) -> sidestep::ResolverBuilder;
     let bad: [(&str, Set); 10] = [
         ("slow_connect_after", |b| {
@@ -109,10 +113,9 @@ fn a_setting_that_cannot_work_names_its_setter() {
     }
 }
 
-/// Names that an attacker chose and whose addresses fail push out neither the host in use nor its
-/// refreshes ahead.
+/// Hosts of an attacker, whose addresses fail, evict neither the host in use nor its refresh.
 #[tokio::test(start_paused = true)]
-async fn failing_names_push_out_no_host_in_use() {
+async fn failing_hosts_do_not_evict_a_host_in_use() {
     let script = Script::answer(&[1, 2], 60);
     let builder = Resolver::builder().lookup(script.clone());
     let resolver = builder.max_hosts(64).build().unwrap();
@@ -125,7 +128,7 @@ async fn failing_names_push_out_no_host_in_use() {
         resolver.report(&name, ip(1), Outcome::Refused);
         sorted(&resolver, "hot.test").await;
     }
-    // Before the first sweep all are equally young, and one in sixty leaves.
+    // Before the first sweep all hosts have the same age, and the sweep evicts one in sixty.
     assert!(script.asked("hot.test") <= 2);
     script.takes(2 * S);
     for second in 0..120 {
@@ -136,9 +139,9 @@ async fn failing_names_push_out_no_host_in_use() {
     }
 }
 
-/// Many addresses of one family leave room for the other.
+/// The cut to 64 addresses keeps both families.
 #[tokio::test(start_paused = true)]
-async fn many_addresses_of_one_family_leave_room_for_the_other() {
+async fn the_cut_of_many_addresses_keeps_both_families() {
     let v6 = |n| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, n]);
     for (v4s, v6s, kept) in [
         (200_u8, 3_u16, 3),

@@ -1,4 +1,4 @@
-//! Behaviour A6: lookups that panic or hang, and what is known meanwhile.
+//! Tests behavior A6: lookups that panic or hang, and the answers that are served meanwhile.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -6,52 +6,52 @@ use sidestep::lookup::{Lookup, LookupFuture};
 
 use super::*;
 
-/// What becomes of a lookup after the first good ones.
+/// The fault of a lookup after the first good answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Way {
-    /// It panics before it returns a future.
+enum Fault {
+    /// The lookup panics before it returns a future.
     PanicsAtOnce,
-    /// Its future panics.
+    /// The future panics.
     PanicsLater,
-    /// Its future never ends.
+    /// The future never ends.
     Hangs,
 }
 
-const PANICS: [Way; 2] = [Way::PanicsAtOnce, Way::PanicsLater];
+const PANICS: [Fault; 2] = [Fault::PanicsAtOnce, Fault::PanicsLater];
 
 struct Broken {
-    way: Way,
+    fault: Fault,
     good: usize,
-    asked: AtomicUsize,
+    calls: AtomicUsize,
 }
 
 impl Broken {
-    fn after(good: usize, way: Way) -> Arc<Self> {
-        let asked = AtomicUsize::new(0);
-        Arc::new(Self { way, good, asked })
+    fn after(good: usize, fault: Fault) -> Arc<Self> {
+        let calls = AtomicUsize::new(0);
+        Arc::new(Self { fault, good, calls })
     }
 
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::Relaxed)
+    fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
     }
 }
 
 impl Lookup for Broken {
     fn lookup<'a>(&'a self, _: &'a str) -> LookupFuture<'a> {
-        let good = self.asked.fetch_add(1, Ordering::Relaxed) < self.good;
-        assert!(good || self.way != Way::PanicsAtOnce, "a broken lookup");
+        let good = self.calls.fetch_add(1, Ordering::Relaxed) < self.good;
+        assert!(good || self.fault != Fault::PanicsAtOnce, "a broken lookup");
         Box::pin(async move {
             tokio::time::sleep(S).await;
-            match self.way {
+            match self.fault {
                 _ if good => Ok(answer(&[1], 60)),
-                Way::Hangs => std::future::pending().await,
-                Way::PanicsAtOnce | Way::PanicsLater => panic!("a broken lookup"),
+                Fault::Hangs => std::future::pending().await,
+                Fault::PanicsAtOnce | Fault::PanicsLater => panic!("a broken lookup"),
             }
         })
     }
 }
 
-/// Nobody holds the lookup and no task is left, once the resolver is gone.
+/// Drops the resolver, and checks that nothing holds the lookup and that no task is left.
 async fn assert_gone(resolver: Resolver, lookup: &Arc<Broken>) {
     drop(resolver);
     tokio::time::sleep(60 * S).await;
@@ -60,7 +60,7 @@ async fn assert_gone(resolver: Resolver, lookup: &Arc<Broken>) {
         Arc::strong_count(lookup),
         runtime.metrics().num_alive_tasks(),
     );
-    assert_eq!(left, (1, 0), "{:?}", lookup.way);
+    assert_eq!(left, (1, 0), "{:?}", lookup.fault);
 }
 
 fn resolver(lookup: &Arc<Broken>) -> Resolver {
@@ -68,30 +68,30 @@ fn resolver(lookup: &Arc<Broken>) -> Resolver {
     builder.build().unwrap()
 }
 
-/// All who wait get an error, a second later it is asked again, and nothing is left behind.
+/// All callers get an error. The lookup is repeated after a second, and no task is left.
 #[tokio::test(start_paused = true)]
-async fn a_panic_with_or_without_a_future_frees_all_waiters() {
-    for way in PANICS {
-        let lookup = Broken::after(0, way);
+async fn all_callers_of_a_lookup_that_panics_get_an_error() {
+    for fault in PANICS {
+        let lookup = Broken::after(0, fault);
         let resolver = resolver(&lookup);
-        for asked in 1..=2 {
-            let waiters = (0..10).map(|_| resolver.resolve("a.test"));
-            for error in futures_util::future::join_all(waiters).await {
+        for calls in 1..=2 {
+            let callers = (0..10).map(|_| resolver.resolve("a.test"));
+            for error in futures_util::future::join_all(callers).await {
                 let error = error.unwrap_err().to_string();
                 assert!(error.starts_with("a.test: the lookup panicked"), "{error}");
             }
-            assert_eq!(lookup.asked(), asked, "{way:?}");
+            assert_eq!(lookup.calls(), calls, "{fault:?}");
             advance(S).await;
         }
         assert_gone(resolver, &lookup).await;
     }
 }
 
-/// A stale answer is served as soon as the lookup has panicked, and so to whoever comes next.
+/// The callers get the stale answer as soon as the lookup has panicked, and so does the next caller.
 #[tokio::test(start_paused = true)]
 async fn a_stale_answer_is_served_when_the_lookup_panics() {
-    for way in PANICS {
-        let lookup = Broken::after(1, way);
+    for fault in PANICS {
+        let lookup = Broken::after(1, fault);
         let resolver = resolver(&lookup);
         sorted(&resolver, "a.test").await;
         advance(60 * S).await;
@@ -103,38 +103,42 @@ async fn a_stale_answer_is_served_when_the_lookup_panics() {
                 (&[ip(1)][..], AnswerSource::Stale)
             );
         }
-        assert!(Instant::now() - begun <= S, "{way:?}");
+        assert!(Instant::now() - begun <= S, "{fault:?}");
         assert_eq!(stale().await.addrs(), [ip(1)]);
-        assert_eq!(lookup.asked(), 2, "{way:?}: not asked again at once");
+        assert_eq!(
+            lookup.calls(),
+            2,
+            "{fault:?}: the lookup is not repeated at once"
+        );
         assert_gone(resolver, &lookup).await;
     }
 }
 
-/// A lookup ahead of the end that panics disturbs nobody.
+/// A refresh that panics delays no caller, and is tried again.
 #[tokio::test(start_paused = true)]
-async fn a_panic_behind_the_callers_back_is_not_seen() {
-    for way in PANICS {
-        let lookup = Broken::after(1, way);
+async fn a_refresh_that_panics_does_not_affect_callers() {
+    for fault in PANICS {
+        let lookup = Broken::after(1, fault);
         let resolver = resolver(&lookup);
         sorted(&resolver, "a.test").await;
         for second in 1..120 {
             let begun = Instant::now();
             assert_eq!(sorted(&resolver, "a.test").await, [ip(1)]);
-            assert_eq!(Instant::now(), begun, "{way:?}: at {second} s");
+            assert_eq!(Instant::now(), begun, "{fault:?}: at {second} s");
             tokio::time::sleep(S).await;
         }
-        assert!(lookup.asked() > 2, "{way:?}: and it is tried again");
+        assert!(lookup.calls() > 2, "{fault:?}: the refresh is tried again");
         assert_gone(resolver, &lookup).await;
     }
 }
 
-/// Those who come while it hangs join it; each waits no longer than the lookup has left.
+/// Later callers join the lookup that hangs, and wait until its time limit.
 #[tokio::test(start_paused = true)]
-async fn a_lookup_that_hangs_is_joined_until_its_time_is_up() {
-    let lookup = Broken::after(0, Way::Hangs);
+async fn callers_join_a_lookup_that_hangs_until_its_time_limit() {
+    let lookup = Broken::after(0, Fault::Hangs);
     let resolver = resolver(&lookup);
     let begun = Instant::now();
-    let waiters = (0..5).map(|second| {
+    let callers = (0..5).map(|second| {
         let resolver = resolver.clone();
         async move {
             tokio::time::sleep(second * S).await;
@@ -143,24 +147,23 @@ async fn a_lookup_that_hangs_is_joined_until_its_time_is_up() {
             assert_eq!(Instant::now() - begun, 5 * S);
         }
     });
-    futures_util::future::join_all(waiters).await;
-    assert_eq!(lookup.asked(), 1);
+    futures_util::future::join_all(callers).await;
+    assert_eq!(lookup.calls(), 1);
     assert_gone(resolver, &lookup).await;
 }
 
-/// While an answer is known the lookup keeps its callers until 1.8 s after it was sent, and later
-/// ones not at all; and they are no storm.
+/// The first caller gets the stale answer after 1.8 s. The next caller gets the answer at once and sends no lookup.
 #[tokio::test(start_paused = true)]
-async fn while_a_lookup_hangs_the_stale_answer_is_served() {
-    let lookup = Broken::after(1, Way::Hangs);
+async fn the_stale_answer_is_served_while_a_lookup_hangs() {
+    let lookup = Broken::after(1, Fault::Hangs);
     let resolver = resolver(&lookup);
     sorted(&resolver, "a.test").await;
     advance(60 * S).await;
-    for kept in [1_800, 0] {
+    for wait in [1_800, 0] {
         let begun = Instant::now();
         assert_eq!(sorted(&resolver, "a.test").await, [ip(1)]);
-        assert_eq!(Instant::now() - begun, kept * MS);
+        assert_eq!(Instant::now() - begun, wait * MS);
     }
-    assert_eq!(lookup.asked(), 2);
+    assert_eq!(lookup.calls(), 2);
     assert_gone(resolver, &lookup).await;
 }

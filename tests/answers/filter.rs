@@ -1,4 +1,4 @@
-//! The address filter: what is refused is never handed out, and never an empty list.
+//! Tests the address filter: a resolver returns neither a refused address nor an empty list.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ fn keeping(script: &Script, keep: impl Fn(IpAddr) -> bool + Send + Sync + 'stati
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_refused_is_not_handed_out_and_the_rest_is() {
+async fn a_refused_address_is_not_returned_and_the_others_are() {
     let script = Script::answer(&[1, 2, 3], 60);
     let resolver = keeping(&script, |addr| addr != ip(2));
     for _ in 0..2 {
@@ -28,7 +28,7 @@ async fn what_is_refused_is_not_handed_out_and_the_rest_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_with_nothing_left_is_an_error_that_says_so() {
+async fn an_answer_whose_addresses_are_all_refused_is_an_error() {
     for (last, text) in [
         (&[7][..], "its only address (192.0.2.7)"),
         (&[7, 8], "all of its 2 addresses (192.0.2.7, 192.0.2.8)"),
@@ -49,15 +49,15 @@ async fn an_answer_with_nothing_left_is_an_error_that_says_so() {
     }
 }
 
-/// No addresses are no addresses: the filter had nothing to refuse.
+/// The filter refuses nothing in an empty answer, so the error does not name the filter.
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_was_empty_is_not_blamed_on_the_filter() {
+async fn the_error_of_an_empty_answer_does_not_name_the_filter() {
     let resolver = keeping(&Script::answer(&[], 60), |_| false);
     let error = resolver.resolve("a.test").await.unwrap_err();
     assert!(error.is_no_records() && !error.is_filtered());
 }
 
-/// Like a negative answer: for the TTL within 1 s and 60 s, without one for 5 s.
+/// A refused answer is kept like a negative one: for its TTL within 1 s and 60 s, or for 5 s without a TTL.
 #[tokio::test(start_paused = true)]
 async fn a_refused_answer_is_kept_for_its_ttl() {
     for (ttl, life) in [(Some(0), 1), (Some(7), 7), (Some(1800), 60), (None, 5)] {
@@ -74,13 +74,17 @@ async fn a_refused_answer_is_kept_for_its_ttl() {
         assert_eq!(script.asked("a.test"), 1, "TTL {ttl:?}: kept for {life} s");
         advance(MS).await;
         resolver.resolve("a.test").await.unwrap_err();
-        assert_eq!(script.asked("a.test"), 2, "TTL {ttl:?}: and no longer");
+        assert_eq!(
+            script.asked("a.test"),
+            2,
+            "TTL {ttl:?}: not kept after {life} s"
+        );
     }
 }
 
-/// The name server has spoken: the old addresses are the name's no longer.
+/// The refused answer replaces the earlier one, whose addresses are no longer served.
 #[tokio::test(start_paused = true)]
-async fn a_refused_answer_ends_the_answer_known_before() {
+async fn a_refused_answer_ends_the_earlier_answer() {
     let script = Script::answer(&[1], 10);
     let resolver = keeping(&script, |addr| addr == ip(1));
     sorted(&resolver, "a.test").await;
@@ -96,7 +100,7 @@ async fn a_refused_answer_ends_the_answer_known_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn addresses_that_ask_nobody_are_filtered_too() {
+async fn the_filter_applies_to_addresses_without_a_lookup() {
     let resolver = keeping(&Script::answer(&[1], 60), |addr| {
         addr.is_ipv4() && !addr.is_loopback() && addr != ip(7)
     });
@@ -104,7 +108,7 @@ async fn addresses_that_ask_nobody_are_filtered_too() {
         let error = resolver.resolve(name).await.unwrap_err();
         assert!(error.is_filtered(), "{name}: {error}");
         let error = deal(&resolver, name).await.unwrap_err();
-        assert!(error.is_filtered(), "{name}, dealt: {error}");
+        assert!(error.is_filtered(), "{name}, by a connector: {error}");
     }
     for (name, addr) in [("192.0.2.8", ip(8)), ("[::ffff:192.0.2.8]", ip(8))] {
         let resolved = resolver.resolve(name).await.unwrap();
@@ -118,18 +122,18 @@ async fn addresses_that_ask_nobody_are_filtered_too() {
     assert_eq!(resolved.source(), AnswerSource::Loopback);
 }
 
-/// Hosts in lower case without the root dot and without brackets, IPv4-mapped addresses as IPv4,
-/// each address once.
+/// The filter gets the host in lower case, without the root dot and without brackets. Each address comes once, and
+/// IPv4-mapped addresses come as IPv4.
 #[tokio::test(start_paused = true)]
-async fn a_filter_is_shown_one_spelling() {
-    let shown: Arc<Mutex<Vec<_>>> = Arc::default();
-    let see = Arc::clone(&shown);
+async fn the_filter_gets_one_spelling_of_each_host_and_address() {
+    let calls: Arc<Mutex<Vec<_>>> = Arc::default();
+    let recorder = Arc::clone(&calls);
     let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
     let script = Script::new(move |_| Ok(Answer::new([mapped, ip(1), ip(2)])));
     let resolver = Resolver::builder()
         .lookup(script)
         .filter(move |host, addr| {
-            see.lock().unwrap().push((host.to_owned(), addr));
+            recorder.lock().unwrap().push((host.to_owned(), addr));
             true
         })
         .build()
@@ -137,21 +141,21 @@ async fn a_filter_is_shown_one_spelling() {
     for name in ["A.Test.", "[::FFFF:192.0.2.1]", "DB.LocalHost."] {
         resolver.resolve(name).await.unwrap();
     }
-    let one = |host: &str, addr: IpAddr| (host.to_owned(), addr);
+    let call = |host: &str, addr: IpAddr| (host.to_owned(), addr);
     assert_eq!(
-        *shown.lock().unwrap(),
+        *calls.lock().unwrap(),
         [
-            one("a.test", ip(1)),
-            one("a.test", ip(2)),
-            one("::ffff:192.0.2.1", ip(1)),
-            one("db.localhost", "::1".parse().unwrap()),
-            one("db.localhost", "127.0.0.1".parse().unwrap()),
+            call("a.test", ip(1)),
+            call("a.test", ip(2)),
+            call("::ffff:192.0.2.1", ip(1)),
+            call("db.localhost", "::1".parse().unwrap()),
+            call("db.localhost", "127.0.0.1".parse().unwrap()),
         ]
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kept_answer_is_served_without_asking_the_filter() {
+async fn a_kept_answer_is_served_without_a_call_of_the_filter() {
     let calls = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&calls);
     let resolver = keeping(&Script::answer(&[1, 2, 3], 60), move |_| {
@@ -166,15 +170,15 @@ async fn a_kept_answer_is_served_without_asking_the_filter() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_refusal_is_told() {
-    let told: Arc<Mutex<Vec<_>>> = Arc::default();
-    let tell = Arc::clone(&told);
+async fn each_refused_address_is_an_event() {
+    let events: Arc<Mutex<Vec<_>>> = Arc::default();
+    let recorder = Arc::clone(&events);
     let resolver = Resolver::builder()
         .lookup(Script::answer(&[1, 2], 60))
         .filter(|host, addr| host == "b.test" && addr == ip(1))
         .observe(move |event: &Event<'_>| {
             if let Event::AddressRefused { host, addr, .. } = *event {
-                tell.lock().unwrap().push((host.to_owned(), addr));
+                recorder.lock().unwrap().push((host.to_owned(), addr));
             }
         })
         .build()
@@ -183,7 +187,7 @@ async fn each_refusal_is_told() {
     assert_eq!(sorted(&resolver, "b.test").await, [ip(1)]);
     let [a, b] = ["a.test", "b.test"].map(str::to_owned);
     assert_eq!(
-        *told.lock().unwrap(),
+        *events.lock().unwrap(),
         [(a.clone(), ip(1)), (a, ip(2)), (b, ip(2))]
     );
     assert_eq!(resolver.snapshot().refused_addresses, 3);

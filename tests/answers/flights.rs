@@ -1,4 +1,4 @@
-//! Behaviour A6: one lookup in the air, whatever becomes of those who wait.
+//! Tests behavior A6: callers share one in-flight lookup, and no caller cancels the lookup.
 
 use std::pin::Pin;
 use std::task::{Context, Waker};
@@ -8,24 +8,24 @@ use tower::Service as _;
 
 use super::*;
 
-/// One who waits, by whichever way.
-type Waiter = Pin<Box<dyn Future<Output = Vec<IpAddr>> + Send>>;
+/// The future of one caller.
+type Caller = Pin<Box<dyn Future<Output = Vec<IpAddr>> + Send>>;
 
-/// The two ways to ask.
-const WAYS: [fn(Resolver) -> Waiter; 2] = [
+/// The two ways to resolve a host: by hand, and as a connector.
+const WAYS: [fn(Resolver) -> Caller; 2] = [
     |resolver| Box::pin(async move { sorted(&resolver, "a.test").await }),
     |resolver| {
         Box::pin(async move {
-            let dealt = deal(&resolver, "a.test").await.unwrap();
-            dealt.iter().map(SocketAddr::ip).collect()
+            let selected = deal(&resolver, "a.test").await.unwrap();
+            selected.iter().map(SocketAddr::ip).collect()
         })
     },
 ];
 
-/// Whether this poll ends the wait.
-fn ends(waiter: &mut Waiter) -> bool {
-    let mut nobody = Context::from_waker(Waker::noop());
-    waiter.as_mut().poll(&mut nobody).is_ready()
+/// Polls the future once, and returns whether it is ready.
+fn ends(caller: &mut Caller) -> bool {
+    let mut context = Context::from_waker(Waker::noop());
+    caller.as_mut().poll(&mut context).is_ready()
 }
 
 fn tasks() -> usize {
@@ -34,25 +34,25 @@ fn tasks() -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_misses_are_one_lookup() {
+async fn a_thousand_callers_share_one_lookup() {
     let script = Script::answer(&[1], 60);
     script.takes(S);
     let resolver = script.resolver();
-    let waiters: Vec<_> = (0..1_000)
+    let callers: Vec<_> = (0..1_000)
         .map(|_| {
             let resolver = resolver.clone();
             tokio::spawn(async move { deal(&resolver, "a.test").await.unwrap() })
         })
         .collect();
-    for waiter in waiters {
-        assert_eq!(waiter.await.unwrap(), [SocketAddr::new(ip(1), 0)]);
+    for caller in callers {
+        assert_eq!(caller.await.unwrap(), [SocketAddr::new(ip(1), 0)]);
     }
     assert_eq!(script.asked("a.test"), 1);
 }
 
-/// A waiter that leaves does not take the lookup with it; its answer is kept.
+/// The lookup of a dropped caller goes on, and its answer is kept.
 #[tokio::test(start_paused = true)]
-async fn a_dropped_waiter_cancels_nothing() {
+async fn a_dropped_caller_does_not_cancel_its_lookup() {
     let script = Script::answer(&[1], 60);
     script.takes(2 * S);
     let resolver = script.resolver();
@@ -64,16 +64,16 @@ async fn a_dropped_waiter_cancels_nothing() {
     assert_eq!(script.asked("a.test"), 1);
 }
 
-/// What makes a caller wait for a lookup.
+/// The state of a host that makes a caller wait for a lookup.
 #[derive(Clone, Copy, Debug)]
-enum Before {
+enum State {
     Unknown,
     Stale,
     AllFailed,
 }
 
-impl Before {
-    /// Makes it so; from now on a lookup takes 900 ms and brings another address.
+impl State {
+    /// Makes a resolver whose host has this state. Later lookups take 900 ms and return another address.
     async fn make(self, script: &Script) -> Resolver {
         let resolver = script.resolver();
         if !matches!(self, Self::Unknown) {
@@ -90,16 +90,15 @@ impl Before {
     }
 }
 
-/// One waiter is polled so many times and dropped: never polled, as the one who sends the lookup or
-/// joins it, in the middle, after the landing that it has not seen. Others wait that came before or
-/// after it, or nobody does.
+/// One caller is dropped after some polls: before the first, while the lookup is in flight, or after the lookup has
+/// completed. The other callers come earlier, later, or not at all.
 #[tokio::test(start_paused = true)]
-async fn a_waiter_dropped_at_any_point_costs_the_others_nothing() {
-    for before in [Before::Unknown, Before::Stale, Before::AllFailed] {
+async fn a_caller_dropped_at_any_point_does_not_affect_the_others() {
+    for state in [State::Unknown, State::Stale, State::AllFailed] {
         for way in WAYS {
             for (earlier, later) in [(0, 0), (2, 0), (0, 2), (2, 2)] {
                 let mut polls = 0;
-                while !drop_one_after(polls, before, way, earlier, later).await {
+                while !drop_one_after(polls, state, way, earlier, later).await {
                     polls += 1;
                 }
                 assert_eq!(polls, 5, "a wait of 900 ms, polled each 250 ms");
@@ -108,44 +107,49 @@ async fn a_waiter_dropped_at_any_point_costs_the_others_nothing() {
     }
 }
 
-/// Returns true when the waiter was ready before it could be dropped.
+/// Returns whether the caller was ready before the drop.
 async fn drop_one_after(
     polls: usize,
-    before: Before,
-    way: fn(Resolver) -> Waiter,
+    state: State,
+    way: fn(Resolver) -> Caller,
     earlier: usize,
     later: usize,
 ) -> bool {
     let (script, tasks_before) = (Script::answer(&[1], 60), tasks());
-    let resolver = before.make(&script).await;
-    let (asked, mut ready) = (script.asked("a.test"), false);
-    let come = |n: usize| (0..n).map(|_| tokio::spawn(way(resolver.clone())));
-    let mut others: Vec<_> = come(earlier).collect();
+    let resolver = state.make(&script).await;
+    let (lookups, mut ready) = (script.asked("a.test"), false);
+    let spawn = |n: usize| (0..n).map(|_| tokio::spawn(way(resolver.clone())));
+    let mut others: Vec<_> = spawn(earlier).collect();
     tokio::task::yield_now().await;
-    let mut leaving = way(resolver.clone());
+    let mut dropped = way(resolver.clone());
     for _ in 0..polls {
-        ready |= ends(&mut leaving);
+        ready |= ends(&mut dropped);
         tokio::time::sleep(250 * MS).await;
     }
-    others.extend(come(later));
+    others.extend(spawn(later));
     tokio::task::yield_now().await;
-    drop(leaving);
-    let case = format!("{before:?}, {earlier} before, {later} after, dropped after {polls} polls");
+    drop(dropped);
+    let case =
+        format!("{state:?}, {earlier} callers earlier, {later} later, dropped after {polls} polls");
     for other in others {
         assert_eq!(other.await.unwrap(), [ip(2)], "{case}");
     }
     assert_eq!(way(resolver.clone()).await, [ip(2)], "{case}");
-    assert_eq!(script.asked("a.test"), asked + 1, "{case}");
+    assert_eq!(script.asked("a.test"), lookups + 1, "{case}");
     drop(resolver);
     tokio::time::sleep(60 * S).await;
-    assert_eq!(Arc::strong_count(&script.0), 1, "{case}: it is let go");
-    assert_eq!(tasks(), tasks_before, "{case}: and no task is left");
+    assert_eq!(
+        Arc::strong_count(&script.0),
+        1,
+        "{case}: nothing holds the lookup"
+    );
+    assert_eq!(tasks(), tasks_before, "{case}: no task is left");
     ready
 }
 
-/// The limit of one lookup, 5 s, whatever it does.
+/// The default time limit of a lookup is 5 s.
 #[tokio::test(start_paused = true)]
-async fn a_hung_lookup_frees_its_waiters_in_time() {
+async fn a_lookup_that_hangs_ends_for_its_callers_after_5_s() {
     let script = Script::answer(&[1], 60);
     script.hold();
     let resolver = script.resolver();
@@ -156,37 +160,37 @@ async fn a_hung_lookup_frees_its_waiters_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resolver_dropped_in_the_middle_of_a_lookup_leaves_nothing_behind() {
+async fn a_resolver_dropped_during_a_lookup_leaves_no_task() {
     let script = Script::answer(&[1], 60);
     script.takes(2 * S);
     let resolver = script.resolver();
-    let waiter = tokio::spawn({
+    let caller = tokio::spawn({
         let resolver = resolver.clone();
         async move { resolver.resolve("a.test").await }
     });
     tokio::task::yield_now().await;
     drop(resolver);
-    waiter.abort();
+    caller.abort();
     tokio::time::sleep(3 * S).await;
     assert_eq!(Arc::strong_count(&script.0), 1, "no task holds the lookup");
 }
 
-/// What a connector waits for outlives the last resolver.
+/// The future of a connector holds the lookup after the last resolver is dropped.
 #[tokio::test(start_paused = true)]
-async fn waiters_that_outlive_the_resolver_get_their_answer() {
+async fn callers_that_outlive_the_resolver_get_their_answer() {
     let script = Script::answer(&[1], 60);
     script.takes(2 * S);
     let mut resolver = script.resolver();
     let name: Name = "a.test".parse().unwrap();
-    let [mut first, mut second, mut leaving] = [(); 3].map(|()| resolver.call(name.clone()));
-    let mut nobody = Context::from_waker(Waker::noop());
-    for waiter in [&mut first, &mut leaving] {
-        assert!(Pin::new(waiter).poll(&mut nobody).is_pending());
+    let [mut first, mut second, mut dropped] = [(); 3].map(|()| resolver.call(name.clone()));
+    let mut context = Context::from_waker(Waker::noop());
+    for caller in [&mut first, &mut dropped] {
+        assert!(Pin::new(caller).poll(&mut context).is_pending());
     }
     drop(resolver);
-    drop(leaving);
-    for waiter in [&mut first, &mut second] {
-        assert_eq!(waiter.await.unwrap().next().unwrap().ip(), ip(1));
+    drop(dropped);
+    for caller in [&mut first, &mut second] {
+        assert_eq!(caller.await.unwrap().next().unwrap().ip(), ip(1));
     }
     assert_eq!(script.asked("a.test"), 1);
     drop((first, second));
@@ -195,10 +199,10 @@ async fn waiters_that_outlive_the_resolver_get_their_answer() {
 }
 
 #[test]
-fn without_a_runtime_the_error_says_so() {
+fn the_error_of_a_lookup_without_a_runtime_names_the_cause() {
     let resolver = Script::answer(&[1], 60).resolver();
-    let asking = resolver.resolve("a.test");
-    let error = futures_util::FutureExt::now_or_never(asking)
+    let resolving = resolver.resolve("a.test");
+    let error = futures_util::FutureExt::now_or_never(resolving)
         .unwrap()
         .unwrap_err();
     assert_eq!(

@@ -1,9 +1,9 @@
-//! Behaviour A7: what ends an answer, and how often it is then looked up.
+//! Tests behavior A7: what ends an answer, and how often its host is then looked up.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn after_an_invalidation_the_next_caller_waits_for_the_fresh_answer() {
+async fn the_next_caller_after_an_invalidation_waits_for_a_fresh_answer() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
@@ -17,7 +17,7 @@ async fn after_an_invalidation_the_next_caller_waits_for_the_fresh_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lookup_sent_before_the_invalidation_cannot_clear_it() {
+async fn a_lookup_sent_before_an_invalidation_does_not_clear_it() {
     let script = Script::answer(&[1], 60);
     script.hold();
     let resolver = script.resolver();
@@ -37,7 +37,7 @@ async fn a_lookup_sent_before_the_invalidation_cannot_clear_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_invalidated_answer_is_the_last_resort() {
+async fn an_invalidated_answer_is_served_if_the_lookup_fails() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
@@ -50,9 +50,9 @@ async fn an_invalidated_answer_is_the_last_resort() {
     );
 }
 
-/// With healthy addresses left nobody waits for the look-up-again; the answer comes behind.
+/// While a healthy address is left, callers do not wait for the re-resolve and get its answer later.
 #[tokio::test(start_paused = true)]
-async fn a_failed_address_costs_the_next_caller_no_round_trip() {
+async fn a_caller_does_not_wait_for_a_re_resolve_while_an_address_is_healthy() {
     let script = Script::answer(&[1, 2], 60);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
@@ -71,7 +71,7 @@ async fn a_failed_address_costs_the_next_caller_no_round_trip() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_no_healthy_address_left_the_next_caller_waits() {
+async fn a_caller_waits_for_a_re_resolve_if_no_address_is_healthy() {
     let script = Script::answer(&[1, 2], 60);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
@@ -82,10 +82,10 @@ async fn with_no_healthy_address_left_the_next_caller_waits() {
     assert_eq!(sorted(&resolver, "a.test").await, [ip(3)]);
 }
 
-/// The first look-up-again at once, then 1 s and each 2 s apart while the answer stays the same and no healthy
-/// address is left.
+/// The first re-resolve is sent at once, the second after 1 s and the others every 2 s, while the answer does not
+/// change and no address is healthy.
 #[tokio::test(start_paused = true)]
-async fn look_ups_after_failures_are_spaced() {
+async fn re_resolves_of_a_host_have_a_backoff() {
     let script = Script::answer(&[1], 3600);
     let builder = Resolver::builder().lookup(script.clone());
     let resolver = builder.max_ttl(3600 * S).build().unwrap();
@@ -95,19 +95,19 @@ async fn look_ups_after_failures_are_spaced() {
         sorted(&resolver, "a.test").await;
         advance(30 * MS).await;
     }
-    // In 30 s: at 0, 1, 3, 5 … 29 s, and once at the beginning.
+    // These are the first lookup and the re-resolves at 0, 1, 3, 5 … 29 s.
     assert_eq!(script.asked("a.test"), 17);
 }
 
-/// All hosts together: a hundred lookups at once because of failures or invalidations, no more.
+/// All hosts together have at most 100 lookups at once after failures or invalidations.
 #[tokio::test(start_paused = true)]
-async fn lookups_after_failures_have_a_quota_over_all_hosts() {
-    type Spoil = fn(&Resolver, &str);
-    let spoil: [Spoil; 2] = [
+async fn lookups_after_failures_and_invalidations_have_a_quota_over_all_hosts() {
+    type MakeSuspect = fn(&Resolver, &str);
+    let ways: [MakeSuspect; 2] = [
         |resolver, host| resolver.report(host, ip(1), Outcome::Refused),
         |resolver, host| resolver.invalidate(host),
     ];
-    for spoil in spoil {
+    for make_suspect in ways {
         let script = Script::answer(&[1], 60);
         let resolver = script.resolver();
         let hosts: Vec<String> = (0..300).map(|n| format!("h{n}.test")).collect();
@@ -115,17 +115,17 @@ async fn lookups_after_failures_have_a_quota_over_all_hosts() {
             sorted(&resolver, host).await;
         }
         for host in &hosts {
-            spoil(&resolver, host);
+            make_suspect(&resolver, host);
             assert_eq!(sorted(&resolver, host).await, [ip(1)]);
         }
-        let asked: usize = hosts.iter().map(|host| script.asked(host)).sum();
-        assert_eq!(asked, 300 + 100);
+        let lookups: usize = hosts.iter().map(|host| script.asked(host)).sum();
+        assert_eq!(lookups, 300 + 100);
     }
 }
 
-/// A thousand callers that invalidate one host at once are no storm.
+/// A thousand callers invalidate one host at once, and at most 100 of them send a lookup.
 #[tokio::test(start_paused = true)]
-async fn a_thousand_invalidations_at_once_are_bounded() {
+async fn a_thousand_invalidations_at_once_send_at_most_100_lookups() {
     let script = Script::answer(&[1], 60);
     script.takes(S);
     let resolver = script.resolver();
@@ -137,14 +137,14 @@ async fn a_thousand_invalidations_at_once_are_bounded() {
     futures_util::future::join_all(callers).await;
     assert!(
         script.asked("a.test") <= 101,
-        "asked {} times",
+        "{} lookups",
         script.asked("a.test")
     );
 }
 
-/// A new answer is news: the next failure is looked up again at once.
+/// After a changed answer the next failure re-resolves the host at once.
 #[tokio::test(start_paused = true)]
-async fn a_changed_answer_starts_the_spacing_afresh() {
+async fn a_changed_answer_resets_the_backoff() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
@@ -159,9 +159,9 @@ async fn a_changed_answer_starts_the_spacing_afresh() {
     }
 }
 
-/// What is held against an address outlives its answer.
+/// A penalty belongs to the address and outlives the answer.
 #[tokio::test(start_paused = true)]
-async fn a_penalty_outlives_the_answer_and_ends_by_itself() {
+async fn a_penalty_outlives_the_answer_and_ends_with_one_trial() {
     let script = Script::answer(&[1, 2], 1);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
@@ -178,11 +178,11 @@ async fn a_penalty_outlives_the_answer_and_ends_by_itself() {
     assert_eq!(
         resolver.resolve("a.test").await.unwrap().addrs()[0],
         ip(1),
-        "one trial"
+        "one caller tries the address"
     );
     assert_eq!(
         resolver.resolve("a.test").await.unwrap().addrs()[0],
         ip(2),
-        "for one caller"
+        "no other caller tries the address"
     );
 }

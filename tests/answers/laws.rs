@@ -1,41 +1,42 @@
-//! Behaviour A1 as a law: whatever happens, what is known is served.
+//! Tests behavior A1 with random events: a known address is always served.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// What may happen to a host. That it does not exist is not among it.
+/// One event of a host or of its callers.
 #[derive(Clone, Debug)]
-enum Happens {
-    /// Lookups end so from now on, after so long.
-    Lookups(Ending, Duration),
+enum HostEvent {
+    /// Later lookups have this result after this time.
+    Lookups(LookupResult, Duration),
     Invalidated,
-    Dialled(u8, Outcome),
-    /// Two ask at once, by hand and as a connector; one of them may leave.
-    Asked,
-    Left,
+    Reported(u8, Outcome),
+    /// Two callers resolve the host at once, by hand and as a connector.
+    Resolved,
+    /// Two callers resolve the host at once, and one of them is dropped after 1 s.
+    Dropped,
     Passes(Duration),
-    /// Another lookup is set, which says the same.
+    /// The lookup is replaced by one with the same results.
     Switched,
-    /// The fallbacks are changed to this address.
+    /// The fallback changes to this address.
     Rewritten(u8),
 }
 
 #[derive(Clone, Debug)]
-enum Ending {
+enum LookupResult {
     Answer { last: Vec<u8>, ttl: u32 },
     Failed,
     Panicked,
-    Denied,
+    NotFound,
 }
 
-fn ending() -> impl Strategy<Value = Ending> {
+fn result() -> impl Strategy<Value = LookupResult> {
     let ttl = prop_oneof![Just(0_u32), 1..90_u32, Just(86_400)];
     let last = prop::collection::vec(1..9_u8, 1..4);
     prop_oneof![
-        2 => (last, ttl).prop_map(|(last, ttl)| Ending::Answer { last, ttl }),
-        1 => Just(Ending::Failed),
-        1 => Just(Ending::Panicked),
+        2 => (last, ttl).prop_map(|(last, ttl)| LookupResult::Answer { last, ttl }),
+        1 => Just(LookupResult::Failed),
+        1 => Just(LookupResult::Panicked),
     ]
 }
 
@@ -58,49 +59,49 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     ])
 }
 
-/// So many of these stay within the 24 h for which an answer may be served.
-const MOST: usize = 40;
+/// So many events take less than the 24 h for which a stale answer may be served.
+const MAX_EVENTS: usize = 40;
 
-/// What may happen besides to a host with fallbacks.
-fn happens_with_fallbacks() -> impl Strategy<Value = Happens> {
+/// Draws an event of a host with fallbacks, whose lookups may return NXDOMAIN too.
+fn event_with_fallbacks() -> impl Strategy<Value = HostEvent> {
     let takes = (0..8_000_u64).prop_map(Duration::from_millis);
     prop_oneof![
-        6 => happens(),
-        1 => takes.prop_map(|takes| Happens::Lookups(Ending::Denied, takes)),
-        1 => (1..9_u8).prop_map(Happens::Rewritten),
+        6 => any_event(),
+        1 => takes.prop_map(|takes| HostEvent::Lookups(LookupResult::NotFound, takes)),
+        1 => (1..9_u8).prop_map(HostEvent::Rewritten),
     ]
 }
 
-fn happens() -> impl Strategy<Value = Happens> {
-    // More than 5 s is a timeout.
+fn any_event() -> impl Strategy<Value = HostEvent> {
+    // A lookup that takes more than 5 s times out.
     let takes = (0..8_000_u64).prop_map(Duration::from_millis);
     let passes = prop_oneof![0..3_000_u64, 0..120_000_u64, 0..1_800_000_u64];
     prop_oneof![
-        (ending(), takes).prop_map(|(ending, takes)| Happens::Lookups(ending, takes)),
-        Just(Happens::Invalidated),
-        (1..9_u8, outcome()).prop_map(|(last, outcome)| Happens::Dialled(last, outcome)),
-        Just(Happens::Asked),
-        Just(Happens::Left),
-        Just(Happens::Switched),
-        passes.prop_map(|ms| Happens::Passes(Duration::from_millis(ms))),
+        (result(), takes).prop_map(|(result, takes)| HostEvent::Lookups(result, takes)),
+        Just(HostEvent::Invalidated),
+        (1..9_u8, outcome()).prop_map(|(last, outcome)| HostEvent::Reported(last, outcome)),
+        Just(HostEvent::Resolved),
+        Just(HostEvent::Dropped),
+        Just(HostEvent::Switched),
+        passes.prop_map(|ms| HostEvent::Passes(Duration::from_millis(ms))),
     ]
 }
 
-/// A host that was known once.
+/// The resolver of one host and its lookup.
 struct Host {
     script: Script,
     resolver: Resolver,
 }
 
 impl Host {
-    async fn known() -> Self {
+    async fn with_answer() -> Self {
         let script = Script::answer(&[1, 2], 60);
         let resolver = script.resolver();
         sorted(&resolver, "a.test").await;
         Self { script, resolver }
     }
 
-    /// One that no lookup ever knew, but the program itself.
+    /// Makes a host with fallbacks, whose lookups fail.
     async fn with_fallbacks() -> Self {
         let script = Script::new(|host| Err(ResolveError::failed(host, "SERVFAIL")));
         let resolver = script.resolver();
@@ -108,37 +109,37 @@ impl Host {
         Self { script, resolver }
     }
 
-    async fn take(&self, event: &Happens) {
+    async fn apply(&self, event: &HostEvent) {
         match event {
-            Happens::Lookups(ending, takes) => self.direct(ending.clone(), *takes),
-            Happens::Invalidated => self.resolver.invalidate("a.test"),
-            Happens::Dialled(last, outcome) => {
+            HostEvent::Lookups(result, takes) => self.set_lookups(result.clone(), *takes),
+            HostEvent::Invalidated => self.resolver.invalidate("a.test"),
+            HostEvent::Reported(last, outcome) => {
                 self.resolver.report("a.test", ip(*last), *outcome);
             }
-            Happens::Asked => {
+            HostEvent::Resolved => {
                 tokio::join!(self.check_by_hand(), self.check_as_connector());
             }
-            Happens::Left => {
-                let left = tokio::time::timeout(S, self.check_by_hand());
-                tokio::join!(left, self.check_as_connector()).0.ok();
+            HostEvent::Dropped => {
+                let dropped = tokio::time::timeout(S, self.check_by_hand());
+                tokio::join!(dropped, self.check_as_connector()).0.ok();
             }
-            Happens::Passes(time) => tokio::time::sleep(*time).await,
-            Happens::Switched => drop(self.resolver.set_lookup(self.script.clone())),
-            Happens::Rewritten(last) => {
+            HostEvent::Passes(time) => tokio::time::sleep(*time).await,
+            HostEvent::Switched => drop(self.resolver.set_lookup(self.script.clone())),
+            HostEvent::Rewritten(last) => {
                 let rows = [(".test", [ip(*last)])];
                 self.resolver.fallbacks().replace(rows).unwrap();
             }
         }
     }
 
-    fn direct(&self, ending: Ending, takes: Duration) {
+    fn set_lookups(&self, result: LookupResult, takes: Duration) {
         self.script.takes(takes);
         self.script.0.said.clear_poison();
-        self.script.say(move |host| match &ending {
-            Ending::Answer { last, ttl } => Ok(answer(last, *ttl)),
-            Ending::Failed => Err(ResolveError::failed(host, "SERVFAIL")),
-            Ending::Panicked => panic!("a broken lookup"),
-            Ending::Denied => Err(ResolveError::not_found(host)),
+        self.script.say(move |host| match &result {
+            LookupResult::Answer { last, ttl } => Ok(answer(last, *ttl)),
+            LookupResult::Failed => Err(ResolveError::failed(host, "SERVFAIL")),
+            LookupResult::Panicked => panic!("a broken lookup"),
+            LookupResult::NotFound => Err(ResolveError::not_found(host)),
         });
     }
 
@@ -150,38 +151,38 @@ impl Host {
     }
 
     async fn check_as_connector(&self) {
-        let dealt = deal(&self.resolver, "a.test").await;
-        assert!(!dealt.expect("an address is known").is_empty());
+        let selected = deal(&self.resolver, "a.test").await;
+        assert!(!selected.expect("an address is known").is_empty());
     }
 }
 
 proptest! {
-    /// No failed or panicking lookup, no invalidation, no report of any outcome and no time under
-    /// `max_stale` costs a caller the addresses, or more than the 1.8 s of A4.
+    /// A caller gets addresses within the 1.8 s of A4 after any lookups that fail or panic, invalidations, reports
+    /// and pauses shorter than `max_stale`.
     #[test]
-    fn what_is_known_is_served_whatever_happens(
-        events in prop::collection::vec(happens(), 1..MOST),
+    fn a_known_address_is_served_after_any_events(
+        events in prop::collection::vec(any_event(), 1..MAX_EVENTS),
     ) {
-        play(Host::known(), &events);
+        run(Host::with_answer(), &events);
     }
 
-    /// With fallbacks not even a denial does, whatever becomes of the table and the lookup.
+    /// With fallbacks a caller gets addresses also after NXDOMAIN, and after changes of the table and the lookup.
     #[test]
-    fn fallbacks_are_served_whatever_happens(
-        events in prop::collection::vec(happens_with_fallbacks(), 1..MOST),
+    fn fallbacks_are_served_after_any_events(
+        events in prop::collection::vec(event_with_fallbacks(), 1..MAX_EVENTS),
     ) {
-        play(Host::with_fallbacks(), &events);
+        run(Host::with_fallbacks(), &events);
     }
 }
 
-fn play(host: impl Future<Output = Host>, events: &[Happens]) {
+fn run(host: impl Future<Output = Host>, events: &[HostEvent]) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let host = host.await;
         for event in events {
-            host.take(event).await;
+            host.apply(event).await;
         }
-        host.take(&Happens::Asked).await;
+        host.apply(&HostEvent::Resolved).await;
     });
 }

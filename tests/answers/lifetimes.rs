@@ -1,25 +1,29 @@
-//! Behaviours A1 to A5: for how long what is known is served.
+//! Tests behaviors A1 to A5: how long an answer is served.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn all_bad_addresses_are_returned_the_one_whose_penalty_ends_first_leading() {
+async fn penalized_addresses_are_returned_in_the_order_in_which_their_penalties_end() {
     let resolver = Script::answer(&[1, 2, 3], 60).resolver();
     sorted(&resolver, "a.test").await;
     for n in [2, 3, 1] {
         resolver.report("a.test", ip(n), Outcome::Refused);
-        // Longer than the jitter, so that the ends are in the order of the reports.
+        // The pause is longer than the jitter, so that the penalties end in the order of the reports.
         advance(2500 * MS).await;
     }
     let addrs = resolver.resolve("a.test").await.unwrap().addrs().to_vec();
     assert_eq!(addrs.len(), 3);
-    let left = deal(&resolver, "a.test").await.unwrap();
-    assert_eq!(left.len(), 3, "health orders, never removes");
+    let selected = deal(&resolver, "a.test").await.unwrap();
+    assert_eq!(
+        selected.len(),
+        3,
+        "health orders addresses and removes none"
+    );
     assert_eq!(addrs[2], ip(1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_known_address_is_served_while_dns_is_down() {
+async fn an_expired_answer_is_served_while_dns_is_down() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
@@ -34,7 +38,7 @@ async fn a_known_address_is_served_while_dns_is_down() {
     assert!(longest <= 1_800 * MS, "{longest:?}");
     assert!(
         script.asked("a.test") < 40,
-        "asked {} times",
+        "{} lookups",
         script.asked("a.test")
     );
     assert_eq!(
@@ -45,7 +49,7 @@ async fn a_known_address_is_served_while_dns_is_down() {
 
 // A2: lifetimes.
 
-/// TTLs are clamped to 1 s and 60 s; without one it is 30 s.
+/// A TTL is kept within 1 s and 60 s. An answer without a TTL lives for 30 s.
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_kept_for_its_ttl_within_bounds() {
     for (ttl, life) in [(Some(0), 1), (Some(7), 7), (Some(1800), 60), (None, 30)] {
@@ -62,12 +66,16 @@ async fn an_answer_is_kept_for_its_ttl_within_bounds() {
         assert_eq!(script.asked("a.test"), 1, "TTL {ttl:?}: kept for {life} s");
         advance(MS).await;
         sorted(&resolver, "a.test").await;
-        assert_eq!(script.asked("a.test"), 2, "TTL {ttl:?}: and no longer");
+        assert_eq!(
+            script.asked("a.test"),
+            2,
+            "TTL {ttl:?}: not kept after {life} s"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_bounds_can_be_set() {
+async fn the_bounds_of_the_ttl_can_be_set() {
     let script = Script::answer(&[1], 1800);
     let builder = Resolver::builder().lookup(script.clone());
     let resolver = builder.min_ttl(100 * S).max_ttl(200 * S).build().unwrap();
@@ -80,9 +88,9 @@ async fn the_bounds_can_be_set() {
     assert_eq!(script.asked("a.test"), 2);
 }
 
-/// Life counts from when the query was sent, not from when its answer came.
+/// The lifetime counts from when the lookup was sent, not from when its answer came.
 #[tokio::test(start_paused = true)]
-async fn life_is_counted_from_the_sending() {
+async fn the_lifetime_counts_from_when_the_lookup_was_sent() {
     let script = Script::answer(&[1], 10);
     script.takes(3 * S);
     let resolver = script.resolver();
@@ -93,11 +101,11 @@ async fn life_is_counted_from_the_sending() {
     assert_eq!(script.asked("a.test"), 2);
 }
 
-// A3: refresh-ahead.
+// A3: refresh.
 
-/// A host in steady use is looked up again at 80 to 90 % of its life, and nobody waits for it.
+/// A host in use is refreshed at 80 to 90 % of its lifetime, and no caller waits for the refresh.
 #[tokio::test(start_paused = true)]
-async fn a_host_in_use_never_makes_a_caller_wait_again() {
+async fn no_caller_waits_for_the_refresh_of_a_host_in_use() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
@@ -108,17 +116,17 @@ async fn a_host_in_use_never_makes_a_caller_wait_again() {
         deal(&resolver, "a.test").await.unwrap();
         assert_eq!(Instant::now(), begun, "at {second} s");
     }
-    // Every 48 to 54 s, counted from the sending.
-    let asked = script.asked("a.test");
+    // The time between two refreshes is 48 to 54 s.
+    let lookups = script.asked("a.test");
     assert!(
-        (1 + 1_200 / 54..=2 + 1_200 / 48).contains(&asked),
-        "asked {asked} times"
+        (1 + 1_200 / 54..=2 + 1_200 / 48).contains(&lookups),
+        "{lookups} lookups"
     );
 }
 
-/// Even one that is asked for only twice in an answer's life.
+/// Two calls within one lifetime are enough for a refresh.
 #[tokio::test(start_paused = true)]
-async fn a_host_that_is_asked_for_now_and_then_is_looked_up_ahead_too() {
+async fn a_host_that_is_used_twice_in_a_lifetime_is_refreshed() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
@@ -131,9 +139,9 @@ async fn a_host_that_is_asked_for_now_and_then_is_looked_up_ahead_too() {
     }
 }
 
-/// An idle host is left to expire, and costs neither lookups nor tasks.
+/// The answer of an idle host expires, and costs neither lookups nor tasks.
 #[tokio::test(start_paused = true)]
-async fn an_idle_host_is_left_to_expire() {
+async fn the_answer_of_an_idle_host_expires() {
     let tasks = || {
         tokio::runtime::Handle::current()
             .metrics()
@@ -148,7 +156,7 @@ async fn an_idle_host_is_left_to_expire() {
     assert_eq!(
         tasks(),
         before,
-        "an answer that nobody has used has no task"
+        "an answer that no caller has used has no task"
     );
     sorted(&resolver, "used.test").await;
     tokio::time::sleep(600 * S).await;
@@ -159,13 +167,13 @@ async fn an_idle_host_is_left_to_expire() {
     assert_eq!(
         tasks(),
         before,
-        "and one that nobody uses any more has none either"
+        "an answer that is no longer used has no task"
     );
 }
 
-/// Ten thousand hosts that were cached in the same second do not come back in the same second.
+/// Ten thousand hosts that were looked up in the same second are not refreshed in the same second.
 #[tokio::test(start_paused = true)]
-async fn refreshes_are_spread() {
+async fn refreshes_of_many_hosts_are_spread_over_time() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     let hosts: Vec<String> = (0..10_000).map(|n| format!("h{n}.test")).collect();
@@ -174,11 +182,11 @@ async fn refreshes_are_spread() {
             deal(&resolver, host).await.unwrap();
         }
     }
-    let asked = || script.0.asked.lock().unwrap().values().sum::<usize>();
-    let (mut before, mut most) = (asked(), 0);
+    let lookups = || script.0.asked.lock().unwrap().values().sum::<usize>();
+    let (mut before, mut most) = (lookups(), 0);
     for _ in 0..60 {
         tokio::time::sleep(S).await;
-        let now = asked();
+        let now = lookups();
         most = most.max(now - before);
         before = now;
     }
@@ -186,10 +194,10 @@ async fn refreshes_are_spread() {
     assert!(most < 2_500, "{most} lookups in one second");
 }
 
-/// A refresh that fails while the answer is good changes nothing, and is tried again in its turn: a
-/// name server in trouble is asked no more than one in health.
+/// If a refresh fails, the answer stays and the next refresh comes at the usual time. So a failing name server gets
+/// no more queries than a healthy one.
 #[tokio::test(start_paused = true)]
-async fn a_failed_refresh_changes_nothing() {
+async fn a_failed_refresh_leaves_the_answer() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
@@ -214,9 +222,9 @@ async fn a_failed_refresh_changes_nothing() {
 
 // A4, A5: stale and negative answers.
 
-/// A slow lookup costs 1.8 s at most while a stale answer is there, and is not thrown away.
+/// A caller of a slow lookup gets the stale answer after 1.8 s. The answer of the slow lookup is kept.
 #[tokio::test(start_paused = true)]
-async fn a_slow_lookup_serves_the_stale_answer() {
+async fn the_stale_answer_is_served_if_a_lookup_is_slow() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
@@ -231,9 +239,9 @@ async fn a_slow_lookup_serves_the_stale_answer() {
     assert_eq!(script.asked("a.test"), 2);
 }
 
-/// Who comes later waits for what is left of the 1.8 s: they count from the sending.
+/// The 1.8 s count from when the lookup was sent, so a later caller waits only for the rest.
 #[tokio::test(start_paused = true)]
-async fn who_joins_a_slow_lookup_waits_only_for_what_is_left() {
+async fn a_caller_that_joins_a_slow_lookup_waits_for_the_rest_of_the_delay() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
@@ -254,10 +262,10 @@ async fn who_joins_a_slow_lookup_waits_only_for_what_is_left() {
     assert_eq!(script.asked("a.test"), 2);
 }
 
-/// A name server that is silent holds nobody up who uses the host, neither at the first lookup that it
-/// does not answer nor at any later one; and the first answer after it is taken.
+/// Callers of a host in use wait neither for the first lookup that a silent name server leaves unanswered nor for a
+/// later one. The first answer after that is served.
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_for_a_silent_name_server() {
+async fn no_caller_waits_for_a_silent_name_server() {
     for ttl in [60, 5, 1] {
         let script = Script::answer(&[1], ttl);
         let resolver = script.resolver();
@@ -280,7 +288,7 @@ async fn nobody_waits_for_a_silent_name_server() {
     }
 }
 
-/// A connect that fails while the lookup is pending changes nothing of that: a healthy address is left.
+/// A connect fails while the refresh is in flight, but a healthy address is left.
 #[tokio::test(start_paused = true)]
 async fn no_caller_waits_for_a_silent_name_server_after_a_failed_connect() {
     let script = Script::answer(&[1, 2], 5);
@@ -289,7 +297,7 @@ async fn no_caller_waits_for_a_silent_name_server_after_a_failed_connect() {
     sorted(&resolver, "a.test").await;
     script.hold();
     tokio::time::sleep(4_900 * MS).await;
-    assert_eq!(script.asked("a.test"), 2, "ahead of the end");
+    assert_eq!(script.asked("a.test"), 2, "the refresh is in flight");
     resolver.report("a.test", ip(1), Outcome::Refused);
     for tenth in 0..300 {
         tokio::time::sleep(100 * MS).await;
@@ -297,13 +305,13 @@ async fn no_caller_waits_for_a_silent_name_server_after_a_failed_connect() {
         assert_eq!(sorted(&resolver, "a.test").await, [ip(1), ip(2)]);
         assert_eq!(Instant::now(), begun, "after {tenth} tenths of a second");
     }
-    let asked = script.asked("a.test");
-    assert!((3..=20).contains(&asked), "asked {asked} times in 35 s");
+    let lookups = script.asked("a.test");
+    assert!((3..=20).contains(&lookups), "{lookups} lookups in 35 s");
 }
 
-/// The lookup that was sent in time may bring an address that works, where none of the answer does.
+/// The refresh may return an address that works, and all addresses of the answer have failed.
 #[tokio::test(start_paused = true)]
-async fn with_no_healthy_address_left_a_caller_waits_for_the_lookup_that_was_sent_in_time() {
+async fn a_caller_waits_for_an_in_flight_refresh_if_no_address_is_healthy() {
     let script = Script::answer(&[1], 5);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
@@ -311,15 +319,15 @@ async fn with_no_healthy_address_left_a_caller_waits_for_the_lookup_that_was_sen
     script.say(|_| Ok(answer(&[2], 5)));
     script.takes(1_500 * MS);
     tokio::time::sleep(4_900 * MS).await;
-    assert_eq!(script.asked("a.test"), 2, "ahead of the end");
+    assert_eq!(script.asked("a.test"), 2, "the refresh is in flight");
     resolver.report("a.test", ip(1), Outcome::Refused);
     tokio::time::sleep(200 * MS).await;
     assert_eq!(sorted(&resolver, "a.test").await, [ip(2)]);
 }
 
-/// Long after a failure the next caller waits: the name server is most likely back.
+/// Long after a failed lookup the next caller waits, because the name server is probably back.
 #[tokio::test(start_paused = true)]
-async fn an_old_failure_is_no_reason_to_serve_a_stale_answer_at_once() {
+async fn a_caller_waits_for_the_lookup_if_the_last_failure_is_old() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
@@ -327,8 +335,7 @@ async fn an_old_failure_is_no_reason_to_serve_a_stale_answer_at_once() {
     script.say(down);
     assert_eq!(sorted(&resolver, "a.test").await, [ip(1)]);
     script.say(|_| Ok(answer(&[2], 60)));
-    // The next lookup is due 48 to 54 s after the one that failed, and that is remembered for 30 s
-    // more.
+    // The next lookup is due 48 to 54 s after the failed one, and the failure counts for 30 s more.
     advance(84 * S).await;
     assert_eq!(sorted(&resolver, "a.test").await, [ip(2)]);
 }
@@ -346,7 +353,7 @@ async fn stale_answers_end_after_a_day() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nxdomain_and_nodata_end_an_answer_and_are_kept_by_their_ttl() {
+async fn nxdomain_and_nodata_end_an_answer_and_are_kept_for_their_ttl() {
     type Negative = fn(&str) -> ResolveError;
     let negatives: [(Negative, u32); 3] = [
         (
@@ -371,11 +378,11 @@ async fn nxdomain_and_nodata_end_an_answer_and_are_kept_by_their_ttl() {
         assert_eq!(script.asked("a.test"), 2, "kept for {life} s");
         advance(MS).await;
         resolver.resolve("a.test").await.unwrap_err();
-        assert_eq!(script.asked("a.test"), 3, "and no longer");
+        assert_eq!(script.asked("a.test"), 3, "not kept after {life} s");
     }
 }
 
-/// RFC 9520: a failed lookup is not repeated at once, and ever less often.
+/// A failed lookup is repeated after 1 s, and then after a delay that doubles up to 30 s (RFC 9520).
 #[tokio::test(start_paused = true)]
 async fn failed_lookups_back_off() {
     let script = Script::new(|host| Err(ResolveError::failed(host, "refused")));
@@ -384,11 +391,11 @@ async fn failed_lookups_back_off() {
         resolver.resolve("a.test").await.unwrap_err();
         advance(100 * MS).await;
     }
-    // At 0, 1, 3, 7, 15, 31 s; the next is due at 61 s.
+    // Lookups are sent at 0, 1, 3, 7, 15 and 31 s. The next one is due at 61 s.
     assert_eq!(script.asked("a.test"), 6);
 }
 
-/// An answer without addresses is no answer.
+/// An answer without addresses counts as NODATA.
 #[tokio::test(start_paused = true)]
 async fn an_empty_answer_is_an_error() {
     let resolver = Script::new(|_| Ok(Answer::new([]))).resolver();
@@ -401,10 +408,9 @@ async fn an_empty_answer_is_an_error() {
     );
 }
 
-/// One task for a host, however many answers it gets; and the next user starts another when the
-/// runtime that it slept on is gone.
+/// A host has one task that waits for its next refresh, after any number of answers.
 #[tokio::test(start_paused = true)]
-async fn a_host_in_use_has_one_sleeper() {
+async fn a_host_in_use_has_one_refresh_task() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     let tasks = || {
@@ -421,13 +427,12 @@ async fn a_host_in_use_has_one_sleeper() {
         sorted(&resolver, "a.test").await;
         advance(20 * MS).await;
     }
-    // One that wakes earlier takes the place of one that sleeps longer, which happens some
-    // logarithm of times.
+    // A task that wakes earlier replaces a task that sleeps longer. The number of replacements is logarithmic.
     assert!(tasks() <= before + 10, "{} tasks", tasks());
 }
 
 #[test]
-fn a_host_is_looked_up_ahead_though_its_first_runtime_is_gone() {
+fn a_host_is_refreshed_after_its_first_runtime_has_ended() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     let runtime = || {
@@ -452,9 +457,9 @@ fn a_host_is_looked_up_ahead_though_its_first_runtime_is_gone() {
     });
 }
 
-/// A refresh that was let go by a switch is tried ahead again by the new lookup.
+/// A refresh is in flight when the lookup is replaced. The new lookup repeats the refresh before the answer expires.
 #[tokio::test(start_paused = true)]
-async fn a_refresh_that_was_let_go_is_repeated() {
+async fn the_refresh_of_a_replaced_lookup_is_repeated() {
     let (old, new) = (Script::answer(&[1], 60), Script::answer(&[2], 60));
     let resolver = old.resolver();
     sorted(&resolver, "a.test").await;
@@ -470,6 +475,6 @@ async fn a_refresh_that_was_let_go_is_repeated() {
         tokio::time::sleep(S).await;
         let begun = Instant::now();
         sorted(&resolver, "a.test").await;
-        assert_eq!(Instant::now(), begun, "{second} s after the switch");
+        assert_eq!(Instant::now(), begun, "{second} s after the replacement");
     }
 }

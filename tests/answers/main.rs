@@ -1,4 +1,4 @@
-//! Behaviours A1 to A10, on a paused clock, with a lookup that the test directs.
+//! Tests behaviors A1 to A10, F4 and F6 with a lookup that the test scripts, on a paused clock.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,

@@ -1,9 +1,9 @@
-//! Behaviour A9: names.
+//! Tests behavior A9: names.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn case_and_the_root_dot_do_not_matter() {
+async fn case_and_the_root_dot_make_no_difference() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     for name in ["a.test", "A.TEST", "a.test.", "A.Test."] {
@@ -14,7 +14,7 @@ async fn case_and_the_root_dot_do_not_matter() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_name_is_an_error_and_is_not_kept() {
+async fn an_invalid_name_is_an_error_and_is_not_kept() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     let long = "a".repeat(64);
@@ -28,7 +28,7 @@ async fn what_is_no_name_is_an_error_and_is_not_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn literals_localhost_and_reserved_names_ask_nobody() {
+async fn literals_localhost_and_reserved_names_need_no_lookup() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     for (name, addr) in [("192.0.2.7", ip(7)), ("[::1]", "::1".parse().unwrap())] {

@@ -1,4 +1,4 @@
-//! Behaviour F6: our own network is down, or is another one.
+//! Tests behavior F6: an outage or a change of the local network.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -7,7 +7,7 @@ use super::*;
 use sidestep::lookup::{Chain, Lookup, LookupFuture};
 use sidestep::{AddressState, Event};
 
-/// Four hosts, each in a network of its own, and one more address in the first one's.
+/// Returns the name of host `n`, which has two addresses in a network of its own.
 fn host(n: u8) -> String {
     format!("h{n}.test")
 }
@@ -16,37 +16,37 @@ fn addr(n: u8) -> IpAddr {
     [10, n, 0, 1].into()
 }
 
-async fn known(n: std::ops::RangeInclusive<u8>) -> (Script, Resolver, Told) {
-    let told = Told::default();
+async fn with_hosts(n: std::ops::RangeInclusive<u8>) -> (Script, Resolver, Events) {
+    let events = Events::default();
     let script = Script::new(|host| {
         let n = host[1..].split('.').next().unwrap().parse().unwrap();
         Ok(Answer::new([addr(n), [10, n, 0, 2].into()]).with_ttl(60 * S))
     });
     let resolver = Resolver::builder()
         .lookup(script.clone())
-        .observe(told.observer())
+        .observe(events.observer())
         .build()
         .unwrap();
     for n in n {
         resolver.resolve(&host(n)).await.unwrap();
     }
-    (script, resolver, told)
+    (script, resolver, events)
 }
 
 #[derive(Clone, Default)]
-struct Told(Arc<std::sync::Mutex<Vec<&'static str>>>);
+struct Events(Arc<std::sync::Mutex<Vec<&'static str>>>);
 
-impl Told {
+impl Events {
     fn observer(&self) -> impl Fn(&Event<'_>) + Send + Sync + 'static {
-        let told = self.clone();
+        let events = self.clone();
         move |event: &Event<'_>| {
-            let word = match event {
+            let name = match event {
                 Event::NetworkDown => "down",
                 Event::NetworkUp => "up",
                 Event::NetworkChanged => "changed",
                 _ => return,
             };
-            told.0.lock().unwrap().push(word);
+            events.0.lock().unwrap().push(name);
         }
     }
 
@@ -55,7 +55,7 @@ impl Told {
     }
 }
 
-fn standing(resolver: &Resolver, n: u8) -> AddressState {
+fn state_of(resolver: &Resolver, n: u8) -> AddressState {
     let snapshot = resolver.snapshot();
     let host = snapshot.host(&host(n)).unwrap();
     host.addr(addr(n)).unwrap().state
@@ -63,31 +63,39 @@ fn standing(resolver: &Resolver, n: u8) -> AddressState {
 
 fn penalized(resolver: &Resolver, hosts: std::ops::RangeInclusive<u8>) -> usize {
     hosts
-        .filter(|&n| standing(resolver, n) != AddressState::Healthy)
+        .filter(|&n| state_of(resolver, n) != AddressState::Healthy)
         .count()
 }
 
-/// Nothing is held against any address, before and during it; one success thaws.
+/// No address gets a penalty before and during an outage. The first connection ends the outage.
 #[tokio::test(start_paused = true)]
-async fn an_outage_of_our_own_is_held_against_nobody() {
-    let (_script, resolver, told) = known(1..=20).await;
+async fn an_outage_of_the_local_network_penalizes_no_address() {
+    let (_script, resolver, events) = with_hosts(1..=20).await;
     for n in 1..=20 {
         resolver.report(&host(n), addr(n), Outcome::TimedOut);
     }
     assert_eq!(penalized(&resolver, 1..=20), 0);
     advance(60 * S).await;
     resolver.report(&host(7), addr(7), Outcome::TimedOut);
-    assert_eq!(penalized(&resolver, 1..=20), 0, "until something connects");
+    assert_eq!(
+        penalized(&resolver, 1..=20),
+        0,
+        "no penalty before a connection"
+    );
     resolver.report(&host(9), addr(9), Outcome::Connected);
-    assert_eq!(told.all(), ["down", "up"]);
+    assert_eq!(events.all(), ["down", "up"]);
     resolver.report(&host(7), addr(7), Outcome::TimedOut);
-    assert_eq!(penalized(&resolver, 1..=20), 1, "and then failures count");
+    assert_eq!(
+        penalized(&resolver, 1..=20),
+        1,
+        "failures count after the outage"
+    );
 }
 
-/// What was bad before stays bad.
+/// An address that had a penalty before the outage keeps the penalty.
 #[tokio::test(start_paused = true)]
-async fn what_failed_before_the_outage_stays_as_it_was() {
-    let (_script, resolver, _told) = known(1..=9).await;
+async fn a_penalty_from_before_an_outage_stays() {
+    let (_script, resolver, _events) = with_hosts(1..=9).await;
     for _ in 0..4 {
         resolver.report(&host(9), addr(9), Outcome::Refused);
         advance(21 * S).await;
@@ -98,30 +106,30 @@ async fn what_failed_before_the_outage_stays_as_it_was() {
         resolver.report(&host(n), addr(n), Outcome::TimedOut);
     }
     assert_eq!(penalized(&resolver, 1..=8), 0);
-    assert_eq!(standing(&resolver, 9), AddressState::Penalized);
+    assert_eq!(state_of(&resolver, 9), AddressState::Penalized);
 }
 
-/// While something still connects, failures are the addresses' own, however many.
+/// While connects succeed, every failure gives its address a penalty.
 #[tokio::test(start_paused = true)]
-async fn many_dead_hosts_beside_a_live_one_are_no_outage() {
-    let (_script, resolver, told) = known(1..=20).await;
+async fn many_dead_hosts_are_no_outage_while_connects_succeed() {
+    let (_script, resolver, events) = with_hosts(1..=20).await;
     for n in 1..=20 {
         resolver.report(&host(n), addr(n), Outcome::TimedOut);
         resolver.report(&host(1), [10, 1, 0, 2].into(), Outcome::Connected);
     }
     assert_eq!(penalized(&resolver, 1..=20), 20);
-    assert!(told.all().is_empty());
+    assert!(events.all().is_empty());
 }
 
-/// Another network: health and answers are forgotten, and who waits for a lookup gets the answer
-/// of one that is sent anew.
+/// A change of the network clears health and answers. A caller of an in-flight lookup gets the answer of a
+/// new lookup.
 #[tokio::test(start_paused = true)]
-async fn on_another_network_all_is_asked_and_judged_anew() {
-    let (script, resolver, told) = known(1..=2).await;
+async fn a_change_of_the_network_clears_answers_and_health() {
+    let (script, resolver, events) = with_hosts(1..=2).await;
     resolver.overrides().set("pinned.test", [ip(1)]).unwrap();
     resolver.report(&host(1), addr(1), Outcome::Refused);
     script.takes(2 * S);
-    let waiting = tokio::spawn({
+    let caller = tokio::spawn({
         let resolver = resolver.clone();
         async move { resolver.resolve("h5.test").await.unwrap().addrs().len() }
     });
@@ -135,24 +143,24 @@ async fn on_another_network_all_is_asked_and_judged_anew() {
             .all(|host| host.host == "pinned.test")
     );
     let begun = Instant::now();
-    assert_eq!(waiting.await.unwrap(), 2);
+    assert_eq!(caller.await.unwrap(), 2);
     assert_eq!(
         Instant::now() - begun,
         3 * S,
-        "the old lookup is not believed"
+        "the answer of the old lookup is not used"
     );
     assert_eq!(script.asked("h5.test"), 2);
     resolver.resolve(&host(1)).await.unwrap();
     assert_eq!(
-        (script.asked("h1.test"), standing(&resolver, 1)),
+        (script.asked("h1.test"), state_of(&resolver, 1)),
         (2, AddressState::Healthy)
     );
-    assert_eq!(told.all(), ["changed"]);
+    assert_eq!(events.all(), ["changed"]);
 }
 
-/// A lookup hears of it, through whatever it is wrapped in, before anything is asked there.
+/// A `Chain` passes a change of the network to each of its lookups before the next lookup is sent.
 #[tokio::test]
-async fn a_lookup_is_told_of_another_network() {
+async fn a_chain_passes_a_change_of_the_network_to_each_lookup() {
     #[derive(Clone, Default)]
     struct Networks(Arc<AtomicU8>);
 
@@ -167,20 +175,17 @@ async fn a_lookup_is_told_of_another_network() {
     }
 
     let networks = Networks::default();
-    let one_after_another = Chain::new(Arc::new(networks.clone())).or(networks.clone());
-    let resolver = Resolver::builder()
-        .lookup(one_after_another)
-        .build()
-        .unwrap();
+    let chain = Chain::new(Arc::new(networks.clone())).or(networks.clone());
+    let resolver = Resolver::builder().lookup(chain).build().unwrap();
     assert_eq!(resolver.resolve("a.test").await.unwrap().addrs(), [addr(0)]);
     resolver.network_changed();
-    assert_eq!(networks.0.load(Relaxed), 2, "the first and the second");
+    assert_eq!(networks.0.load(Relaxed), 2, "both lookups of the chain");
     assert_eq!(resolver.resolve("a.test").await.unwrap().addrs(), [addr(2)]);
 }
 
-/// What is asked while the lookup still asks as on the network before does not count as asked here.
+/// An answer that arrives while the lookup still uses the old name servers is not kept.
 #[tokio::test]
-async fn an_answer_of_the_name_servers_of_before_is_not_believed() {
+async fn an_answer_of_the_old_name_servers_is_not_kept() {
     #[derive(Clone, Default)]
     struct Late(Arc<AtomicU8>, Arc<OnceLock<Resolver>>);
 
@@ -210,9 +215,9 @@ async fn an_answer_of_the_name_servers_of_before_is_not_believed() {
     assert_eq!(resolver.resolve("a.test").await.unwrap().addrs(), [addr(1)]);
 }
 
-/// What fails after a connection was made says that the network is there.
+/// A failure after a connection was made shows that the network works.
 #[tokio::test(start_paused = true)]
-async fn services_that_close_early_are_no_outage() {
+async fn early_closes_are_no_outage() {
     let script = Script::answer(&[1], 60);
     script.say(|_| Ok(Answer::new((1..=6).map(|n| IpAddr::from([10, n, 0, 1])))));
     let resolver = script.resolver();
@@ -224,6 +229,6 @@ async fn services_that_close_early_are_no_outage() {
     assert_eq!(
         resolver.snapshot().failed_addresses,
         6,
-        "each is held against its address"
+        "each early close is a failure of its address"
     );
 }

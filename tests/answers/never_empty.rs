@@ -1,4 +1,4 @@
-//! Behaviour A1 where lookups cross: while an address is known nobody gets an error.
+//! Tests behavior A1 for lookups that overlap: while an address is known, no caller gets an error.
 
 use std::sync::{Mutex, mpsc};
 
@@ -11,7 +11,7 @@ fn table(last: u8) -> StaticHosts {
     table
 }
 
-fn ask(resolver: &Resolver) -> tokio::task::JoinHandle<Result<Vec<IpAddr>, ResolveError>> {
+fn spawn_caller(resolver: &Resolver) -> tokio::task::JoinHandle<Result<Vec<IpAddr>, ResolveError>> {
     let resolver = resolver.clone();
     tokio::spawn(async move {
         let resolved = resolver.resolve("a.test").await?;
@@ -19,10 +19,9 @@ fn ask(resolver: &Resolver) -> tokio::task::JoinHandle<Result<Vec<IpAddr>, Resol
     })
 }
 
-/// The lookup that a caller waits for fails, and the one that was sent before it has brought an
-/// answer meanwhile.
+/// The lookup of a caller fails after an earlier lookup has returned an answer.
 #[tokio::test(start_paused = true)]
-async fn the_answer_of_another_lookup_is_better_than_an_error() {
+async fn an_answer_of_an_earlier_lookup_is_served_instead_of_an_error() {
     for fallbacks in [None, Some(table(7))] {
         let script = Script::answer(&[1], 60);
         let resolver = script.build(|builder| match fallbacks {
@@ -30,10 +29,10 @@ async fn the_answer_of_another_lookup_is_better_than_an_error() {
             None => builder,
         });
         script.takes(3 * S);
-        let _gone = tokio::time::timeout(S, resolver.resolve("a.test")).await;
+        let _dropped = tokio::time::timeout(S, resolver.resolve("a.test")).await;
         resolver.invalidate("a.test");
         script.takes(4 * S);
-        let second = ask(&resolver);
+        let second = spawn_caller(&resolver);
         tokio::time::sleep(3 * S).await;
         script.say(down);
         let addrs = second.await.unwrap().unwrap();
@@ -41,15 +40,15 @@ async fn the_answer_of_another_lookup_is_better_than_an_error() {
     }
 }
 
-/// Two runtimes: one's lookup brings an answer, the other's fails after that.
+/// The lookup of one runtime returns an answer, and then the lookup of another runtime fails.
 #[test]
-fn the_answer_of_another_runtime_is_better_than_an_error() {
+fn an_answer_of_another_runtime_is_served_instead_of_an_error() {
     let (let_good, good_waits) = mpsc::channel();
     let (let_bad, bad_waits) = mpsc::channel();
     let (good_waits, bad_waits) = (Mutex::new(good_waits), Mutex::new(bad_waits));
     let (good_begins, good_has_begun) = mpsc::channel();
-    // Each looks up on its own thread, and may stop that. The script lets one lookup in at a time, so the good
-    // one has to be in it before the bad one begins.
+    // Each lookup blocks the thread of its own runtime. The script runs one lookup at a time, so the good lookup has
+    // to begin before the bad one.
     let script = Script::new(move |_| match std::thread::current().name() {
         Some("bad") => {
             bad_waits.lock().unwrap().recv().unwrap();
@@ -65,12 +64,12 @@ fn the_answer_of_another_runtime_is_better_than_an_error() {
     let on = |name: &str| {
         let resolver = resolver.clone();
         let thread = std::thread::Builder::new().name(name.to_owned());
-        let asking = move || {
+        let resolve = move || {
             let mut runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = runtime.enable_all().build().unwrap();
             runtime.block_on(async { resolver.resolve("a.test").await.map(|_| ()) })
         };
-        thread.spawn(asking).unwrap()
+        thread.spawn(resolve).unwrap()
     };
     let good = on("good");
     good_has_begun.recv().unwrap();
@@ -84,25 +83,24 @@ fn the_answer_of_another_runtime_is_better_than_an_error() {
     bad.join().unwrap().unwrap();
 }
 
-/// That there is no such name was asked before the invalidation, and does not count after it; the
-/// old answer does.
+/// NXDOMAIN of a lookup that was sent before an invalidation does not count, so the stale answer is served.
 #[tokio::test(start_paused = true)]
-async fn an_old_denial_is_worse_than_a_stale_answer() {
+async fn a_stale_answer_is_served_instead_of_an_old_nxdomain() {
     let script = Script::answer(&[1], 10);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
     advance(11 * S).await;
     script.takes(S);
     script.say(|host| Err(ResolveError::not_found(host)));
-    let waiting = ask(&resolver);
+    let caller = spawn_caller(&resolver);
     tokio::time::sleep(500 * MS).await;
     resolver.invalidate("a.test");
-    assert_eq!(waiting.await.unwrap().unwrap(), [ip(1)]);
+    assert_eq!(caller.await.unwrap().unwrap(), [ip(1)]);
 }
 
-/// Over the quota of lookups after invalidations: fallbacks, and for what is not known a lookup.
+/// Above the quota of lookups after invalidations a caller gets fallbacks. A host without addresses is looked up.
 #[tokio::test(start_paused = true)]
-async fn the_quota_costs_nobody_an_answer() {
+async fn the_quota_of_lookups_leaves_no_caller_without_an_answer() {
     let names: Vec<String> = (0..200).map(|n| format!("h{n}.test")).collect();
     let script = Script::answer(&[9], 60);
     let resolver = script.build(|builder| builder.max_stale(Duration::ZERO).fallbacks(table(7)));
@@ -128,10 +126,10 @@ async fn the_quota_costs_nobody_an_answer() {
     }
 }
 
-/// A filter or a source address of the user that panics is a lookup that failed: waited out, and
+/// If the user's filter or source address function panics, the lookup has failed. The next lookup has a backoff, and
 /// fallbacks are served.
 #[tokio::test(start_paused = true)]
-async fn what_panics_behind_a_lookup_is_a_failed_lookup() {
+async fn a_panic_in_a_function_of_the_user_is_a_failed_lookup() {
     let script = Script::answer(&[1], 60);
     let resolver = script.build(|builder| builder.filter(|_, _| panic!("a broken filter")));
     for _ in 0..50 {
@@ -148,9 +146,9 @@ async fn what_panics_behind_a_lookup_is_a_failed_lookup() {
     assert_eq!(sorted(&resolver, "a.test").await, [ip(7)]);
 }
 
-/// However often another lookup is set while a caller waits.
+/// The lookup is replaced twice while a caller waits.
 #[tokio::test(start_paused = true)]
-async fn a_waiter_outlives_several_switches() {
+async fn a_caller_gets_an_answer_after_two_replacements_of_the_lookup() {
     let (first, second, third) = (
         Script::new(down),
         Script::new(down),
@@ -159,10 +157,10 @@ async fn a_waiter_outlives_several_switches() {
     first.takes(S);
     second.takes(S);
     let resolver = first.resolver();
-    let early = ask(&resolver);
+    let caller = spawn_caller(&resolver);
     tokio::time::sleep(500 * MS).await;
     resolver.set_lookup(second);
     tokio::time::sleep(S).await;
     resolver.set_lookup(third);
-    assert_eq!(early.await.unwrap().unwrap(), [ip(3)]);
+    assert_eq!(caller.await.unwrap().unwrap(), [ip(3)]);
 }

@@ -1,4 +1,4 @@
-//! Behaviour A8: in which order addresses are handed out.
+//! Tests behavior A8: the order in which addresses are returned.
 
 use super::*;
 use sidestep::{AddressOrder, Family, ResolverBuilder};
@@ -7,7 +7,7 @@ fn v6(last: u16) -> IpAddr {
     [0x2001, 0xdb8, 0, 0, 0, 0, 0, last].into()
 }
 
-/// A resolver whose answers hold both families, on a machine that has these source addresses.
+/// Makes a resolver whose answers have these addresses, on a machine with these source addresses.
 fn dual_stack(
     addrs: &'static [fn() -> IpAddr],
     source: fn(IpAddr) -> Option<IpAddr>,
@@ -26,7 +26,7 @@ async fn families(resolver: &Resolver) -> Vec<bool> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn families_are_dealt_in_turn_and_ipv6_leads() {
+async fn families_take_turns_and_ipv6_goes_first() {
     let resolver = dual_stack(BOTH, Some, |builder| builder);
     let mut first = [0; 2];
     for _ in 0..200 {
@@ -34,16 +34,16 @@ async fn families_are_dealt_in_turn_and_ipv6_leads() {
         assert_eq!(families(&resolver).await, [true, false, true, false]);
         first[usize::from(addrs[0].ip() == v6(1))] += 1;
     }
-    // 100 each are expected, with a deviation of 7; six deviations.
+    // The expected count is 100 with a standard deviation of 7. The limits are six deviations away.
     assert!(
         first.iter().all(|n| (58..=142).contains(n)),
-        "shuffled at every lookup: {first:?}"
+        "each call shuffles the addresses: {first:?}"
     );
 }
 
-/// RFC 6724, rules 1 and 5: no route, or only a unique local address to dial from.
+/// IPv6 has no route, or only a unique local source address (RFC 6724, rules 1 and 5).
 #[tokio::test(start_paused = true)]
-async fn ipv6_that_leads_nowhere_does_not_lead() {
+async fn ipv6_without_a_usable_source_address_goes_second() {
     let sources: [fn(IpAddr) -> Option<IpAddr>; 2] = [
         |to| to.is_ipv4().then_some(to),
         |to| match to {
@@ -58,21 +58,20 @@ async fn ipv6_that_leads_nowhere_does_not_lead() {
         assert_eq!(
             families(&resolver).await,
             [true, false, true, false],
-            "unless it is wanted"
+            "unless IPv6 is preferred"
         );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn ipv4_may_be_preferred() {
+async fn ipv4_goes_first_if_it_is_preferred() {
     let resolver = dual_stack(BOTH, Some, |builder| builder.prefer_family(Family::V4));
     assert_eq!(families(&resolver).await, [false, true, false, true]);
 }
 
-/// RFC 6724, rule 6: what is inside of our own network goes after what is not, and is shuffled
-/// among its like.
+/// Unique local addresses go after global addresses (RFC 6724, rule 6), and each group is shuffled.
 #[tokio::test(start_paused = true)]
-async fn a_shuffle_stays_within_equals() {
+async fn only_addresses_of_equal_precedence_are_shuffled() {
     const LOCAL: &[fn() -> IpAddr] = &[
         || [0xfd00, 0, 0, 0, 0, 0, 0, 7].into(),
         || v6(1),
@@ -90,12 +89,12 @@ async fn a_shuffle_stays_within_equals() {
         );
         seen.insert(addrs);
     }
-    assert_eq!(seen.len(), 4, "two orders of each two");
+    assert_eq!(seen.len(), 4, "two orders of each group");
 }
 
-/// What `connect` says is learned for all hosts, ends by itself, and with a connection.
+/// After an attempt without a route its family goes second for all hosts, for 10 s or until the family connects.
 #[tokio::test(start_paused = true)]
-async fn a_family_without_a_route_is_learned_and_forgotten() {
+async fn a_family_without_a_route_goes_second_for_10_s() {
     let resolver = dual_stack(BOTH, Some, |builder| builder);
     resolver.resolve("other.test").await.unwrap();
     resolver.report("other.test", v6(1), Outcome::NoRoute);
@@ -107,8 +106,8 @@ async fn a_family_without_a_route_is_learned_and_forgotten() {
     assert_eq!(families(&resolver).await, [true, false, true, false]);
 }
 
-/// A resolver whose lookups begin with each address in turn.
-fn in_turns(script: Script) -> Resolver {
+/// Makes a resolver that begins with the next address at each call.
+fn round_robin(script: Script) -> Resolver {
     let builder = Resolver::builder().lookup(script);
     let builder = builder.ipv4_mapped_fallback(false);
     let builder = builder.address_order(AddressOrder::RoundRobin);
@@ -116,9 +115,9 @@ fn in_turns(script: Script) -> Resolver {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_turn_each_lookup_begins_with_the_next_address() {
+async fn round_robin_begins_with_the_next_address_at_each_call() {
     let script = Script::answer(&[1, 2, 3], 60);
-    let resolver = in_turns(script);
+    let resolver = round_robin(script);
     let mut leads = Vec::new();
     for _ in 0..7 {
         leads.push(deal(&resolver, "a.test").await.unwrap()[0].ip());
@@ -126,9 +125,9 @@ async fn in_turn_each_lookup_begins_with_the_next_address() {
     assert_eq!(leads, [1, 2, 3, 1, 2, 3, 1].map(ip));
 }
 
-/// The order of the name server, also across families; health comes before it.
+/// `AddressOrder::Preserve` keeps the order of the name server across families. Health takes precedence.
 #[tokio::test(start_paused = true)]
-async fn as_given_the_order_is_the_name_servers() {
+async fn preserve_keeps_the_order_of_the_name_server() {
     let resolver = dual_stack(BOTH, Some, |builder| {
         builder.address_order(AddressOrder::Preserve)
     });
@@ -138,14 +137,14 @@ async fn as_given_the_order_is_the_name_servers() {
     }
     resolver.report("a.test", ip(1), Outcome::Refused);
     let resolved = resolver.resolve("a.test").await.unwrap();
-    assert_eq!(resolved.addrs()[3], ip(1), "health goes first");
+    assert_eq!(resolved.addrs()[3], ip(1), "the failed address goes last");
 }
 
-/// A new answer goes on with the turns, and one that is bad gives its turn to all others.
+/// A new answer continues the round. The other addresses share the turns of a failed address.
 #[tokio::test(start_paused = true)]
-async fn turns_go_on_and_are_shared_evenly() {
+async fn a_round_continues_with_a_new_answer_and_skips_a_failed_address() {
     let script = Script::answer(&[1, 2, 3, 4, 5, 6], 5);
-    let resolver = in_turns(script);
+    let resolver = round_robin(script);
     let mut leads = std::collections::BTreeMap::<IpAddr, usize>::new();
     for _ in 0..12 {
         let addrs = deal(&resolver, "a.test").await.unwrap();

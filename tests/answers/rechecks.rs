@@ -1,4 +1,4 @@
-//! Behaviour F4: when a host is looked up again after a connect failed, and who waits for it.
+//! Tests behavior F4: when a host is re-resolved after a failed connect, and which callers wait.
 
 use std::sync::Mutex;
 
@@ -7,26 +7,26 @@ use tokio::runtime::Handle;
 
 use super::*;
 
-/// A resolver of a host with one address that never changes, and when each lookup came, in
-/// milliseconds from the first failure.
+/// Makes a resolver of a host with one address that never changes. The list has the time of each later lookup in
+/// milliseconds.
 async fn unchanging() -> (Script, Resolver, Arc<Mutex<Vec<u128>>>) {
     let script = Script::answer(&[1], 24 * 3600);
     let resolver = script.build(|builder| builder.max_ttl(24 * 3600 * S));
     sorted(&resolver, "a.test").await;
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let (times, begun) = (asked.clone(), Instant::now());
+    let lookups = Arc::new(Mutex::new(Vec::new()));
+    let (times, begun) = (lookups.clone(), Instant::now());
     script.say(move |_| {
         let after = Instant::now() - begun;
         times.lock().unwrap().push(after.as_millis());
         Ok(answer(&[1], 24 * 3600))
     });
-    (script, resolver, asked)
+    (script, resolver, lookups)
 }
 
-/// The next lookup is sent exactly an interval after the last, however many call and fail.
+/// The next re-resolve is sent exactly one interval after the last one, for any number of callers and failures.
 #[tokio::test(start_paused = true)]
-async fn a_stream_of_failing_callers_is_one_lookup_at_0_and_1_and_then_each_2_seconds() {
-    let (_script, resolver, asked) = unchanging().await;
+async fn failing_callers_send_one_lookup_at_0_s_and_1_s_and_then_every_2_s() {
+    let (_script, resolver, lookups) = unchanging().await;
     let callers = (0..100_u32).map(|n| {
         let resolver = resolver.clone();
         async move {
@@ -34,78 +34,85 @@ async fn a_stream_of_failing_callers_is_one_lookup_at_0_and_1_and_then_each_2_se
                 resolver.report("a.test", ip(1), Outcome::Refused);
                 let begun = Instant::now();
                 resolver.resolve("a.test").await.unwrap();
-                assert_eq!(Instant::now(), begun, "nobody waits in a window");
+                assert_eq!(Instant::now(), begun, "no caller waits between two lookups");
                 tokio::time::sleep((7 + n) * MS).await;
             }
         }
     });
     let stream = futures_util::future::join_all(callers);
     assert!(tokio::time::timeout(92 * S, stream).await.is_err());
-    let asked = asked.lock().unwrap().clone();
+    let lookups = lookups.lock().unwrap().clone();
     let expected: Vec<u128> = [0]
         .into_iter()
         .chain((1_000..92_000).step_by(2_000))
         .collect();
-    assert_eq!(asked, expected);
+    assert_eq!(lookups, expected);
 }
 
 /// While another address is healthy, the interval doubles up to 30 s.
 #[tokio::test(start_paused = true)]
-async fn while_a_healthy_address_is_left_lookups_are_at_0_1_3_7_15_31_61_and_91_seconds() {
+async fn re_resolves_back_off_to_30_s_while_an_address_is_healthy() {
     let script = Script::answer(&[1, 2], 24 * 3600);
     let resolver = script.build(|builder| builder.max_ttl(24 * 3600 * S));
     sorted(&resolver, "a.test").await;
-    let (begun, mut asked) = (Instant::now(), Vec::new());
+    let (begun, mut lookups) = (Instant::now(), Vec::new());
     while Instant::now() < begun + 92 * S {
         resolver.report("a.test", ip(1), Outcome::Refused);
         let before = script.asked("a.test");
         sorted(&resolver, "a.test").await;
         tokio::time::sleep(MS).await;
         if script.asked("a.test") > before {
-            asked.push((Instant::now() - begun).as_secs());
+            lookups.push((Instant::now() - begun).as_secs());
         }
         tokio::time::sleep(99 * MS).await;
     }
-    assert_eq!(asked, [0, 1, 3, 7, 15, 31, 61, 91]);
+    assert_eq!(lookups, [0, 1, 3, 7, 15, 31, 61, 91]);
 }
 
-/// The one who failed may be the last one for a while: the next finds the fresh answer.
+/// The caller whose connect failed may be the last one for a while. The next caller then finds a fresh answer.
 #[tokio::test(start_paused = true)]
-async fn a_deferred_lookup_is_sent_though_nobody_asks() {
-    let (_script, resolver, asked) = unchanging().await;
+async fn a_deferred_re_resolve_is_sent_without_a_caller() {
+    let (_script, resolver, lookups) = unchanging().await;
     resolver.report("a.test", ip(1), Outcome::Refused);
     tokio::time::sleep(300 * MS).await;
-    assert_eq!(*asked.lock().unwrap(), [0], "the first at once");
+    assert_eq!(
+        *lookups.lock().unwrap(),
+        [0],
+        "the first re-resolve is sent at once"
+    );
     resolver.report("a.test", ip(1), Outcome::Refused);
     resolver.report("a.test", ip(1), Outcome::Refused);
     tokio::time::sleep(699 * MS).await;
-    assert_eq!(*asked.lock().unwrap(), [0]);
+    assert_eq!(*lookups.lock().unwrap(), [0]);
     tokio::time::sleep(3600 * S).await;
     assert_eq!(
-        *asked.lock().unwrap(),
+        *lookups.lock().unwrap(),
         [0, 1_000],
-        "and no more, for nobody failed"
+        "without a failure no other re-resolve is sent"
     );
 }
 
-/// The first failure leaves a healthy address, and so the lookup to the next caller; the second
-/// leaves none.
+/// The first failure leaves a healthy address, so the next caller sends the lookup. The second failure leaves none.
 #[tokio::test(start_paused = true)]
-async fn when_the_last_healthy_address_fails_the_lookup_is_sent_though_nobody_asks() {
+async fn the_failure_of_the_last_healthy_address_sends_a_lookup_without_a_caller() {
     let script = Script::answer(&[1, 2], 3600);
     let resolver = script.build(|builder| builder.max_ttl(3600 * S));
     sorted(&resolver, "a.test").await;
     resolver.report("a.test", ip(1), Outcome::Refused);
     tokio::time::sleep(60 * MS).await;
-    assert_eq!(script.asked("a.test"), 1, "the next caller asks");
+    assert_eq!(
+        script.asked("a.test"),
+        1,
+        "the next caller sends the lookup"
+    );
     resolver.report("a.test", ip(2), Outcome::Refused);
     tokio::time::sleep(MS).await;
     assert_eq!(script.asked("a.test"), 2);
 }
 
-/// The name has moved a moment after the first look-up-again; nobody calls for a while.
+/// The address of the host changes just after the first re-resolve, and no caller comes for a while.
 #[tokio::test(start_paused = true)]
-async fn who_comes_after_a_deferred_lookup_finds_the_move_without_waiting() {
+async fn a_caller_after_a_deferred_re_resolve_gets_the_new_address_at_once() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
@@ -115,7 +122,11 @@ async fn who_comes_after_a_deferred_lookup_finds_the_move_without_waiting() {
     script.say(|_| Ok(answer(&[2], 60)));
     resolver.report("a.test", ip(1), Outcome::Refused);
     let begun = Instant::now();
-    assert_eq!(sorted(&resolver, "a.test").await, [ip(1)], "in the window");
+    assert_eq!(
+        sorted(&resolver, "a.test").await,
+        [ip(1)],
+        "the re-resolve is deferred"
+    );
     assert_eq!(Instant::now(), begun);
     tokio::time::sleep(S).await;
     let begun = Instant::now();
@@ -123,9 +134,9 @@ async fn who_comes_after_a_deferred_lookup_finds_the_move_without_waiting() {
     assert_eq!(Instant::now(), begun);
 }
 
-/// While the lookup is in the air those without a healthy address wait for it, and are one.
+/// Callers of a host without a healthy address wait for the same in-flight lookup.
 #[tokio::test(start_paused = true)]
-async fn callers_without_a_healthy_address_join_the_lookup_that_is_due() {
+async fn callers_without_a_healthy_address_share_one_re_resolve() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
@@ -141,10 +152,10 @@ async fn callers_without_a_healthy_address_join_the_lookup_that_is_due() {
     assert_eq!(script.asked("a.test"), 2);
 }
 
-/// While a healthy address is left nobody needs the fresh answer: the next caller sends for it, and
-/// does not wait. A fleet that loses an edge does not ask as one.
+/// While a healthy address is left, the next caller sends the re-resolve and does not wait. So a fleet that loses an
+/// address does not send all its lookups at once.
 #[tokio::test(start_paused = true)]
-async fn while_a_healthy_address_is_left_the_next_caller_looks_again() {
+async fn the_next_caller_sends_the_re_resolve_while_an_address_is_healthy() {
     let script = Script::answer(&[1, 2], 60);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
@@ -159,12 +170,16 @@ async fn while_a_healthy_address_is_left_the_next_caller_looks_again() {
     assert_eq!(script.asked("a.test"), 2);
     resolver.report("a.test", ip(2), Outcome::Refused);
     tokio::time::sleep(2 * S).await;
-    assert_eq!(script.asked("a.test"), 3, "with none left, by itself");
+    assert_eq!(
+        script.asked("a.test"),
+        3,
+        "without a healthy address no caller is needed"
+    );
 }
 
-/// Who invalidates by hand is not kept waiting by those that failed.
+/// An invalidation does not wait until the quota of failed connects allows a lookup.
 #[tokio::test(start_paused = true)]
-async fn an_invalidation_by_hand_does_not_stand_in_the_queue_of_failures() {
+async fn an_invalidation_does_not_wait_for_the_quota_of_failures() {
     let script = Script::answer(&[1], 3600);
     let resolver = script.resolver();
     sorted(&resolver, "hand.test").await;
@@ -178,9 +193,9 @@ async fn an_invalidation_by_hand_does_not_stand_in_the_queue_of_failures() {
     assert_eq!(script.asked("hand.test"), 2);
 }
 
-/// What the quota puts off is looked up by itself, each host in turn.
+/// The hosts that the quota defers are looked up later, and need no caller.
 #[tokio::test(start_paused = true)]
-async fn hosts_over_the_quota_are_looked_up_in_turn_though_nobody_asks() {
+async fn hosts_above_the_quota_are_looked_up_later_without_a_caller() {
     let script = Script::answer(&[1], 3600);
     let resolver = script.build(|builder| builder.max_ttl(3600 * S));
     let hosts: Vec<String> = (0..300).map(|n| format!("h{n}.test")).collect();
@@ -190,26 +205,26 @@ async fn hosts_over_the_quota_are_looked_up_in_turn_though_nobody_asks() {
     for host in &hosts {
         resolver.report(host, ip(1), Outcome::Refused);
     }
-    let again = || {
+    let re_resolves = || {
         hosts
             .iter()
             .map(|host| script.asked(host) - 1)
             .sum::<usize>()
     };
     tokio::time::sleep(MS).await;
-    assert_eq!(again(), 100);
+    assert_eq!(re_resolves(), 100);
     tokio::time::sleep(S).await;
-    assert_eq!(again(), 200);
+    assert_eq!(re_resolves(), 200);
     tokio::time::sleep(3600 * S).await;
     assert!(
         hosts.iter().all(|host| script.asked(host) == 2),
-        "each once"
+        "each host has one re-resolve"
     );
 }
 
-/// A failed look-up-again is waited out like any other, and then asked by who comes.
+/// A failed re-resolve has a backoff like any lookup, and then the next caller sends a lookup.
 #[tokio::test(start_paused = true)]
-async fn while_the_name_server_fails_an_idle_host_is_left_alone() {
+async fn an_idle_host_is_not_looked_up_after_a_failed_re_resolve() {
     let script = Script::answer(&[1], 60);
     let resolver = script.resolver();
     sorted(&resolver, "a.test").await;
@@ -221,10 +236,10 @@ async fn while_the_name_server_fails_an_idle_host_is_left_alone() {
     assert_eq!(script.asked("a.test"), 3);
 }
 
-/// A host has one task that sleeps, whatever it is to be looked up for.
+/// A host has one task that waits for its next lookup, whatever the reason of that lookup.
 #[tokio::test(start_paused = true)]
-async fn sleeping_tasks_do_not_pile_up() {
-    let (_script, resolver, _asked) = unchanging().await;
+async fn tasks_that_wait_for_a_lookup_do_not_accumulate() {
+    let (_script, resolver, _lookups) = unchanging().await;
     let before = Handle::current().metrics().num_alive_tasks();
     for _ in 0..500 {
         resolver.report("a.test", ip(1), Outcome::Refused);
@@ -236,9 +251,9 @@ async fn sleeping_tasks_do_not_pile_up() {
     }
 }
 
-/// A report from outside of any runtime can send nothing; the next caller does.
+/// A report outside a runtime cannot send a lookup, so the next caller sends the lookup.
 #[test]
-fn a_failure_told_outside_of_a_runtime_is_looked_up_for_the_next_caller() {
+fn the_next_caller_sends_the_lookup_after_a_report_outside_a_runtime() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -252,17 +267,17 @@ fn a_failure_told_outside_of_a_runtime_is_looked_up_for_the_next_caller() {
     assert_eq!(script.asked("a.test"), 2);
 }
 
-/// One on a runtime that nobody drives sleeps for ever.
+/// The refresh task on a runtime that is not driven never wakes, so the other runtime refreshes the host.
 #[test]
-fn a_runtime_that_stands_still_keeps_no_other_from_looking_up_ahead() {
+fn a_host_is_refreshed_while_one_of_its_runtimes_is_not_driven() {
     let runtime = || {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         builder.enable_all().build().unwrap()
     };
-    let (still, runs) = (runtime(), runtime());
+    let (idle, driven) = (runtime(), runtime());
     let script = Script::answer(&[1], 1);
-    let ahead = Arc::new(Mutex::new(0));
-    let counted = ahead.clone();
+    let refreshes = Arc::new(Mutex::new(0));
+    let counter = refreshes.clone();
     let resolver = script.build(|builder| {
         builder.observe(move |event: &Event<'_>| {
             if let Event::LookupStarted {
@@ -270,21 +285,21 @@ fn a_runtime_that_stands_still_keeps_no_other_from_looking_up_ahead() {
                 ..
             } = event
             {
-                *counted.lock().unwrap() += 1;
+                *counter.lock().unwrap() += 1;
             }
         })
     });
-    still.block_on(async {
+    idle.block_on(async {
         for _ in 0..2 {
             sorted(&resolver, "a.test").await;
         }
     });
-    let looked_ahead = async {
-        while *ahead.lock().unwrap() < 2 {
+    let refreshed = async {
+        while *refreshes.lock().unwrap() < 2 {
             sorted(&resolver, "a.test").await;
             tokio::time::sleep(10 * MS).await;
         }
     };
-    let limit = runs.block_on(async { tokio::time::timeout(20 * S, looked_ahead).await });
-    limit.expect("a host in use is looked up ahead there");
+    let limit = driven.block_on(async { tokio::time::timeout(20 * S, refreshed).await });
+    limit.expect("the driven runtime refreshes a host in use");
 }

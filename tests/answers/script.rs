@@ -1,4 +1,4 @@
-//! A lookup that the test directs.
+//! A lookup that a test scripts.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +19,7 @@ pub(crate) fn ip(last: u8) -> IpAddr {
     [192, 0, 2, last].into()
 }
 
-/// A lookup whose answers, failures and timing the test decides.
+/// A lookup whose answers, failures and delays a test sets.
 #[derive(Clone)]
 pub(crate) struct Script(pub(crate) Arc<Inner>);
 
@@ -29,7 +29,7 @@ pub(crate) struct Inner {
     pub(crate) said: Mutex<Box<Say>>,
     pub(crate) asked: Mutex<HashMap<String, usize>>,
     pub(crate) takes: Mutex<Duration>,
-    /// One permit for each lookup that may end.
+    /// Has one permit for each lookup that may complete.
     pub(crate) gate: Semaphore,
 }
 
@@ -60,7 +60,7 @@ impl Script {
         *self.0.takes.lock().unwrap() = time;
     }
 
-    /// From now on lookups wait for `release`.
+    /// Makes later lookups wait for [`Self::release`].
     pub(crate) fn hold(&self) {
         self.0.gate.forget_permits(Semaphore::MAX_PERMITS);
     }
@@ -118,7 +118,7 @@ pub(crate) async fn sorted(resolver: &Resolver, host: &str) -> Vec<IpAddr> {
     addrs
 }
 
-/// Asks as hyper-util's connector does.
+/// Resolves a host as hyper-util's connector does.
 pub(crate) async fn deal(resolver: &Resolver, host: &str) -> Result<Vec<SocketAddr>, ResolveError> {
     let mut service = resolver.clone();
     let addrs = service
@@ -129,7 +129,7 @@ pub(crate) async fn deal(resolver: &Resolver, host: &str) -> Result<Vec<SocketAd
     Ok(addrs.collect())
 }
 
-/// A name server that fails.
+/// Returns the error of a name server that fails.
 pub(crate) fn down(host: &str) -> Result<Answer, ResolveError> {
     Err(ResolveError::failed(host, "SERVFAIL"))
 }

@@ -1,4 +1,4 @@
-//! Fixed and fallback addresses, and the lookup that is asked, all changed while in use.
+//! Tests overrides, fallbacks and the lookup of a resolver, which all may change while in use.
 
 use super::*;
 use sidestep::lookup::{Chain, Lookup as _, StaticHosts};
@@ -12,6 +12,7 @@ fn table(rows: &[(&str, &[u8])]) -> StaticHosts {
     table
 }
 
+/// Returns the sorted addresses of a host and their source.
 async fn seen(resolver: &Resolver, host: &str) -> (Vec<IpAddr>, AnswerSource) {
     let resolved = resolver.resolve(host).await.unwrap();
     let mut addrs = resolved.addrs().to_vec();
@@ -19,15 +20,14 @@ async fn seen(resolver: &Resolver, host: &str) -> (Vec<IpAddr>, AnswerSource) {
     (addrs, resolved.source())
 }
 
-// Pins.
+// Overrides.
 
-/// By exact name and by suffix, in whatever spelling, without a lookup; also names that never
-/// leave the machine.
+/// An override applies by exact name and by suffix, in any spelling, and also to names that are never looked up.
 #[tokio::test(start_paused = true)]
-async fn pinned_addresses_are_answered_before_any_lookup() {
+async fn overrides_are_served_without_a_lookup() {
     let script = Script::answer(&[9], 60);
-    let pins = table(&[("a.test", &[1, 2]), (".b.test", &[3]), ("c.onion", &[4])]);
-    let resolver = script.build(|builder| builder.overrides(pins));
+    let overrides = table(&[("a.test", &[1, 2]), (".b.test", &[3]), ("c.onion", &[4])]);
+    let resolver = script.build(|builder| builder.overrides(overrides));
     for (name, addrs) in [
         ("A.test.", vec![ip(1), ip(2)]),
         ("x.B.test", vec![ip(3)]),
@@ -38,12 +38,12 @@ async fn pinned_addresses_are_answered_before_any_lookup() {
             seen(&resolver, name).await,
             (addrs.clone(), AnswerSource::Override)
         );
-        let mut dealt: Vec<IpAddr> = deal(&resolver, name).await.unwrap()[..addrs.len()]
+        let mut selected: Vec<IpAddr> = deal(&resolver, name).await.unwrap()[..addrs.len()]
             .iter()
             .map(SocketAddr::ip)
             .collect();
-        dealt.sort();
-        assert_eq!(dealt, addrs, "{name}");
+        selected.sort();
+        assert_eq!(selected, addrs, "{name}");
     }
     assert!(script.0.asked.lock().unwrap().is_empty());
     assert_eq!(
@@ -52,9 +52,9 @@ async fn pinned_addresses_are_answered_before_any_lookup() {
     );
 }
 
-/// A pin holds from the next question on, over what is cached, and its end too.
+/// A change of the overrides applies from the next call on, and before a cached answer.
 #[tokio::test(start_paused = true)]
-async fn pins_change_while_in_use() {
+async fn overrides_may_change_while_in_use() {
     let script = Script::answer(&[9], 60);
     let resolver = script.resolver();
     for _ in 0..2 {
@@ -71,12 +71,16 @@ async fn pins_change_while_in_use() {
     assert_eq!(resolver.overrides().get(".test"), Some(vec![ip(2)]));
     resolver.overrides().clear();
     assert_eq!(deal(&resolver, "a.test").await.unwrap()[0].ip(), ip(9));
-    assert_eq!(script.asked("a.test"), 1, "what was good is still good");
+    assert_eq!(
+        script.asked("a.test"),
+        1,
+        "the cached answer is still fresh"
+    );
 }
 
-/// Also to names that never leave the machine.
+/// Health orders overrides, also those of names that are never looked up.
 #[tokio::test(start_paused = true)]
-async fn health_applies_to_pinned_addresses() {
+async fn health_applies_to_overrides() {
     let resolver = Script::answer(&[9], 60)
         .build(|builder| builder.overrides(table(&[("a.test", &[1, 2]), ("c.onion", &[1, 2])])));
     resolver.report("c.onion", ip(1), Outcome::Refused);
@@ -91,12 +95,15 @@ async fn health_applies_to_pinned_addresses() {
     let host = snapshot.host("a.test").unwrap();
     assert_eq!(host.source, Some(AnswerSource::Override));
     assert_eq!(host.addr(ip(1)).unwrap().strikes, 1);
-    assert_eq!(snapshot.lookups, 0, "there is nothing to look up again");
+    assert_eq!(
+        snapshot.lookups, 0,
+        "a host with an override is not looked up"
+    );
 }
 
-/// Who pins an address means it.
+/// The user chooses the overrides, so the filter does not apply to them.
 #[tokio::test(start_paused = true)]
-async fn pins_pass_no_filter_and_fallbacks_do() {
+async fn the_filter_applies_to_fallbacks_and_not_to_overrides() {
     let script = Script::new(down);
     let resolver = script.build(|builder| {
         builder
@@ -113,9 +120,9 @@ async fn pins_pass_no_filter_and_fallbacks_do() {
     assert!(error.to_string().contains("the lookup failed"), "{error}");
 }
 
-/// Each host by itself, and not moved on by a report.
+/// Each host has its own round, and a report does not take a turn.
 #[tokio::test(start_paused = true)]
-async fn in_turn_pinned_addresses_take_turns_too() {
+async fn round_robin_applies_to_overrides() {
     let resolver = Script::new(down).build(|builder| {
         builder
             .overrides(table(&[("a.test", &[1, 2]), ("b.test", &[1, 2])]))
@@ -132,9 +139,9 @@ async fn in_turn_pinned_addresses_take_turns_too() {
     assert_eq!(leads, [ip(1), ip(2), ip(1), ip(2)]);
 }
 
-/// A row that moves between a name and a suffix is found at each moment.
+/// A row that moves between a name and a suffix is found at any time.
 #[test]
-fn a_replaced_table_has_no_gap() {
+fn a_row_is_found_while_the_table_is_replaced() {
     let rows = table(&[("a.test", &[1])]);
     let writer = rows.clone();
     let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -155,10 +162,9 @@ fn a_replaced_table_has_no_gap() {
 
 // Fallbacks.
 
-/// Not while a lookup answers; when it fails, whatever way; then at once and without asking, for
-/// 30 s.
+/// A failed lookup of any kind makes the resolver serve fallbacks, and then for 30 s without another lookup.
 #[tokio::test(start_paused = true)]
-async fn fallbacks_are_used_only_after_the_lookup_failed() {
+async fn fallbacks_are_served_only_after_a_failed_lookup() {
     type Fails = fn(&str) -> Result<Answer, ResolveError>;
     let fails: [Fails; 3] = [
         down,
@@ -186,13 +192,13 @@ async fn fallbacks_are_used_only_after_the_lookup_failed() {
             assert_eq!(Instant::now(), begun);
             advance(S).await;
         }
-        assert_eq!(script.asked("a.test"), 1, "nobody is asked for a while");
+        assert_eq!(script.asked("a.test"), 1, "no other lookup is sent");
     }
 }
 
-/// In steady use nobody waits for the lookups that find out whether the network is back.
+/// Callers of a host in use do not wait for the lookups that check whether the name server works again.
 #[tokio::test(start_paused = true)]
-async fn the_first_answer_of_the_network_ends_a_fallback() {
+async fn the_first_answer_of_a_lookup_ends_a_fallback() {
     let script = Script::new(down);
     let resolver = script.build(|builder| builder.fallbacks(table(&[("a.test", &[1])])));
     seen(&resolver, "a.test").await;
@@ -203,8 +209,8 @@ async fn the_first_answer_of_the_network_ends_a_fallback() {
         assert_eq!(seen(&resolver, "a.test").await.1, AnswerSource::Fallback);
         assert_eq!(Instant::now(), begun);
     }
-    let asked = script.asked("a.test");
-    assert!((9..=14).contains(&asked), "asked {asked} times in 300 s");
+    let lookups = script.asked("a.test");
+    assert!((9..=14).contains(&lookups), "{lookups} lookups in 300 s");
     script.say(|_| Ok(answer(&[9], 60)));
     let mut seconds = 0;
     while seen(&resolver, "a.test").await.1 == AnswerSource::Fallback {
@@ -219,7 +225,7 @@ async fn the_first_answer_of_the_network_ends_a_fallback() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_invalidation_asks_the_network_before_the_fallback() {
+async fn an_invalidation_sends_a_lookup_before_a_fallback_is_served() {
     let script = Script::new(down);
     let resolver = script.build(|builder| builder.fallbacks(table(&[("a.test", &[1])])));
     seen(&resolver, "a.test").await;
@@ -235,9 +241,9 @@ async fn an_invalidation_asks_the_network_before_the_fallback() {
     );
 }
 
-/// What a name server said, even long ago, goes before what was compiled in.
+/// A stale answer of a name server is likely newer than the fallbacks of the program.
 #[tokio::test(start_paused = true)]
-async fn a_stale_answer_goes_before_a_fallback() {
+async fn a_stale_answer_is_served_before_a_fallback() {
     let script = Script::answer(&[9], 60);
     let resolver = script.build(|builder| {
         builder
@@ -258,9 +264,9 @@ async fn a_stale_answer_goes_before_a_fallback() {
     );
 }
 
-/// After their life too: what the program knows does not age, and asking is for the background.
+/// Fallbacks do not expire, and the lookups run in the background.
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_once_fallbacks_are_in_service() {
+async fn no_caller_waits_while_fallbacks_are_served() {
     let script = Script::new(down);
     let resolver = script.build(|builder| builder.fallbacks(table(&[("a.test", &[1])])));
     seen(&resolver, "a.test").await;
@@ -273,9 +279,9 @@ async fn nobody_waits_once_fallbacks_are_in_service() {
     }
 }
 
-/// A lookup that hangs costs a caller 1.8 s, once; what it brings in the end is not lost.
+/// Only the first caller of a slow lookup waits, for 1.8 s. The answer of the slow lookup is kept.
 #[tokio::test(start_paused = true)]
-async fn a_slow_lookup_serves_the_fallback() {
+async fn the_fallback_is_served_if_a_lookup_is_slow() {
     let script = Script::answer(&[9], 60);
     script.takes(4 * S);
     let resolver = script.build(|builder| builder.fallbacks(table(&[("a.test", &[1])])));
@@ -292,9 +298,9 @@ async fn a_slow_lookup_serves_the_fallback() {
     assert_eq!(script.asked("a.test"), 1);
 }
 
-/// A change holds from the next question on, also for hosts that are served the old rows.
+/// A change of the fallbacks applies from the next call on, also to hosts that were served the old rows.
 #[tokio::test(start_paused = true)]
-async fn fallbacks_change_while_in_use() {
+async fn fallbacks_may_change_while_in_use() {
     let script = Script::new(down);
     let resolver = script.build(|builder| builder);
     resolver.resolve("a.test").await.unwrap_err();
@@ -315,16 +321,20 @@ async fn fallbacks_change_while_in_use() {
     resolver.resolve("a.test").await.unwrap_err();
     advance(S).await;
     resolver.resolve("a.test").await.unwrap_err();
-    assert_eq!(script.asked("a.test"), 2, "now the network is all there is");
+    assert_eq!(
+        script.asked("a.test"),
+        2,
+        "without a fallback the host is looked up"
+    );
 }
 
-/// All dead: the host is looked up again, and health orders what there is.
+/// Health orders fallbacks. If all of them have failed, the host is looked up again.
 #[tokio::test(start_paused = true)]
 async fn health_applies_to_fallbacks() {
     let script = Script::new(down);
     let resolver = script.build(|builder| builder.fallbacks(table(&[("a.test", &[1, 2])])));
     seen(&resolver, "a.test").await;
-    // The failure is waited out before the host is looked up again.
+    // The backoff of the failed lookup ends before the next lookup.
     advance(2 * S).await;
     resolver.report("a.test", ip(1), Outcome::Refused);
     assert_eq!(
@@ -341,32 +351,36 @@ async fn health_applies_to_fallbacks() {
     assert_eq!(
         resolver.snapshot().served_fallbacks,
         2,
-        "after the first report too"
+        "before and after the first report"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_observer_is_told_of_a_fallback() {
-    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+async fn a_served_fallback_is_an_event() {
+    let events = Arc::new(std::sync::Mutex::new(Vec::new()));
     let resolver = Script::new(down).build(|builder| {
-        let told = told.clone();
+        let events = events.clone();
         builder
             .fallbacks(table(&[("a.test", &[1])]))
             .observe(move |event: &Event<'_>| {
                 if let Event::FallbackServed { host, addrs, .. } = event {
-                    told.lock()
+                    events
+                        .lock()
                         .unwrap()
                         .push(((*host).to_owned(), addrs.to_vec()));
                 }
             })
     });
     seen(&resolver, "a.test").await;
-    assert_eq!(*told.lock().unwrap(), [("a.test".to_owned(), vec![ip(1)])]);
+    assert_eq!(
+        *events.lock().unwrap(),
+        [("a.test".to_owned(), vec![ip(1)])]
+    );
 }
 
-/// While a lookup hangs and the fallbacks are dead, nobody waits for more than that lookup.
+/// While a lookup hangs and the fallbacks have failed, callers wait for that lookup only.
 #[tokio::test(start_paused = true)]
-async fn dead_fallbacks_give_no_new_hope() {
+async fn callers_do_not_wait_again_after_fallbacks_have_failed() {
     let script = Script::answer(&[9], 60);
     script.takes(60 * S);
     let resolver = script.build(|builder| builder.fallbacks(table(&[("a.test", &[1, 2])])));
@@ -381,9 +395,9 @@ async fn dead_fallbacks_give_no_new_hope() {
     assert_eq!(script.asked("a.test"), 1);
 }
 
-/// Outside of any runtime there is no timer to wait by: what is known is served.
+/// Without a timer a caller cannot wait, so suspect answers and fallbacks are served at once.
 #[test]
-fn without_a_runtime_fallbacks_and_stale_answers_are_served() {
+fn fallbacks_and_suspect_answers_are_served_without_a_runtime() {
     let script = Script::answer(&[9], 1);
     let fallbacks = table(&[("b.test", &[1])]);
     let resolver = script.build(|builder| builder.fallbacks(fallbacks).max_ttl(S));
@@ -405,7 +419,7 @@ fn without_a_runtime_fallbacks_and_stale_answers_are_served() {
         assert_eq!(
             outside.unwrap().unwrap().source(),
             source,
-            "outside: {host}"
+            "outside a runtime: {host}"
         );
         script.hold();
         let without_timer = bare.block_on(resolver.resolve(host)).unwrap();
@@ -413,9 +427,9 @@ fn without_a_runtime_fallbacks_and_stale_answers_are_served() {
     }
 }
 
-/// Health is kept for each host, also for those that a suffix stands for.
+/// Each host below a suffix has its own health.
 #[tokio::test(start_paused = true)]
-async fn the_snapshot_shows_hosts_below_a_pinned_suffix() {
+async fn the_snapshot_lists_hosts_below_an_overridden_suffix() {
     let resolver =
         Script::new(down).build(|builder| builder.overrides(table(&[(".b.test", &[1, 2])])));
     assert_eq!(
@@ -426,15 +440,22 @@ async fn the_snapshot_shows_hosts_below_a_pinned_suffix() {
     let snapshot = resolver.snapshot();
     let strikes = |host| snapshot.host(host).unwrap().addr(ip(1)).unwrap().strikes;
     assert_eq!((strikes("x.b.test"), strikes(".b.test")), (1, 0));
-    assert_eq!(snapshot.hosts.len(), 2, "each once");
+    assert_eq!(
+        snapshot.hosts.len(),
+        2,
+        "the host and the suffix are listed once"
+    );
     resolver.report("x.b.test", ip(9), Outcome::Refused);
     let failed = resolver.snapshot().failed_addresses;
-    assert_eq!(failed, 1, "what is not the host's is left out of account");
+    assert_eq!(
+        failed, 1,
+        "a report of an address of another host does not count"
+    );
 }
 
-/// As an answer's addresses are: RFC 6724, and no event of a stale answer when their life is over.
+/// Fallbacks are ordered like the addresses of an answer (RFC 6724), and do not become stale.
 #[tokio::test(start_paused = true)]
-async fn fallbacks_are_ordered_and_are_never_stale() {
+async fn fallbacks_are_ordered_and_never_become_stale() {
     let v6 = IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]);
     let rows = StaticHosts::new();
     rows.set("a.test", [v6, ip(1)]).unwrap();
@@ -457,9 +478,9 @@ async fn fallbacks_are_ordered_and_are_never_stale() {
     );
 }
 
-/// A fallback that a slow lookup is replaced by is told, counted and bounded as any.
+/// A fallback that is served because a lookup is slow counts as served, and `max_hosts` bounds its hosts.
 #[tokio::test(start_paused = true)]
-async fn a_fallback_for_a_slow_lookup_is_one_too() {
+async fn a_fallback_for_a_slow_lookup_is_counted_and_bounded() {
     let script = Script::new(down);
     script.takes(60 * S);
     let resolver =
@@ -474,9 +495,9 @@ async fn a_fallback_for_a_slow_lookup_is_one_too() {
 
 // Lookups.
 
-/// The first that answers; one that hangs leaves time for the next; "no such name" is an answer.
+/// NXDOMAIN and NODATA are answers too. A lookup that hangs leaves time for the next one.
 #[tokio::test(start_paused = true)]
-async fn one_lookup_after_another_is_asked_until_one_answers() {
+async fn a_chain_tries_its_lookups_until_one_answers() {
     let (first, second) = (Script::new(down), Script::answer(&[2], 60));
     let lookup = Chain::new(first.clone()).or(second.clone());
     let resolver = Resolver::builder().lookup(lookup).build().unwrap();
@@ -507,10 +528,9 @@ async fn one_lookup_after_another_is_asked_until_one_answers() {
     );
 }
 
-/// Of three the first two share the time with the third, and an answer lives from when it was
-/// asked for.
+/// Three lookups share the time limit. The lifetime of an answer counts from when its own lookup was sent.
 #[tokio::test(start_paused = true)]
-async fn the_last_of_many_lookups_is_asked_in_time() {
+async fn the_last_lookup_of_a_chain_is_sent_within_the_time_limit() {
     let (hangs, good) = (Script::new(down), Script::answer(&[2], 1));
     hangs.takes(60 * S);
     let lookup = Chain::new(hangs.clone()).or(hangs).or(good.clone());
@@ -529,7 +549,7 @@ async fn the_last_of_many_lookups_is_asked_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_table_is_a_lookup_too() {
+async fn static_hosts_are_a_lookup() {
     let rows = table(&[("a.test", &[1])]);
     let answer = rows.lookup("a.test").await.unwrap();
     assert_eq!(answer, Answer::new([ip(1)]));
@@ -541,9 +561,9 @@ async fn a_table_is_a_lookup_too() {
     assert!(resolver.resolve("b.test").await.unwrap_err().is_not_found());
 }
 
-/// Another lookup: what is good stays, what had failed is asked of it at once.
+/// A host whose old lookup has failed is looked up at once by the new lookup.
 #[tokio::test(start_paused = true)]
-async fn a_switched_lookup_drops_nothing_that_is_good() {
+async fn fresh_answers_stay_when_the_lookup_is_replaced() {
     let (old, new) = (Script::answer(&[1], 60), Script::answer(&[2], 60));
     let resolver = old.resolver();
     seen(&resolver, "good.test").await;
@@ -560,10 +580,10 @@ async fn a_switched_lookup_drops_nothing_that_is_good() {
     assert_eq!(seen(&resolver, "good.test").await.0, [ip(2)]);
 }
 
-/// Who waits for a lookup of the old one gets its answer, or the new one's if it fails; who comes
-/// later does not wait for it.
+/// A caller of the old lookup gets the newer answer, whether the old lookup fails or not. A later caller does not
+/// wait for the old lookup.
 #[tokio::test(start_paused = true)]
-async fn a_switch_lets_lookups_in_flight_go() {
+async fn callers_do_not_join_the_in_flight_lookup_of_a_replaced_lookup() {
     for fails in [false, true] {
         let (old, new) = (Script::answer(&[1], 60), Script::answer(&[2], 60));
         old.takes(3 * S);
@@ -571,7 +591,7 @@ async fn a_switch_lets_lookups_in_flight_go() {
             old.say(down);
         }
         let resolver = old.resolver();
-        let early = tokio::spawn({
+        let caller = tokio::spawn({
             let resolver = resolver.clone();
             async move { seen(&resolver, "a.test").await.0 }
         });
@@ -581,45 +601,45 @@ async fn a_switch_lets_lookups_in_flight_go() {
         assert_eq!(seen(&resolver, "a.test").await.0, [ip(2)]);
         assert_eq!(Instant::now(), begun);
         assert_eq!(
-            early.await.unwrap(),
+            caller.await.unwrap(),
             [ip(2)],
-            "the newer answer is known by then"
+            "the newer answer is cached by then"
         );
         assert_eq!(seen(&resolver, "a.test").await.0, [ip(2)]);
         assert_eq!(new.asked("a.test"), 1);
     }
 }
 
-/// Who waited for the old lookup for longer than the new one's answer lives asks again.
+/// The old lookup takes longer than the lifetime of the new answer, so its caller sends another lookup.
 #[tokio::test(start_paused = true)]
-async fn a_waiter_that_was_let_go_gets_no_answer_past_its_life() {
+async fn a_caller_of_a_replaced_lookup_gets_no_expired_answer() {
     let (old, new) = (Script::new(down), Script::answer(&[2], 1));
     old.takes(4 * S);
     let builder = Resolver::builder().lookup(old).max_stale(Duration::ZERO);
     let resolver = builder.build().unwrap();
-    let early = tokio::spawn({
+    let caller = tokio::spawn({
         let resolver = resolver.clone();
         async move { seen(&resolver, "a.test").await }
     });
     tokio::time::sleep(S).await;
     resolver.set_lookup(new);
     assert_eq!(seen(&resolver, "a.test").await.1, AnswerSource::Fresh);
-    assert_eq!(early.await.unwrap(), (vec![ip(2)], AnswerSource::Fresh));
+    assert_eq!(caller.await.unwrap(), (vec![ip(2)], AnswerSource::Fresh));
 }
 
-/// With nothing newer, the answer of the old lookup counts.
+/// The answer of the old lookup is kept if there is no newer answer.
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_was_on_its_way_is_not_lost() {
+async fn the_answer_of_a_replaced_lookup_is_kept() {
     let (old, new) = (Script::answer(&[1], 60), Script::answer(&[2], 60));
     old.takes(S);
     let resolver = old.resolver();
-    let early = tokio::spawn({
+    let caller = tokio::spawn({
         let resolver = resolver.clone();
         async move { seen(&resolver, "a.test").await.0 }
     });
     tokio::task::yield_now().await;
     resolver.set_lookup(new.clone());
-    assert_eq!(early.await.unwrap(), [ip(1)]);
+    assert_eq!(caller.await.unwrap(), [ip(1)]);
     assert_eq!(seen(&resolver, "a.test").await.0, [ip(1)]);
     assert_eq!(new.asked("a.test"), 0);
 }

@@ -1,4 +1,4 @@
-//! A name server that says anything.
+//! A name server that sends any reply.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -16,46 +16,46 @@ use crate::reply::Evil;
 
 const HOST: &str = "edge.test";
 
-/// What is said now, and what has been said since.
+/// How the server makes its replies, and the replies that it has sent.
 #[derive(Default)]
-struct Mouth {
+struct State {
     evil: Evil,
-    said: Vec<Vec<u8>>,
+    sent: Vec<Vec<u8>>,
 }
 
-/// The resolver gives up after this.
+/// The time limit of a lookup.
 const LIMIT: Duration = Duration::from_millis(40);
-/// A lookup that has not ended by then hangs.
+/// Time after which a lookup counts as hung.
 const HANG: Duration = Duration::from_millis(1_500);
 
 pub(crate) struct Lab {
     runtime: Runtime,
     server: SocketAddr,
-    mouth: Arc<Mutex<Mouth>>,
+    state: Arc<Mutex<State>>,
 }
 
 impl Lab {
     pub(crate) fn new() -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let mouth = Arc::<Mutex<Mouth>>::default();
+        let state = Arc::<Mutex<State>>::default();
         let server = runtime.block_on(async {
             let (udp, tcp) = bind().await;
             let server = udp.local_addr().unwrap();
-            tokio::spawn(serve_udp(udp, Arc::clone(&mouth)));
-            tokio::spawn(serve_tcp(tcp, Arc::clone(&mouth)));
+            tokio::spawn(serve_udp(udp, Arc::clone(&state)));
+            tokio::spawn(serve_tcp(tcp, Arc::clone(&state)));
             server
         });
         Self {
             runtime,
             server,
-            mouth,
+            state,
         }
     }
 
     pub(crate) fn check(&self, evil: &Evil) {
-        *self.mouth.lock().unwrap() = Mouth {
+        *self.state.lock().unwrap() = State {
             evil: evil.clone(),
-            said: Vec::new(),
+            sent: Vec::new(),
         };
         let lookup = Dns::with_servers([self.server]).unwrap();
         let builder = Resolver::builder().lookup(lookup).lookup_timeout(LIMIT);
@@ -63,13 +63,13 @@ impl Lab {
         let resolved = self
             .runtime
             .block_on(async { tokio::time::timeout(HANG, resolver.resolve(HOST)).await });
-        match resolved.expect("it ends with the lookup's time") {
+        match resolved.expect("the lookup ends within its time limit") {
             Ok(resolved) => {
-                let said = std::mem::take(&mut self.mouth.lock().unwrap().said);
-                let truth: Vec<_> = said.iter().flat_map(|said| addresses(said)).collect();
+                let sent = std::mem::take(&mut self.state.lock().unwrap().sent);
+                let valid: Vec<_> = sent.iter().flat_map(|reply| addresses(reply)).collect();
                 assert!((1..=64).contains(&resolved.addrs().len()));
                 for addr in resolved.addrs() {
-                    assert!(truth.contains(addr), "{addr} is none of {truth:?}");
+                    assert!(valid.contains(addr), "{addr} is none of {valid:?}");
                 }
             }
             Err(error) => assert!(!error.to_string().contains("panicked"), "{error}"),
@@ -77,7 +77,7 @@ impl Lab {
     }
 }
 
-/// The addresses that a message gives the name that was asked for.
+/// Returns the addresses that a message has for the queried name.
 fn addresses(message: &[u8]) -> Vec<IpAddr> {
     let Ok(message) = Message::from_vec(message) else {
         return Vec::new();
@@ -85,15 +85,16 @@ fn addresses(message: &[u8]) -> Vec<IpAddr> {
     let records = || message.answers.iter();
     // An alias may lead to any other name.
     let aliased = records().any(|record| record.record_type() == RecordType::CNAME);
-    let is_its =
+    let is_of_host =
         |name: &rr::Name| aliased || name.to_lowercase().to_ascii().trim_end_matches('.') == HOST;
-    let its = records().filter(|record| is_its(&record.name));
-    its.filter_map(|record| match record.data {
-        RData::A(addr) => Some(IpAddr::from(addr.0).to_canonical()),
-        RData::AAAA(addr) => Some(IpAddr::from(addr.0).to_canonical()),
-        _ => None,
-    })
-    .collect()
+    let of_host = records().filter(|record| is_of_host(&record.name));
+    of_host
+        .filter_map(|record| match record.data {
+            RData::A(addr) => Some(IpAddr::from(addr.0).to_canonical()),
+            RData::AAAA(addr) => Some(IpAddr::from(addr.0).to_canonical()),
+            _ => None,
+        })
+        .collect()
 }
 
 async fn bind() -> (UdpSocket, TcpListener) {
@@ -105,41 +106,41 @@ async fn bind() -> (UdpSocket, TcpListener) {
     }
 }
 
-async fn serve_udp(socket: UdpSocket, mouth: Arc<Mutex<Mouth>>) {
-    let mut room = [0; 4096];
-    while let Ok((len, from)) = socket.recv_from(&mut room).await {
+async fn serve_udp(socket: UdpSocket, state: Arc<Mutex<State>>) {
+    let mut buffer = [0; 4096];
+    while let Ok((len, from)) = socket.recv_from(&mut buffer).await {
         let reply = {
-            let mut mouth = mouth.lock().unwrap();
-            if mouth.evil.speaks < 4 {
+            let mut state = state.lock().unwrap();
+            if state.evil.speaks < 4 {
                 continue;
             }
-            let reply = mouth.evil.udp.to(&room[..len]);
-            mouth.said.push(reply.clone());
+            let reply = state.evil.udp.to(&buffer[..len]);
+            state.sent.push(reply.clone());
             reply
         };
-        // What is too long for a datagram is not sent.
+        // The system does not send a reply that is too long for a datagram.
         let _ = socket.send_to(&reply, from).await;
     }
 }
 
-async fn serve_tcp(listener: TcpListener, mouth: Arc<Mutex<Mouth>>) {
+async fn serve_tcp(listener: TcpListener, state: Arc<Mutex<State>>) {
     while let Ok((stream, _)) = listener.accept().await {
-        tokio::spawn(talk(stream, Arc::clone(&mouth)));
+        tokio::spawn(serve_stream(stream, Arc::clone(&state)));
     }
 }
 
-/// Answers one question and closes; or closes at once.
-async fn talk(mut stream: TcpStream, mouth: Arc<Mutex<Mouth>>) -> std::io::Result<()> {
+/// Answers one query and closes the connection, or closes the connection without a reply.
+async fn serve_stream(mut stream: TcpStream, state: Arc<Mutex<State>>) -> std::io::Result<()> {
     let len = stream.read_u16().await?;
-    let mut asked = vec![0; len.into()];
-    stream.read_exact(&mut asked).await?;
+    let mut query = vec![0; len.into()];
+    stream.read_exact(&mut query).await?;
     let (len, reply) = {
-        let mut mouth = mouth.lock().unwrap();
-        let Some(reply) = mouth.evil.tcp.as_ref().map(|reply| reply.to(&asked)) else {
+        let mut state = state.lock().unwrap();
+        let Some(reply) = state.evil.tcp.as_ref().map(|reply| reply.to(&query)) else {
             return Ok(());
         };
-        mouth.said.push(reply.clone());
-        (mouth.evil.tcp_len.unwrap_or(reply.len() as u16), reply)
+        state.sent.push(reply.clone());
+        (state.evil.tcp_len.unwrap_or(reply.len() as u16), reply)
     };
     stream.write_u16(len).await?;
     stream.write_all(&reply).await

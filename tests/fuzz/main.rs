@@ -1,12 +1,12 @@
-//! Whatever text is asked for, whatever a name server says.
+//! Fuzzes a resolver with any host name and with any reply of a name server.
 //!
-//! `cargo test --test fuzz` tries a bounded number of inputs at random; a failure prints the seed
-//! that repeats it (`BOLERO_RANDOM_SEED`). As real fuzzers, until stopped:
+//! `cargo test --test fuzz` tries a bounded number of random inputs, and a failure prints the seed that repeats the
+//! input (`BOLERO_RANDOM_SEED`). These commands run the tests as fuzzers until they are stopped:
 //!
 //! ```sh
 //! cargo install cargo-bolero
-//! cargo bolero test names
-//! cargo bolero test dns_answers
+//! cargo bolero test any_text_is_a_host_or_an_invalid_name
+//! cargo bolero test any_reply_gives_an_answer_or_an_error
 //! ```
 #![allow(
     clippy::unwrap_used,
@@ -21,10 +21,10 @@ mod texts;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-/// Any text through the public API: no panic, spellings of a host are one host, and what is no
-/// name is neither asked for nor kept.
+/// A resolver does not panic on any text. All spellings of a host are one host. An invalid name is neither looked up
+/// nor kept.
 #[test]
-fn names() {
+fn any_text_is_a_host_or_an_invalid_name() {
     let lab = AssertUnwindSafe(texts::Lab::new());
     bolero::check!()
         .with_type::<texts::Text>()
@@ -33,10 +33,10 @@ fn names() {
         .for_each(|text| lab.check(text));
 }
 
-/// Any answer to the right question, over UDP and TCP: no panic, no hang, no more than 64
-/// addresses, and none of another name.
+/// A resolver does not panic or hang on any reply over UDP and TCP. An answer has at most 64 addresses, and all of
+/// them belong to the host.
 #[test]
-fn dns_answers() {
+fn any_reply_gives_an_answer_or_an_error() {
     let lab = AssertUnwindSafe(answers::Lab::new());
     bolero::check!()
         .with_type::<reply::Evil>()

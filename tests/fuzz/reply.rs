@@ -1,28 +1,28 @@
-//! Messages of a name server: some truth and a few lies.
+//! Random replies of a name server, with right records and a few faults.
 
 use bolero::TypeGenerator;
 use hickory_proto::rr::RecordType;
 
-/// What the server says, by each way that it is asked.
+/// The replies of the server over UDP and over TCP.
 #[derive(Clone, Debug, Default, TypeGenerator)]
 pub(crate) struct Evil {
-    /// Under 4: it says nothing over UDP. Seldom, because that takes the whole time of a lookup.
+    /// If less than 4, the server is silent over UDP. That is rare, because such a lookup takes its whole time limit.
     pub(crate) speaks: u8,
     pub(crate) udp: Reply,
     pub(crate) tcp: Option<Reply>,
-    /// The length before a message over TCP, where it is a lie.
+    /// A wrong length before a message over TCP.
     pub(crate) tcp_len: Option<u16>,
 }
 
-/// The right id and question, some records, and a few lies.
+/// A reply with the right id and question, some records, and a few faults.
 #[derive(Clone, Debug, Default, TypeGenerator)]
 pub(crate) struct Reply {
     records: [Option<Record>; 6],
-    /// So often, each time with other addresses: more than are kept, or than fit.
+    /// How often the records repeat, each time with other addresses. All of them may be more than a resolver keeps.
     times: Option<u8>,
-    /// So many times a hundred aliases: of one name, or each of the one before.
+    /// The number of aliases in hundreds, and whether each alias is the target of the previous one.
     aliases: Option<(u8, bool)>,
-    lies: [Option<Lie>; 3],
+    faults: [Option<Fault>; 3],
 }
 
 #[derive(Clone, Debug, TypeGenerator)]
@@ -34,7 +34,7 @@ struct Record {
 
 #[derive(Clone, Debug, TypeGenerator)]
 enum Name {
-    Asked,
+    Queried,
     Other,
 }
 
@@ -45,15 +45,15 @@ enum Data {
 }
 
 #[derive(Clone, Debug, TypeGenerator)]
-enum Lie {
+enum Fault {
     Truncated,
     Code(u8),
     Flags(u16),
-    /// Of questions, answers, authorities, more.
+    /// Sets one count of the header: questions, answers, authorities or additional records.
     Count(u8, u16),
-    /// A record is an alias.
+    /// Makes a record an alias.
     Alias(u8, Name),
-    /// A record's owner, type, class, length or data.
+    /// Replaces the owner of a record, as the faults below replace its other parts.
     Owner(u8, Vec<u8>),
     Pointer(u8, u16),
     Type(u8, u16),
@@ -62,11 +62,11 @@ enum Lie {
     Data(u8, Vec<u8>),
     Tail(Vec<u8>),
     Cut(u16),
-    /// Anything after the id.
+    /// Replaces everything after the id.
     Garbage(Vec<u8>),
 }
 
-/// A message that can be spoilt before it is written.
+/// A message that faults can change before it is written.
 struct Draft {
     flags: u16,
     counts: [u16; 4],
@@ -89,7 +89,7 @@ impl Name {
     fn bytes(&self) -> Vec<u8> {
         match self {
             // The name in the question begins after the header's 12 octets.
-            Self::Asked => vec![0xc0, 12],
+            Self::Queried => vec![0xc0, 12],
             Self::Other => b"\x04evil\x04test\0".to_vec(),
         }
     }
@@ -112,12 +112,12 @@ impl Record {
     }
 }
 
-impl Lie {
-    fn tell(&self, draft: &mut Draft) {
+impl Fault {
+    fn apply(&self, draft: &mut Draft) {
         let some = draft.records.len().max(1);
-        let mut of = |which: &u8, spoil: &dyn Fn(&mut DraftRecord)| {
+        let mut of = |which: &u8, change: &dyn Fn(&mut DraftRecord)| {
             let place = usize::from(*which) % some;
-            draft.records.get_mut(place).into_iter().for_each(spoil);
+            draft.records.get_mut(place).into_iter().for_each(change);
         };
         match self {
             Self::Truncated => draft.flags |= 0x200,
@@ -146,7 +146,7 @@ impl Lie {
 }
 
 impl Reply {
-    pub(crate) fn to(&self, asked: &[u8]) -> Vec<u8> {
+    pub(crate) fn to(&self, query: &[u8]) -> Vec<u8> {
         let times = self.times.map_or(1, |times| times % 100);
         let all =
             (0..times).flat_map(|n| self.records.iter().flatten().map(move |one| one.draft(n)));
@@ -159,11 +159,11 @@ impl Reply {
             cut: usize::MAX,
             garbage: None,
         };
-        self.lies
+        self.faults
             .iter()
             .flatten()
-            .for_each(|lie| lie.tell(&mut draft));
-        draft.write(asked)
+            .for_each(|fault| fault.apply(&mut draft));
+        draft.write(query)
     }
 }
 
@@ -186,15 +186,15 @@ impl Reply {
 }
 
 impl Draft {
-    fn write(&self, asked: &[u8]) -> Vec<u8> {
-        let mut bytes = asked[..2].to_vec();
+    fn write(&self, query: &[u8]) -> Vec<u8> {
+        let mut bytes = query[..2].to_vec();
         if let Some(garbage) = &self.garbage {
             bytes.extend(garbage);
             return bytes;
         }
         bytes.extend(self.flags.to_be_bytes());
         bytes.extend(self.counts.iter().flat_map(|count| count.to_be_bytes()));
-        bytes.extend(question(asked));
+        bytes.extend(question(query));
         for record in &self.records {
             let len = record.len.unwrap_or(record.data.len() as u16);
             bytes.extend(&record.owner);
@@ -210,9 +210,9 @@ impl Draft {
     }
 }
 
-/// The question's octets: a name, its type and its class.
-fn question(asked: &[u8]) -> &[u8] {
-    let name = asked[12..].iter().position(|&byte| byte == 0);
+/// Returns the octets of the question: a name, its type and its class.
+fn question(query: &[u8]) -> &[u8] {
+    let name = query[12..].iter().position(|&byte| byte == 0);
     let end = 12 + name.expect("a name ends with the root") + 5;
-    &asked[12..end]
+    &query[12..end]
 }

@@ -1,4 +1,4 @@
-//! Texts that may be names, and what is done with them.
+//! Texts that may be names, and the checks of a resolver that gets them.
 
 use std::net::IpAddr;
 use std::str::FromStr as _;
@@ -13,12 +13,12 @@ use tower::Service as _;
 
 const ADDR: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
-/// A text, mostly near to being a name.
+/// A text that is mostly similar to a name.
 #[derive(Clone, Debug, TypeGenerator)]
 pub(crate) enum Text {
     Any(String),
     Pieces(Vec<Piece>),
-    /// A few pieces: names as they are met.
+    /// A few pieces, as in most names.
     Few([Option<Piece>; 4]),
 }
 
@@ -27,7 +27,7 @@ pub(crate) enum Piece {
     Dot,
     Letter(u8),
     Any(char),
-    /// So many letters.
+    /// The same letter this many times.
     Long(u8),
     Special(u8),
 }
@@ -78,22 +78,22 @@ impl Piece {
     }
 }
 
-/// A lookup in which every name has one address, and which notes the names. The root dot matters or not.
+/// A lookup that records each name and returns one address. The root dot matters or not.
 #[derive(Clone, Default)]
-struct Notes {
-    asked: Arc<Mutex<Vec<String>>>,
+struct Log {
+    looked_up: Arc<Mutex<Vec<String>>>,
     root_dot_matters: bool,
 }
 
-impl Notes {
-    fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+impl Log {
+    fn looked_up(&self) -> Vec<String> {
+        self.looked_up.lock().unwrap().clone()
     }
 }
 
-impl Lookup for Notes {
+impl Lookup for Log {
     fn lookup<'a>(&'a self, host: &'a str) -> LookupFuture<'a> {
-        self.asked.lock().unwrap().push(host.to_owned());
+        self.looked_up.lock().unwrap().push(host.to_owned());
         Box::pin(async { Ok(Answer::new([ADDR])) })
     }
 
@@ -117,13 +117,13 @@ impl Lab {
 }
 
 async fn check(text: &str) {
-    let notes = Notes::default();
-    let resolver = Resolver::builder().lookup(notes.clone()).build().unwrap();
-    let answered = ask(&resolver, text).await;
-    let asked = notes.asked();
+    let log = Log::default();
+    let resolver = Resolver::builder().lookup(log.clone()).build().unwrap();
+    let result = resolve(&resolver, text).await;
+    let looked_up = log.looked_up();
     for spelling in spellings(text) {
-        let again = ask(&resolver, &spelling).await;
-        match (&answered, again) {
+        let again = resolve(&resolver, &spelling).await;
+        match (&result, again) {
             (Ok(addrs), Ok(again)) => assert_eq!(*addrs, again, "{spelling:?}"),
             (Err(error), Err(again)) => {
                 assert_eq!(
@@ -136,72 +136,72 @@ async fn check(text: &str) {
         }
         resolver.report(&spelling, ADDR, Outcome::Connected);
         resolver.invalidate(&spelling);
-        assert_eq!(ask(&resolver, text).await.is_ok(), answered.is_ok());
+        assert_eq!(resolve(&resolver, text).await.is_ok(), result.is_ok());
     }
     let hosts = resolver.snapshot().hosts;
     let kept: Vec<_> = hosts.iter().map(|view| view.host.clone()).collect();
-    assert_eq!(kept, asked, "one host for all spellings of {text:?}");
-    assert!(notes.asked().iter().all(|host| *host == asked[0]));
-    asked.iter().for_each(|host| assert_is_name(host));
-    if answered.is_err_and(|error| error.is_invalid_name()) {
-        assert_eq!(asked, [""; 0]);
+    assert_eq!(kept, looked_up, "one host for all spellings of {text:?}");
+    assert!(log.looked_up().iter().all(|host| *host == looked_up[0]));
+    looked_up.iter().for_each(|host| assert_is_name(host));
+    if result.is_err_and(|error| error.is_invalid_name()) {
+        assert_eq!(looked_up, [""; 0]);
     }
 }
 
-/// Where the root dot matters, names with and without are asked for and kept on their own.
+/// If the root dot matters, names with and without the root dot are looked up and kept separately.
 async fn check_absolute(text: &str) {
-    let notes = Notes {
+    let log = Log {
         root_dot_matters: true,
-        ..Notes::default()
+        ..Log::default()
     };
-    let resolver = Resolver::builder().lookup(notes.clone()).build().unwrap();
+    let resolver = Resolver::builder().lookup(log.clone()).build().unwrap();
     for spelling in [text.to_owned()].into_iter().chain(spellings(text)) {
-        let answered = ask(&resolver, &spelling).await;
+        let result = resolve(&resolver, &spelling).await;
         resolver.report(&spelling, ADDR, Outcome::Connected);
-        let is_asked = |name: &String| *name == spelling.to_ascii_lowercase();
-        let is_name = answered.is_ok_and(|addrs| addrs == [ADDR]);
+        let is_looked_up = |name: &String| *name == spelling.to_ascii_lowercase();
+        let is_name = result.is_ok_and(|addrs| addrs == [ADDR]);
         assert!(
-            !is_name || notes.asked().iter().any(is_asked),
+            !is_name || log.looked_up().iter().any(is_looked_up),
             "{spelling:?}"
         );
     }
-    let asked = notes.asked();
-    assert!(asked.len() <= 2, "{asked:?}");
+    let looked_up = log.looked_up();
+    assert!(looked_up.len() <= 2, "{looked_up:?}");
     let hosts = resolver.snapshot().hosts;
     let mut kept: Vec<_> = hosts.iter().map(|view| view.host.clone()).collect();
-    kept.sort_by_key(|host| asked.iter().position(|name| name == host));
-    assert_eq!(kept, asked);
-    for name in asked {
+    kept.sort_by_key(|host| looked_up.iter().position(|name| name == host));
+    assert_eq!(kept, looked_up);
+    for name in looked_up {
         assert_is_name(name.strip_suffix('.').unwrap_or(&name));
     }
 }
 
-/// Asks by hand, and as a connector where it could.
-async fn ask(resolver: &Resolver, text: &str) -> Result<Vec<IpAddr>, ResolveError> {
+/// Resolves a text by hand, and as a connector if hyper-util accepts the text as a name.
+async fn resolve(resolver: &Resolver, text: &str) -> Result<Vec<IpAddr>, ResolveError> {
     let by_hand = resolver.resolve(text).await;
     if let Ok(name) = Name::from_str(text) {
-        let dealt = resolver.clone().call(name).await;
-        assert_eq!(dealt.is_ok(), by_hand.is_ok());
-        assert!(dealt.is_err() || dealt.is_ok_and(|mut addrs| addrs.next().is_some()));
+        let selected = resolver.clone().call(name).await;
+        assert_eq!(selected.is_ok(), by_hand.is_ok());
+        assert!(selected.is_err() || selected.is_ok_and(|mut addrs| addrs.next().is_some()));
     }
     by_hand.map(|resolved| resolved.addrs().to_vec())
 }
 
-/// Other ways to write the same: in case, and with or without the root dot.
+/// Returns other spellings of a name: in upper and lower case, with and without the root dot.
 fn spellings(text: &str) -> Vec<String> {
     let dotted = match text.strip_suffix('.') {
         Some(bare) => bare.to_owned(),
         None => format!("{text}."),
     };
     let cases = |text: &str| [text.to_ascii_uppercase(), text.to_ascii_lowercase()];
-    // A second dot is one too many, and behind an IPv6 address or a bracket the first is.
+    // A name has at most one root dot, and an IPv6 address has none.
     if text.ends_with("..") || text.is_empty() || text.contains([':', '[']) {
         return cases(text).into();
     }
     cases(text).into_iter().chain(cases(&dotted)).collect()
 }
 
-/// What a name server may be asked (RFC 1035, section 2.3.4), in its one spelling.
+/// Checks that a query can carry the name (RFC 1035, section 2.3.4), and that the name has its one spelling.
 fn assert_is_name(host: &str) {
     assert!(
         host.is_ascii() && !host.bytes().any(|b| b.is_ascii_uppercase()),
@@ -213,7 +213,7 @@ fn assert_is_name(host: &str) {
     assert!(host.split('.').all(fits), "{host:?}");
     assert!(
         host.parse::<IpAddr>().is_err(),
-        "an address is not asked for"
+        "an IP literal is not looked up"
     );
     assert!(!["localhost", "onion", "invalid"].contains(&host.rsplit('.').next().unwrap()));
 }

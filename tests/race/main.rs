@@ -53,13 +53,13 @@
 //! | OkHttp `StateMachineDnsCallTest`, `MemoryCacheTest` | behavior | test |
 //! |---|---|---|
 //! | server TTL, clamps | an answer is kept for its TTL within bounds | `answers::an_answer_is_kept_for_its_ttl_within_bounds` |
-//! | TTL from the sending | a slow lookup does not extend the lifetime | `answers::life_is_counted_from_the_sending` |
-//! | a lookup in flight is joined, `computeIfAbsent` | many misses share one lookup | `answers::a_thousand_misses_are_one_lookup` |
-//! | revalidation serves and looks up; is joined | no caller waits, and no second lookup starts | `answers::a_host_in_use_never_makes_a_caller_wait_again`, `answers::who_asks_while_an_answer_is_looked_up_ahead_joins_that` |
-//! | partial failure | a failure of one family does not affect the other | `dns::one_failing_family_does_not_cost_the_other` |
+//! | TTL from the sending | a slow lookup does not extend the lifetime | `answers::the_lifetime_counts_from_when_the_lookup_was_sent` |
+//! | a lookup in flight is joined, `computeIfAbsent` | many misses share one lookup | `answers::a_thousand_callers_share_one_lookup` |
+//! | revalidation serves and looks up; is joined | no caller waits, and no second lookup starts | `answers::no_caller_waits_for_the_refresh_of_a_host_in_use`, `answers::a_caller_joins_an_in_flight_refresh_of_an_expired_answer` |
+//! | partial failure | a failure of one family does not affect the other | `dns::a_failing_family_does_not_affect_the_other` |
 //! | a failure expires, is revalidated | failed lookups back off | `answers::failed_lookups_back_off` |
-//! | cancel before enqueue | a caller that is dropped at any point affects no other caller | `answers::a_waiter_dropped_at_any_point_costs_the_others_nothing` |
-//! | expired first, then least recently used | bounds apply, and idle hosts are removed | `store::the_least_recently_asked_hosts_leave_first`, `answers::capacity_holds_whatever_names_are_asked` |
+//! | cancel before enqueue | a caller that is dropped at any point affects no other caller | `answers::a_caller_dropped_at_any_point_does_not_affect_the_others` |
+//! | expired first, then least recently used | bounds apply, and idle hosts are removed | `store::the_least_recently_asked_hosts_leave_first`, `answers::lookups_of_many_hosts_do_not_exceed_the_capacity` |
 //!
 //! | OkHttp `InetAddressOrderTest` | behavior | test |
 //! |---|---|---|
@@ -68,11 +68,11 @@
 //!
 //! | gRPC-go resolver | behavior | test |
 //! |---|---|---|
-//! | TestRateLimitedResolve | 1,000 failing callers start one lookup an interval | `answers::a_stream_of_failing_callers_is_one_lookup_at_0_and_1_and_then_each_2_seconds`, `health::a_thousand_failed_races_share_one_lookup` |
-//! | TestMinResolutionInterval_NoExtraDelay | a lookup starts exactly one interval after the last | `answers::a_stream_of_failing_callers_is_one_lookup_at_0_and_1_and_then_each_2_seconds` |
+//! | TestRateLimitedResolve | 1,000 failing callers start one lookup an interval | `answers::failing_callers_send_one_lookup_at_0_s_and_1_s_and_then_every_2_s`, `health::a_thousand_failed_races_share_one_lookup` |
+//! | TestMinResolutionInterval_NoExtraDelay | a lookup starts exactly one interval after the last | `answers::failing_callers_send_one_lookup_at_0_s_and_1_s_and_then_every_2_s` |
 //! | TestDNSResolver_ExponentialBackoff | failed lookups back off | `answers::failed_lookups_back_off` |
-//! | TestResolveTimeout | a lookup that hangs releases its callers | `answers::a_hung_lookup_frees_its_waiters_in_time` |
-//! | TestReportError | the caller gets the error of DNS | `dns::negative_answers_are_told_apart`, `errors::without_addresses_the_error_of_the_lookup_is_returned` |
+//! | TestResolveTimeout | a lookup that hangs releases its callers | `answers::a_lookup_that_hangs_ends_for_its_callers_after_5_s` |
+//! | TestReportError | the caller gets the error of DNS | `dns::nxdomain_and_nodata_are_different_errors`, `errors::without_addresses_the_error_of_the_lookup_is_returned` |
 //!
 //! | gRPC-go pick first | behavior | test |
 //! |---|---|---|
@@ -110,35 +110,35 @@
 //! | Finagle `FailFast` | behavior | test |
 //! |---|---|---|
 //! | become available when the next attempt succeeds; admit when available | an address is healthy after one success | `health::after_its_penalty_one_trial_makes_an_address_healthy_again` |
-//! | time out according to backoffs; accepts empty backoff | trials become less frequent; settings have bounds | `health::an_address_that_stays_dead_is_tried_less_and_less_often`, `answers::a_setting_that_cannot_work_names_its_setter` |
+//! | time out according to backoffs; accepts empty backoff | trials become less frequent; settings have bounds | `health::an_address_that_stays_dead_is_tried_less_and_less_often`, `answers::the_error_of_an_invalid_setting_names_its_setter` |
 //! | refuse external attempts | differs: other addresses are attempted, or the only one | `health::after_a_penalty_only_one_of_many_connects_tries_the_address`, `health::a_penalty_of_the_only_address_delays_no_connect` |
 //! | cancels timer on close | a probe ends with the last resolver | `failover_reqwest::a_pending_probe_ends_with_the_last_resolver` |
 //! | fails simultaneous requests properly | each connect gets its error | `health::a_thousand_failed_races_share_one_lookup` |
 //!
 //! | AWS `default_host_resolver_test` | behavior | test |
 //! |---|---|---|
-//! | test_resolver_ttls | addresses lead in turn; a cached answer is served | `answers::in_turn_each_lookup_begins_with_the_next_address`, `answers::a_known_address_is_served_while_dns_is_down` |
-//! | test_resolver_connect_failure_recording | failed addresses go last, and the same answer clears nothing | `health::failed_addresses_are_attempted_last_and_none_is_dropped`, `answers::all_bad_addresses_are_returned_the_one_whose_penalty_ends_first_leading`, `answers::a_penalty_outlives_the_answer_and_ends_by_itself` |
-//! | test_resolver_ttl_refreshes_on_resolve | each answer has a lifetime of its own | `answers::a_host_in_use_never_makes_a_caller_wait_again` |
+//! | test_resolver_ttls | addresses lead in turn; a cached answer is served | `answers::round_robin_begins_with_the_next_address_at_each_call`, `answers::an_expired_answer_is_served_while_dns_is_down` |
+//! | test_resolver_connect_failure_recording | failed addresses go last, and the same answer clears nothing | `health::failed_addresses_are_attempted_last_and_none_is_dropped`, `answers::penalized_addresses_are_returned_in_the_order_in_which_their_penalties_end`, `answers::a_penalty_outlives_the_answer_and_ends_with_one_trial` |
+//! | test_resolver_ttl_refreshes_on_resolve | each answer has a lifetime of its own | `answers::no_caller_waits_for_the_refresh_of_a_host_in_use` |
 //! | test_resolver_bad_list_expires_eventually | a penalty ends although the answer stays | `health::after_its_penalty_one_trial_makes_an_address_healthy_again` |
-//! | test_resolver_low_frequency_starvation | a long lifetime delays no caller | `answers::a_long_life_keeps_nobody_from_the_new_address` |
-//! | test_resolver_purge_host_cache, test_resolver_purge_cache | the program invalidates a host; also an unknown one | `answers::after_an_invalidation_the_next_caller_waits_for_the_fresh_answer` |
+//! | test_resolver_low_frequency_starvation | a long lifetime delays no caller | `answers::a_failed_address_is_replaced_before_its_long_lifetime_ends` |
+//! | test_resolver_purge_host_cache, test_resolver_purge_cache | the program invalidates a host; also an unknown one | `answers::the_next_caller_after_an_invalidation_waits_for_a_fresh_answer` |
 //!
 //! | Armeria | behavior | test |
 //! |---|---|---|
-//! | refreshing; autoRefreshTimeoutWithFailedQuery | a host in use is refreshed; a failed refresh changes nothing | `answers::a_failed_refresh_changes_nothing`, `dns::a_host_in_use_is_looked_up_ahead` |
+//! | refreshing; autoRefreshTimeoutWithFailedQuery | a host in use is refreshed; a failed refresh changes nothing | `answers::a_failed_refresh_leaves_the_answer`, `dns::a_host_in_use_is_refreshed` |
 //! | removedWhenExceedingBackoffMaxAttempts | stale answers end after a day | `answers::stale_answers_end_after_a_day` |
-//! | negativeTtl | a negative answer is kept for its own TTL | `answers::nxdomain_and_nodata_end_an_answer_and_are_kept_by_their_ttl` |
+//! | negativeTtl | a negative answer is kept for its own TTL | `answers::nxdomain_and_nodata_end_an_answer_and_are_kept_for_their_ttl` |
 //! | timeout (not cached) | differs: a failed lookup is kept for a second, so that a dead server gets few queries | `answers::failed_lookups_back_off` |
-//! | returnPartialDnsQuestions | one family is enough | `dns::one_failing_family_does_not_cost_the_other` |
-//! | shouldStopRefreshingOnEviction, cacheClearWhenClosed | no task is left | `answers::an_idle_host_is_left_to_expire`, `answers::a_resolver_dropped_in_the_middle_of_a_lookup_leaves_nothing_behind` |
+//! | returnPartialDnsQuestions | one family is enough | `dns::a_failing_family_does_not_affect_the_other` |
+//! | shouldStopRefreshingOnEviction, cacheClearWhenClosed | no task is left | `answers::the_answer_of_an_idle_host_expires`, `answers::a_resolver_dropped_during_a_lookup_leaves_no_task` |
 //! | boundByCacheTtl, zeroTtl | bounds apply | `answers::an_answer_is_kept_for_its_ttl_within_bounds` |
 //!
 //! | Netty `DefaultDnsCacheTest` | behavior | test |
 //! |---|---|---|
 //! | testExpireWithDifferentTTLs | the shortest TTL counts | `dns::an_answer_lives_as_long_as_its_shortest_record` |
-//! | testExpireWithToBigMinTTL | the setting is refused | `answers::a_setting_that_cannot_work_names_its_setter` |
-//! | testDotHandling | both spellings are one host | `answers::case_and_the_root_dot_do_not_matter` |
+//! | testExpireWithToBigMinTTL | the setting is refused | `answers::the_error_of_an_invalid_setting_names_its_setter` |
+//! | testDotHandling | both spellings are one host | `answers::case_and_the_root_dot_make_no_difference` |
 //! | testAddSameAddressForSameHostname | one address | `starts::an_address_that_an_answer_repeats_is_attempted_once` |
 //! | testCacheFailed | a failure is kept for a while | `answers::failed_lookups_back_off` |
 //!
@@ -159,7 +159,7 @@
 //! | many local faults | no address is penalized | `local::many_local_faults_penalize_no_address_and_start_no_lookup`, `local::without_a_route_for_one_family_the_other_is_attempted_at_once` |
 //! | a failure of an older answer | no newer answer is harmed | `updates::a_race_that_fails_on_an_older_answer_attempts_the_newer_without_harm_to_it` |
 //! | 1,000 connects fail at once | one lookup | `health::a_thousand_failed_races_share_one_lookup` |
-//! | a refresh fails while the answer is fresh | the answer stays | `answers::a_failed_refresh_changes_nothing` |
+//! | a refresh fails while the answer is fresh | the answer stays | `answers::a_failed_refresh_leaves_the_answer` |
 //! | a connect dropped after 10 ms and after 3 s | nothing is recorded; the slow addresses are recorded | `local::a_race_that_is_dropped_soon_cancels_its_attempts_and_records_nothing`, `local::a_race_that_is_dropped_late_records_the_slow_addresses` |
 //! | an answer changes back and forth | no connect fails | `moved::an_answer_that_changes_back_and_forth_fails_no_connect` |
 //! | all addresses are dead, and the answer stays | the attempts are bounded, the error lists them, and the first connect after an address is back succeeds | `health::after_all_addresses_come_back_the_next_connect_succeeds` |

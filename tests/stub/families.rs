@@ -1,4 +1,4 @@
-//! A and AAAA: how long one family waits for the other, and how the late half joins.
+//! Tests how long an answer waits for its second family, and how a late family joins the answer.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -26,24 +26,24 @@ fn reporting(
     stage: &Stage,
     source: impl Fn(IpAddr) -> Option<IpAddr> + Send + Sync + 'static,
 ) -> (Resolver, mpsc::UnboundedReceiver<usize>) {
-    let (tell, answers) = mpsc::unbounded_channel();
+    let (sender, answers) = mpsc::unbounded_channel();
     let observe = move |event: &Event<'_>| {
         if let Event::LookupSucceeded { addrs, .. } = event {
-            let _ = tell.send(addrs.len());
+            let _ = sender.send(addrs.len());
         }
     };
     let set = |builder: sidestep::ResolverBuilder| builder.source_address(source).observe(observe);
     (stage.resolver(|dns| dns, set), answers)
 }
 
-/// The first half is served after 50 ms (RFC 8305, section 3). The late half joins the answer, and needs no
-/// further query.
+/// The first family is served after 50 ms (RFC 8305, section 3). The late family joins the answer without another
+/// query.
 #[tokio::test]
-async fn the_late_half_joins_the_answer() {
+async fn a_late_family_joins_the_answer() {
     for late in [RecordType::A, RecordType::AAAA] {
         let stage = Stage::new(1).await;
         stage.dns().set(HOST, &[stage.right(), V6], 60);
-        // Less than an overlap, so that no server is asked twice.
+        // The delay is shorter than an overlap, so that no server gets a query twice.
         let delay = 400 * MS;
         stage.dns().delay_for(late, delay);
         let (resolver, mut answers) = reporting(&stage, routed);
@@ -52,7 +52,10 @@ async fn the_late_half_joins_the_answer() {
         assert!(began.elapsed() < delay, "{:?}", began.elapsed());
         assert_eq!(answers.recv().await, Some(1));
         let left = resolver.snapshot().host(HOST).unwrap().life_left.unwrap();
-        assert!(left <= Duration::from_secs(30), "it is short-lived");
+        assert!(
+            left <= Duration::from_secs(30),
+            "a partial answer is short-lived"
+        );
         assert_eq!(answers.recv().await, Some(2));
         assert_eq!(addrs(&resolver, HOST).await.len(), 2);
         let left = resolver.snapshot().host(HOST).unwrap().life_left.unwrap();
@@ -63,7 +66,7 @@ async fn the_late_half_joins_the_answer() {
 
 /// Both families answer at almost the same time and make one answer.
 #[tokio::test]
-async fn a_half_within_the_resolution_delay_is_waited_for() {
+async fn an_answer_waits_for_a_family_within_the_resolution_delay() {
     let stage = Stage::new(1).await;
     stage.dns().set(HOST, &[stage.right(), V6], 60);
     let (resolver, mut answers) = reporting(&stage, routed);
@@ -72,10 +75,10 @@ async fn a_half_within_the_resolution_delay_is_waited_for() {
     assert!(answers.try_recv().is_err());
 }
 
-/// AAAA comes at once and A late, and this machine has no route for IPv6; then the reverse. The first request
-/// waits, and the others are served.
+/// The family without a route comes first, and the other family late. The first request waits, and the others get the
+/// cached answer.
 #[tokio::test]
-async fn a_half_without_a_route_is_not_served_alone() {
+async fn a_family_without_a_route_is_not_served_alone() {
     let stage = Stage::new(1).await;
     stage.dns().set(HOST, &[stage.right(), V6], 60);
     stage.dns().delay_for(RecordType::A, 400 * MS);
@@ -99,7 +102,7 @@ async fn a_half_without_a_route_is_not_served_alone() {
 
 /// An answer does not wait for AAAA if the resolver would not use an IPv6 address.
 #[tokio::test]
-async fn ipv4_does_not_wait_where_ipv6_is_not_wanted() {
+async fn ipv4_does_not_wait_for_ipv6_that_is_not_used() {
     for prefers in [true, false] {
         let stage = Stage::new(1).await;
         stage.dns().set(HOST, &[stage.right(), V6], 60);
@@ -135,9 +138,9 @@ async fn a_partial_answer_without_a_route_is_looked_up_again() {
     assert!(stage.dns().queries(HOST, RecordType::A) > before);
 }
 
-/// A family whose lookup fails leaves the answer partial, and short-lived.
+/// If the queries for one family fail, the answer is partial and short-lived.
 #[tokio::test]
-async fn a_failed_half_leaves_a_short_lived_answer() {
+async fn a_failed_family_makes_the_answer_short_lived() {
     let stage = Stage::new(1).await;
     stage.dns().set(HOST, &[stage.right(), V6], 60);
     stage.dns().fault_for(RecordType::AAAA, Fault::Refused);

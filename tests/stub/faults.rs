@@ -1,4 +1,4 @@
-//! Name servers that work for some names, for some packets, or not from here.
+//! Tests name servers that fail for some names, for some packets, or for this machine.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use sidestep::lookup::Dns;
 use super::common::{Fault, RecordType};
 use super::{MS, Stage, addrs, udp_server};
 
-/// Names that fail cost a tenth more queries than names that resolve.
+/// Names that fail cost at most a tenth more queries than names that resolve.
 #[tokio::test]
 async fn names_that_fail_cost_few_more_queries_than_others() {
     for every in [1, 2] {
@@ -35,9 +35,9 @@ async fn names_that_fail_cost_few_more_queries_than_others() {
     }
 }
 
-/// A packet filter or a prohibiting route is about one server.
+/// A packet filter or a prohibiting route concerns one server only.
 #[tokio::test]
-async fn a_server_that_this_machine_may_not_ask_is_followed_by_the_next() {
+async fn the_next_server_is_queried_if_the_system_forbids_the_first() {
     let stage = Stage::new(1).await;
     stage.dns().set("a.test", &[stage.right()], 60);
     let forbidden = "255.255.255.255:53".parse().unwrap();
@@ -46,11 +46,11 @@ async fn a_server_that_this_machine_may_not_ask_is_followed_by_the_next() {
     assert_eq!(addrs(&resolver, "a.test").await, [stage.right()]);
 }
 
-/// Answers with so many A records in one datagram, whatever size was asked for.
-async fn talkative_server(records: u8) -> SocketAddr {
-    udp_server(move |asked| {
-        let query = asked.queries[0].clone();
-        let mut reply = asked.into_response();
+/// Starts a name server that sends this many A records in one datagram, whatever size the query allows.
+async fn server_of_records(records: u8) -> SocketAddr {
+    udp_server(move |message| {
+        let query = message.queries[0].clone();
+        let mut reply = message.into_response();
         reply.metadata.recursion_available = true;
         if query.query_type() == RecordType::A {
             for n in 0..records {
@@ -63,9 +63,9 @@ async fn talkative_server(records: u8) -> SocketAddr {
     .await
 }
 
-/// getaddrinfo accepts such replies, and TCP may not be there.
+/// getaddrinfo accepts such replies too, and the server may not support TCP.
 #[tokio::test]
-async fn a_reply_longer_than_asked_for_is_read_whole() {
+async fn a_reply_that_is_longer_than_allowed_is_read_whole() {
     for (edns, records) in [
         (false, 20),
         (false, 35),
@@ -75,7 +75,7 @@ async fn a_reply_longer_than_asked_for_is_read_whole() {
     ] {
         let builder = Dns::builder().use_hosts(false).edns(edns);
         let dns = builder
-            .server(talkative_server(records).await)
+            .server(server_of_records(records).await)
             .build()
             .unwrap();
         let resolver = Resolver::builder().lookup(dns).build().unwrap();
@@ -84,9 +84,9 @@ async fn a_reply_longer_than_asked_for_is_read_whole() {
     }
 }
 
-/// A zone whose owner lets queries go unanswered does not put the server behind for other names.
+/// If the server is silent for the names of one zone, the lookups of other names do not prefer the next server.
 #[tokio::test]
-async fn a_name_that_a_server_does_not_answer_leaves_its_place() {
+async fn a_server_that_is_silent_for_one_name_stays_first_for_others() {
     let stage = Stage::new(2).await;
     let [one, two] = &stage.servers[..] else {
         panic!("there are two servers");
@@ -106,9 +106,9 @@ async fn a_name_that_a_server_does_not_answer_leaves_its_place() {
     }
 }
 
-/// A later server's NXDOMAIN is no answer while an earlier server that works is only slow.
+/// NXDOMAIN of a later server does not count while an earlier server is only slow.
 #[tokio::test]
-async fn a_slow_first_server_is_right_though_the_second_knows_no_such_name() {
+async fn a_slow_first_server_counts_before_nxdomain_of_the_second() {
     let stage = Stage::new(2).await;
     for n in 0..5 {
         stage.dns().set(&format!("w{n}.test"), &[stage.right()], 60);

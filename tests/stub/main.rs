@@ -1,5 +1,4 @@
-//! `lookup::Dns` resolves names as the system does: real name servers on loopback, asked through
-//! stock reqwest clients.
+//! Tests `lookup::Dns` with real name servers on loopback and stock reqwest clients.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
@@ -28,7 +27,7 @@ use self::common::{Edges, NameServer, get};
 const MS: Duration = Duration::from_millis(1);
 const V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 9));
 
-/// Name servers, and two edges at 127.0.0.2 and 127.0.0.3.
+/// Name servers, and two HTTP servers at 127.0.0.2 and 127.0.0.3.
 struct Stage {
     servers: Vec<NameServer>,
     edges: Edges,
@@ -50,7 +49,7 @@ impl Stage {
         &self.servers[0]
     }
 
-    /// Returns the address of the edge that requests should reach.
+    /// Returns the address of the HTTP server that requests should reach.
     fn right(&self) -> IpAddr {
         self.edges.ips()[0]
     }
@@ -59,7 +58,7 @@ impl Stage {
         self.edges.ips()[1]
     }
 
-    /// Makes a lookup that asks the name servers in their order.
+    /// Makes a lookup that queries the name servers in their order.
     fn lookup(&self, set: impl FnOnce(DnsBuilder) -> DnsBuilder) -> Dns {
         let servers = self.servers.iter().map(NameServer::addr);
         let builder = servers.fold(Dns::builder(), DnsBuilder::server);
@@ -84,11 +83,11 @@ impl Stage {
         builder.sidestep(resolver).build().unwrap()
     }
 
-    /// Sends a request, and returns the address of the edge that answered.
+    /// Sends a request, and returns the address of the HTTP server that responded.
     async fn get(&self, resolver: &Resolver, host: &str) -> IpAddr {
-        let said = get(&self.client(resolver), &self.edges.url(host)).await;
-        let said = said.unwrap();
-        let edge = said.split(' ').nth(1).unwrap();
+        let body = get(&self.client(resolver), &self.edges.url(host)).await;
+        let body = body.unwrap();
+        let edge = body.split(' ').nth(1).unwrap();
         edge.parse().unwrap()
     }
 
@@ -104,14 +103,14 @@ async fn addrs(resolver: &Resolver, host: &str) -> Vec<IpAddr> {
     addrs
 }
 
-/// Starts a name server over UDP that answers each query so.
+/// Starts a name server over UDP that sends this reply to each query.
 async fn udp_server(reply: impl Fn(Message) -> Message + Send + 'static) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let addr = socket.local_addr().unwrap();
     tokio::spawn(async move {
-        let mut room = [0; 4096];
-        while let Ok((len, from)) = socket.recv_from(&mut room).await {
-            let reply = reply(Message::from_vec(&room[..len]).unwrap());
+        let mut buffer = [0; 4096];
+        while let Ok((len, from)) = socket.recv_from(&mut buffer).await {
+            let reply = reply(Message::from_vec(&buffer[..len]).unwrap());
             let reply = reply.to_vec().unwrap();
             socket.send_to(&reply, from).await.unwrap();
         }

@@ -1,4 +1,4 @@
-//! Which names are asked for: the search list, `ndots`, the root dot, and any ASCII name.
+//! Tests which names are queried: the search list, `ndots`, the root dot, and any ASCII name.
 
 use super::common::{Fault, RecordType};
 use super::{MS, Stage, V6, addrs};
@@ -27,7 +27,7 @@ async fn two_candidates_are_never_mixed() {
     assert_eq!(addrs(&resolver, "web").await, [stage.right()]);
 }
 
-/// `http://api.example.com./` is the name alone, whatever the search list holds.
+/// The host of `http://api.example.com./` is queried without the search list.
 #[tokio::test]
 async fn a_root_dot_makes_a_name_absolute() {
     let stage = Stage::new(1).await;
@@ -46,7 +46,11 @@ async fn a_root_dot_makes_a_name_absolute() {
         stage.get(&resolver, "API.example.com.").await,
         stage.right()
     );
-    assert_eq!(stage.total(), 2 + 4, "each is cached on its own");
+    assert_eq!(
+        stage.total(),
+        2 + 4,
+        "the names with and without the root dot are cached separately"
+    );
     resolver.invalidate("api.example.com.");
     assert_eq!(
         stage.get(&resolver, "api.example.com.").await,
@@ -79,9 +83,9 @@ async fn a_searched_nxdomain_does_not_hide_a_failure() {
         .await;
 }
 
-/// Names are asked for as they are, without IDNA and without the rules of host names.
+/// A name is queried as it is, without IDNA and without the rules of host names.
 #[tokio::test]
-async fn any_ascii_name_is_asked_for_as_it_is() {
+async fn any_ascii_name_is_queried_as_it_is() {
     let stage = Stage::new(1).await;
     let label = "a".repeat(63);
     let longest = [&label[..], &label, &label, &label[..61]].join(".");
@@ -114,7 +118,7 @@ async fn any_ascii_name_is_asked_for_as_it_is() {
 }
 
 #[tokio::test]
-async fn only_the_wanted_families_are_asked_for() {
+async fn only_the_configured_families_are_queried() {
     use sidestep::lookup::IpStrategy;
     for (strategy, rtype, addr) in [
         (IpStrategy::Ipv4Only, RecordType::A, None),

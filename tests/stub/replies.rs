@@ -1,4 +1,4 @@
-//! What a reply means: only a server that can know that a name is gone ends a cached answer.
+//! Tests which replies end a cached answer: only those of a server that can know that a name does not exist.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ const HOST: &str = "edge.test";
 
 /// A referral, an empty answer, a loop and records of another name say nothing about the name.
 #[tokio::test]
-async fn a_reply_that_says_nothing_ends_no_answer() {
+async fn a_reply_that_does_not_describe_the_name_ends_no_answer() {
     for fault in [
         Fault::Referral,
         Fault::Lame,
@@ -27,7 +27,7 @@ async fn a_reply_that_says_nothing_ends_no_answer() {
     }
 }
 
-/// Returns a resolver that has an answer for the name but is to ask again, while its server has this fault.
+/// Returns a resolver with an invalidated answer, whose name server now has this fault.
 async fn with_an_answer_and_then(fault: Fault) -> (Stage, Resolver) {
     let stage = Stage::new(1).await;
     stage.dns().set(HOST, &[stage.right()], 60);
@@ -52,7 +52,7 @@ async fn a_negative_answer_ends_an_answer() {
 
 /// Each reply brings one more link; the resolver follows 16 links over all replies.
 #[tokio::test]
-async fn a_chain_over_several_replies_is_followed_to_its_end() {
+async fn aliases_in_several_replies_are_followed_to_the_end() {
     let stage = Stage::new(1).await;
     let resolver = stage.resolver(|dns| dns, |builder| builder);
     for (links, first) in [(15, "a0.test"), (17, "b0.test")] {
@@ -76,7 +76,7 @@ async fn a_chain_over_several_replies_is_followed_to_its_end() {
 }
 
 #[tokio::test]
-async fn an_alias_of_nothing_is_negative() {
+async fn an_alias_of_a_missing_name_has_no_records() {
     let stage = Stage::new(1).await;
     stage.dns().alias(HOST, "gone.test", 60);
     let resolver = stage.resolver(|dns| dns, |builder| builder);
@@ -88,16 +88,16 @@ async fn an_alias_of_nothing_is_negative() {
     assert!(stage.total() <= 4);
 }
 
-/// Starts a name server without EDNS, which replies to queries with EDNS by a header alone.
+/// Starts a name server without EDNS, which replies to a query with EDNS by a header alone.
 async fn old_server() -> SocketAddr {
-    udp_server(|asked| {
-        let mut reply = Message::response(asked.metadata.id, asked.metadata.op_code);
+    udp_server(|message| {
+        let mut reply = Message::response(message.metadata.id, message.metadata.op_code);
         reply.metadata.recursion_available = true;
-        if asked.edns.is_some() {
+        if message.edns.is_some() {
             reply.metadata.response_code = ResponseCode::FormErr;
             return reply;
         }
-        let query = asked.queries[0].clone();
+        let query = message.queries[0].clone();
         if query.query_type() == RecordType::A {
             let addr = RData::A(rdata::A::new(127, 0, 0, 2));
             reply.add_answer(Record::from_rdata(query.name().clone(), 60, addr));

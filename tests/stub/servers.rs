@@ -1,4 +1,4 @@
-//! Which name server is asked, and what its failure costs.
+//! Tests which name server is queried, and what its failure costs.
 
 use std::time::Instant;
 
@@ -10,9 +10,9 @@ use super::{MS, Stage, addrs};
 
 const HOST: &str = "edge.test";
 
-/// The first server answers after 20 ms, and the second one would answer at once but is not asked.
+/// The first server answers after 20 ms. The second server would answer at once but gets no query.
 #[tokio::test]
-async fn the_first_server_that_answers_counts() {
+async fn the_answer_of_the_first_server_counts() {
     for fault in [
         Fault::Refused,
         Fault::ServFail,
@@ -33,9 +33,9 @@ async fn the_first_server_that_answers_counts() {
     }
 }
 
-/// If the first server cannot answer, the next one is asked at once.
+/// If the first server cannot answer, the next one gets the query at once.
 #[tokio::test]
-async fn a_server_that_fails_is_followed_at_once() {
+async fn the_next_server_is_queried_at_once_after_a_failure() {
     for fault in [
         Fault::Refused,
         Fault::ServFail,
@@ -50,7 +50,7 @@ async fn a_server_that_fails_is_followed_at_once() {
         stage.servers[1].set(HOST, &[stage.right()], 60);
         let resolver = stage.resolver(|dns| dns, |builder| builder);
         assert_eq!(stage.get(&resolver, HOST).await, stage.right(), "{fault:?}");
-        // NOTIMP may be about EDNS: the server is asked once more, without.
+        // NOTIMP may concern EDNS, so the server gets another query without EDNS.
         let queries = if fault == Fault::NotImp { 2 } else { 1 };
         assert_eq!(stage.dns().queries(HOST, RecordType::A), queries);
     }
@@ -59,7 +59,7 @@ async fn a_server_that_fails_is_followed_at_once() {
 /// With one good server and two silent ones, in any order, only the first of twelve lookups waits. A slow
 /// machine may miss the limit twice.
 #[tokio::test]
-async fn dead_servers_cost_one_wait() {
+async fn dead_servers_delay_only_one_lookup() {
     for good in 0..3 {
         let stage = Stage::new(3).await;
         for (place, server) in stage.servers.iter().enumerate() {
@@ -83,7 +83,7 @@ async fn dead_servers_cost_one_wait() {
 
 /// The system reports that no socket listens at the first server's port, so the lookup does not wait.
 #[tokio::test]
-async fn a_server_where_nothing_listens_costs_no_wait() {
+async fn a_server_whose_port_is_closed_delays_no_lookup() {
     let stage = Stage::new(1).await;
     stage.dns().set(HOST, &[stage.right()], 60);
     let dead = async {
@@ -98,13 +98,16 @@ async fn a_server_where_nothing_listens_costs_no_wait() {
         .unwrap();
     let began = Instant::now();
     assert_eq!(addrs(&resolver, HOST).await, [stage.right()]);
-    assert!(began.elapsed() < 250 * MS, "less than an overlap");
+    assert!(
+        began.elapsed() < 250 * MS,
+        "the lookup takes less than an overlap"
+    );
     assert_eq!(stage.get(&resolver, HOST).await, stage.right());
 }
 
 /// The first query is repeated without EDNS (RFC 6891, section 7), and later queries have none.
 #[tokio::test]
-async fn a_server_that_refuses_edns_is_asked_without() {
+async fn a_server_that_refuses_edns_is_queried_without_edns() {
     let stage = Stage::new(1).await;
     stage.dns().fault(Fault::RefusesEdns);
     stage.dns().set(HOST, &[stage.right()], 60);
@@ -118,7 +121,7 @@ async fn a_server_that_refuses_edns_is_asked_without() {
 
 /// A server that answers SERVFAIL gets no more queries for many hosts than a healthy server.
 #[tokio::test]
-async fn a_failing_server_is_asked_no_more_than_a_healthy_one() {
+async fn a_failing_server_gets_no_more_queries_than_a_healthy_one() {
     let stage = Stage::new(1).await;
     stage.dns().fault(Fault::ServFail);
     let resolver = stage.resolver(|dns| dns, |builder| builder);
@@ -132,7 +135,7 @@ async fn a_failing_server_is_asked_no_more_than_a_healthy_one() {
 
 /// A lookup that fails sends each server one query for each attempt, family and candidate.
 #[tokio::test]
-async fn silence_is_bounded() {
+async fn queries_to_silent_servers_are_bounded() {
     let stage = Stage::new(2).await;
     for server in &stage.servers {
         server.fault(Fault::Silent);
@@ -147,7 +150,7 @@ async fn silence_is_bounded() {
     }
 }
 
-/// The error names the server, and what it did.
+/// The error names the server and its reply.
 #[tokio::test]
 async fn an_error_names_the_server() {
     let stage = Stage::new(1).await;
@@ -160,7 +163,7 @@ async fn an_error_names_the_server() {
 }
 
 #[tokio::test]
-async fn servers_are_asked_in_turn_where_that_is_wanted() {
+async fn rotate_queries_the_servers_in_turn() {
     let stage = Stage::new(3).await;
     let resolver = stage.resolver(|dns| dns.rotate(true), |builder| builder);
     for n in 0..6 {
@@ -175,7 +178,7 @@ async fn servers_are_asked_in_turn_where_that_is_wanted() {
 }
 
 #[tokio::test]
-async fn a_server_may_be_asked_over_tcp_alone() {
+async fn a_server_can_be_queried_over_tcp_alone() {
     let stage = Stage::new(1).await;
     stage.dns().set(HOST, &[stage.right()], 60);
     // Over UDP the reply would have no record, and a second query would follow.
@@ -190,9 +193,9 @@ async fn a_server_may_be_asked_over_tcp_alone() {
     assert_eq!(stage.total(), 2);
 }
 
-/// The trial tells for each server whether it works, how fast, and why not.
+/// The trial returns for each server whether it works, how long its reply took, and its problem.
 #[tokio::test]
-async fn a_trial_asks_each_server_on_its_own() {
+async fn a_trial_queries_each_server_separately() {
     let stage = Stage::new(4).await;
     stage.servers[1].fault(Fault::Refused);
     stage.servers[2].fault(Fault::Silent);
@@ -203,8 +206,8 @@ async fn a_trial_asks_each_server_on_its_own() {
     assert_eq!(works, [true, false, false, true]);
     for (trial, server) in trials.iter().zip(&stage.servers) {
         assert_eq!(trial.addr(), server.addr());
-        let said = trial.to_string();
-        assert!(said.contains(&server.addr().to_string()), "{said}");
+        let text = trial.to_string();
+        assert!(text.contains(&server.addr().to_string()), "{text}");
     }
     assert_eq!(trials[1].problem().unwrap(), "answered Refused");
     assert_eq!(trials[2].problem().unwrap(), "did not answer in time");

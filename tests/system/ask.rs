@@ -1,4 +1,4 @@
-//! The child processes that ask: one by getaddrinfo, the others by sidestep.
+//! The child processes that look names up: one with getaddrinfo, the others with sidestep.
 //!
 //! Each configuration gets fresh processes, because libc keeps its configuration per process.
 
@@ -54,11 +54,11 @@ pub(crate) struct LookupResult {
     /// The text of the error.
     pub(crate) error: String,
     pub(crate) millis: u64,
-    /// The first answer, where one family of the question is late.
+    /// The first answer, if one family of the question is late.
     pub(crate) first: Option<Answer>,
     /// Whether sidestep has logged that the system resolves names by this configuration.
     pub(crate) is_for_system: bool,
-    /// Whether sidestep has logged that the system is asked after the name servers.
+    /// Whether sidestep has logged that the system resolves names after the name servers.
     pub(crate) is_also_for_system: bool,
 }
 
@@ -80,9 +80,9 @@ impl LookupResult {
     }
 }
 
-/// Asks all questions, and returns the results in their order.
+/// Looks up the names of all questions, and returns the results in the same order.
 ///
-/// The questions are asked at once, unless one depends on those before.
+/// The lookups run at once, unless a question depends on earlier ones.
 pub(crate) fn ask_all(method: Method, etc: &Path, questions: &[Question]) -> Vec<LookupResult> {
     if method == Method::Getaddrinfo {
         return by_getaddrinfo(etc, questions);
@@ -174,7 +174,7 @@ fn write_edits(etc: &Path, question: &Question) {
 
 /// One way of sidestep to look names up.
 enum Ours {
-    /// Each question gets a resolver of its own, so that no cache stands before the lookup.
+    /// Each question gets a resolver of its own, so that no result comes from a cache.
     Dns(Result<Arc<Dns>, String>),
     One(Resolver),
 }
@@ -199,7 +199,7 @@ impl Ours {
         }
     }
 
-    /// Asks a question, and again while a changed file is unnoticed or a late family is missing.
+    /// Looks a name up, and again while sidestep has not noticed a changed file or a late family is missing.
     async fn ask(&self, question: &Question, before: Option<Answer>) -> LookupResult {
         let begun = Instant::now();
         let resolver = match self.resolver() {
@@ -208,7 +208,7 @@ impl Ours {
         };
         let mut result = resolve(&resolver, &question.name).await.since(begun);
         let first = result.answer.clone();
-        while is_unfinished(question, before.as_ref(), &result) && begun.elapsed() < PATIENCE {
+        while is_unfinished(question, before.as_ref(), &result) && begun.elapsed() < NOTICE_LIMIT {
             tokio::time::sleep(Duration::from_millis(50)).await;
             let later = if question.late_half {
                 Ok(resolver.clone())
@@ -228,14 +228,14 @@ fn is_unfinished(question: &Question, before: Option<&Answer>, result: &LookupRe
     is_unnoticed || (question.late_half && !has_both_families(&result.answer))
 }
 
-/// How long a changed file or a late family is waited for.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// Time limit for the lookups that wait for a changed file or a late family.
+const NOTICE_LIMIT: Duration = Duration::from_secs(4);
 
-/// The time limit of one lookup: the default of 5 s ends before several silent candidates do.
-const LONGEST: Duration = Duration::from_secs(20);
+/// The time limit of one lookup. The default of 5 s is too short for several silent candidates.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn resolver_of(lookup: impl sidestep::Lookup) -> Resolver {
-    let builder = Resolver::builder().lookup(lookup).lookup_timeout(LONGEST);
+    let builder = Resolver::builder().lookup(lookup).lookup_timeout(TIMEOUT);
     builder.build().unwrap()
 }
 

@@ -1,4 +1,4 @@
-//! What the test binary does inside a namespace: it runs scenarios, one after another.
+//! Runs scenarios inside a namespace, one after another.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -50,14 +50,14 @@ fn scenarios(job: &str) -> Vec<Scenario> {
             let seeds = from.parse().unwrap()..to.parse().unwrap();
             return of_share(seeds, share).map(random::scenario).collect();
         }
-        _ => panic!("{job:?} is no job"),
+        _ => panic!("{job:?} is not a job"),
     };
     let only = env::var("SIDESTEP_SYSTEM_ONLY").unwrap_or_default();
     let is_named = |scenario: &Scenario| scenario.title.contains(&only);
     of_share(all.into_iter().filter(is_named), share).collect()
 }
 
-/// Returns each nth item of many, so that several namespaces share the work.
+/// Returns every nth item, so that several namespaces share the work.
 fn of_share<T>(all: impl IntoIterator<Item = T>, share: &str) -> impl Iterator<Item = T> {
     let (share, of) = share.split_once('/').unwrap();
     let (share, of) = (share.parse().unwrap(), of.parse().unwrap());
@@ -66,20 +66,19 @@ fn of_share<T>(all: impl IntoIterator<Item = T>, share: &str) -> impl Iterator<I
 
 /// Runs scenarios in one namespace.
 struct Runner {
-    /// Where questions, results and rows are written.
+    /// The folder of questions, results and rows.
     folder: PathBuf,
     /// The folder that is /etc inside the namespace.
     etc: PathBuf,
 }
 
-/// The results of all questions by one method, and the queries that the name servers received.
-type Asked = (Vec<LookupResult>, Vec<String>);
+/// The results of all questions with one method, and the queries that the name servers received.
+type MethodResults = (Vec<LookupResult>, Vec<String>);
 
 impl Runner {
-    /// Asks the questions of a scenario by all methods and writes the rows of the report.
+    /// Looks up the names of a scenario with all methods, and writes the rows of the report.
     ///
-    /// sidestep serves one family if the other is late. If a busy machine may be the cause, all questions are
-    /// asked once more.
+    /// sidestep serves one family if the other is late. If a busy machine may be the cause, all lookups run again.
     async fn run(&self, scenario: &Scenario) {
         for _ in 0..2 {
             let rows = self.rows(scenario).await;
@@ -123,15 +122,15 @@ impl Runner {
         namespace::set_hostname(&scenario.hostname).unwrap_or_else(|why| panic!("{why}"));
     }
 
-    /// Asks all questions of a scenario in a fresh process.
-    async fn ask(&self, scenario: &Scenario, method: Method, servers: &Servers) -> Asked {
+    /// Looks up all names of a scenario in a fresh process.
+    async fn ask(&self, scenario: &Scenario, method: Method, servers: &Servers) -> MethodResults {
         self.write_files(scenario);
         let questions = serde_json::to_string(&scenario.questions).unwrap();
         fs::write(self.folder.join(QUESTIONS), questions).unwrap();
         drop(fs::remove_file(self.folder.join(RESULTS)));
         drop(servers.take_log());
         let child = self.command(method).kill_on_drop(true).status();
-        let ended = tokio::time::timeout(LONGEST, child).await;
+        let ended = tokio::time::timeout(PROCESS_TIMEOUT, child).await;
         let queries = servers.take_log();
         if ended.is_err() {
             let hung = LookupResult::new(Answer::Hung, "no result within the time limit");
@@ -149,7 +148,7 @@ impl Runner {
         command
             .env(namespace::JOB, format!("ask:{}", method.name()))
             .env(FOLDER, &self.folder);
-        // libc reads options of its resolver from these variables too.
+        // libc also reads options of its resolver from these variables.
         for variable in ["RES_OPTIONS", "LOCALDOMAIN", "HOSTALIASES"] {
             command.env_remove(variable);
         }
@@ -173,13 +172,13 @@ impl Runner {
 const QUESTIONS: &str = "questions";
 const RESULTS: &str = "results";
 
-/// The time limit of one process that asks all questions of one scenario.
-const LONGEST: Duration = Duration::from_secs(60);
+/// The time limit of one process, which looks up all names of one scenario.
+const PROCESS_TIMEOUT: Duration = Duration::from_secs(60);
 
-fn rows(scenario: &Scenario, theirs: &Asked, ours: &[(Method, Asked)]) -> Vec<Row> {
+fn rows(scenario: &Scenario, theirs: &MethodResults, ours: &[(Method, MethodResults)]) -> Vec<Row> {
     let row = |(place, question): (usize, &Question)| {
         let (theirs, their_queries) = (&theirs.0[place], &theirs.1);
-        let of_method = |(method, (results, queries)): &(Method, Asked)| Ours {
+        let of_method = |(method, (results, queries)): &(Method, MethodResults)| Ours {
             method: method.name().to_owned(),
             verdict: judge(question, theirs, &results[place], *method),
             result: results[place].clone(),
@@ -197,7 +196,7 @@ fn rows(scenario: &Scenario, theirs: &Asked, ours: &[(Method, Asked)]) -> Vec<Ro
     scenario.questions.iter().enumerate().map(row).collect()
 }
 
-/// Asks the questions that another process wrote, and writes the results.
+/// Looks up the names of the questions that the parent process wrote, and writes the results.
 fn ask(method: &str, folder: &Path) {
     let method = Method::from_name(method).unwrap();
     let questions = fs::read_to_string(folder.join(QUESTIONS)).unwrap();

@@ -76,21 +76,20 @@ fn always_better(
         return Some("an IPv4-mapped address is the IPv4 address that it maps");
     }
     let is_no_data = theirs.error.starts_with("No address associated");
-    let asks_the_system = method == Method::System || ours.is_for_system;
-    if asks_the_system && is_no_data && ours.answer == Answer::Failed {
+    let uses_the_system = method == Method::System || ours.is_for_system;
+    if uses_the_system && is_no_data && ours.answer == Answer::Failed {
         return Some("EAI_NODATA may stand for a failure, so System takes it for one");
     }
     (method == Method::Dns).then(|| left_to_the_system(&name, ours))?
 }
 
-/// Returns why `Dns` alone is not compared: by this configuration, or for this name, `Resolver::new()`
-/// asks the system.
+/// Returns why `Dns` alone is not compared: `Resolver::new()` asks the system because of this configuration or name.
 fn left_to_the_system(name: &str, ours: &LookupResult) -> Option<&'static str> {
     let has_addrs = matches!(ours.answer, Answer::Addrs(_));
     let last = name.rsplit('.').next().unwrap_or_default();
     match () {
         () if ours.is_for_system => Some("by default the system resolves names here"),
-        () if ours.is_also_for_system && !has_addrs => Some("by default the system is asked next"),
+        () if ours.is_also_for_system && !has_addrs => Some("by default the system is tried next"),
         () if last.starts_with(|first: char| first.is_ascii_digit()) => {
             Some("by default the system reads addresses in older notations")
         }
@@ -113,7 +112,7 @@ fn canonical(answer: &Answer) -> Answer {
     }
 }
 
-/// Judges a first answer that the whole one followed: the first must be one whole family.
+/// Judges the first of two answers, which must be one whole family of the second.
 fn judge_first(first: &Answer, whole: &Answer) -> Verdict {
     let (Answer::Addrs(first), Answer::Addrs(whole)) = (first, whole) else {
         return Verdict::Wrong;

@@ -1,4 +1,4 @@
-//! Names resolve as the system resolves them: sidestep and getaddrinfo side by side.
+//! Compares how sidestep and getaddrinfo resolve names.
 //!
 //! Each test makes namespaces with an /etc, a network and name servers of their own, and compares
 //! what `Dns::from_system()`, `Resolver::new()` and `lookup::System` return with what getaddrinfo
@@ -34,13 +34,14 @@ use std::{env, fs, io};
 
 use self::report::Row;
 
-/// The table has rows from bug reports of resolvers. In a child process the test runs the job of any of these tests.
+/// The table has rows from bug reports of resolvers. A child process runs its job in this test, whichever test
+/// started the process.
 #[test]
 fn names_resolve_as_by_getaddrinfo() {
     if let Ok(job) = env::var(namespace::JOB) {
         return inside::run(&job);
     }
-    // Most of the time of its scenarios is waiting for a silent name server.
+    // Most scenarios wait for a silent name server most of the time.
     run("table", 8);
 }
 
@@ -65,7 +66,7 @@ fn names_resolve_as_by_getaddrinfo_behind_unbound() {
 
 /// Runs a job in several namespaces at once and judges its rows.
 fn run(job: &str, shares: usize) {
-    // One job at a time: a loaded machine would make good name servers slow.
+    // One job runs at a time, because a loaded machine would make good name servers slow.
     static ONE_JOB: Mutex<()> = Mutex::new(());
     let _one = ONE_JOB.lock().unwrap_or_else(PoisonError::into_inner);
     if let Err(why) = namespace::way() {

@@ -8,11 +8,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::{env, fs, io};
 
-/// The variables by which the test binary tells its child processes what to do.
+/// The environment variables that give a child process its job and the folder of the job.
 pub(crate) const JOB: &str = "SIDESTEP_SYSTEM_JOB";
 pub(crate) const FOLDER: &str = "SIDESTEP_SYSTEM_FOLDER";
 
-/// The arguments by which a child process runs its job: the test sees by [`JOB`] that it is inside.
+/// The arguments of a child process. If [`JOB`] is set, the test runs that job.
 pub(crate) const ARGS: [&str; 4] = [
     "--exact",
     "names_resolve_as_by_getaddrinfo",
@@ -20,10 +20,10 @@ pub(crate) const ARGS: [&str; 4] = [
     "-q",
 ];
 
-/// The job that shows whether a namespace can be made and port 53 be bound in it.
+/// The job that checks whether a namespace can be made and port 53 can be bound in the namespace.
 pub(crate) const PROBE: &str = "probe";
 
-/// How `unshare` makes the namespace: as root, or as any user where the kernel allows that.
+/// The arguments of `unshare`: for root, and for any other user if the kernel allows that.
 const WAYS: [&[&str]; 2] = [
     &["--net", "--mount", "--uts"],
     &["--user", "--map-root-user", "--net", "--mount", "--uts"],
@@ -97,20 +97,20 @@ pub(crate) fn folder(job: &str) -> PathBuf {
     folder
 }
 
-/// Sets up the namespace from inside: `lo` is up, and /etc is a folder of the test.
+/// Sets up the namespace from inside: brings `lo` up, and mounts a folder of the test as /etc.
 ///
 /// The test mounts a whole folder, because a file that does not exist cannot be the target of a bind mount.
 pub(crate) fn set_up(folder: &Path) -> Result<PathBuf, String> {
     let etc = folder.join("etc");
     fs::create_dir_all(&etc).map_err(|error| error.to_string())?;
     for file in KEPT {
-        // Each of them is missing on some system.
+        // Each file is missing on some system.
         drop(fs::copy(Path::new("/etc").join(file), etc.join(file)));
     }
     let lo = ip(&["link", "set", "lo", "up"]);
     lo.or_else(|why| tool("busybox", &["ip", "link", "set", "lo", "up"]).map_err(|_| why))?;
-    // Routes of both families to where sidestep looks for them, so that an answer of one family waits for
-    // the other. Without IPv6 there is none.
+    // sidestep looks for a route of each family to these addresses. If both exist, an answer of one family waits for
+    // the other. Without IPv6 the second command fails.
     for route in [
         ["route", "add", "198.41.0.0/24", "dev", "lo"].as_slice(),
         &["-6", "route", "add", "2001:503:ba3e::/48", "dev", "lo"],
@@ -122,7 +122,7 @@ pub(crate) fn set_up(folder: &Path) -> Result<PathBuf, String> {
     Ok(etc)
 }
 
-/// What programs need of /etc beside the files of a scenario.
+/// The files of /etc that programs need in addition to those of a scenario.
 const KEPT: [&str; 7] = [
     "group",
     "ld.so.cache",
@@ -133,7 +133,7 @@ const KEPT: [&str; 7] = [
     "ld-musl-x86_64.path",
 ];
 
-/// Adds `fe80::53` on two links. Without IPv6, only the scenarios fail that need these addresses.
+/// Adds `fe80::53` on two links. Without IPv6, only the scenarios that need these addresses fail.
 pub(crate) fn add_link_local_addrs() {
     let added = ip(&["addr", "add", "fe80::53/64", "dev", "lo", "nodad"])
         .and_then(|()| {
@@ -151,7 +151,7 @@ pub(crate) fn add_link_local_addrs() {
 
 /// Sets the host name of the namespace.
 pub(crate) fn set_hostname(hostname: &str) -> Result<(), String> {
-    // Root of a user namespace may not write the file.
+    // The root user of a user namespace may not be allowed to write the file.
     let written = fs::write("/proc/sys/kernel/hostname", hostname);
     written.or_else(|_| tool("hostname", &[hostname]))
 }
@@ -176,7 +176,7 @@ fn output(command: &mut Command) -> Result<(), String> {
         .ok_or_else(|| format!("{command:?}: {}", stderr.trim()))
 }
 
-/// Returns the path of a program; the PATH of many users lacks the folders of the system's tools.
+/// Returns the path of a program. The PATH of many users lacks the folders of system tools.
 pub(crate) fn program(name: &str) -> PathBuf {
     let folders = ["/usr/sbin", "/sbin"];
     let paths = folders.iter().map(|folder| Path::new(folder).join(name));

@@ -1,4 +1,4 @@
-//! Random configurations: one seed makes one scenario, with what a resolver without faults returns.
+//! Makes one random scenario from one seed, with the results that are right despite the faults of name servers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -46,7 +46,7 @@ pub(crate) fn scenario(seed: u64) -> Scenario {
         seed + 1
     );
     scenario = scenario.hosts(plan.hosts(&mut rng));
-    // Beside a fault, only the usual order of sources has results that are known to be better.
+    // If a name server has a fault, the list of better results covers the usual order of sources only.
     if !plan.is_faulty && rng.u8(..8) == 0 {
         let others = [
             "dns files",
@@ -58,7 +58,7 @@ pub(crate) fn scenario(seed: u64) -> Scenario {
         scenario = scenario.nsswitch(others[rng.usize(..others.len())]);
     }
     for (addr, zone) in &plan.servers {
-        // A server without a zone has no socket: its port is closed.
+        // A server without a zone has no socket, so its port is closed.
         if let Some(zone) = zone {
             scenario = scenario.server(addr, zone.as_str());
         }
@@ -69,7 +69,7 @@ pub(crate) fn scenario(seed: u64) -> Scenario {
     scenario
 }
 
-/// What is drawn at random.
+/// The random parts of a scenario.
 struct Plan {
     search: Vec<&'static str>,
     ndots: Option<u8>,
@@ -84,7 +84,7 @@ struct Plan {
 impl Plan {
     fn new(rng: &mut Rng) -> Self {
         let mut search: Vec<_> = (0..rng.usize(..4)).map(|_| pick(rng, &DOMAINS)).collect();
-        // The same domain twice is a row of the table.
+        // The table has a row for a domain that is listed twice.
         let mut seen = BTreeSet::new();
         search.retain(|domain| seen.insert(*domain));
         let ndots = [
@@ -195,8 +195,8 @@ impl Plan {
         if rng.u8(..4) == 0 {
             return pick(rng, &ABSOLUTE).to_owned();
         }
-        let known = !self.search.is_empty() && rng.u8(..4) != 0;
-        let domain = if known {
+        let is_searched = !self.search.is_empty() && rng.u8(..4) != 0;
+        let domain = if is_searched {
             pick(rng, &self.search)
         } else {
             pick(rng, &DOMAINS)
@@ -241,13 +241,13 @@ impl Plan {
         options.extend(self.ndots.map(|ndots| format!("ndots:{ndots}")));
         options.extend(self.rotate.then(|| "rotate".to_owned()));
         for option in ["edns0", "trust-ad", "single-request", "use-vc"] {
-            // getaddrinfo waits for ever where a server accepts a connection and keeps silent.
+            // getaddrinfo waits forever if a server accepts a connection and keeps silent.
             let hangs = option == "use-vc" && self.is_faulty;
             if !hangs && rng.u8(..12) == 0 {
                 options.push(option.to_owned());
             }
         }
-        // The order of lines means nothing but that of the servers.
+        // Of all lines, only the order of the name servers has a meaning.
         let place = rng.usize(..=lines.len());
         lines.insert(place, format!("options {}", options.join(" ")));
         if rng.u8(..4) == 0 {
@@ -270,7 +270,7 @@ impl Plan {
         text
     }
 
-    /// Lists the result that a resolver has that no fault of a name server stops.
+    /// Lists the result of a resolver that no fault of a name server affects.
     fn or_without_faults(&self, scenario: Scenario, name: &str) -> Scenario {
         if !self.is_faulty {
             return scenario;
@@ -288,7 +288,7 @@ impl Plan {
         halves.fold(scenario.or_negative_is_failure(hidden), or_half)
     }
 
-    /// The results in which each family is the answer of some server, or has failed at all of them.
+    /// Returns the results in which each family comes from some server or has failed at all servers.
     fn halves(&self, name: &str) -> Vec<Answer> {
         let zones = self.servers.iter().filter_map(|(_, zone)| zone.as_deref());
         let zones: Vec<_> = zones.map(Zone::parse).collect();
@@ -317,7 +317,7 @@ impl Plan {
             .collect()
     }
 
-    /// Reads the hosts file, and walks the candidates on the zone of the first server that has one.
+    /// Returns the result of the hosts file, or that of the candidates in the zone of the first working server.
     fn without_faults(&self, name: &str) -> Answer {
         if let Some(addrs) = self.hosts.get(&name.to_ascii_lowercase()) {
             return Answer::Addrs(addrs.iter().copied().collect());

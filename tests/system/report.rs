@@ -1,4 +1,4 @@
-//! The rows that a run writes, and how they are printed.
+//! The rows of a run, and their text in the report.
 
 use std::path::Path;
 use std::{fmt, fs};
@@ -9,19 +9,19 @@ use crate::ask::LookupResult;
 use crate::judge::{self, Verdict};
 use crate::scenario::Answer;
 
-/// One question of one configuration: what getaddrinfo and sidestep returned.
+/// The results of getaddrinfo and sidestep for one question of one configuration.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Row {
     pub(crate) title: String,
     pub(crate) question: String,
     pub(crate) theirs: LookupResult,
-    /// Queries of all questions of the configuration together.
+    /// The queries of all questions of the configuration together.
     pub(crate) queries: Vec<String>,
     pub(crate) ours: Vec<Ours>,
     pub(crate) configuration: String,
 }
 
-/// What one method of sidestep returned.
+/// The result of one method of sidestep.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Ours {
     pub(crate) method: String,
@@ -58,7 +58,7 @@ impl Row {
             .map(|ours| (ours.method.as_str(), &ours.queries));
         for (method, queries) in std::iter::once(("getaddrinfo", &self.queries)).chain(ours) {
             text += &format!("-- {} queries of {method}\n", queries.len());
-            for query in queries.iter().take(MOST) {
+            for query in queries.iter().take(MAX_QUERIES) {
                 text += &format!("{query}\n");
             }
         }
@@ -66,8 +66,8 @@ impl Row {
     }
 }
 
-/// Queries that are printed for each method.
-const MOST: usize = 40;
+/// The largest number of queries that the report lists for each method.
+const MAX_QUERIES: usize = 40;
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-//! One configuration of a system, its name servers, and the questions that are asked.
+//! One configuration of a system with its name servers and questions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,7 +19,7 @@ pub(crate) struct Scenario {
     pub(crate) title: String,
     /// The seed of a random configuration.
     pub(crate) seed: Option<u64>,
-    /// The files of /etc; a name without contents is a file that does not exist.
+    /// The files of /etc. A file without contents does not exist.
     pub(crate) files: BTreeMap<String, Option<String>>,
     pub(crate) hostname: String,
     /// Addresses of the scripted name servers and their zones as text.
@@ -27,35 +27,35 @@ pub(crate) struct Scenario {
     /// The configuration of a real recursive server, unbound, on 127.0.0.53.
     pub(crate) unbound: Option<String>,
     pub(crate) questions: Vec<Question>,
-    /// How the scenario is run alone.
+    /// The command that runs the scenario alone.
     pub(crate) rerun: String,
 }
 
-/// One question.
+/// One name to look up, and the results that are accepted.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Question {
     pub(crate) name: String,
-    /// Results that differ from getaddrinfo's and are better, each with its reason.
+    /// Results that differ from that of getaddrinfo and are better, each with its reason.
     pub(crate) better: Vec<(Answer, String)>,
-    /// The questions of the scenario are asked one after the other.
+    /// Whether the lookups of the scenario run one after another.
     pub(crate) in_turn: bool,
     /// The time limit of `Dns` in milliseconds.
     pub(crate) within: Option<u64>,
-    /// A failure is better than a negative result, for this reason.
+    /// The reason why a failure is better than a negative result.
     pub(crate) failure_is_better: Option<String>,
-    /// One family is late: a partial answer is right at first, and the whole one soon after.
+    /// Whether one family is late, so that a partial answer is right at first and the whole one soon after.
     pub(crate) late_half: bool,
     /// Files that change right before the question.
     pub(crate) edits: Vec<(String, String)>,
 }
 
-/// What a lookup returned.
+/// The answer of a lookup.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub(crate) enum Answer {
     Addrs(BTreeSet<IpAddr>),
     /// The name does not exist or has no addresses.
     Negative,
-    /// The lookup says nothing about the name.
+    /// The lookup failed, and the name may exist.
     Failed,
     /// The lookup did not end.
     Hung,
@@ -129,19 +129,19 @@ impl Scenario {
         self
     }
 
-    /// Asks for a name; the result must be getaddrinfo's.
+    /// Adds a question. The result must be that of getaddrinfo.
     pub(crate) fn ask(mut self, name: &str) -> Self {
         self.questions.push(Question::new(name));
         self
     }
 
-    /// Lists a result of the last question that is better than getaddrinfo's.
+    /// Lists a result of the last question that is better than that of getaddrinfo.
     pub(crate) fn or(mut self, answer: Answer, reason: &str) -> Self {
         self.last().better.push((answer, reason.to_owned()));
         self
     }
 
-    /// Says that a failure is better than a negative result of the last question.
+    /// Accepts a failure instead of a negative result of the last question.
     pub(crate) fn or_negative_is_failure(mut self, reason: &str) -> Self {
         self.last().failure_is_better = Some(reason.to_owned());
         self
@@ -149,26 +149,30 @@ impl Scenario {
 
     /// Lists a better result of every question for a name.
     pub(crate) fn or_for(mut self, name: &str, answer: Answer, reason: &str) -> Self {
-        for ask in self.questions.iter_mut().filter(|ask| ask.name == name) {
-            ask.better.push((answer.clone(), reason.to_owned()));
+        for question in self
+            .questions
+            .iter_mut()
+            .filter(|question| question.name == name)
+        {
+            question.better.push((answer.clone(), reason.to_owned()));
         }
         self
     }
 
-    /// Lists several results of the last question that are better than getaddrinfo's.
+    /// Lists several results of the last question that are better than that of getaddrinfo.
     pub(crate) fn or_all(self, better: &[(Answer, &str)]) -> Self {
         let or =
             |scenario: Self, (answer, reason): &(Answer, &str)| scenario.or(answer.clone(), reason);
         better.iter().fold(self, or)
     }
 
-    /// Says that one family of the last question is late.
+    /// Marks one family of the last question as late.
     pub(crate) fn late_half(mut self) -> Self {
         self.last().late_half = true;
         self
     }
 
-    /// Asks the questions one after the other.
+    /// Runs the lookups of the scenario one after another.
     pub(crate) fn in_turn(mut self) -> Self {
         self.last().in_turn = true;
         self
@@ -180,7 +184,7 @@ impl Scenario {
         self
     }
 
-    /// Rewrites a file and questions for a name afterwards.
+    /// Adds a question, and rewrites a file right before its lookup.
     pub(crate) fn edit_then_ask(mut self, file: &str, contents: &str, name: &str) -> Self {
         self.questions.push(Question::new(name));
         let edit = (file.to_owned(), contents.to_owned());
@@ -188,8 +192,9 @@ impl Scenario {
         self.in_turn()
     }
 
-    /// Returns whether a method is compared. Thousands of seeds are compared for `Dns`, and a part
-    /// of them for `Resolver`: each child process takes time.
+    /// Returns whether the scenario compares a method.
+    ///
+    /// Every seed compares `Dns`, and one in four compares `Resolver`, because each child process takes time.
     pub(crate) fn is_for(&self, method: Method) -> bool {
         let has_edits = self
             .questions
@@ -205,7 +210,9 @@ impl Scenario {
     }
 
     fn last(&mut self) -> &mut Question {
-        self.questions.last_mut().expect("a question was asked")
+        self.questions
+            .last_mut()
+            .expect("the scenario has a question")
     }
 }
 
@@ -223,7 +230,7 @@ impl Question {
     }
 }
 
-/// The whole configuration, as a reader needs it to repeat the scenario.
+/// Writes the whole configuration, so that a reader can repeat the scenario.
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "# {}", self.title)?;

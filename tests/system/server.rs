@@ -1,4 +1,4 @@
-//! Scripted name servers on port 53 of a namespace, by UDP and by TCP.
+//! Scripted name servers on port 53 of a namespace, over UDP and TCP.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::zone::Zone;
 
-/// Queries in the order in which they came in, each as `127.0.0.53 web.a.test A`.
+/// The queries in the order of their arrival, each as `127.0.0.53 web.a.test A`.
 pub(crate) type Log = Arc<Mutex<Vec<String>>>;
 
 /// Name servers of one scenario.
@@ -43,12 +43,12 @@ impl Servers {
         Self { zones, log, tasks }
     }
 
-    /// Stops the name servers; then their ports are free.
+    /// Stops the name servers and frees their ports.
     pub(crate) async fn stop(mut self) {
         self.tasks.shutdown().await;
     }
 
-    /// Returns the queries since the last call and starts anew.
+    /// Returns the queries since the last call, and clears the log and the counters of the zones.
     pub(crate) fn take_log(&self) -> Vec<String> {
         self.zones.iter().for_each(|zone| zone.reset());
         std::mem::take(&mut self.log.lock().unwrap())
@@ -63,8 +63,7 @@ struct Server {
 }
 
 impl Server {
-    // Replies and connections are part of one task, so that all sockets are closed when the task
-    // has ended.
+    // Replies and connections belong to one task, so that all sockets are closed when the task has ended.
     async fn serve_udp(self, socket: UdpSocket) {
         let mut replies = FuturesUnordered::new();
         let mut buffer = [0; 4096];
@@ -137,7 +136,7 @@ fn socket_addr(addr: &str) -> io::Result<SocketAddr> {
         let ip: IpAddr = addr.parse().map_err(io::Error::other)?;
         return Ok(SocketAddr::new(ip, 53));
     };
-    // Of the interfaces with an IPv6 address: address, index, three more columns, name.
+    // Each line has an IPv6 address, the index of its interface, three other columns, and the name of the interface.
     let all = std::fs::read_to_string("/proc/net/if_inet6")?;
     let of_interface = |line: &&str| line.split_whitespace().last() == Some(interface);
     let index = all

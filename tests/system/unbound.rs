@@ -40,7 +40,7 @@ impl Unbound {
         panic!("unbound does not answer within 10 s; its configuration:\n{conf}");
     }
 
-    /// Stops unbound; then its port is free.
+    /// Stops unbound and frees its port.
     pub(crate) async fn stop(mut self) {
         self.0.kill().await.unwrap();
     }
@@ -66,13 +66,13 @@ async fn answers() -> io::Result<()> {
     socket
         .send(&query.to_vec().map_err(io::Error::other)?)
         .await?;
-    let mut folder = [0; 4096];
-    let reply = tokio::time::timeout(Duration::from_millis(500), socket.recv(&mut folder));
+    let mut buffer = [0; 4096];
+    let reply = tokio::time::timeout(Duration::from_millis(500), socket.recv(&mut buffer));
     reply.await??;
     Ok(())
 }
 
-/// The root zone delegates to scripted servers: a good one, a lame one, and one that is not there.
+/// The root zone, which delegates to a good scripted server, a lame one, and one that does not exist.
 const ROOT: &str = "\
 . 60 IN SOA ns. root. 1 60 60 60 5
 . 60 IN NS ns.
@@ -223,22 +223,22 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         scenario
     };
     let hidden = "the failure of a candidate is not hidden by NXDOMAIN or NODATA of another";
-    let asked = |scenario: Scenario| {
+    let with_names = |scenario: Scenario| {
         let ask =
             |scenario: Scenario, name: &&str| scenario.ask(name).or_negative_is_failure(hidden);
         names.iter().fold(scenario, ask)
     };
-    // Of its own zone, unbound returns an alias without the target.
+    // unbound returns an alias of its own zone without the target.
     let aliased = |scenario: Scenario| {
         let target = Answer::addrs(&["192.0.2.33", "2001:db8::33"]);
-        asked(scenario).or_for(
+        with_names(scenario).or_for(
             "alias",
             target,
             "an alias whose target the reply lacks is followed",
         )
     };
     vec![
-        asked(new("no search list", "")),
+        with_names(new("no search list", "")),
         aliased(new("a search list", "search corp.test a.test")),
         aliased(new(
             "ndots:5 and a search list",
@@ -254,11 +254,11 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             "search corp.test\noptions single-request rotate",
         )),
         aliased(new("a lame search domain", "search lame corp.test")),
-        asked(new(
+        with_names(new(
             "a search domain that refuses",
             "search refused.example corp.test",
         )),
-        asked(new(
+        with_names(new(
             "a search domain under a redirect",
             "search redirect.example corp.test",
         )),
@@ -267,7 +267,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             new("and a dead server before it", "search corp.test")
                 .resolv("nameserver 127.0.0.99\nnameserver 127.0.0.53\nsearch corp.test\n"),
         ),
-        // unbound tries a dead server longer than any client waits.
+        // unbound tries a dead server for longer than any client waits.
         new(
             "a dead search domain last",
             "search corp.test dead\noptions timeout:1 attempts:1",

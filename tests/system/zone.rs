@@ -1,4 +1,4 @@
-//! A zone and its faults, written as text: what a scripted name server replies to a query.
+//! The zone of a scripted name server and its faults, parsed from text.
 //!
 //! One line is one record, `web.a.test A 192.0.2.1`, `*.corp.test AAAA 2001:db8::9`,
 //! `www.a.test CNAME web.a.test`, `empty.a.test NODATA`; or one fault,
@@ -43,14 +43,14 @@ struct Rule {
 /// What a name server does instead of answering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// The answer is right; only its delay is a fault.
+    /// The answer is right, and only its delay is a fault.
     None,
     Silent,
     /// Replies with this code and nothing else.
     Code(ResponseCode),
-    /// Replies with this code to a query with EDNS, and answers one without.
+    /// Replies with this code to a query with EDNS, and answers a query without.
     EdnsCode(ResponseCode),
-    /// Drops a query with EDNS, and answers one without.
+    /// Drops a query with EDNS, and answers a query without.
     EdnsSilent,
     /// NXDOMAIN without an SOA record.
     BareNxDomain,
@@ -129,7 +129,7 @@ impl Zone {
                 [name, "NODATA"] => zone.add(name, Rdata::Nothing),
                 [name, "CNAME", to] => zone.add(name, Rdata::Alias(key(to))),
                 [name, "A" | "AAAA", ip] => zone.add(name, Rdata::Addr(ip.parse().unwrap())),
-                _ => panic!("{line:?} is no line of a zone"),
+                _ => panic!("{line:?} is not a line of a zone"),
             }
         }
         zone.spent = Mutex::new(vec![0; zone.faults.len()]);
@@ -140,7 +140,7 @@ impl Zone {
         self.records.entry(key(name)).or_default().push(rdata);
     }
 
-    /// Starts to count the queries of faults with a limit again.
+    /// Resets the counters of faults that apply to a limited number of queries.
     pub(crate) fn reset(&self) {
         self.spent.lock().unwrap().fill(0);
     }
@@ -167,13 +167,13 @@ impl Zone {
             }
             Fault::BareNoData => reply = bare(query, ResponseCode::NoError),
             Fault::Garbage => return Some((b"\x07garbage".to_vec(), delay)),
-            _ => disturb(&mut reply, fault, question, over_tcp),
+            _ => apply_fault(&mut reply, fault, question, over_tcp),
         }
         let mut bytes = reply.to_vec().unwrap();
-        let folder = usize::from(query.edns.as_ref().map_or(512, Edns::max_payload)).max(512);
-        if !over_tcp && bytes.len() > folder {
-            // A name server that has more than fits sends what fits.
-            while bytes.len() > folder {
+        let max_len = usize::from(query.edns.as_ref().map_or(512, Edns::max_payload)).max(512);
+        if !over_tcp && bytes.len() > max_len {
+            // A name server sends only the records that fit.
+            while bytes.len() > max_len {
                 reply.metadata.truncation = true;
                 reply.answers.pop();
                 bytes = reply.to_vec().unwrap();
@@ -252,7 +252,7 @@ impl Zone {
         wildcard.or_else(|| self.find_wildcard(parent))
     }
 
-    /// Returns the addresses that the zone has for a name, faults aside; `None` is NXDOMAIN.
+    /// Returns the addresses that the zone has for a name, without its faults. `None` is NXDOMAIN.
     pub(crate) fn addrs(&self, name: &str) -> Option<Vec<IpAddr>> {
         let mut name = key(name);
         for _ in 0..17 {
@@ -307,7 +307,7 @@ fn rule(name: &str, rtype: &str, words: &[&str]) -> Rule {
             rule.times = times.parse().unwrap();
         } else {
             let fault = FAULTS.iter().find(|(known, _)| known == word);
-            rule.fault = fault.unwrap_or_else(|| panic!("{word:?} is no fault")).1;
+            rule.fault = fault.unwrap_or_else(|| panic!("{word:?} is not a fault")).1;
         }
     }
     rule
@@ -332,7 +332,7 @@ fn bare(query: &Message, code: ResponseCode) -> Message {
     reply
 }
 
-fn disturb(reply: &mut Message, fault: Fault, question: &Query, over_tcp: bool) {
+fn apply_fault(reply: &mut Message, fault: Fault, question: &Query, over_tcp: bool) {
     let other = || absolute("other.invalid-name.test");
     match fault {
         Fault::Truncated if !over_tcp => {
