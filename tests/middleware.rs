@@ -311,7 +311,7 @@ async fn a_rotating_client_after_another_middleware_leaves_a_penalized_address()
             .build()
     });
     let rotating = rotating.unwrap();
-    let client = ClientBuilder::new(reqwest::Client::new())
+    let client = ClientBuilder::new(world.client())
         .with(world.resolver.middleware())
         .with(rotating)
         .build();

@@ -52,9 +52,9 @@ struct Recent {
     forgotten: AtomicU64,
     /// The state of the host's [`Budget`].
     budget: AtomicU64,
-    /// The give-ups since the last connect because DNS has moved; see [`latency::moved`].
+    /// The give-ups since the last connect because DNS has moved; see [`latency::next_move`].
     moves: AtomicU64,
-    /// Start of the round of give-ups, in milliseconds since the epoch; 0 after a connect. See [`latency::round`].
+    /// Start of the round of give-ups, in milliseconds since the epoch; 0 after a connect. See [`latency::next_round`].
     round: AtomicU64,
     /// When a slow connect was last given up, in milliseconds since the epoch.
     given_up: AtomicU64,
@@ -192,7 +192,7 @@ impl RecentConnects {
 
     /// Returns whether a slow connect may be given up for an untried address, and counts the give-up.
     ///
-    /// The limit applies while no other connect to the host has succeeded; see [`latency::round`].
+    /// The limit applies while no other connect to the host has succeeded; see [`latency::next_round`].
     #[must_use]
     pub(crate) fn take_give_up(&self, host: &Host, now: Instant) -> bool {
         let now = self.millis(now);
@@ -206,7 +206,7 @@ impl RecentConnects {
 
     /// Returns whether a slow connect whose addresses have left the answer may be given up, and counts the give-up.
     ///
-    /// The limit applies while no other connect to the host has succeeded; see [`latency::moved`].
+    /// The limit applies while no other connect to the host has succeeded; see [`latency::next_move`].
     #[must_use]
     pub(crate) fn take_move(&self, host: &Host, now: Instant) -> bool {
         let now = self.millis(now);

@@ -221,8 +221,8 @@ impl Inner {
     ///   address does not count.
     ///
     /// If no connect has succeeded since this one began, the whole host may be slow. A give-up for another address
-    /// then takes one attempt from the budget of the host, and is allowed for one round only; see [`latency::round`]. If
-    /// each answer differs from the last, two give-ups show whether DNS has moved; see [`latency::moved`].
+    /// then takes one attempt from the budget of the host, and is allowed for one round only; see [`latency::next_round`]. If
+    /// each answer differs from the last, two give-ups show whether DNS has moved; see [`latency::next_move`].
     pub(crate) fn is_better_given_up(
         &self,
         resolution: &Resolution,

@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 #![cfg_attr(
     not(any(feature = "reqwest", feature = "ring")),
-    allow(dead_code, unused_imports, reason = "without a provider no server runs")
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "without a provider no server runs"
+    )
 )]
 
 use std::process::Command;
