@@ -140,7 +140,8 @@ impl Tally {
             Some(failure) => {
                 self.failed += 1;
                 let met: Vec<_> = met.iter().map(|met| met.words()).collect();
-                let told = format!("having met {}: {failure}", met.join(", "));
+                let (second, met) = (began.as_secs(), met.join(", "));
+                let told = format!("begun at {second} s, having met {met}: {failure}");
                 if self.failures.len() < TOLD || self.failures.contains_key(&told) {
                     *self.failures.entry(told).or_default() += 1;
                 }
