@@ -291,6 +291,10 @@ impl AddressRecord {
             Rank::Probation | Rank::Penalized(_) if self.is_reached && !is_closing => {
                 Rank::Accepted(self.strikes)
             }
+            // The address has accepted a connection and failed later.
+            Rank::Probation if self.why.is_after_connect() && !is_closing => {
+                Rank::Accepted(self.strikes)
+            }
             _ if is_closing => Rank::ClosesEarly,
             rank => rank,
         }
@@ -355,8 +359,13 @@ impl AddressRecord {
     }
 
     /// Records that a connect hangs although a probe has connected, so that the probe no longer counts.
-    pub(crate) fn withdraw_probe(&mut self) {
+    ///
+    /// Returns whether that is a change.
+    #[must_use]
+    pub(crate) fn withdraw_probe(&mut self) -> bool {
+        let was_reached = self.is_reached;
         (self.accepts, self.is_reached) = (false, false);
+        was_reached
     }
 
     /// Returns whether a probe has connected since the last failure.
@@ -428,6 +437,12 @@ impl AddressRecord {
     /// Such an address would delay each connect by the time after which a connect is slow.
     pub(crate) fn hangs(&self, now: Instant) -> bool {
         self.rank(now) >= Rank::Probation && self.why.is_slow() && !self.accepts
+    }
+
+    /// Returns whether TCP to the address may be up while a connect hangs or fails in TLS.
+    pub(crate) fn may_hang_after_tcp(&self, now: Instant) -> bool {
+        let is_after_tcp = self.why.is_slow() || self.why == Outcome::TlsFailed;
+        self.rank(now) >= Rank::Probation && is_after_tcp
     }
 
     /// Records the number of outages of the local network before the last failure.

@@ -115,9 +115,9 @@ impl HealthStore {
 
     /// Records that a connect to an address hangs although a probe has connected to the address.
     pub(crate) fn withdraw_probe(&self, host: &Host, addr: IpAddr) {
-        let _ = self.edit_record(host, addr, |record| {
-            record.withdraw_probe();
-            Transition::None
+        let _ = self.edit(host, |records| {
+            let (_, record) = records.iter_mut().find(|(other, _)| *other == addr)?;
+            record.withdraw_probe().then_some(Transition::None)
         });
     }
 

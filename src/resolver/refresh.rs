@@ -184,7 +184,7 @@ impl Inner {
 
     /// Starts a probe of an address, so that no request has to try the address. Returns false outside of a runtime.
     ///
-    /// At most 64 probes connect at once; further probes wait. The task runs on the runtime of the caller and holds the
+    /// At most 64 probes connect at once. A further probe waits for 5 s, and is then left out. The task runs on the runtime of the caller and holds the
     /// resolver weakly. The connect ends within 5 s, or when the last resolver is dropped.
     pub(super) fn probe(self: &Arc<Self>, host: &Host, addr: IpAddr, port: u16) -> bool {
         let Ok(runtime) = Handle::try_current() else {
@@ -199,14 +199,17 @@ impl Inner {
         let (limits, mut life) = (Arc::clone(&self.limits), self.shutdown.subscribe());
         runtime.spawn(async move {
             let connecting = async {
-                let permit = limits.probes.acquire().await;
+                let permit = tokio::time::timeout(PROBE, limits.probes.acquire())
+                    .await
+                    .ok()?;
                 let began = time::now();
                 let ended = tokio::time::timeout(PROBE, TcpStream::connect((addr, port))).await;
                 drop(permit);
-                (ended, began)
+                Some((ended, began))
             };
             let gone = std::pin::pin!(life.changed());
-            let Either::Left(((ended, began), _)) = select(std::pin::pin!(connecting), gone).await
+            let Either::Left((Some((ended, began)), _)) =
+                select(std::pin::pin!(connecting), gone).await
             else {
                 return;
             };

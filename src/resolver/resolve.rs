@@ -13,6 +13,7 @@ use super::{Inner, Resolved};
 use crate::addrs::{
     self, AddressList, AddressOrder, Family, MAX_ADDRS, MAX_PER_FAMILY, SelectParams,
 };
+use crate::attempt::attribution;
 use crate::attempt::{AllAddrs, AttemptContext, Resolution};
 use crate::cache::{CachedAnswer, HostEntry, LookupReason, Origin, ServePlan};
 use crate::events::{AnswerSource, Event};
@@ -372,20 +373,19 @@ impl Inner {
 
     /// Returns whether a second lane may start with the second of the selected addresses.
     ///
-    /// The second lane starts 300 ms after the first lane, and TCP of either ends the other. So on a link with a longer
-    /// round trip, a second address that hangs in TLS would keep the connect from a healthy first address.
+    /// The second lane starts 300 ms after the first lane, and TCP of either ends the other. So if recent connects took
+    /// longer, a second address that hangs in TLS would keep the connect from a healthy first address.
     fn may_add_lane(&self, host: &Host, selected: &AddressList, now: Instant) -> bool {
         let &[first, second, ..] = selected.as_slice() else {
             return true;
         };
+        let recent = || self.connects.took(host);
         self.health.is_empty()
+            || recent().is_none_or(|recent| recent < attribution::HEAD_START)
             || self.health.read(host.as_str(), now, |records| {
                 let record = records.iter().find(|(addr, _)| *addr == second);
-                let accepts = |record: &AddressRecord| {
-                    record.rank(now) <= Rank::Doubtful || record.why().is_in_tcp()
-                };
                 rank(records, first, now) > Rank::Healthy
-                    || record.is_none_or(|(_, record)| accepts(record))
+                    || !record.is_some_and(|(_, record)| record.may_hang_after_tcp(now))
             })
     }
 

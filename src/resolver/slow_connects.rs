@@ -218,7 +218,8 @@ impl Inner {
     /// - The current answer names none of the addresses that the connect may be pending at.
     /// - All lanes of the connect are slow, and another address is healthy, or a probe has connected to another address
     ///   and not to the one that the connect is pending at. If the connect hangs for [`HANGS`], the probe of that
-    ///   address does not count.
+    ///   address does not count, and a connect is given up that is pending in its second lane while the first address
+    ///   connects for others.
     ///
     /// If no connect has succeeded since this one began, the whole host may be slow. A give-up for another address
     /// then takes one attempt from the budget of the host, and is allowed for one round only; see [`latency::next_round`]. If
@@ -247,23 +248,32 @@ impl Inner {
             record.is_some_and(|(_, record)| record.is_reached())
         });
         let pending = now.saturating_duration_since(resolution.resolved_at);
-        let is_silent = match is_reached {
-            true => pending >= HANGS,
-            // The probe of that address has this long to connect.
-            false => pending >= 2 * self.slow_after(&resolution.host),
+        let hangs = pending >= HANGS;
+        // The probe of that address has this long to connect.
+        let is_silent = hangs || (!is_reached && pending >= 2 * self.slow_after(&resolution.host));
+        let is_better = |record: &AddressRecord| {
+            record.rank(now) <= Rank::Healthy
+                || (is_silent && record.needs_request())
+                || (hangs && record.is_reached())
         };
-        now >= self.all_slow_at(resolution, is_up)
-            && self.has_other(
-                resolution,
-                pending_at,
-                &known,
-                |record| record.rank(now) <= Rank::Healthy || (is_silent && record.needs_request()),
-                now,
-            )
-            && (self
+        // If the first address connects for others, this one connect may just take long.
+        let is_due = match head(resolution) == Some(pending_at) {
+            true => now >= self.all_slow_at(resolution, is_up),
+            false => hangs,
+        };
+        is_due
+            && self.has_other(resolution, pending_at, &known, is_better, now)
+            && (self.has_connected_elsewhere(resolution, pending_at)
+                || self.connects.take_give_up(&resolution.host, now))
+    }
+
+    /// Returns whether a connect that began later has succeeded, and not only at the first address of a connect that is
+    /// pending in its second lane.
+    fn has_connected_elsewhere(&self, resolution: &Resolution, pending_at: IpAddr) -> bool {
+        head(resolution) == Some(pending_at)
+            && self
                 .connects
                 .has_connected_since(&resolution.host, resolution.resolved_at)
-                || self.connects.take_give_up(&resolution.host, now))
     }
 
     /// Returns the address at which a slow connect is pending.
@@ -306,7 +316,8 @@ impl Inner {
     pub(crate) fn may_connect_elsewhere(&self, resolution: &Resolution, now: Instant) -> bool {
         self.current(&resolution.host, now).is_some_and(|known| {
             let is_open = |record: &AddressRecord| {
-                !matches!(record.rank(now), Rank::Penalized(_)) && !record.hangs(now)
+                let hangs = record.hangs(now) && !record.is_reached();
+                !matches!(record.rank(now), Rank::Penalized(_)) && !hangs
             };
             head(resolution)
                 .is_some_and(|head| self.has_other(resolution, head, &known, is_open, now))
