@@ -311,16 +311,8 @@ async fn requests_that_wait_for_an_http2_connect_that_is_given_up_are_sent_again
 #[tokio::test]
 async fn without_a_healthy_address_requests_go_to_an_address_with_a_long_penalty() {
     for mode in [Mode::BlackHole, Mode::Hang, Mode::Refuse] {
-        let world = world(Edges::https(3).await, AddressOrder::Preserve, &[0], mode).await;
-        let client = world.client();
+        let (world, client) = with_a_long_penalty(3, mode).await;
         let ips = world.ips();
-        timed(&client, &world).await;
-        let is_long = || world.is_penalized(ips[0]) && world.penalty_left(ips[0]) > 15_000 * MS;
-        while !is_long() {
-            rest(1_000 * MS).await;
-            timed(&client, &world).await;
-        }
-        rest(6_000 * MS).await;
         assert!(world.penalty_left(ips[0]) > 5_000 * MS, "{mode:?}");
         world.edges.set(ips[0], Mode::Serve).await;
         for &ip in &ips[1..] {
@@ -331,15 +323,9 @@ async fn without_a_healthy_address_requests_go_to_an_address_with_a_long_penalty
     }
 }
 
-/// A world of two edges of which the first one hangs in TLS and has a long penalty.
-async fn with_a_long_penalty() -> (World, reqwest::Client) {
-    let world = world(
-        Edges::https(2).await,
-        AddressOrder::Preserve,
-        &[0],
-        Mode::Hang,
-    )
-    .await;
+/// A world of `n` edges of which the first one behaves like `mode` and has a long penalty.
+async fn with_a_long_penalty(n: u8, mode: Mode) -> (World, reqwest::Client) {
+    let world = world(Edges::https(n).await, AddressOrder::Preserve, &[0], mode).await;
     let (client, dead) = (world.client(), world.ips()[0]);
     let is_long = || world.is_penalized(dead) && world.penalty_left(dead) > 15_000 * MS;
     while !is_long() {
@@ -354,7 +340,7 @@ async fn with_a_long_penalty() -> (World, reqwest::Client) {
 /// connects, is not given up for that address before the connect hangs.
 #[tokio::test]
 async fn a_slow_connect_is_not_given_up_for_an_address_that_hangs_in_tls() {
-    let (world, client) = with_a_long_penalty().await;
+    let (world, client) = with_a_long_penalty(2, Mode::Hang).await;
     let ips = world.ips();
     let connects = || {
         let probes = world.journal.count(|seen| *seen == Seen::Probe(ips[0]));
@@ -371,7 +357,7 @@ async fn a_slow_connect_is_not_given_up_for_an_address_that_hangs_in_tls() {
 /// request in flight is given up after 3 s.
 #[tokio::test]
 async fn a_connect_that_hangs_in_tls_is_given_up_for_an_address_with_a_long_penalty() {
-    let (world, client) = with_a_long_penalty().await;
+    let (world, client) = with_a_long_penalty(2, Mode::Hang).await;
     let ips = world.ips();
     world.edges.set(ips[0], Mode::Serve).await;
     world.edges.set(ips[1], Mode::Hang).await;

@@ -216,7 +216,7 @@ impl Sidestep {
     fn take_trial(&self, addrs: &AddressSet, life: &mut Life<'_>) -> Option<IpAddr> {
         let Trial { addr, port } =
             self.health
-                .take_trial(&self.host, addrs.as_slice(), self.port, false, life.now)?;
+                .take_trial(&self.host, addrs.as_slice(), self.port, || false, life.now)?;
         if port.is_some() {
             life.probe(addr);
             return None;

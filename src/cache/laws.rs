@@ -92,7 +92,7 @@ impl Life {
         self.now += Duration::from_millis(1);
         match event {
             Happens::Sent(runtime) => self.send(RUNTIMES[*runtime]),
-            Happens::Landed(which, ending) => self.sender(which, *ending),
+            Happens::Landed(which, ending) => self.complete(which, *ending),
             Happens::Lost(which) => {
                 if let Some((_, in_flight, _)) = self.pick(which) {
                     self.slot.remove(&in_flight);
@@ -124,7 +124,7 @@ impl Life {
         }
     }
 
-    fn sender(&mut self, which: &Index, ending: Ending) {
+    fn complete(&mut self, which: &Index, ending: Ending) {
         let Some((_sender, in_flight, asked_at)) = self.pick(which) else {
             return;
         };

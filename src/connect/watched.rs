@@ -312,7 +312,7 @@ impl<F> WatchedConnect<F> {
         match &resolution {
             Some(resolution) if matches!(ending, AttemptEnd::Slow) => {
                 let shared = self.by.resolver.inner();
-                shared.doubt_second_lane(resolution, self.context.is_tcp_connected());
+                shared.record_give_up(resolution, self.context.is_tcp_connected());
             }
             _ => self.report_slow(&ending),
         }

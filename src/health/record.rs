@@ -1,5 +1,6 @@
 //! Rule: the strikes and penalties of one address.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -141,6 +142,12 @@ pub(crate) enum Transition {
     Penalized(Duration),
     /// The address is healthy again.
     Recovered,
+}
+
+/// Returns the record of an address among the records of its host.
+pub(crate) fn find(records: &[(IpAddr, AddressRecord)], addr: IpAddr) -> Option<&AddressRecord> {
+    let found = records.iter().find(|(other, _)| *other == addr);
+    found.map(|(_, record)| record)
 }
 
 impl AddressRecord {
@@ -330,23 +337,28 @@ impl AddressRecord {
             .is_some_and(|at| self.since <= at && at <= began)
     }
 
-    /// Takes a probe before the end of a penalty, and returns whether this caller gets the probe.
+    /// Returns whether a probe is due before the end of a penalty.
     ///
     /// | the address | the probe is due |
     /// |---|---|
     /// | has a penalty | [`PENALTY`]`.least` after the last failure or probe, because a longer penalty only says that the address has failed often |
     /// | has one soft strike, because a connect was slow | at once, and not again |
-    #[must_use]
-    pub(crate) fn try_take_early_probe(&mut self, now: Instant) -> bool {
+    pub(crate) fn is_early_probe_due(&self, now: Instant) -> bool {
         let last = self.probed_at.map_or(self.since, |at| at.max(self.since));
-        let is_due = match self.state {
+        match self.state {
             State::Penalized { until, .. } => now < until && now >= last + PENALTY.least,
             State::SoftStrike { until } => {
                 let is_probed = self.probed_at.is_some_and(|at| at >= self.since);
                 now < until && self.why.is_slow() && !is_probed
             }
             State::Healthy | State::Trial { .. } | State::Doubtful { .. } => false,
-        };
+        }
+    }
+
+    /// Takes a probe before the end of a penalty, and returns whether this caller gets the probe.
+    #[must_use]
+    pub(crate) fn try_take_early_probe(&mut self, now: Instant) -> bool {
+        let is_due = self.is_early_probe_due(now);
         if is_due {
             self.probed_at = Some(now);
         }

@@ -143,21 +143,12 @@ impl HealthStore {
     ///
     /// Each address is returned to one caller only.
     pub(crate) fn take_probes(&self, host: &Host, now: Instant) -> Vec<IpAddr> {
-        let awaits_probe = |(_, record): &(_, AddressRecord)| record.awaits_probe(now);
-        let found = self.hosts.peek(host, |found| {
-            found.is_some_and(|(_, records)| records.iter().any(awaits_probe))
-        });
-        let mut taken = Vec::new();
-        if found {
-            let _ = self.edit(host, |records| {
-                let records = records.iter_mut();
-                let probes = records
-                    .filter_map(|(addr, record)| record.try_take_probe(now).then_some(*addr));
-                taken = probes.collect();
-                (!taken.is_empty()).then_some(Transition::None)
-            });
-        }
-        taken
+        self.take_each(
+            host,
+            MAX_ADDRS,
+            |_, record| record.awaits_probe(now),
+            |record| record.try_take_probe(now),
+        )
     }
 
     /// Returns the addresses of `addrs` that are to be probed before their penalties end.
@@ -169,13 +160,38 @@ impl HealthStore {
         addrs: &[IpAddr],
         now: Instant,
     ) -> Vec<IpAddr> {
+        self.take_each(
+            host,
+            EARLY_PROBES,
+            |addr, record| addrs.contains(&addr) && record.is_early_probe_due(now),
+            |record| record.try_take_early_probe(now),
+        )
+    }
+
+    /// Returns at most `most` addresses of a host that are due and whose records `take` has taken.
+    ///
+    /// While no address is due, no record is copied.
+    fn take_each(
+        &self,
+        host: &Host,
+        most: usize,
+        is_due: impl Fn(IpAddr, &AddressRecord) -> bool,
+        take: impl Fn(&mut AddressRecord) -> bool,
+    ) -> Vec<IpAddr> {
+        let any_due = |records: &Vec<(IpAddr, AddressRecord)>| {
+            records.iter().any(|(addr, record)| is_due(*addr, record))
+        };
+        let found = self.hosts.peek(host, |found| {
+            found.is_some_and(|(_, records)| any_due(records))
+        });
         let mut taken = Vec::new();
-        if self.has_records(host) {
+        if found {
             let _ = self.edit(host, |records| {
-                let listed = records.iter_mut().filter(|(addr, _)| addrs.contains(addr));
-                let due = listed
-                    .filter_map(|(addr, record)| record.try_take_early_probe(now).then_some(*addr));
-                taken = due.take(EARLY_PROBES).collect();
+                let due = records
+                    .iter_mut()
+                    .filter(|(addr, record)| is_due(*addr, record));
+                let each = due.filter_map(|(addr, record)| take(record).then_some(*addr));
+                taken = each.take(most).collect();
                 (!taken.is_empty()).then_some(Transition::None)
             });
         }
@@ -186,13 +202,13 @@ impl HealthStore {
     ///
     /// A probe to `port` comes first. A request tries the address if a probe has connected and was not enough, or if
     /// there is no `port`. Only one caller gets each trial. For half a second after a failure of the host no request
-    /// tries an address, because the request may be a retry. The same holds if `may_be_retry` is true.
+    /// tries an address, because the request may be a retry. The same holds if `may_be_retry` returns true.
     pub(crate) fn take_trial(
         &self,
         host: &Host,
         addrs: &[IpAddr],
         port: Option<u16>,
-        may_be_retry: bool,
+        may_be_retry: impl FnOnce() -> bool,
         now: Instant,
     ) -> Option<Trial> {
         let is_due = |(_, record): &(_, AddressRecord)| record.rank(now) == Rank::Probation;
@@ -203,6 +219,7 @@ impl HealthStore {
         if !found {
             return None;
         }
+        let may_be_retry = may_be_retry();
         let mut taken = None;
         let _ = self.edit(host, |records| {
             let has_just_failed = records

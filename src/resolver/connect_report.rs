@@ -8,7 +8,7 @@ use super::report::{self, AttemptEnd};
 use crate::attempt::attribution::{self, FamiliesUsed};
 use crate::attempt::{AttemptContext, Resolution};
 use crate::events::{AnswerSource, AttemptReport};
-use crate::health::record::{AddressRecord, Rank};
+use crate::health::record::{self, AddressRecord, Rank};
 use crate::host::Host;
 use crate::{Outcome, time};
 
@@ -78,11 +78,11 @@ impl Inner {
         now: Instant,
     ) -> AttemptReport {
         let held = self.health.read(resolution.host.as_str(), now, |records| {
-            let record = records.iter().find(|(other, _)| *other == addr);
+            let record = record::find(records, addr);
             let held = |record: &AddressRecord| {
                 !matches!(record.rank(now), Rank::Healthy | Rank::Doubtful)
             };
-            let record = record.map(|(_, record)| record).filter(|it| held(it))?;
+            let record = record.filter(|it| held(it))?;
             Some((record.why(), now.saturating_duration_since(record.since())))
         });
         let (outcome, ago) = held.unzip();

@@ -18,7 +18,7 @@ use crate::attempt::{AllAddrs, AttemptContext, Resolution};
 use crate::cache::{CachedAnswer, HostEntry, LookupReason, Origin, ServePlan};
 use crate::events::{AnswerSource, Event};
 use crate::health::Trial;
-use crate::health::record::{AddressRecord, Rank};
+use crate::health::record::{self, AddressRecord, Rank};
 use crate::host::{self, Host};
 use crate::{ResolveError, time};
 
@@ -379,14 +379,12 @@ impl Inner {
         let &[first, second, ..] = selected.as_slice() else {
             return true;
         };
-        let recent = || self.connects.took(host);
-        self.health.is_empty()
-            || recent().is_none_or(|recent| recent < attribution::HEAD_START)
-            || self.health.read(host.as_str(), now, |records| {
-                let record = records.iter().find(|(addr, _)| *addr == second);
-                rank(records, first, now) > Rank::Healthy
-                    || !record.is_some_and(|(_, record)| record.may_hang_after_tcp(now))
-            })
+        let takes_over = self.health.read(host.as_str(), now, |records| {
+            let second = record::find(records, second);
+            rank(records, first, now) <= Rank::Healthy
+                && second.is_some_and(|record| record.may_hang_after_tcp(now))
+        });
+        !(takes_over && self.connects.took(host) >= Some(attribution::HEAD_START))
     }
 
     #[inline(never)]
@@ -468,8 +466,7 @@ impl Inner {
                 if trial == Some(addr) {
                     Rank::Trial
                 } else {
-                    let found = records.iter().find(|(other, _)| *other == addr);
-                    found.map_or(Rank::Healthy, |(_, record)| record.rank_to_select(now))
+                    rank_to_select(records, addr, now)
                 }
             };
             addrs::select(addrs, Some(&rank), how, &mut rng, out)
@@ -500,7 +497,7 @@ impl Inner {
     ) -> Option<IpAddr> {
         let port = self.config.probe.then(|| self.connects.port(host));
         let addrs = known.addrs.as_slice();
-        let may_be_retry = self.connects.has_just_given_up(host, now);
+        let may_be_retry = || self.connects.has_just_given_up(host, now);
         let trial = self
             .health
             .take_trial(host, addrs, port.flatten(), may_be_retry, now);
@@ -541,13 +538,11 @@ pub(super) fn rank_to_select(
     addr: IpAddr,
     now: Instant,
 ) -> Rank {
-    let found = records.iter().find(|(other, _)| *other == addr);
-    found.map_or(Rank::Healthy, |(_, record)| record.rank_to_select(now))
+    record::find(records, addr).map_or(Rank::Healthy, |record| record.rank_to_select(now))
 }
 
 pub(super) fn rank(records: &[(IpAddr, AddressRecord)], addr: IpAddr, now: Instant) -> Rank {
-    let found = records.iter().find(|(other, _)| *other == addr);
-    found.map_or(Rank::Healthy, |(_, record)| record.rank(now))
+    record::find(records, addr).map_or(Rank::Healthy, |record| record.rank(now))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use super::Inner;
+use super::resolve::rank_to_select;
 use crate::addrs::MAX_PER_FAMILY;
 use crate::attempt::ConnectionId;
 use crate::attempt::NewConnection;
@@ -16,7 +17,7 @@ use crate::cache::{CachedAnswer, Origin};
 use crate::health::Left;
 use crate::health::classify;
 use crate::health::outcome::Outcome;
-use crate::health::record::{AddressRecord, Failure, Rank};
+use crate::health::record::{Failure, Rank};
 use crate::host::Host;
 use crate::time;
 
@@ -136,11 +137,8 @@ impl Inner {
     /// Returns whether an address of an answer is healthy or in doubt, or whether a probe has connected to the address.
     fn may_connect(&self, host: &Host, known: &CachedAnswer, now: Instant) -> bool {
         self.health.read(host.as_str(), now, |records| {
-            let record = |addr: &IpAddr| records.iter().find(|(other, _)| other == addr);
-            let may =
-                |(_, record): &(_, AddressRecord)| record.rank_to_select(now) < Rank::Probation;
             let mut addrs = known.addrs.as_slice().iter();
-            addrs.any(|addr| record(addr).is_none_or(may))
+            addrs.any(|addr| rank_to_select(records, *addr, now) < Rank::Probation)
         })
     }
 

@@ -16,7 +16,7 @@ use crate::cache::{CachedAnswer, Origin};
 use crate::events::Event;
 use crate::health::latency;
 use crate::health::outcome::Outcome;
-use crate::health::record::{AddressRecord, Failure, Rank};
+use crate::health::record::{self, AddressRecord, Failure, Rank};
 use crate::host::Host;
 use crate::time;
 
@@ -84,7 +84,8 @@ impl Inner {
         let counts = self.health.read(resolution.host.as_str(), now, |records| {
             let is_healthy = |other: &IpAddr| rank(records, *other, now) <= Rank::Healthy;
             let mut others = targets.iter().filter(|other| **other != addr);
-            is_healthy(&addr) || has_accepted(records, addr) || others.any(is_healthy)
+            let accepts = record::find(records, addr).is_some_and(AddressRecord::needs_request);
+            is_healthy(&addr) || accepts || others.any(is_healthy)
         });
         match counts {
             true => self.hold_against(resolution, addr, &Failure::unseen(Outcome::Slow)),
@@ -199,7 +200,7 @@ impl Inner {
     ///
     /// The second lane is slow, too, or has not started because the first lane is pending after TCP. If TCP is known
     /// to be up, no address is put in doubt.
-    pub(crate) fn doubt_second_lane(self: &Arc<Self>, resolution: &Resolution, is_up: bool) {
+    pub(crate) fn record_give_up(self: &Arc<Self>, resolution: &Resolution, is_up: bool) {
         self.connects.note_give_up(&resolution.host, time::now());
         if let Some(addr) = self.pending_at(resolution) {
             self.health.withdraw_probe(&resolution.host, addr);
@@ -244,8 +245,7 @@ impl Inner {
         };
         let host = resolution.host.as_str();
         let is_reached = self.health.read(host, now, |records| {
-            let record = records.iter().find(|(addr, _)| *addr == pending_at);
-            record.is_some_and(|(_, record)| record.is_reached())
+            record::find(records, pending_at).is_some_and(AddressRecord::is_reached)
         });
         let pending = now.saturating_duration_since(resolution.resolved_at);
         let hangs = pending >= HANGS;
@@ -257,23 +257,18 @@ impl Inner {
                 || (hangs && record.is_reached())
         };
         // If the first address connects for others, this one connect may just take long.
-        let is_due = match head(resolution) == Some(pending_at) {
+        let is_in_first_lane = head(resolution) == Some(pending_at);
+        let is_due = match is_in_first_lane {
             true => now >= self.all_slow_at(resolution, is_up),
             false => hangs,
         };
+        let others_connect = || {
+            let since = resolution.resolved_at;
+            is_in_first_lane && self.connects.has_connected_since(&resolution.host, since)
+        };
         is_due
             && self.has_other(resolution, pending_at, &known, is_better, now)
-            && (self.has_connected_elsewhere(resolution, pending_at)
-                || self.connects.take_give_up(&resolution.host, now))
-    }
-
-    /// Returns whether a connect that began later has succeeded, and not only at the first address of a connect that is
-    /// pending in its second lane.
-    fn has_connected_elsewhere(&self, resolution: &Resolution, pending_at: IpAddr) -> bool {
-        head(resolution) == Some(pending_at)
-            && self
-                .connects
-                .has_connected_since(&resolution.host, resolution.resolved_at)
+            && (others_connect() || self.connects.take_give_up(&resolution.host, now))
     }
 
     /// Returns the address at which a slow connect is pending.
@@ -343,17 +338,10 @@ impl Inner {
         let targets = self.targets(resolution, known, now);
         self.health.read(resolution.host.as_str(), now, |records| {
             let mut others = targets.iter();
-            let record = |addr| records.iter().find(|(other, _)| *other == addr);
-            let is_such = |addr| record(addr).is_none_or(|(_, record)| is_such(record));
-            others.any(|addr| *addr != pending_at && is_such(*addr))
+            let is_such = |addr: &IpAddr| record::find(records, *addr).is_none_or(&is_such);
+            others.any(|addr| *addr != pending_at && is_such(addr))
         })
     }
-}
-
-/// Returns whether a probe has connected to an address since its last failure, which only a request can clear.
-fn has_accepted(records: &[(IpAddr, AddressRecord)], addr: IpAddr) -> bool {
-    let mut records = records.iter();
-    records.any(|(other, record)| *other == addr && record.needs_request())
 }
 
 /// The time after which a connect hangs. The system sends a SYN three times within this time.

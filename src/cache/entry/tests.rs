@@ -45,7 +45,7 @@ impl World {
         (sender, in_flight)
     }
 
-    fn sender(
+    fn complete(
         &mut self,
         in_flight: &InFlightLookup,
         asked_at: Instant,
@@ -81,7 +81,7 @@ impl World {
 
     fn answer(&mut self, last: &[u8]) {
         let (_sender, in_flight) = self.send(LookupReason::Miss);
-        self.sender(&in_flight, self.now, Ok(addrs(last)));
+        self.complete(&in_flight, self.now, Ok(addrs(last)));
     }
 
     /// Returns when an answer in use is refreshed.
@@ -157,7 +157,7 @@ fn only_the_first_report_on_an_answer_counts() {
     assert!(world.slot.invalidate(seen));
     assert!(!(0..999).any(|_| world.slot.invalidate(seen)));
     let (_sender, in_flight) = world.send(LookupReason::ConnectFailed);
-    world.sender(&in_flight, world.now, Ok(addrs(&[2])));
+    world.complete(&in_flight, world.now, Ok(addrs(&[2])));
     assert!(
         !world.slot.invalidate(seen),
         "a late report must not end the newer answer"
@@ -172,13 +172,13 @@ fn a_lookup_sent_before_the_invalidation_does_not_clear_the_mark() {
     let asked_at = world.now;
     let (_sender, early) = world.send(LookupReason::Refresh);
     world.slot.invalidate_explicitly();
-    world.sender(&early, asked_at, Ok(addrs(&[1])));
+    world.complete(&early, asked_at, Ok(addrs(&[1])));
     assert!(matches!(
         world.plan(true),
         ServePlan::Wait(LookupReason::Invalidated)
     ));
     let (_sender, late) = world.send(LookupReason::Invalidated);
-    world.sender(&late, asked_at, Ok(addrs(&[2])));
+    world.complete(&late, asked_at, Ok(addrs(&[2])));
     assert!(matches!(world.plan(true), ServePlan::Serve));
 }
 
@@ -191,7 +191,7 @@ fn a_lookup_out_of_turn_does_not_move_the_next() {
     world.now += 20 * S;
     assert!(world.slot.invalidate(world.seen()));
     let (_sender, in_flight) = world.send(LookupReason::ConnectFailed);
-    world.sender(&in_flight, world.now, Ok(addrs(&[1, 2])));
+    world.complete(&in_flight, world.now, Ok(addrs(&[1, 2])));
     assert_eq!(world.refresh_at(), Some(begun + 50 * S));
     world.now += 59 * S;
     assert!(
@@ -200,7 +200,7 @@ fn a_lookup_out_of_turn_does_not_move_the_next() {
     );
     world.now = begun + 50 * S;
     let (_sender, in_flight) = world.send(LookupReason::Refresh);
-    world.sender(&in_flight, world.now, Ok(addrs(&[1, 2])));
+    world.complete(&in_flight, world.now, Ok(addrs(&[1, 2])));
     assert_eq!(world.refresh_at(), Some(begun + 100 * S), "in turn it does");
 }
 
@@ -211,7 +211,7 @@ fn only_a_negative_answer_ends_an_answer() {
     world.answer(&[1]);
     world.now += 61 * S;
     let (_sender, in_flight) = world.send(LookupReason::Expired);
-    world.sender(
+    world.complete(
         &in_flight,
         world.now,
         Err(ResolveError::failed("a", "SERVFAIL")),
@@ -230,7 +230,7 @@ fn only_a_negative_answer_ends_an_answer() {
         "no caller waits for a lookup that is likely to fail again"
     );
     let (_sender, in_flight) = world.send(LookupReason::Expired);
-    world.sender(&in_flight, world.now, Err(ResolveError::not_found("a")));
+    world.complete(&in_flight, world.now, Err(ResolveError::not_found("a")));
     assert!(matches!(world.plan(true), ServePlan::Fail(_)));
     world.now += 5 * S;
     assert!(matches!(
@@ -250,7 +250,7 @@ fn a_failed_lookup_is_repeated_in_turn_while_a_healthy_address_is_left() {
         let asked_at = world.now;
         let (_sender, in_flight) = world.send(LookupReason::Refresh);
         world.now += 5 * S;
-        world.sender(&in_flight, asked_at, Err(ResolveError::timed_out("a")));
+        world.complete(&in_flight, asked_at, Err(ResolveError::timed_out("a")));
         assert_eq!(world.refresh_at(), Some(asked_at + 51 * S));
         world.now = asked_at + 50 * S;
         assert!(matches!(world.plan(true), ServePlan::Serve));
@@ -278,10 +278,10 @@ fn an_older_lookup_does_not_replace_a_newer_answer() {
     world.now += S;
     world.slot.invalidate_explicitly();
     let (_land2, fast) = world.send(LookupReason::Invalidated);
-    world.sender(&fast, world.now, Ok(addrs(&[2])));
-    world.sender(&slow, asked_first, Ok(addrs(&[1])));
+    world.complete(&fast, world.now, Ok(addrs(&[2])));
+    world.complete(&slow, asked_first, Ok(addrs(&[1])));
     assert_eq!(world.slot.answer().unwrap().addrs, addrs(&[2]));
-    world.sender(&slow, asked_first, Err(ResolveError::not_found("a")));
+    world.complete(&slow, asked_first, Err(ResolveError::not_found("a")));
     assert_eq!(
         world.slot.answer().unwrap().addrs,
         addrs(&[2]),
@@ -300,7 +300,7 @@ fn a_lookup_sent_before_the_invalidation_fails_for_nobody_after_it() {
         world.answer(&[1]);
         let (_sender, early) = world.send(LookupReason::Refresh);
         world.slot.invalidate_explicitly();
-        world.sender(&early, world.now, Err(error));
+        world.complete(&early, world.now, Err(error));
         assert!(matches!(
             world.plan(true),
             ServePlan::Wait(LookupReason::Invalidated)
@@ -323,8 +323,8 @@ fn an_older_lookups_addresses_do_not_undo_a_newer_denial() {
             .join_or_start(&fast, LookupReason::Miss, world.now)
             .is_none()
     );
-    world.sender(&fast, world.now, Err(ResolveError::not_found("a")));
-    world.sender(&slow, asked_first, Ok(addrs(&[1])));
+    world.complete(&fast, world.now, Err(ResolveError::not_found("a")));
+    world.complete(&slow, asked_first, Ok(addrs(&[1])));
     assert!(matches!(world.plan(true), ServePlan::Fail(_)));
 }
 
@@ -361,7 +361,7 @@ fn a_late_half_replaces_the_partial_answer() {
     world.land_half(&in_flight, asked_at, Ok(addrs(&[1])), true);
     assert!(world.slot.answer().unwrap().is_partial);
     world.now += S;
-    world.sender(&in_flight, asked_at, Ok(addrs(&[1, 2])));
+    world.complete(&in_flight, asked_at, Ok(addrs(&[1, 2])));
     let known = world.slot.answer().unwrap();
     assert_eq!(known.addrs, addrs(&[1, 2]));
     assert_eq!((known.is_partial, known.asked_at), (false, asked_at));
@@ -394,7 +394,7 @@ fn an_error_of_this_machine_is_not_kept() {
     let mut world = World::new();
     let (_sender, in_flight) = world.send(LookupReason::Miss);
     let error = ResolveError::of_this_machine("a.test", "too many open files");
-    world.sender(&in_flight, world.now, Err(error));
+    world.complete(&in_flight, world.now, Err(error));
     assert!(matches!(
         world.plan(false),
         ServePlan::Wait(LookupReason::Miss)

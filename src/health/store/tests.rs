@@ -72,7 +72,7 @@ fn exactly_one_of_many_callers_gets_the_trial() {
     let trials = || {
         let trial = world
             .health
-            .take_trial(&host, &[addr(1), addr(2)], None, false, world.now);
+            .take_trial(&host, &[addr(1), addr(2)], None, || false, world.now);
         trial.map(|trial| trial.addr)
     };
     assert_eq!(
@@ -92,7 +92,7 @@ fn a_request_tries_an_address_only_after_a_probe_has_connected() {
         .record_failure(&edge, addr(1), &tls, world.now, world.now, &world.rng);
     world.now += Duration::from_secs(7);
     let (rng, health) = (&world.rng, &world.health);
-    let take = |now| health.take_trial(&edge, &[addr(1), addr(2)], Some(443), false, now);
+    let take = |now| health.take_trial(&edge, &[addr(1), addr(2)], Some(443), || false, now);
     let by_probe = Trial {
         addr: addr(1),
         port: Some(443),
@@ -126,7 +126,7 @@ fn a_probe_clears_a_fault_in_tcp_and_a_doubt() {
     world.now += Duration::from_secs(7);
     let taken = world
         .health
-        .take_trial(&edge, &[addr(1)], Some(80), false, world.now);
+        .take_trial(&edge, &[addr(1)], Some(80), || false, world.now);
     assert!(taken.is_some());
     let accepts = |addr| world.health.accepts(&edge, addr, world.now, world.now);
     assert_eq!(accepts(addr(1)), Transition::Recovered);
@@ -186,7 +186,7 @@ fn an_address_that_left_dns_gets_no_trial() {
     assert_eq!(
         world
             .health
-            .take_trial(&host("a.test"), &[addr(2)], None, false, world.now),
+            .take_trial(&host("a.test"), &[addr(2)], None, || false, world.now),
         None
     );
 }
