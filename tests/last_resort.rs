@@ -183,6 +183,36 @@ async fn a_dead_address_that_dns_names_alone_delays_one_request_over_all_penalti
     }
 }
 
+/// An address of the answer that had failed often serves again. While the last resort leads, probes find out.
+#[tokio::test]
+async fn while_the_last_resort_leads_the_addresses_of_the_answer_are_probed() {
+    for is_race in [false, true] {
+        let world = with_last_resort(2, |builder| builder).await;
+        let (client, race) = (world.client(), hyper_client::raced(&world));
+        let ips = world.ips();
+        world.edges.set(ips[1], Mode::BlackHole).await;
+        let get = async || match is_race {
+            true => hyper_client::get(&race, &world.url()).await.unwrap(),
+            false => get(&client, &world.url()).await.unwrap(),
+        };
+        while !world.is_penalized(ips[1]) || world.penalty_left(ips[1]) < 20 * S {
+            get().await;
+            sleep(S).await;
+        }
+        world.edges.set(ips[1], Mode::Serve).await;
+        for _ in 0..12 {
+            get().await;
+            sleep(500 * MS).await;
+        }
+        let body = get().await;
+        assert!(
+            body.contains("127.0.0.3"),
+            "race {is_race}: {body}, {:?}",
+            world.journal.seen()
+        );
+    }
+}
+
 /// An edge refuses and later drops all packets, while the penalty for the refusal still runs.
 #[tokio::test]
 async fn an_address_that_refuses_and_later_hangs_goes_after_the_last_resort() {

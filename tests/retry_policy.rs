@@ -12,8 +12,10 @@ mod hyper_client;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,11 +26,14 @@ use hyper::{Method, Request, Response, Uri};
 use hyper_client::{tcp, tls};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::dns::Name;
-use hyper_util::client::legacy::connect::{Connect, HttpConnector};
+use hyper_util::client::legacy::connect::{Connect, Connected, Connection, HttpConnector};
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use sidestep::{AddressOrder, Resolver};
+use tokio::io::DuplexStream;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::{mpsc, oneshot};
 use tower::retry::RetryLayer;
 use tower::{Layer as _, Service, ServiceExt as _};
 
@@ -368,4 +373,125 @@ impl SharedPorts {
         let stream = socket.connect((to, self.port).into()).await?;
         Ok(TokioIo::new(stream))
     }
+}
+
+/// A connection whose TLS has negotiated HTTP/2.
+struct NegotiatedHttp2 {
+    stream: TokioIo<DuplexStream>,
+    /// Whether no other request may use the connection.
+    is_poisoned: bool,
+}
+
+impl Connection for NegotiatedHttp2 {
+    fn connected(&self) -> Connected {
+        let connected = Connected::new().negotiated_h2();
+        if self.is_poisoned {
+            connected.poison();
+        }
+        connected
+    }
+}
+
+impl hyper::rt::Read for NegotiatedHttp2 {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl hyper::rt::Write for NegotiatedHttp2 {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// A connect that waits for its connection from the test.
+type PendingConnect = oneshot::Sender<NegotiatedHttp2>;
+
+/// Returns a connector whose connects wait for the test, and those connects.
+fn connector_of_the_test() -> (
+    impl Connect + Clone + Send + Sync + 'static,
+    mpsc::UnboundedReceiver<PendingConnect>,
+) {
+    let (connects, pending) = mpsc::unbounded_channel();
+    let connector = tower::service_fn(move |_: Uri| {
+        let (connect, connection) = oneshot::channel();
+        connects.send(connect).unwrap();
+        Box::pin(async move { connection.await.map_err(io::Error::other) })
+    });
+    (connector, pending)
+}
+
+/// Returns a connection whose handshake waits until the other end is served.
+fn connection(is_poisoned: bool) -> (NegotiatedHttp2, DuplexStream) {
+    let (ours, theirs) = tokio::io::duplex(1);
+    let stream = TokioIo::new(ours);
+    (
+        NegotiatedHttp2 {
+            stream,
+            is_poisoned,
+        },
+        theirs,
+    )
+}
+
+/// Serves HTTP/2.
+fn serve(stream: DuplexStream) {
+    tokio::spawn(async move {
+        let answer = hyper::service::service_fn(async |_: Request<Incoming>| {
+            Ok::<_, io::Error>(Response::new(Full::<Bytes>::from("served")))
+        });
+        let server = auto::Builder::new(TokioExecutor::new());
+        let _ = server.serve_connection(TokioIo::new(stream), answer).await;
+    });
+}
+
+/// A request waits for the connect of another request and connects beside it. The connection of the other request takes
+/// no more requests, and a third request negotiates HTTP/2. hyper-util then drops the connect of the waiting request and
+/// returns an error, although no byte of the request was sent.
+#[tokio::test]
+async fn a_request_whose_connect_is_dropped_for_another_one_is_sent_again() {
+    let resolver = Resolver::new();
+    let (connector, mut connects) = connector_of_the_test();
+    let client = Client::builder(TokioExecutor::new()).build::<_, Body>(connector);
+    let client = RetryLayer::new(resolver.retry_policy()).layer(client);
+    let post = || {
+        let client = client.clone();
+        tokio::spawn(async move { send(&client, Method::POST, "http://edge.test/").await })
+    };
+    let (first, second) = (post(), post());
+    let to_first = connects.recv().await.unwrap();
+    let to_second = connects.recv().await.unwrap();
+    let (poisoned, server) = connection(true);
+    assert!(to_first.send(poisoned).is_ok());
+    serve(server);
+    assert_eq!(first.await.unwrap().unwrap(), "served");
+    // The handshake of the third connection takes long.
+    let third = post();
+    let to_third = connects.recv().await.unwrap();
+    let (shared, server) = connection(false);
+    assert!(to_third.send(shared).is_ok());
+    tokio::task::yield_now().await;
+    assert!(to_second.send(connection(false).0).is_ok());
+    // The second request is sent again, and waits for the third connection.
+    let again = connects.recv().await.unwrap();
+    serve(server);
+    assert_eq!(second.await.unwrap().unwrap(), "served");
+    assert_eq!(third.await.unwrap().unwrap(), "served");
+    drop(again);
 }

@@ -98,11 +98,12 @@ pub(crate) enum Fate {
 /// Returns what an edge does with its connections in `mode`. A black-holed edge closes no connection, because the end
 /// of a connection would show at once that the edge is dead. If each request has its own connection, the edge
 /// responds to requests in flight, as an edge does whose handshakes fail. Pooled connections go silent. An edge that
-/// loses requests loses only those on new pooled connections, because otherwise one request would be lost twice.
+/// loses requests loses only those on new pooled connections, because otherwise one request would be lost twice. An
+/// edge that serves again closes no connection, because it may have served a moment ago.
 pub(crate) fn fate(mode: Mode, connects: Connects) -> Fate {
     match (mode, connects) {
         (Mode::Refuse, _) => Fate::Closed,
-        (Mode::CloseAfterRequest | Mode::Serve, Connects::ForEachRequest) => Fate::Closed,
+        (Mode::CloseAfterRequest, Connects::ForEachRequest) => Fate::Closed,
         (Mode::BlackHole, Connects::Pooled) => Fate::Silent,
         (Mode::BlackHole | Mode::CloseAfterRequest | Mode::Serve, _) => Fate::Kept,
         (Mode::AcceptAndClose | Mode::Hang | Mode::HangInHttp | Mode::TlsReset, _) => Fate::Kept,
@@ -127,9 +128,9 @@ pub(crate) fn loss(before: Mode, mode: Mode, connects: Connects) -> Option<At> {
         Connects::Pooled => !matches!(before, Mode::Refuse | Mode::BlackHole),
     };
     let of_fate = match fate(mode, connects) {
-        Fate::Closed if mode != Mode::Serve => Some(SENT_AGAIN),
+        Fate::Closed => Some(SENT_AGAIN),
         Fate::Silent => Some(NOTICED + SENT_AGAIN),
-        Fate::Closed | Fate::Kept => None,
+        Fate::Kept => None,
     };
     let of_fate = of_fate.filter(|_| had_connections);
     loses_for(mode).or(of_fate)

@@ -28,8 +28,7 @@ pub(crate) fn add_last_resort(
     let all = std::mem::replace(selected, AddressList::new());
     let (last, current): (Vec<IpAddr>, Vec<IpAddr>) =
         all.as_slice().iter().partition(|addr| goes_last(**addr));
-    let first_left = left.first().copied();
-    let leader = first_left.filter(|addr| current.is_empty() && !goes_last(*addr));
+    let leader = last_resort_leader(all.as_slice(), left, goes_last);
     let (before, after) = match current.is_empty() {
         true => (last, Vec::new()),
         false => (current, last),
@@ -50,6 +49,19 @@ pub(crate) fn add_last_resort(
     }
     after.iter().for_each(|&addr| push(addr, &[]));
     leader.map_or(before.len(), |_| 2)
+}
+
+/// Returns the address of the last resort that goes before all current addresses, if there is one.
+pub(crate) fn last_resort_leader(
+    current: &[IpAddr],
+    left: &[IpAddr],
+    goes_last: impl Fn(IpAddr) -> bool,
+) -> Option<IpAddr> {
+    let first = left.first().filter(|addr| !goes_last(**addr))?;
+    current
+        .iter()
+        .all(|addr| goes_last(*addr))
+        .then_some(*first)
 }
 
 /// Returns whether a connector attempts an address that is placed behind `current` only after all of `current`.

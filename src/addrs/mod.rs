@@ -13,7 +13,7 @@ mod set;
 
 use std::net::IpAddr;
 
-pub(crate) use self::last_resort::add_last_resort;
+pub(crate) use self::last_resort::{add_last_resort, last_resort_leader};
 pub(crate) use self::list::AddressList;
 pub(crate) use self::select::{SelectParams, select};
 pub(crate) use self::set::{AddressSet, distinct};

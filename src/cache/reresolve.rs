@@ -10,7 +10,7 @@ const SPACING: Backoff = Backoff {
     most: Duration::from_secs(30),
 };
 
-/// Longest time between two re-resolutions of a host without a healthy address: 2 s.
+/// Longest time between two re-resolutions of a host without a healthy address, or whose connects are slow: 2 s.
 ///
 /// Only a changed answer ends the failures of such a host, and this is the longest delay until the change is noticed.
 const LONGEST_WITHOUT_HEALTHY: Duration = Duration::from_secs(2);
@@ -20,7 +20,7 @@ const LONGEST_WITHOUT_HEALTHY: Duration = Duration::from_secs(2);
 pub(crate) struct ReresolveBackoff {
     last: Option<Instant>,
     unchanged: u32,
-    /// Whether no healthy address was left at the last report.
+    /// Whether no healthy address was left at the last report, or connects were slow.
     no_healthy_left: bool,
 }
 
@@ -59,7 +59,7 @@ impl ReresolveBackoff {
         self.last = Some(now);
     }
 
-    /// Records whether a healthy address is left.
+    /// Records whether a healthy address is left, to which connects are not slow.
     pub(crate) fn set_has_healthy(&mut self, is_left: bool) {
         self.no_healthy_left = !is_left;
     }

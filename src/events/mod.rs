@@ -137,7 +137,10 @@ pub enum Event<'a> {
     Probe {
         /// The host.
         host: &'a str,
-        /// The address. Its penalty is over, or the address is in doubt because another address connected first.
+        /// The address.
+        ///
+        /// Its penalty is over, or the address is in doubt because another address connected first. While a connect is
+        /// slow or no address of the host is healthy, addresses are probed that still have a penalty.
         addr: IpAddr,
         /// The port of the last connect to the host.
         port: u16,

@@ -196,7 +196,7 @@ where
             Some(ResolvedRace { state, resolution }) => {
                 let shared = self.by.resolver.inner();
                 state.next(now, |waiting, since| {
-                    shared.choose_by_budget(&resolution.host, waiting, since, now)
+                    shared.choose_attempt(&resolution.host, waiting, since, now)
                 })
             }
             None if self.attempts.is_empty() => Step::GiveUp,
@@ -236,15 +236,28 @@ where
         }
     }
 
+    /// Re-resolves the host.
+    ///
+    /// The backoff may defer the lookup, so the race takes the current answer at once. That may be newer than the
+    /// addresses of the race, or the last resort may lead and be slow.
     fn reresolve(&mut self) {
-        if let Some(resolved) = &self.resolved {
-            if !self.attempts.is_empty() {
-                self.by.resolver.inner().search(&resolved.resolution);
-            }
+        if let Some(resolved) = &mut self.resolved {
             let (shared, host) = (
                 self.by.resolver.inner().clone(),
                 resolved.resolution.host.clone(),
             );
+            if !self.attempts.is_empty() {
+                shared.search(&resolved.resolution);
+                let now = time::now();
+                let addrs = match shared.newer_answer(&resolved.resolution) {
+                    Some((resolution, addrs)) => {
+                        resolved.resolution = resolution;
+                        addrs
+                    }
+                    None => shared.current_in_order(&host, now),
+                };
+                resolved.state.take_addrs(&addrs, now);
+            }
             self.asking = Some(Box::pin(shared.reresolved(host)));
         }
     }

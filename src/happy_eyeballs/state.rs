@@ -132,26 +132,33 @@ impl RaceState {
         state
     }
 
-    /// Takes the answer to [`Step::Reresolve`].
-    ///
-    /// By RFC 8305, section 6, an attempt that runs to an address that has left goes on, and added addresses are
-    /// sorted into the list. The new addresses go before the waiting ones, because those are from an older answer. If
-    /// all attempts are to addresses that have left, the next attempt starts at once. A race attempts each address at
-    /// most once.
+    /// Takes the answer to [`Step::Reresolve`]; see [`take_addrs`](Self::take_addrs).
     pub(super) fn answered(&mut self, addrs: &[IpAddr], now: Instant) {
         self.asked = Reresolved::Answered;
         self.wrong_certificates = 0;
+        self.take_addrs(addrs, now);
+    }
+
+    /// Takes the addresses of the current answer, in order.
+    ///
+    /// By RFC 8305, section 6, an attempt that runs to an address that has left goes on, and added addresses are
+    /// sorted into the list. The addresses of the answer go before the other waiting ones, because those are from an
+    /// older answer, or the last resort. If all attempts are to addresses that the answer does not name, the next
+    /// attempt starts at once and takes nothing from the budget. A race attempts each address at most once.
+    pub(super) fn take_addrs(&mut self, addrs: &[IpAddr], now: Instant) {
         if !addrs.is_empty() && !self.running().any(|(addr, _)| addrs.contains(&addr)) {
             self.next_start = self.next_start.min(now);
             self.starts_free = true;
         }
-        let waits = |candidate: &Candidate| candidate.state == State::Waiting;
-        let first = self.candidates.iter().position(waits);
-        let known = self.candidates.len();
         self.learn(addrs.iter().copied());
-        if let Some(first) = first {
-            self.candidates[first..].rotate_left(known - first);
-        }
+        self.candidates
+            .sort_by_key(|candidate| match candidate.state {
+                State::Waiting => {
+                    let place = addrs.iter().position(|addr| *addr == candidate.addr);
+                    Some(place.unwrap_or(usize::MAX))
+                }
+                State::Skipped | State::Running { .. } | State::Failed(_) => None,
+            });
     }
 
     /// Records when the resolver returned the address of an attempt. The attempt has not begun before that time.

@@ -58,6 +58,8 @@ struct Recent {
     round: AtomicU64,
     /// When a slow connect was last given up, in milliseconds since the epoch.
     given_up: AtomicU64,
+    /// Latest start of a slow connect, in milliseconds since the epoch.
+    slow: AtomicU64,
 }
 
 /// Connects whose durations are remembered.
@@ -170,6 +172,23 @@ impl RecentConnects {
     pub(crate) fn has_connected_since(&self, host: &Host, since: Instant) -> bool {
         let last = |recent: &Recent| recent.began(Family::V4).max(recent.began(Family::V6));
         self.look(host, last) >= Some(self.millis(since))
+    }
+
+    /// Records that a connect to a host that began at `since` is slow.
+    pub(crate) fn note_slow(&self, host: &Host, since: Instant) {
+        let since = self.millis(since);
+        self.with(host, |recent| {
+            recent.slow.fetch_max(since, Ordering::Relaxed)
+        });
+    }
+
+    /// Returns whether connects to a host are slow: none that began as late as the last slow connect has succeeded.
+    pub(crate) fn are_slow(&self, host: &Host) -> bool {
+        let are_slow = |recent: &Recent| {
+            let last = recent.began(Family::V4).max(recent.began(Family::V6));
+            recent.slow.load(Ordering::Relaxed) > last
+        };
+        self.look(host, are_slow) == Some(true)
     }
 
     /// Returns whether a connect to this address that began in a later millisecond than `since` has succeeded.

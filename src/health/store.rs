@@ -114,11 +114,16 @@ impl HealthStore {
     }
 
     /// Records that a connect to an address hangs although a probe has connected to the address.
-    pub(crate) fn withdraw_probe(&self, host: &Host, addr: IpAddr) {
+    ///
+    /// Returns whether a probe had connected.
+    pub(crate) fn withdraw_probe(&self, host: &Host, addr: IpAddr) -> bool {
+        let mut was_reached = false;
         let _ = self.edit(host, |records| {
             let (_, record) = records.iter_mut().find(|(other, _)| *other == addr)?;
-            record.withdraw_probe().then_some(Transition::None)
+            was_reached = record.withdraw_probe();
+            was_reached.then_some(Transition::None)
         });
+        was_reached
     }
 
     /// Puts a healthy address in doubt, and returns whether the address was healthy before.

@@ -42,8 +42,7 @@ impl Inner {
     ///
     /// The address of the `trial` is not ordered behind the last resort. Returns how many addresses
     /// [`AddressList::add_lane`] rotates in the second lane.
-    #[inline(never)]
-    pub(super) fn add_last_resort(
+    fn add_last_resort(
         &self,
         host: &Host,
         known: &CachedAnswer,
@@ -63,6 +62,26 @@ impl Inner {
         addrs::add_last_resort(selected, &left, |addr| {
             goes_last.contains(&addr) && trial != Some(addr)
         })
+    }
+
+    /// Adds the last resort to the addresses of a connect; see [`add_last_resort`](Self::add_last_resort).
+    ///
+    /// If an address of the last resort goes first, the penalized addresses of the answer are probed.
+    #[inline(never)]
+    pub(super) fn select_last_resort(
+        self: &Arc<Self>,
+        host: &Host,
+        known: &CachedAnswer,
+        selected: &mut AddressList,
+        trial: Option<IpAddr>,
+        now: Instant,
+    ) -> usize {
+        let turned = self.add_last_resort(host, known, selected, trial, now);
+        let first = selected.as_slice().first();
+        if first.is_some_and(|first| !known.addrs.contains(*first)) {
+            self.probe_penalized(host, now);
+        }
+        turned
     }
 
     /// Returns the addresses of the last resort that a connect is given at most.
@@ -103,7 +122,7 @@ impl Inner {
     /// Returns the addresses that a race begins with, in order: those of the answer, then the last resort.
     ///
     /// If connects to all addresses of the answer were slow, and no probe has connected since, one address that left
-    /// goes first.
+    /// goes first, and the addresses of the answer are probed.
     pub(super) fn all_for_race(
         self: &Arc<Self>,
         host: &Host,
@@ -113,15 +132,17 @@ impl Inner {
         let trial = self.take_trial(host, known, now);
         let mut addrs = self.all_with_trial(host, known, trial, now);
         let left = self.left(host, known, now);
-        if let Some(first) = left.first() {
-            let hanging = self.those(host, |record| record.hangs(now), now);
-            let hangs = |addr: &IpAddr| hanging.contains(addr) && trial != Some(*addr);
-            let leads = !hangs(first) && addrs.iter().all(hangs);
-            if leads {
-                addrs.insert(0, *first);
-            }
-            addrs.extend_from_slice(&left[usize::from(leads)..]);
+        if left.is_empty() {
+            return addrs;
         }
+        let hanging = self.those(host, |record| record.hangs(now), now);
+        let hangs = |addr| hanging.contains(&addr) && trial != Some(addr);
+        let leader = addrs::last_resort_leader(&addrs, &left, hangs);
+        if let Some(leader) = leader {
+            addrs.insert(0, leader);
+            self.probe_penalized(host, now);
+        }
+        addrs.extend_from_slice(&left[usize::from(leader.is_some())..]);
         addrs
     }
 }

@@ -79,6 +79,13 @@ impl Inner {
         Some((resolution, addrs.into_vec()))
     }
 
+    /// Returns the addresses of the current answer in order. No trial starts.
+    pub(crate) fn current_in_order(&self, host: &Host, now: Instant) -> Vec<IpAddr> {
+        let known = self.current(host, now);
+        let in_order = known.map(|known| self.all_with_trial(host, &known, None, now));
+        in_order.unwrap_or_default().into_vec()
+    }
+
     /// Returns the addresses of the current answer in order, if `resolution` is of another answer.
     pub(crate) fn newer_answer(
         self: &Arc<Self>,

@@ -99,6 +99,9 @@ impl Inner {
     ///
     /// While a healthy address is left, no request needs the lookup sooner. If many processes lose an address at the
     /// same time, their lookups then do not start at the same time. A slow connect needs the lookup at once.
+    ///
+    /// If a connect is slow and no later one has succeeded, the backoff is as short as for a host without a healthy
+    /// address. All addresses may hang, and an attempt of a race adds no strike while all of them are slow.
     pub(super) fn reresolve(self: &Arc<Self>, host: &Host, urgency: Urgency) {
         let Ok(runtime) = Handle::try_current() else {
             return;
@@ -138,9 +141,11 @@ impl Inner {
         }
     }
 
-    pub(super) fn is_well_served(&self, host: &Host, now: Instant) -> bool {
+    /// Returns whether a healthy address of a host is left, and connects to the host are not slow.
+    fn is_well_served(&self, host: &Host, now: Instant) -> bool {
         let known = self.current(host, now);
         known.is_some_and(|known| self.has_healthy(host, &known, now))
+            && !self.connects.are_slow(host)
     }
 
     /// Schedules the refresh of a host in use before its answer expires, so that no caller has to wait.

@@ -361,7 +361,7 @@ impl Inner {
         selected.fill(|out| self.in_order(host, known, MAX_PER_FAMILY, trial, now, out));
         if let Some(context) = context {
             let turned = match known.addrs.omits_earlier_addresses() {
-                true => self.add_last_resort(host, known, selected, trial, now),
+                true => self.select_last_resort(host, known, selected, trial, now),
                 false => selected.as_slice().len(),
             };
             if self.config.lanes && self.may_add_lane(host, selected, now) {

@@ -43,8 +43,9 @@ impl Inner {
     /// | address | if |
     /// |---|---|
     /// | an address that another connect has reached meanwhile | the attempts are slow |
+    /// | an address that a probe has reached, once for each probe | the attempts are slow |
     /// | the address with the best rank | the budget of the host allows an attempt |
-    pub(crate) fn choose_by_budget(
+    pub(crate) fn choose_attempt(
         &self,
         host: &Host,
         waiting: &[IpAddr],
@@ -52,17 +53,36 @@ impl Inner {
         now: Instant,
     ) -> Option<IpAddr> {
         let is_slow = now >= since + self.slow_after_in_race(host);
-        let connects = |addr: &&IpAddr| self.connects.has_connected_to(**addr, host, since);
-        let known = waiting.iter().find(connects).filter(|_| is_slow);
+        let connects = |addr: &IpAddr| self.connects.has_connected_to(*addr, host, since);
+        let by_evidence = || {
+            let known = waiting.iter().copied().find(connects);
+            known.or_else(|| self.take_reached(host, waiting, now))
+        };
         let by_budget = || {
             let first = self.health.read(host.as_str(), now, |records| {
-                waiting
-                    .iter()
-                    .min_by_key(|addr| rank_to_select(records, **addr, now))
+                let rank = |addr: &&IpAddr| rank_to_select(records, **addr, now);
+                waiting.iter().min_by_key(rank).copied()
             })?;
             self.connects.take_from_budget(host, now).then_some(first)
         };
-        known.or_else(by_budget).copied()
+        let free = is_slow.then(by_evidence).flatten();
+        free.or_else(by_budget)
+    }
+
+    /// Takes the waiting address with the best rank that a probe has reached while its failure needs a request.
+    ///
+    /// The probe no longer counts, so that one attempt and not each pending race finds out whether the address serves.
+    fn take_reached(&self, host: &Host, waiting: &[IpAddr], now: Instant) -> Option<IpAddr> {
+        let reached = self.health.read(host.as_str(), now, |records| {
+            let is_reached = |addr: &&IpAddr| {
+                record::find(records, **addr).is_some_and(AddressRecord::needs_request)
+            };
+            let reached = waiting.iter().filter(is_reached);
+            reached
+                .min_by_key(|addr| rank_to_select(records, **addr, now))
+                .copied()
+        });
+        reached.filter(|addr| self.health.withdraw_probe(host, *addr))
     }
 
     /// Records that a connect is slow at an address, and re-resolves the host at once.
@@ -89,13 +109,17 @@ impl Inner {
         });
         match counts {
             true => self.hold_against(resolution, addr, &Failure::unseen(Outcome::Slow)),
-            false => self.health.withdraw_probe(&resolution.host, addr),
+            false => {
+                self.health.withdraw_probe(&resolution.host, addr);
+            }
         }
         self.search(resolution);
     }
 
     /// Marks the answer of a slow connect suspect, and re-resolves the host at once.
     pub(crate) fn search(self: &Arc<Self>, resolution: &Resolution) {
+        self.connects
+            .note_slow(&resolution.host, resolution.resolved_at);
         self.probe_penalized(&resolution.host, time::now());
         self.suspect(&resolution.host, resolution.generation, false);
         self.reresolve(&resolution.host, Urgency::Now);
@@ -108,6 +132,8 @@ impl Inner {
         if let Some(known) = self.current(&resolution.host, now)
             && !has_moved(&known, resolution)
         {
+            self.connects
+                .note_slow(&resolution.host, resolution.resolved_at);
             self.suspect(&resolution.host, known.generation, false);
             self.reresolve(&resolution.host, Urgency::Now);
         }

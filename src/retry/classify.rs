@@ -115,7 +115,7 @@ impl RetryClassifier {
             return Some(Failure::of(RetryReason::ProtocolNack, MAX_AFTER_NACKS));
         }
         let client = error_chain(error).find_map(|cause| cause.downcast_ref::<legacy::Error>())?;
-        if client.is_connect() {
+        if client.is_connect() || error_chain(client).any(is_lost_checkout) {
             self.after_connect_error(sent.host, client)
         } else {
             self.after_early_close(sent, client, record)

@@ -307,3 +307,99 @@ async fn many_races_at_once_find_a_host_that_moves_late() {
         "lookups are 2 s apart, and a connect follows: {at} ms"
     );
 }
+
+/// There are more races than the budget allows attempts, and DNS names new addresses, which connected before and were
+/// slow since. Each race attempts a new address once its first attempt is slow, and not the rest of the old ones.
+#[tokio::test(start_paused = true)]
+async fn many_races_at_once_attempt_new_addresses_once_they_are_slow() {
+    let (old, new) = ([2, 3, 4, 5].map(v4), [6, 7, 8, 9].map(v4));
+    let stage = Stage::new(new.map(|addr| (addr, connects(1))));
+    for _ in 0..20 {
+        stage.connected().await;
+    }
+    old.iter().for_each(|addr| stage.turns(*addr, connects(1)));
+    stage.says(&old);
+    stage.resolver.invalidate(HOST);
+    stage.connected().await;
+    for addr in new {
+        stage.resolver.report(HOST, addr, Outcome::Slow);
+    }
+    tokio::time::sleep(8 * S).await;
+    stage.connected().await;
+    old.iter().for_each(|addr| stage.turns(*addr, hangs()));
+    stage.says(&new);
+    stage.again();
+    let connects = (0..200).map(async |n| {
+        tokio::time::sleep(n * MS).await;
+        stage.connect().await
+    });
+    for link in join_all(connects).await {
+        assert!(new.contains(&link.unwrap().addr()));
+    }
+    let at = stage.now();
+    assert!(at <= 550, "{at} ms; {:?}", stage.starts());
+}
+
+/// The address that DNS names was slow, so an address that has left leads, and hangs by now. The lookup takes long and
+/// the budget is spent, but the race attempts the address that DNS names.
+#[tokio::test(start_paused = true)]
+async fn races_attempt_the_current_answer_once_the_last_resort_that_leads_is_slow() {
+    let stage = Stage::new([(v4(2), connects(1)), (v4(3), connects(1))]);
+    stage.turns(v4(3), refuses(1));
+    stage.connected().await;
+    stage.says(&[v4(3)]);
+    tokio::time::sleep(55 * S).await;
+    stage.connected().await;
+    stage.turns(v4(3), connects(1));
+    tokio::time::sleep(10 * S).await;
+    assert_eq!(
+        stage.connected().await.0,
+        v4(3),
+        "DNS names this address alone"
+    );
+    stage.resolver.report(HOST, v4(3), Outcome::Slow);
+    stage.again();
+    assert_eq!(stage.connected().await.0, v4(2), "the last resort leads");
+    stage.turns(v4(2), hangs());
+    stage.turns(v4(3), hangs());
+    stage.script.takes(4 * S);
+    stage.again();
+    let serves = async {
+        tokio::time::sleep(280 * MS).await;
+        stage.turns(v4(3), connects(1));
+        stage.connect().await.unwrap().addr()
+    };
+    // The first races take the budget.
+    let races = join_all((0..30).map(|_| stage.connect()));
+    let (addr, _) = tokio::join!(serves, async { tokio::time::timeout(S, races).await });
+    assert_eq!(addr, v4(3));
+    let dials = stage.dials();
+    let connected = dials
+        .iter()
+        .find(|dial| dial.addr == v4(3) && dial.begun >= 280);
+    assert!(connected.unwrap().begun <= 310, "{:?}", stage.starts());
+}
+
+/// Each lookup returns the same addresses for some time, so the backoff defers the next lookup by up to 30 s. Then all
+/// addresses hang, and DNS has moved. A race has no winner, so no address has a strike, and the lookup is not deferred.
+#[tokio::test(start_paused = true)]
+async fn races_find_new_addresses_although_earlier_lookups_changed_nothing() {
+    let old = [2, 3, 4, 5].map(v4);
+    let stage = Stage::new(old.map(|addr| (addr, connects(1))));
+    stage.connected().await;
+    for addr in old.iter().cycle().take(9) {
+        stage.turns(*addr, refuses(1));
+        for _ in 0..8 {
+            stage.connected().await;
+        }
+        stage.turns(*addr, connects(1));
+        tokio::time::sleep(5 * S).await;
+    }
+    old.iter().for_each(|addr| stage.turns(*addr, hangs()));
+    stage.turns(v4(6), connects(10));
+    stage.says(&[v4(6)]);
+    stage.again();
+    let (addr, at) = stage.connected().await;
+    assert_eq!(addr, v4(6));
+    assert!(at <= 600, "{at} ms; {:?}", stage.starts());
+}

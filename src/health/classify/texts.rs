@@ -219,11 +219,17 @@ pub(super) fn is_dropped_with_its_connection(error: &hyper::Error) -> bool {
     error.to_string() == "dispatch task is gone" && error.source().is_some_and(is_dropped)
 }
 
-/// Returns whether the request waited for the HTTP/2 connect of another request, and that connect failed.
+/// Returns whether the request waited for the HTTP/2 connect of another request, and got no connection.
 ///
-/// The text is from hyper-util 0.1.21, `client/legacy/pool.rs`; the type can't be named.
+/// | text of hyper-util 0.1.21 | from | because |
+/// |---|---|---|
+/// | `request was canceled` | `client/legacy/pool.rs` | the other connect failed |
+/// | `ALPN upgraded to HTTP/2` | `client/legacy/client.rs` | the own connect was dropped for one of a third request, after the other connect failed |
+///
+/// The types can't be named.
 pub(crate) fn is_lost_checkout(error: &(dyn StdError + 'static)) -> bool {
-    !error.is::<io::Error>() && error.to_string() == "request was canceled"
+    const TEXTS: [&str; 2] = ["request was canceled", "ALPN upgraded to HTTP/2"];
+    !error.is::<io::Error>() && TEXTS.contains(&&*error.to_string())
 }
 
 /// Returns whether the error is reqwest's own timeout (`error.rs`; the type is not exported).

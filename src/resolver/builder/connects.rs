@@ -13,8 +13,9 @@ impl ResolverBuilder {
     ///
     /// The address of a slow connect is ordered behind the healthy ones, and the host is looked up again at once. If
     /// the client retries requests, for example after `.sidestep()`, the connect is given up as soon as there is
-    /// something better to connect to. That is another healthy address, or an answer without the addresses that the
-    /// connect is pending at. If a later connect to the same address succeeds meanwhile, the address keeps its place,
+    /// something better to connect to. That is another healthy address, an answer without the addresses that the
+    /// connect is pending at, or another address that a probe has reached. A slow connect starts these probes, also of
+    /// penalized addresses. If a later connect to the same address succeeds meanwhile, the address keeps its place,
     /// and the connect is not given up for another address. If all addresses of a host are slow together, no connect
     /// is given up before the [timeout](crate::ConnectLayer::timeout) of the layer.
     ///
