@@ -32,13 +32,13 @@ impl Generation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     Lookup,
-    /// The table of fallbacks, in the given edition.
-    Fallback(u32),
+    /// The table of fallbacks.
+    Fallback,
     /// The table of overrides.
     Override,
 }
 
-/// An answer of a host, as the cache keeps it.
+/// An answer of a host. The cache keeps the answers of lookups only.
 #[derive(Debug)]
 pub(crate) struct CachedAnswer {
     pub(crate) addrs: AddressSet,
@@ -67,7 +67,6 @@ pub(crate) struct FreshAddresses {
     pub(crate) addrs: AddressSet,
     /// Whether the addresses of one family are missing because its lookup failed or is pending.
     pub(crate) is_partial: bool,
-    pub(crate) origin: Origin,
     pub(crate) life: Duration,
     /// Time after which an answer in use is refreshed.
     pub(crate) refresh_after: Duration,
@@ -81,7 +80,7 @@ impl CachedAnswer {
     ) -> Self {
         Self {
             addrs: fresh_addrs.addrs.clone(),
-            origin: fresh_addrs.origin,
+            origin: Origin::Lookup,
             generation,
             asked_at,
             refresh_at: asked_at + fresh_addrs.refresh_after,
@@ -133,18 +132,18 @@ impl CachedAnswer {
         }
     }
 
-    /// Returns the time since the lookup was sent or the fallbacks were taken; zero for an override.
+    /// Returns the time since the lookup was sent; zero for an override or a fallback.
     pub(crate) fn age(&self, now: Instant) -> Duration {
         match self.origin {
-            Origin::Override => Duration::ZERO,
-            Origin::Lookup | Origin::Fallback(_) => now.saturating_duration_since(self.asked_at),
+            Origin::Override | Origin::Fallback => Duration::ZERO,
+            Origin::Lookup => now.saturating_duration_since(self.asked_at),
         }
     }
 
-    /// Returns how long the answer stays fresh. `None`: an answer from the overrides does not expire.
+    /// Returns how long the answer stays fresh. `None`: an answer from a table does not expire.
     pub(crate) fn expires_in(&self, now: Instant) -> Option<Duration> {
         let left = self.expires_at.saturating_duration_since(now);
-        (self.origin != Origin::Override).then_some(left)
+        (self.origin == Origin::Lookup).then_some(left)
     }
 
     /// Returns when addresses of the answer may no longer complete a partial answer.
@@ -158,47 +157,28 @@ impl CachedAnswer {
         }
     }
 
-    /// Returns an answer from the fallbacks that is not refreshed before `not_before`.
-    pub(super) fn fallen_back(
-        fresh_addrs: &FreshAddresses,
-        generation: Generation,
-        not_before: Instant,
-        now: Instant,
-    ) -> Self {
-        let known = Self::new(fresh_addrs, generation, now);
-        let ahead = fresh_addrs.life.saturating_sub(fresh_addrs.refresh_after);
-        Self {
-            refresh_at: known.refresh_at.max(not_before),
-            expires_at: known.expires_at.max(not_before + ahead),
-            ..known
-        }
+    /// Returns an answer from the overrides.
+    pub(crate) fn overridden(addrs: AddressSet, now: Instant) -> Self {
+        Self::of_table(addrs, Origin::Override, Generation::NONE, now)
     }
 
-    /// Returns the answer with other addresses and the same times.
-    pub(super) fn refitted(&self, fresh_addrs: &FreshAddresses) -> Self {
-        Self {
-            refresh_at: self.refresh_at,
-            expires_at: self.expires_at,
-            turn: AtomicU32::new(self.turn.load(Ordering::Relaxed)),
-            ..Self::new(fresh_addrs, self.generation, self.asked_at)
-        }
+    /// Returns an answer from the fallbacks. `generation` is that of the host.
+    pub(crate) fn fallback(addrs: AddressSet, generation: Generation, now: Instant) -> Self {
+        Self::of_table(addrs, Origin::Fallback, generation, now)
     }
 
-    /// Returns an answer from the overrides, which the cache never keeps.
-    ///
-    /// `turn` is the number of earlier answers from the same override.
-    pub(crate) fn overridden(addrs: AddressSet, turn: u32, now: Instant) -> Self {
+    fn of_table(addrs: AddressSet, origin: Origin, generation: Generation, now: Instant) -> Self {
         Self {
             addrs,
-            origin: Origin::Override,
-            generation: Generation::NONE,
+            origin,
+            generation,
             asked_at: now,
             refresh_at: now,
             expires_at: now,
             is_partial: false,
             used: AtomicBool::new(true),
             was_stale: AtomicBool::new(false),
-            turn: AtomicU32::new(turn),
+            turn: AtomicU32::new(0),
             changes: AtomicU32::new(0),
             kept_from: None,
         }
@@ -207,11 +187,6 @@ impl CachedAnswer {
     /// Returns whether the answer is fresh, or has been expired for less than `max_stale`.
     pub(crate) fn may_be_served(&self, now: Instant, max_stale: Duration) -> bool {
         now < self.expires_at + max_stale
-    }
-
-    /// Returns whether the answer comes from another edition of the fallbacks.
-    pub(crate) fn is_outdated(&self, edition: impl FnOnce() -> u32) -> bool {
-        matches!(self.origin, Origin::Fallback(of) if of != edition())
     }
 
     /// Returns true for the first use of this answer, and false for later uses.
@@ -253,6 +228,11 @@ impl CachedAnswer {
     pub(crate) fn with_changes(self, changes: u32) -> Self {
         let changes = AtomicU32::new(changes);
         Self { changes, ..self }
+    }
+
+    /// Sets the number of earlier calls, because a table counts the calls of its rows itself.
+    pub(crate) fn set_turn(&self, turn: u32) {
+        self.turn.store(turn, Ordering::Relaxed);
     }
 
     /// Returns the number of earlier calls, for this answer and the host's answers before it.

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Id;
 
-use super::answer::{CachedAnswer, Generation, Origin};
-use super::lookups::{CompletedLookup, Fallback, InFlightLookup};
+use super::answer::{CachedAnswer, Generation};
+use super::lookups::{CompletedLookup, InFlightLookup};
 use crate::cache::reresolve::ReresolveBackoff;
 use crate::cache::ttl;
 use crate::error::ResolveError;
@@ -77,6 +77,17 @@ struct Failure {
     ///
     /// Addresses of an earlier lookup do not replace the negative answer.
     negative_at: Option<Instant>,
+    /// How the fallbacks are served until the next lookup, if the host has fallbacks.
+    fallbacks: Option<FallbackUse>,
+}
+
+/// How fallbacks are served after a failed lookup.
+#[derive(Clone, Copy, Debug)]
+struct FallbackUse {
+    /// The generation at which the failed lookup was sent. A failed connect to a fallback makes the generation old.
+    generation: Generation,
+    /// When the next caller looks the host up in the background.
+    refresh_at: Instant,
 }
 
 impl HostEntry {
@@ -111,26 +122,19 @@ impl HostEntry {
         is_news
     }
 
-    /// Marks the answer of generation `seen` as suspect.
+    /// Marks the answer of generation `seen` as suspect, or the fallbacks that are served in its place.
     ///
-    /// Returns false if the answer is of another generation or suspect already, or if a lookup will replace fallbacks.
+    /// Returns false if they are of another generation or suspect already. A failed connect to a fallback says nothing
+    /// about the answer of a lookup in flight, so the method then returns false, too.
     #[must_use]
     pub(crate) fn invalidate(&mut self, seen: Generation) -> bool {
         let is_news = self.generation == seen
-            && self.answer_generation() == Some(seen)
-            && !self.is_fallback_for_a_flight();
+            && self.served_generation() == Some(seen)
+            && (self.answer.is_some() || !self.is_in_use());
         if is_news {
             self.generation.bump();
         }
         is_news
-    }
-
-    /// Returns whether the answer comes from the fallbacks and a lookup in flight will replace it.
-    ///
-    /// A failed connect to a fallback says nothing about the answer of that lookup.
-    fn is_fallback_for_a_flight(&self) -> bool {
-        let is_fallback = |known: &Arc<CachedAnswer>| matches!(known.origin, Origin::Fallback(_));
-        self.answer.as_ref().is_some_and(is_fallback) && self.is_in_use()
     }
 
     /// Returns a lookup to join, or registers `in_flight` and returns `None`.
@@ -173,7 +177,7 @@ impl HostEntry {
         if let Some(newer) = self
             .answer
             .clone()
-            .filter(|known| known.asked_at > completed.asked_at && known.origin == Origin::Lookup)
+            .filter(|known| known.asked_at > completed.asked_at)
         {
             return Some(Ok(newer));
         }
@@ -191,9 +195,7 @@ impl HostEntry {
                     None => known,
                 };
                 let may_be_kept = |old: &&Arc<CachedAnswer>| {
-                    fresh_addrs.is_partial
-                        && old.origin == Origin::Lookup
-                        && now < old.gone_at(completed.max_stale)
+                    fresh_addrs.is_partial && now < old.gone_at(completed.max_stale)
                 };
                 let known = match self.answer.as_ref().filter(may_be_kept) {
                     Some(old) => known.completed(old),
@@ -214,9 +216,7 @@ impl HostEntry {
                     return None;
                 };
                 self.fail(error.clone(), sent_at, completed, now);
-                let fallback = completed.fallback.as_ref();
-                let known = fallback.and_then(|it| self.fall_back(it, Some(sent_at), now));
-                Some(known.ok_or_else(|| error.clone()))
+                Some(Err(error.clone()))
             }
         }
     }
@@ -263,49 +263,6 @@ impl HostEntry {
         self.answer = Some(known);
     }
 
-    /// Stores the fallback as the answer, after a lookup failed or took too long.
-    ///
-    /// Returns `None` if an answer of a lookup may still be served. `sent_at` is the generation of the failed lookup,
-    /// if the lookup has ended.
-    pub(crate) fn fall_back(
-        &mut self,
-        fallback: &Fallback,
-        sent_at: Option<Generation>,
-        now: Instant,
-    ) -> Option<Arc<CachedAnswer>> {
-        let servable = self.servable(now, fallback.max_stale);
-        if servable.is_some_and(|known| known.origin == Origin::Lookup) {
-            return None;
-        }
-        let by_hand = self.explicitly_invalidated;
-        let generation = sent_at.unwrap_or(self.generation);
-        // The refresh waits until the failed lookup may be repeated, and precedes the end of the answer.
-        let not_before = self
-            .failure
-            .as_ref()
-            .map_or(now, |failure| failure.retry_at);
-        let known = Arc::new(CachedAnswer::fallen_back(
-            &fallback.fresh_addrs,
-            generation,
-            not_before,
-            now,
-        ));
-        self.store_answer(Arc::clone(&known));
-        // If no lookup has failed, the next caller still waits for a lookup.
-        self.explicitly_invalidated |= by_hand && sent_at.is_none();
-        Some(known)
-    }
-
-    /// Replaces the addresses of an answer that did not come from a lookup; the times of the answer stay.
-    ///
-    /// `None` removes the answer, because the host has no fallbacks any more.
-    pub(crate) fn refit(&mut self, fallback: Option<&Fallback>) {
-        let Some(old) = self.answer.take_if(|known| known.origin != Origin::Lookup) else {
-            return;
-        };
-        self.answer = fallback.map(|fallback| Arc::new(old.refitted(&fallback.fresh_addrs)));
-    }
-
     fn fail(
         &mut self,
         error: ResolveError,
@@ -341,9 +298,15 @@ impl HostEntry {
                 false => now + FAILED_LOOKUP.delay(in_a_row),
             }
         };
-        let known = self.answer.as_ref();
-        let answer = known.filter(|known| known.origin == Origin::Lookup);
-        let at_leisure = answer.map_or(until, |known| {
+        if completed.fallbacks_for.is_some() && self.servable(now, completed.max_stale).is_none() {
+            self.answer = None;
+            self.explicitly_invalidated = false;
+        }
+        let fallbacks = completed.fallbacks_for.map(|most| FallbackUse {
+            generation,
+            refresh_at: until.max(now + most),
+        });
+        let at_leisure = self.answer.as_ref().map_or(until, |known| {
             let life = known.expires_at.saturating_duration_since(known.asked_at);
             until.max(completed.asked_at + ttl::retry_after(life, completed.share))
         });
@@ -354,6 +317,7 @@ impl HostEntry {
             relaxed_retry_at: at_leisure,
             in_a_row,
             negative_at: denied_at,
+            fallbacks,
         }));
     }
 
@@ -436,9 +400,11 @@ impl HostEntry {
         self.is_suspect() && (self.explicitly_invalidated || is_due || !self.lookups.is_empty())
     }
 
-    /// Returns whether a connect failed on the answer or the program invalidated it.
+    /// Returns whether a connect to an address of the answer has failed, or the program has invalidated the answer.
+    ///
+    /// Without an answer, the method returns whether a connect to a fallback has failed.
     pub(crate) fn is_suspect(&self) -> bool {
-        self.answer_generation()
+        self.served_generation()
             .is_some_and(|known| known < self.generation)
     }
 
@@ -465,8 +431,10 @@ impl HostEntry {
         }
     }
 
-    fn answer_generation(&self) -> Option<Generation> {
-        self.answer.as_ref().map(|known| known.generation)
+    /// Returns the generation of the answer, or of the fallbacks that are served without an answer.
+    fn served_generation(&self) -> Option<Generation> {
+        let answer = self.answer.as_ref().map(|known| known.generation);
+        answer.or_else(|| Some(self.failure.as_ref()?.fallbacks?.generation))
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Id};
 
 use super::{
     CachedAnswer, CompletedLookup, FreshAddresses, Generation, HostEntry, InFlightLookup,
-    LookupReason, LookupSender, Origin, ServePlan,
+    LookupReason, LookupSender, ServePlan,
 };
 use crate::addrs::AddressSet;
 use crate::error::ResolveError;
@@ -130,7 +130,6 @@ impl Life {
         };
         let outcome = match ending {
             Ending::Answer(last) => Ok(FreshAddresses {
-                origin: Origin::Lookup,
                 is_partial: false,
                 addrs: AddressSet::new([IpAddr::from([192, 0, 2, last])]),
                 life: 60 * S,
@@ -144,7 +143,7 @@ impl Life {
             outcome,
             share: 0.85,
             max_stale: Duration::ZERO,
-            fallback: None,
+            fallbacks_for: None,
         };
         let landed = self.slot.complete(&in_flight, &completed, self.now);
         self.answers.extend(landed.and_then(Result::ok));

@@ -92,16 +92,8 @@ pub(crate) struct CompletedLookup {
     /// Share of the lifetime of the previous answer after which a failed lookup is repeated; see
     /// [`retry_after`](crate::cache::ttl::retry_after).
     pub(crate) share: f64,
-    /// How long the previous answer may complete a partial answer.
+    /// How long the previous answer may be served, and complete a partial answer.
     pub(crate) max_stale: Duration,
-    /// The addresses to serve if the lookup failed and no answer of a lookup may be served.
-    pub(crate) fallback: Option<Fallback>,
-}
-
-/// The addresses that the program configured for a host, for use after a failed lookup.
-#[derive(Clone, Debug)]
-pub(crate) struct Fallback {
-    pub(crate) fresh_addrs: FreshAddresses,
-    /// How long an expired answer is preferred to the fallback.
-    pub(crate) max_stale: Duration,
+    /// How long the fallbacks of the host are served without another lookup, if the host has fallbacks.
+    pub(crate) fallbacks_for: Option<Duration>,
 }

@@ -23,5 +23,5 @@ pub(crate) mod ttl;
 pub(crate) use self::answer::{CachedAnswer, FreshAddresses, Generation, Origin};
 pub use self::entry::LookupReason;
 pub(crate) use self::entry::{HostEntry, ServePlan};
-pub(crate) use self::lookups::{CompletedLookup, Fallback, InFlightLookup, LookupSender};
+pub(crate) use self::lookups::{CompletedLookup, InFlightLookup, LookupSender};
 pub(crate) use self::store::Store;

@@ -98,7 +98,7 @@ impl ConnectError {
 
     /// Returns the age of the answer at the time of the connect.
     ///
-    /// The age counts from when the lookup was sent. The age of overrides is zero.
+    /// The age counts from when the lookup was sent. The age of overrides and fallbacks is zero.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.account.age

@@ -17,7 +17,7 @@ pub struct Snapshot {
     pub lookups: u64,
     /// Number of lookups that returned no addresses.
     pub failed_lookups: u64,
-    /// Number of times that the fallbacks of a host became its answer.
+    /// Number of failed or slow lookups after which the fallbacks of the host were served.
     pub served_fallbacks: u64,
     /// Number of times that a stale answer was served.
     pub served_stale: u64,
@@ -49,9 +49,9 @@ pub struct HostSnapshot {
     pub addrs: Vec<AddressSnapshot>,
     /// The source of the addresses. `None` if the host has no answer.
     pub source: Option<AnswerSource>,
-    /// How long ago the lookup of the answer was sent.
+    /// How long ago the lookup of the answer was sent; zero for overrides and fallbacks.
     pub age: Option<Duration>,
-    /// How long the answer stays fresh; zero if the answer is stale.
+    /// How long the answer stays fresh; zero if the answer is stale, and for overrides and fallbacks.
     pub life_left: Option<Duration>,
     /// Whether the answer is suspect: a connect to one of its addresses failed, or the program invalidated the answer,
     /// and no newer answer has come.

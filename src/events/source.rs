@@ -49,7 +49,7 @@ impl AnswerSource {
     pub(crate) fn of(known: &CachedAnswer, suspect: bool, now: Instant) -> Self {
         match known.origin {
             Origin::Override => Self::Override,
-            Origin::Fallback(_) => Self::Fallback,
+            Origin::Fallback => Self::Fallback,
             Origin::Lookup if now >= known.expires_at => Self::Stale,
             Origin::Lookup if suspect => Self::Suspect,
             Origin::Lookup => Self::Fresh,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Answer, Lookup, LookupFuture};
@@ -56,8 +56,6 @@ struct Inner {
     rows: RwLock<Rows>,
     /// Number of rows. An empty table, which is the common case, is read without the lock.
     held: AtomicUsize,
-    /// Number of changes, so that addresses from an older edition are recognized.
-    edition: AtomicU64,
 }
 
 type Rows = HashMap<Box<str>, Arc<Row>>;
@@ -165,12 +163,6 @@ impl StaticHosts {
         self.read(|rows| keys.find_map(|key| rows.get(key).cloned()))
     }
 
-    /// Returns the current edition. Call this method before [`find`](Self::find).
-    #[inline]
-    pub(crate) fn edition(&self) -> u32 {
-        self.0.edition.load(Ordering::Acquire) as u32
-    }
-
     fn read<T>(&self, look: impl FnOnce(&Rows) -> T) -> T {
         look(&self.0.rows.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -179,8 +171,6 @@ impl StaticHosts {
         let mut rows = self.0.rows.write().unwrap_or_else(PoisonError::into_inner);
         let result = change(&mut rows);
         self.0.held.store(rows.len(), Ordering::Release);
-        // The edition rises after the change, so that a reader of the new edition finds the new rows.
-        self.0.edition.fetch_add(1, Ordering::AcqRel);
         result
     }
 }
@@ -298,11 +288,9 @@ mod tests {
         let table = StaticHosts::new();
         table.set("A.test.", [ip(1), ip(2)]).unwrap();
         assert_eq!(table.get("a.TEST"), Some(vec![ip(1), ip(2)]));
-        let before = table.edition();
         table
             .replace([("b.test", vec![ip(3)]), (".c.test", vec![ip(4)])])
             .unwrap();
-        assert!(table.edition() > before, "a change makes an edition");
         assert_eq!(
             table.iter(),
             [

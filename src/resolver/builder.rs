@@ -111,9 +111,9 @@ impl ResolverBuilder {
     ///   because a blocked name looks like a missing one. For its waiting callers, a lookup that takes longer than
     ///   [`serve_stale_after`](Self::serve_stale_after) has failed, too.
     /// - Fallbacks are then served without a lookup for 30 s (within [`min_ttl`](Self::min_ttl) and
-    ///   [`max_ttl`](Self::max_ttl), like an answer without a TTL). A host in use is looked up again in the
-    ///   background before that time ends. The first answer of a lookup replaces the fallbacks, and
-    ///   [`Resolver::invalidate`] ends their use.
+    ///   [`max_ttl`](Self::max_ttl), like an answer without a TTL). A caller starts the next lookup in the background
+    ///   before that time ends. The first answer of a lookup replaces the fallbacks, and [`Resolver::invalidate`] ends
+    ///   their use. A change of the table takes effect at once.
     /// - Names that never leave the machine (`.onion`, `.invalid`) are not looked up, so fallbacks do not apply to
     ///   them. Overrides do.
     /// - Fallbacks are ordered and [filtered](Self::filter) like the addresses of any answer. If a connect to a

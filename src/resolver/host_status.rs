@@ -47,7 +47,7 @@ impl Inner {
         let answer = self.current(host, now);
         let is_good = answer.as_ref().is_some_and(|known| match known.origin {
             Origin::Override => true,
-            Origin::Fallback(_) => false,
+            Origin::Fallback => false,
             Origin::Lookup => {
                 let good = |slot: &crate::cache::HostEntry| slot.fresh(now).is_some();
                 self.store.peek(host.as_str(), good) == Some(true)
@@ -96,7 +96,7 @@ impl Inner {
     /// waits for the lookup.
     pub(crate) fn keep_refreshed(self: &Arc<Self>, host: &Host, now: Instant) {
         let planned = self.store.read(host.as_str(), |host, slot| {
-            (self.plan(host, slot, now), slot.fresh(now).cloned())
+            (self.plan(host, slot, now).0, slot.fresh(now).cloned())
         });
         match planned.unwrap_or((ServePlan::Wait(LookupReason::Miss), None)) {
             (ServePlan::Serve, Some(known)) => self.note_use(host, &known),

@@ -11,9 +11,7 @@ use super::Inner;
 use super::limits::{LookupLimits, QUEUE};
 use crate::addrs::{self, AddressOrder, AddressSet};
 use crate::cache::ttl;
-use crate::cache::{
-    CompletedLookup, FreshAddresses, HostEntry, InFlightLookup, LookupSender, Origin,
-};
+use crate::cache::{CompletedLookup, FreshAddresses, HostEntry, InFlightLookup, LookupSender};
 use crate::host::Host;
 use crate::lookup::{Answer, Lookup, Waiting};
 use crate::{ResolveError, time};
@@ -195,13 +193,15 @@ impl Inner {
         let read = || fresh_addrs.and_then(|answer| self.read(host.as_str(), answer));
         let outcome = catch_unwind(AssertUnwindSafe(read));
         let outcome = outcome.unwrap_or_else(|_panic| Err(ResolveError::panicked(host.as_str())));
-        let fallback = outcome.is_err().then(|| self.fallback(host)).flatten();
+        let has_fallbacks = outcome.is_err() && self.fallbacks.find(host.as_str()).is_some();
+        let fallbacks_for = has_fallbacks.then(|| self.config.ttl.positive(None));
         CompletedLookup {
             asked_at,
             outcome,
             share: ttl::share(&mut fastrand::Rng::new()),
             max_stale: self.config.max_stale,
-            fallback,
+            fallbacks_for: fallbacks_for
+                .map(|life| ttl::refresh_after(life, &mut fastrand::Rng::new())),
         }
     }
 
@@ -227,7 +227,6 @@ impl Inner {
         Ok(FreshAddresses {
             addrs,
             is_partial,
-            origin: Origin::Lookup,
             life,
             refresh_after,
         })

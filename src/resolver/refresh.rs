@@ -12,9 +12,7 @@ use super::Inner;
 use super::lookup_task::LookupTask;
 use super::query::Query;
 use super::refresh_timers::Reservation;
-use crate::cache::{
-    CachedAnswer, CompletedLookup, HostEntry, InFlightLookup, LookupReason, Origin,
-};
+use crate::cache::{CachedAnswer, CompletedLookup, HostEntry, InFlightLookup, LookupReason};
 use crate::events::Event;
 use crate::health::classify;
 use crate::health::record::Failure;
@@ -268,19 +266,15 @@ impl Inner {
                 error,
             }),
         }
-        if let Some(Ok(known)) = &landed {
-            self.tell_fallback(host, known);
+        if let Some(Err(_)) = &landed {
+            self.tell_fallback(host);
         }
         let is_denied = completed
             .outcome
             .as_ref()
             .is_err_and(ResolveError::is_negative_answer);
-        let is_overtaken = |known: &Arc<CachedAnswer>| known.origin == Origin::Lookup;
-        if is_denied
-            && !landed
-                .as_ref()
-                .is_some_and(|it| it.as_ref().is_ok_and(is_overtaken))
-        {
+        let is_overtaken = landed.as_ref().is_some_and(Result::is_ok);
+        if is_denied && !is_overtaken {
             self.connects.forget_addrs(host, now);
         }
         landed

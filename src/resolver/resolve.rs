@@ -57,16 +57,17 @@ impl Inner {
         context: Option<&AttemptContext>,
         selected: &mut AddressList,
     ) -> bool {
+        if !self.overrides.is_empty() && self.overrides.find(name).is_some() {
+            return false;
+        }
         let now = time::now();
-        let hit = self.store.read(name, |host, slot| match slot.fresh(now) {
-            Some(known) if !self.is_overridden(name, known) => {
-                self.note_use(host, known);
-                self.select_into(host, known, context, now, selected);
-                true
-            }
-            _ => false,
+        let hit = self.store.read(name, |host, slot| {
+            let known = slot.fresh(now)?;
+            self.note_use(host, known);
+            self.select_into(host, known, context, now, selected);
+            Some(())
         });
-        hit == Some(true)
+        hit.flatten().is_some()
     }
 
     #[inline(never)]
@@ -134,7 +135,7 @@ impl Inner {
         AnswerSource::of(known, suspect == Some(true), now)
     }
 
-    /// Returns the override of a host, its cached answer, or the answer of a lookup.
+    /// Returns the override of a host, its cached answer, the answer of a lookup, or the fallbacks of the host.
     ///
     /// The [`ServePlan`] of the host decides whether the caller waits for a lookup.
     pub(super) async fn answer(
@@ -142,23 +143,16 @@ impl Inner {
         host: &Host,
     ) -> Result<Arc<CachedAnswer>, ResolveError> {
         let now = time::now();
-        if let Some(overridden) = self.select_override(host.as_str(), now) {
-            return Ok(Arc::new(overridden));
-        }
-        self.refit(host);
-        let known = self.answer_by_plan(host, now).await;
-        known.or_else(|error| self.after_failed_lookup(host).ok_or(error))
-    }
-
-    /// Returns an answer that may be served although the lookup of a caller has failed.
-    ///
-    /// Another lookup may have succeeded meanwhile, or the host may have fallbacks.
-    fn after_failed_lookup(&self, host: &Host) -> Option<Arc<CachedAnswer>> {
-        let now = time::now();
-        let known = self
-            .store
-            .peek(host.as_str(), |slot| self.servable(slot, now));
-        known.flatten().or_else(|| self.fall_back(host))
+        let known = match self.override_for(host.as_str(), now) {
+            Some(overridden) => overridden,
+            None => {
+                let known = self.answer_by_plan(host, now).await;
+                // Another lookup may have succeeded meanwhile.
+                known.or_else(|error| self.servable_or_fallback(host, time::now()).ok_or(error))?
+            }
+        };
+        self.count_turn(host, &known);
+        Ok(known)
     }
 
     async fn answer_by_plan(
@@ -166,10 +160,16 @@ impl Inner {
         host: &Host,
         now: Instant,
     ) -> Result<Arc<CachedAnswer>, ResolveError> {
-        let planned = self.store.read(host.as_str(), |host, slot| {
-            (self.plan(host, slot, now), self.servable(slot, now))
-        });
-        match planned.unwrap_or((ServePlan::Wait(LookupReason::Miss), None)) {
+        let planned = self
+            .store
+            .read(host.as_str(), |host, slot| self.plan(host, slot, now));
+        let unknown = || {
+            (
+                ServePlan::Wait(LookupReason::Miss),
+                self.fallback(host, now),
+            )
+        };
+        match planned.unwrap_or_else(unknown) {
             (ServePlan::Serve, Some(known)) => {
                 self.note_use(host, &known);
                 Ok(self.served(host, known))
@@ -180,37 +180,17 @@ impl Inner {
                 Ok(self.served(host, known))
             }
             (ServePlan::Fail(error), _) => Err(error),
-            (ServePlan::Wait(cause), None) => self.look_up_or_fall_back(host, cause).await,
+            (ServePlan::Wait(cause), None) => self.look_up(host, cause).await,
             (ServePlan::Wait(cause), Some(known)) => {
                 self.look_up_or_serve(host, cause, known).await
             }
             (ServePlan::Serve | ServePlan::ServeAndRefresh(_), None) => {
-                self.look_up_or_fall_back(host, LookupReason::Miss).await
+                self.look_up(host, LookupReason::Miss).await
             }
         }
     }
 
-    /// Waits for a lookup. If the host has fallbacks, serves them once the lookup takes too long.
-    async fn look_up_or_fall_back(
-        self: &Arc<Self>,
-        host: &Host,
-        cause: LookupReason,
-    ) -> Result<Arc<CachedAnswer>, ResolveError> {
-        if self.fallbacks.find(host.as_str()).is_none() {
-            return self.look_up(host, cause).await;
-        }
-        let mut asking = std::pin::pin!(self.look_up(host, cause));
-        match within(self.time_to_wait(host), &mut asking).await {
-            Some(landed) => landed,
-            None => match self.fall_back(host) {
-                Some(known) => Ok(known),
-                // The filter refuses the fallbacks, or the program has removed them meanwhile.
-                None => asking.await,
-            },
-        }
-    }
-
-    /// Waits for a fresh answer as long as `serve_stale_after` allows, and otherwise serves the old answer.
+    /// Waits for a fresh answer as long as `serve_stale_after` allows, and otherwise serves the old answer or fallbacks.
     ///
     /// A host in use is refreshed before its answer expires, so that no caller waits. If the refresh is still pending
     /// when the answer expires, the answer is served stale as long as one of its addresses is healthy.
@@ -220,16 +200,23 @@ impl Inner {
         cause: LookupReason,
         old: Arc<CachedAnswer>,
     ) -> Result<Arc<CachedAnswer>, ResolveError> {
-        if cause == LookupReason::Expired && self.is_looked_up_in_time(host, &old) {
+        if cause == LookupReason::Expired
+            && old.origin == Origin::Lookup
+            && self.is_looked_up_in_time(host, &old)
+        {
             // The pending lookup may have been sent before a connect failed. This call then starts another lookup.
             let _ = self.join_or_start_lookup(host, cause);
             return Ok(self.served(host, old));
         }
-        match within(self.time_to_wait(host), self.look_up(host, cause)).await {
-            Some(Ok(known)) => Ok(known),
-            Some(Err(error)) if error.is_negative_answer() => Err(error),
-            Some(Err(_)) | None => Ok(self.served(host, old)),
+        let wait = self.time_to_wait(host);
+        match within(wait, self.look_up(host, cause)).await {
+            Some(Ok(known)) => return Ok(known),
+            Some(Err(error)) if error.is_negative_answer() => return Err(error),
+            // `complete_lookup` has told of a failed lookup, and the first caller that waited tells of a slow one.
+            None if !wait.is_zero() => self.tell_fallback(host),
+            Some(Err(_)) | None => {}
         }
+        Ok(self.served(host, old))
     }
 
     /// Returns how long a caller waits for the in-flight lookup of a host, or for a new lookup.
@@ -285,15 +272,6 @@ impl Inner {
         last
     }
 
-    /// Returns whether a fresh answer may not be served.
-    ///
-    /// The host may have an override since, or the answer may hold fallbacks that the program has changed since.
-    #[inline]
-    fn is_overridden(&self, host: &str, known: &CachedAnswer) -> bool {
-        (!self.overrides.is_empty() && self.overrides.find(host).is_some())
-            || known.is_outdated(|| self.fallbacks.edition())
-    }
-
     #[inline]
     pub(super) fn note_use(self: &Arc<Self>, host: &Host, known: &Arc<CachedAnswer>) {
         if known.is_first_use() {
@@ -301,13 +279,27 @@ impl Inner {
         }
     }
 
-    pub(super) fn plan(&self, host: &Host, slot: &HostEntry, now: Instant) -> ServePlan {
-        slot.plan(now, self.config.max_stale, |known| {
+    /// Decides how a caller is served, and returns the answer or the fallbacks that may be served.
+    pub(super) fn plan(
+        &self,
+        host: &Host,
+        slot: &HostEntry,
+        now: Instant,
+    ) -> (ServePlan, Option<Arc<CachedAnswer>>) {
+        let servable = self.servable(slot, now);
+        if servable.is_none()
+            && let Some(fallback) = self.fallback(host, now)
+        {
+            let health_left = self.has_healthy(host, &fallback, now);
+            return (slot.plan_with_fallbacks(now, health_left), Some(fallback));
+        }
+        let plan = slot.plan(now, self.config.max_stale, |known| {
             self.has_healthy(host, known, now)
-        })
+        });
+        (plan, servable)
     }
 
-    fn servable(&self, slot: &HostEntry, now: Instant) -> Option<Arc<CachedAnswer>> {
+    pub(super) fn servable(&self, slot: &HostEntry, now: Instant) -> Option<Arc<CachedAnswer>> {
         slot.servable(now, self.config.max_stale).cloned()
     }
 

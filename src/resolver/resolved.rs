@@ -27,9 +27,9 @@ impl Resolved {
         self.source
     }
 
-    /// Returns how long ago the lookup of the addresses was sent, or the fallbacks were taken.
+    /// Returns how long ago the lookup of the addresses was sent.
     ///
-    /// The age is zero if the host needed no lookup.
+    /// The age is zero if the addresses came from no lookup, as overrides and fallbacks.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.age
@@ -37,8 +37,8 @@ impl Resolved {
 
     /// Returns how long the cached answer stays fresh.
     ///
-    /// The time is zero if the answer is stale, and `None` if the addresses do not expire: overrides, and hosts that
-    /// needed no lookup.
+    /// The time is zero if the answer is stale, and `None` if the addresses do not expire: overrides, fallbacks, and
+    /// hosts that needed no lookup.
     #[must_use]
     pub fn expires_in(&self) -> Option<Duration> {
         self.expires_in

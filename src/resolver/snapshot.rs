@@ -16,8 +16,8 @@ impl Inner {
         let mut hosts = Vec::with_capacity(self.store.len());
         self.store.for_each(|host, slot| {
             if self.overrides.find(host.as_str()).is_none() {
-                let known = slot.answer().map(|known| &**known);
-                hosts.push(self.view(host.as_str(), known, slot.is_suspect(), now));
+                let known = self.current(host, now);
+                hosts.push(self.view(host.as_str(), known.as_deref(), slot.is_suspect(), now));
             }
         });
         for (name, _) in self.overrides.iter() {

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{CachedAnswer, FAILED_LOOKUP, Failure, HostEntry, LookupReason, Origin, ServePlan};
+use super::{
+    CachedAnswer, FAILED_LOOKUP, Failure, FallbackUse, HostEntry, LookupReason, ServePlan,
+};
 
 impl HostEntry {
     /// Returns whether the last lookup failed so recently that the next one is likely to fail too.
@@ -32,11 +34,25 @@ impl HostEntry {
         match () {
             () if failure.is_some() => ServePlan::Serve,
             () if self.explicitly_invalidated => ServePlan::Wait(LookupReason::Invalidated),
-            // Fallbacks do not age, so no caller waits while they are served.
-            () if now >= known.expires_at && known.origin != Origin::Lookup => {
+            () => self.plan_for_aged(now, known, health_left(known)),
+        }
+    }
+
+    /// Decides how a caller of a host with fallbacks is served, if no answer may be served.
+    ///
+    /// After a failed lookup no caller waits for the next one, unless connects to all fallbacks have failed.
+    pub(crate) fn plan_with_fallbacks(&self, now: Instant, health_left: bool) -> ServePlan {
+        let Some(failure) = &self.failure else {
+            return ServePlan::Wait(self.cause_without_answer());
+        };
+        let is_due = |fallbacks: FallbackUse| now >= fallbacks.refresh_at;
+        match () {
+            () if self.failure_in_force(now).is_some() => ServePlan::Serve,
+            () if self.is_suspect() => self.plan_for_suspect(now, health_left),
+            () if failure.fallbacks.is_none_or(is_due) => {
                 ServePlan::ServeAndRefresh(LookupReason::Expired)
             }
-            () => self.plan_for_aged(now, known, health_left(known)),
+            () => ServePlan::Serve,
         }
     }
 

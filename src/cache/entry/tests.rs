@@ -63,7 +63,6 @@ impl World {
     ) {
         let (life, refresh_after) = (60 * S, 50 * S);
         let outcome = outcome.map(|addrs| FreshAddresses {
-            origin: Origin::Lookup,
             is_partial,
             addrs,
             life,
@@ -74,7 +73,7 @@ impl World {
             outcome,
             share: 0.85,
             max_stale: Duration::ZERO,
-            fallback: None,
+            fallbacks_for: None,
         };
         let _ = self.slot.complete(in_flight, &completed, self.now);
     }

@@ -12,7 +12,7 @@ use tokio::runtime::Id;
 use crate::addrs::AddressSet;
 use crate::cache::{
     CachedAnswer, CompletedLookup, FreshAddresses, HostEntry, InFlightLookup, LookupReason,
-    LookupSender, Origin, ServePlan, Store,
+    LookupSender, ServePlan, Store,
 };
 use crate::error::ResolveError;
 use crate::host::{self, Host, Parsed};
@@ -145,7 +145,6 @@ impl World {
         });
         let outcome = match end {
             End::Answer => Ok(FreshAddresses {
-                origin: Origin::Lookup,
                 is_partial: false,
                 addrs: AddressSet::new([IpAddr::from([192, 0, 2, 1])]),
                 life: 60 * S,
@@ -165,7 +164,7 @@ impl World {
             outcome,
             share: 0.85,
             max_stale: Duration::ZERO,
-            fallback: None,
+            fallbacks_for: None,
         };
         let landed = self.edit(|slot| slot.complete(in_flight, &completed, self.begun));
         let denied = self.read(|slot| {

@@ -33,7 +33,7 @@ fn answer(addrs: impl IntoIterator<Item = u8>) -> Arc<CachedAnswer> {
 /// Returns an answer after `times` other answers with new addresses.
 fn changed(times: u32, addrs: impl IntoIterator<Item = u8>) -> Arc<CachedAnswer> {
     let addrs = AddressSet::new(addrs.into_iter().map(v4));
-    Arc::new(CachedAnswer::overridden(addrs, 0, time::now()).with_changes(times))
+    Arc::new(CachedAnswer::overridden(addrs, time::now()).with_changes(times))
 }
 
 #[test]
