@@ -9,7 +9,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
-use tokio::task::Id;
 
 use crate::attempt::ConnectionId;
 use crate::cache::Generation;
@@ -49,8 +48,6 @@ pub(crate) struct NewConnection {
     pub(crate) peer: IpAddr,
     /// The ends of the connection, if the socket has named them.
     pub(crate) ends: Option<ConnectionId>,
-    /// The task that made the connection, which is mostly the first task to use the connection.
-    pub(crate) task: Option<Id>,
     /// The addresses that were attempted until the connection was made.
     pub(crate) attempted: SmallVec<[IpAddr; 4]>,
     pub(crate) at: Instant,
@@ -59,11 +56,6 @@ pub(crate) struct NewConnection {
 }
 
 impl NewConnection {
-    /// Returns whether this task made the connection to this host.
-    fn is_by(&self, task: Option<Id>, host: &str) -> bool {
-        self.task == task && self.host.as_str() == host
-    }
-
     fn is_young(&self, now: Instant) -> bool {
         now <= self.at + MAX_AGE
     }
@@ -112,17 +104,15 @@ impl NewConnections {
         shard.push_back((key, made));
     }
 
-    /// Removes the connection that a task has made to a host, because a response has come.
+    /// Removes the connection to a host, because a response has come that names no connection.
     ///
-    /// If the task has made several connections, the response may be of any of them, and all stay. If `host` is
-    /// `None`, the connection may be to any host, such as a proxy.
-    pub(crate) fn answered(&self, host: Option<&str>, task: Option<Id>, now: Instant) {
-        let of_task = self.young(now, |made| match host {
-            _ if made.died.is_some() => false,
-            Some(host) => made.is_by(task, host),
-            None => made.task == task,
+    /// If there are several connections, the response may be of any of them, and all stay. If `host` is `None`, the
+    /// connection may be to any host, such as a proxy.
+    pub(crate) fn answered(&self, host: Option<&str>, now: Instant) {
+        let alive = self.young(now, |made| {
+            made.died.is_none() && host.is_none_or(|host| made.host.as_str() == host)
         });
-        if let [(only, _)] = of_task[..] {
+        if let [(only, _)] = alive[..] {
             self.take_by(only, now);
         }
     }
@@ -248,7 +238,6 @@ mod tests {
             generation,
             peer,
             ends: Some(ends),
-            task: None,
             attempted: SmallVec::from_slice(&[peer]),
             at,
             died: None,
@@ -331,7 +320,7 @@ mod tests {
     fn one_that_has_answered_is_not_blamed() {
         let (recent, now) = recent();
         recent.note(made(1, 1000, now));
-        recent.answered(Some("edge.test"), None, now);
+        recent.answered(Some("edge.test"), now);
         assert_eq!(recent.take(ends(1, 1000), now), None);
     }
 
@@ -339,10 +328,10 @@ mod tests {
     fn an_answer_of_an_unknown_host_is_the_proxys() {
         let (recent, now) = recent();
         recent.note(made(1, 1000, now));
-        recent.answered(Some("origin.test"), None, now);
+        recent.answered(Some("origin.test"), now);
         recent.note(made(1, 1001, now));
         assert!(recent.take(ends(1, 1000), now).is_some());
-        recent.answered(None, None, now);
+        recent.answered(None, now);
         assert_eq!(recent.take(ends(1, 1001), now), None);
     }
 
@@ -351,7 +340,7 @@ mod tests {
         let (recent, now) = recent();
         recent.note(made(1, 1000, now));
         recent.note(made(2, 1001, now));
-        recent.answered(Some("edge.test"), None, now);
+        recent.answered(Some("edge.test"), now);
         assert!(recent.take(ends(1, 1000), now).is_some());
     }
 

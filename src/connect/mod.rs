@@ -4,7 +4,6 @@ mod attempt_info;
 mod error;
 mod families_used;
 mod future;
-mod info;
 mod layer;
 mod pending;
 mod service;

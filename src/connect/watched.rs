@@ -9,10 +9,9 @@ use std::time::{Duration, Instant};
 use hyper_util::client::legacy::connect::Connection;
 
 use super::attempt_info::{AttemptInfo, TimeoutMode};
-use super::info::info;
 use super::pending::Pending;
-use crate::attempt::ConnectionId;
 use crate::attempt::{AttemptContext, Resolution};
+use crate::attempt::{ConnectionId, early_close};
 use crate::connect::tunnel;
 use crate::error::BoxError;
 use crate::health::classify;
@@ -133,7 +132,7 @@ impl<F> WatchedConnect<F> {
     }
 
     fn connected(&self, connection: &impl Connection) {
-        let Some(info) = info(connection) else {
+        let Some(info) = early_close::info(&connection.connected()) else {
             return self.end(&AttemptEnd::ConnectedUnknownPeer);
         };
         let ends = ConnectionId::of(&info);

@@ -220,7 +220,6 @@ impl Inner {
             generation: resolution.generation,
             peer,
             ends,
-            task: tokio::task::try_id(),
             attempted,
             at: time::now(),
             died: None,

@@ -120,17 +120,16 @@ impl Inner {
         }
     }
 
-    /// Records a response from a host, so that the connection of the current task to the host works.
+    /// Records a response from a host that names no connection, so that the only new connection to the host works.
     pub(crate) fn answered(&self, host: &str) {
         let now = time::now();
         if !self.new_connections.is_empty(now)
             && let Some(host) = self.host(host)
         {
-            // A host behind a proxy was never resolved. The connection of the task is then to the proxy.
+            // A host behind a proxy was never resolved. The connection is then to the proxy.
             let asked = self.store.peek(host.as_str(), |_| ()).is_some();
             let dialled = asked.then_some(host.as_str());
-            let task = tokio::task::try_id();
-            self.new_connections.answered(dialled, task, now);
+            self.new_connections.answered(dialled, now);
         }
     }
 
