@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use foldhash::quality::RandomState;
 use hickory_resolver::proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
@@ -126,8 +125,8 @@ fn follow<'a>(reply: &'a Message, name: &'a Name, before: usize) -> Result<Trail
 }
 
 /// Returns the first alias of each name, with its TTL.
-fn aliases(reply: &Message) -> HashMap<&Name, (&Name, u32), RandomState> {
-    let mut aliases = HashMap::default();
+fn aliases(reply: &Message) -> HashMap<&Name, (&Name, u32)> {
+    let mut aliases = HashMap::new();
     for record in in_class(&reply.answers) {
         if let RData::CNAME(target) = &record.data {
             aliases

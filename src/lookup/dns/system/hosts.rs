@@ -23,13 +23,12 @@ use std::net::IpAddr;
 use std::str;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
 use smallvec::{SmallVec, smallvec};
 
 /// The names of a hosts file and their addresses, in a handle that is cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct HostsFile {
-    names: Arc<HashMap<Box<str>, Addrs, RandomState>>,
+    names: Arc<HashMap<Box<str>, Addrs>>,
 }
 
 type Addrs = SmallVec<[IpAddr; 1]>;
@@ -65,7 +64,7 @@ impl Lines {
 impl HostsFile {
     /// Parses a hosts file in time linear in its length.
     pub(super) fn parse(text: &[u8], lines: Lines) -> Self {
-        let mut names = HashMap::with_hasher(RandomState::default());
+        let mut names = HashMap::new();
         for line in text.split(|&byte| byte == b'\n') {
             let mut fields = fields(line);
             let Some(addr) = fields.next().and_then(address) else {
@@ -110,7 +109,7 @@ fn name(field: &[u8]) -> Option<&str> {
         .filter(|name| name.len() <= MAX_NAME)
 }
 
-fn keep(names: &mut HashMap<Box<str>, Addrs, RandomState>, name: &str, addr: IpAddr, lines: Lines) {
+fn keep(names: &mut HashMap<Box<str>, Addrs>, name: &str, addr: IpAddr, lines: Lines) {
     match names.entry(lower(name).into()) {
         Entry::Vacant(place) => {
             place.insert(smallvec![addr]);
