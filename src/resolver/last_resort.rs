@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use rand::seq::SliceRandom as _;
+
 use super::Inner;
 use super::resolve::rank;
 use crate::addrs::{self, AddressList, Family, MAX_PER_FAMILY};
@@ -32,7 +34,7 @@ impl Inner {
         self.health.read(host.as_str(), now, |records| {
             let rank = |addr: &IpAddr| rank(records, *addr, now);
             left.retain(|addr| rank(addr) <= Rank::Probation);
-            fastrand::shuffle(&mut left);
+            left.shuffle(&mut rand::rng());
             left.sort_by_key(|addr| rank(addr));
         });
         left

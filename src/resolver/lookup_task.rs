@@ -198,10 +198,9 @@ impl Inner {
         CompletedLookup {
             asked_at,
             outcome,
-            share: ttl::share(&mut fastrand::Rng::new()),
+            share: ttl::share(&mut rand::rng()),
             max_stale: self.config.max_stale,
-            fallbacks_for: fallbacks_for
-                .map(|life| ttl::refresh_after(life, &mut fastrand::Rng::new())),
+            fallbacks_for: fallbacks_for.map(|life| ttl::refresh_after(life, &mut rand::rng())),
         }
     }
 
@@ -223,7 +222,7 @@ impl Inner {
         })?);
         let life = self.config.ttl.positive(ttl);
         let life = if is_partial { ttl::partial(life) } else { life };
-        let refresh_after = ttl::refresh_after(life, &mut fastrand::Rng::new());
+        let refresh_after = ttl::refresh_after(life, &mut rand::rng());
         Ok(FreshAddresses {
             addrs,
             is_partial,
@@ -245,7 +244,7 @@ impl Inner {
         match self.config.order {
             AddressOrder::Preserve => AddressSet::new(addrs),
             AddressOrder::Shuffle | AddressOrder::RoundRobin => {
-                let addrs = AddressSet::sampled(addrs, &mut fastrand::Rng::new());
+                let addrs = AddressSet::sampled(addrs, &mut rand::rng());
                 addrs.classed(|addr| self.source_of(addr))
             }
         }

@@ -372,15 +372,15 @@ impl Inner {
         if !failure.why.is_after_connect() && !self.is_about_the_address(host, addr, now) {
             return false;
         }
-        let rng = fastrand::Rng::new();
-        let (hard, penalty) = match self
-            .health
-            .record_failure(host, addr, failure, began, now, &rng)
-        {
-            Transition::Suspected(penalty) => (false, penalty),
-            Transition::Penalized(penalty) => (true, penalty),
-            Transition::None | Transition::Recovered => return false,
-        };
+        let (hard, penalty) =
+            match self
+                .health
+                .record_failure(host, addr, failure, began, now, &mut rand::rng())
+            {
+                Transition::Suspected(penalty) => (false, penalty),
+                Transition::Penalized(penalty) => (true, penalty),
+                Transition::None | Transition::Recovered => return false,
+            };
         self.emit(&Event::AddressFailed {
             host: host.as_str(),
             addr,

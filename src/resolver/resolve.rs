@@ -448,7 +448,7 @@ impl Inner {
                 0
             },
         };
-        let mut rng = fastrand::Rng::new();
+        let mut rng = rand::rng();
         // Without health records there are no ranks. This case is by far the most common and the cheapest.
         if self.health.is_empty() {
             return addrs::select(addrs, None, how, &mut rng, out);
