@@ -195,7 +195,7 @@ async fn while_the_last_resort_leads_the_addresses_of_the_answer_are_probed() {
             true => hyper_client::get(&race, &world.url()).await.unwrap(),
             false => get(&client, &world.url()).await.unwrap(),
         };
-        while !world.is_penalized(ips[1]) || world.penalty_left(ips[1]) < 20 * S {
+        while !world.is_penalized(ips[1]) || world.penalty_left(ips[1]) < 8 * S {
             get().await;
             sleep(S).await;
         }

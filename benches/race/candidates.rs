@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use http::Extensions;
@@ -15,12 +16,15 @@ use sidestep::{Connect, HappyEyeballs, Resolver};
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
+use tower::timeout::Timeout;
 use tower::{Layer as _, Service, ServiceExt as _};
 
 use crate::at_once::AtOnce;
 use crate::fixed::{DAY, Fixed};
 
 const HOST: &str = "static.edge-cdn.example.test";
+/// A timeout that no connect of the bench reaches.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connector with its layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
@@ -30,16 +34,19 @@ pub(crate) enum Candidate {
     AtOnceWatched,
     AtOnceRaced,
     Tcp,
+    /// With a timeout of tower, to see what one timer of tokio costs.
+    TcpTimed,
     TcpWatched,
     TcpRaced,
 }
 
 impl Candidate {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::AtOnce,
         Self::AtOnceWatched,
         Self::AtOnceRaced,
         Self::Tcp,
+        Self::TcpTimed,
         Self::TcpWatched,
         Self::TcpRaced,
     ];
@@ -50,6 +57,7 @@ impl Candidate {
             Self::AtOnceWatched => "connects at once, ConnectLayer",
             Self::AtOnceRaced => "connects at once, race",
             Self::Tcp => "HttpConnector, bare",
+            Self::TcpTimed => "HttpConnector, tower's timeout",
             Self::TcpWatched => "HttpConnector, ConnectLayer",
             Self::TcpRaced => "HttpConnector, race",
         }
@@ -81,6 +89,7 @@ pub(crate) struct World {
     // A client wraps its connector once, and clones it for each connect.
     at_once_watched: Connect<AtOnce>,
     at_once_raced: HappyEyeballs<AtOnce>,
+    tcp_timed: Timeout<HttpConnector<Resolver>>,
     tcp_watched: Connect<HttpConnector<Resolver>>,
     tcp_raced: HappyEyeballs<HttpConnector<Resolver>>,
 }
@@ -107,6 +116,7 @@ impl World {
         Self {
             at_once_watched: watch.layer(at_once.clone()),
             at_once_raced: race.layer(at_once.clone()),
+            tcp_timed: Timeout::new(tcp.clone(), TIMEOUT),
             tcp_watched: watch.layer(tcp.clone()),
             tcp_raced: race.layer(tcp.clone()),
             runtime,
@@ -123,6 +133,7 @@ impl World {
             Candidate::AtOnceWatched => self.repeat(ops, &self.at_once_watched, drop),
             Candidate::AtOnceRaced => self.repeat(ops, &self.at_once_raced, drop),
             Candidate::Tcp => self.repeat(ops, &self.tcp, hang_up),
+            Candidate::TcpTimed => self.repeat(ops, &self.tcp_timed, hang_up),
             Candidate::TcpWatched => self.repeat(ops, &self.tcp_watched, hang_up),
             Candidate::TcpRaced => self.repeat(ops, &self.tcp_raced, hang_up),
         }
