@@ -216,12 +216,12 @@ impl<F> WatchedConnect<F> {
     /// Returns when the connect is slow. The time counts from when the addresses were resolved, so a slow lookup does
     /// not count.
     fn slow_at(&self) -> Option<Instant> {
-        let shared = self.by.resolver.inner();
+        let health = self.by.resolver.inner().health();
         let resolution = self.context.single()?;
         let after = match self.timeout_mode {
-            TimeoutMode::InRace => shared.slow_after_in_race(&resolution.host),
+            TimeoutMode::InRace => health.slow_after_in_race(&resolution.host),
             TimeoutMode::Standalone | TimeoutMode::CallerRetries | TimeoutMode::NestedInRace => {
-                shared.slow_after(&resolution.host)
+                health.slow_after(&resolution.host)
             }
         };
         Some(resolution.resolved_at + after)
@@ -290,10 +290,10 @@ impl<F> WatchedConnect<F> {
     }
 
     fn times_out_at(&self) -> Option<Instant> {
-        let shared = self.by.resolver.inner();
+        let health = self.by.resolver.inner().health();
         let timeout = self.by.timeout?;
         let resolution = self.context.single()?;
-        Some(resolution.resolved_at + timeout.max(shared.slow_after(&resolution.host)))
+        Some(resolution.resolved_at + timeout.max(health.slow_after(&resolution.host)))
     }
 
     fn failed(&self, error: BoxError) -> ConnectFailure {

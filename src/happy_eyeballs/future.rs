@@ -150,7 +150,7 @@ where
             attempt.addr = addrs.first().copied();
             let addrs = addrs.iter().copied();
             let shared = self.by.resolver.inner();
-            let config = config(shared, &resolution.host, self.times, self.began);
+            let config = config(shared.health(), &resolution.host, self.times, self.began);
             let state = RaceState::begun(config, addrs, resolution.resolved_at);
             self.resolved = Some(ResolvedRace { state, resolution });
         }
@@ -194,9 +194,9 @@ where
         let now = time::now();
         match &mut self.resolved {
             Some(ResolvedRace { state, resolution }) => {
-                let shared = self.by.resolver.inner();
+                let health = self.by.resolver.inner().health();
                 state.next(now, |waiting, since| {
-                    shared.choose_attempt(&resolution.host, waiting, since, now)
+                    health.choose_attempt(&resolution.host, waiting, since, now)
                 })
             }
             None if self.attempts.is_empty() => Step::GiveUp,

@@ -8,8 +8,8 @@ use super::times::RaceTimes;
 use crate::attempt::Resolution;
 use crate::connect::ConnectError;
 use crate::error::BoxError;
+use crate::health::Health;
 use crate::host::Host;
-use crate::resolver::Inner;
 use crate::{Outcome, Resolver, time};
 
 pub(super) struct ResolvedRace {
@@ -40,11 +40,11 @@ impl ResolvedRace {
 }
 
 /// Returns the times of a race to a host that began at `began`.
-pub(super) fn config(shared: &Inner, host: &Host, times: RaceTimes, began: Instant) -> RaceConfig {
-    let slow_after = shared.slow_after_in_race(host);
+pub(super) fn config(health: &Health, host: &Host, times: RaceTimes, began: Instant) -> RaceConfig {
+    let slow_after = health.slow_after_in_race(host);
     let delay = times.attempt_delay;
     RaceConfig {
-        delay: delay.unwrap_or_else(|| shared.attempt_delay(host)),
+        delay: delay.unwrap_or_else(|| health.attempt_delay(host)),
         attempt_timeout: times.attempt_timeout.map(|it| it.max(slow_after)),
         slow_after,
         deadline: times.deadline(began),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::addrs::{AddressOrder, Family};
 use crate::cache::ttl::TtlBounds;
 use crate::filter::Filter;
+use crate::health::HealthConfig;
 use crate::lookup::{Lookup, StaticHosts};
 
 /// A function that returns the source address of a connect, or `None` without a route.
@@ -22,16 +23,14 @@ pub(super) struct Sources {
 
 /// The settings that [`ResolverBuilder::build`](crate::ResolverBuilder::build) has checked.
 pub(crate) struct Config {
+    pub(crate) health: HealthConfig,
     pub(crate) ttl: TtlBounds,
     pub(crate) max_stale: Duration,
     pub(crate) serve_stale_after: Duration,
     pub(crate) lookup_timeout: Duration,
     pub(crate) lookups_at_once: usize,
-    /// If `None`, the recent connects to the host decide.
-    pub(crate) slow_connect_after: Option<Duration>,
     pub(crate) capacity: usize,
     pub(crate) lanes: bool,
-    pub(crate) probe: bool,
     pub(crate) last_resort: bool,
     pub(crate) order: AddressOrder,
     pub(crate) prefer: Option<Family>,

@@ -8,7 +8,7 @@ use super::report::{self, AttemptEnd};
 use crate::attempt::attribution::{self, FamiliesUsed};
 use crate::attempt::{AttemptContext, Resolution};
 use crate::events::{AnswerSource, AttemptReport};
-use crate::health::record::{self, AddressRecord, Rank};
+use crate::health::record::{AddressRecord, Rank};
 use crate::host::Host;
 use crate::{Outcome, time};
 
@@ -78,7 +78,7 @@ impl Inner {
         now: Instant,
     ) -> AttemptReport {
         let held = self.health.read(resolution.host.as_str(), now, |records| {
-            let record = record::find(records, addr);
+            let record = records.find(addr);
             let held = |record: &AddressRecord| {
                 !matches!(record.rank(now), Rank::Healthy | Rank::Doubtful)
             };

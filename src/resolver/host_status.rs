@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::Inner;
-use super::resolve::rank;
 use crate::Outcome;
 use crate::cache::{CachedAnswer, LookupReason, Origin, ServePlan};
 use crate::drain::policy::AddressStatus;
+use crate::health::HostRecords;
 use crate::health::record::{AddressRecord, Rank};
 use crate::host::Host;
 
@@ -82,8 +82,8 @@ impl Inner {
                 let listed = answer.filter(|_| outlook.is_good);
                 AddressStatus {
                     listed: listed.map(|known| known.addrs.contains(addr)),
-                    penalized: matches!(rank(records, addr, now), Rank::Penalized(_))
-                        || is_silent(records, addr, now),
+                    penalized: matches!(records.rank(addr), Rank::Penalized(_))
+                        || is_silent(records, addr),
                     has_alternative: others,
                 }
             })
@@ -114,9 +114,7 @@ impl Inner {
 /// Returns whether a connection to the address went silent.
 ///
 /// The other connections to the address are then silent, too. Each would delay its requests until that is noticed.
-fn is_silent(records: &[(IpAddr, AddressRecord)], addr: IpAddr, now: Instant) -> bool {
+fn is_silent(records: HostRecords<'_>, addr: IpAddr) -> bool {
     let is_silent = |record: &AddressRecord| record.why() == Outcome::Silent;
-    records.iter().any(|(other, record)| {
-        *other == addr && is_silent(record) && record.rank(now) > Rank::Healthy
-    })
+    records.find(addr).is_some_and(is_silent) && records.rank(addr) > Rank::Healthy
 }

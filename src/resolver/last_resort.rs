@@ -4,40 +4,28 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rand::seq::SliceRandom as _;
-
 use super::Inner;
-use super::resolve::rank;
 use crate::addrs::{self, AddressList, Family, MAX_PER_FAMILY};
 use crate::attempt::AllAddrs;
 use crate::cache::{CachedAnswer, Origin};
 use crate::health::Left;
-use crate::health::record::{AddressRecord, Rank};
+use crate::health::record::AddressRecord;
 use crate::host::{self, Host};
 
 impl Inner {
     /// Returns the addresses that a connect may attempt after all addresses of an answer, in order of their rank.
     ///
     /// The addresses connected within the last 60 s and left with this answer or an earlier one. They have no
-    /// penalty, and the current filter accepts them. Addresses of the same rank are in random order. Callers that
-    /// connect at the same time then attempt different addresses, so that few of them wait for an address that fails.
+    /// penalty, and the current filter accepts them.
     pub(super) fn left(&self, host: &Host, known: &CachedAnswer, now: Instant) -> Left {
         let may_have_left = known.origin == Origin::Lookup && known.addrs.omits_earlier_addresses();
         if !self.config.last_resort || !may_have_left {
             return Left::new();
         }
         let is_listed = |addr| known.addrs.contains(addr);
-        let mut left = self.connects.left(host, is_listed, now);
-        if let Some(filter) = &self.filter {
-            left.retain(|addr| filter(host::bare(host.as_str()), *addr));
-        }
-        self.health.read(host.as_str(), now, |records| {
-            let rank = |addr: &IpAddr| rank(records, *addr, now);
-            left.retain(|addr| rank(addr) <= Rank::Probation);
-            left.shuffle(&mut rand::rng());
-            left.sort_by_key(|addr| rank(addr));
-        });
-        left
+        let filter = self.filter.as_ref();
+        let may_pass = |addr| filter.is_none_or(|filter| filter(host::bare(host.as_str()), addr));
+        self.health.left(host, is_listed, may_pass, now)
     }
 
     /// Adds the last resort to the addresses of a connect, if these are the whole answer.
@@ -116,8 +104,7 @@ impl Inner {
         now: Instant,
     ) -> AllAddrs {
         self.health.read(host.as_str(), now, |records| {
-            let such = records.iter().filter(|(_, record)| is_such(record));
-            such.map(|(addr, _)| *addr).collect()
+            records.those(is_such).collect()
         })
     }
 

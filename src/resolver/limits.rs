@@ -8,11 +8,7 @@ pub(super) struct LookupLimits {
     pub(super) lookups: Semaphore,
     /// Limits the waits for late halves, whose answers are already served.
     pub(super) late: Semaphore,
-    pub(super) probes: Semaphore,
 }
-
-/// Number of probes that connect at once. Each has a socket, for 5 s if its address drops packets.
-const PROBES: usize = 64;
 
 /// Number of lookup timeouts that a lookup may wait for its turn before it fails.
 pub(super) const QUEUE: u32 = 4;
@@ -23,7 +19,6 @@ impl LookupLimits {
         Self {
             lookups: Semaphore::new(lookups),
             late: Semaphore::new(lookups.div_ceil(2)),
-            probes: Semaphore::new(PROBES),
         }
     }
 }

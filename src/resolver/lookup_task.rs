@@ -145,7 +145,7 @@ impl LookupTask {
         let Some(shared) = self.shared.upgrade() else {
             return false;
         };
-        if shared.was_elsewhere(sent_at) {
+        if shared.health.was_elsewhere(sent_at) {
             return false;
         }
         let completed = shared.completed(&self.host, fresh_addrs, sent_at);

@@ -17,7 +17,6 @@ mod mapped_support;
 mod network;
 #[cfg(feature = "watch-network")]
 mod network_monitor;
-mod network_state;
 mod query;
 mod race;
 mod refresh;
@@ -125,10 +124,8 @@ impl Resolver {
         ResolverBuilder::new()
     }
 
-    fn of(shared: Inner) -> Self {
-        Self {
-            shared: Arc::new(shared),
-        }
+    fn of(shared: Arc<Inner>) -> Self {
+        Self { shared }
     }
 
     /// Returns the addresses of a host, from the cache or from a lookup.
@@ -167,7 +164,7 @@ impl Resolver {
                 .store
                 .edit_present(&host, |slot| slot.invalidate_explicitly());
             if known.is_some() {
-                self.shared.connects.forget_addrs(&host, time::now());
+                self.shared.health.forget_left(&host, time::now());
                 self.shared.emit(&Event::Invalidated {
                     host: host.as_str(),
                     cause: LookupReason::Invalidated,

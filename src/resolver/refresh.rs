@@ -1,11 +1,8 @@
-//! Starts lookups, their timers and probes. No other module spawns async tasks.
+//! Starts lookups and their timers.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use futures_util::future::{Either, select};
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use super::Inner;
@@ -14,10 +11,8 @@ use super::query::Query;
 use super::refresh_timers::Reservation;
 use crate::cache::{CachedAnswer, CompletedLookup, HostEntry, InFlightLookup, LookupReason};
 use crate::events::Event;
-use crate::health::classify;
-use crate::health::record::Failure;
 use crate::host::Host;
-use crate::{Outcome, ResolveError, time};
+use crate::{ResolveError, time};
 
 impl Inner {
     /// Joins the in-flight lookup of a host on this runtime, or starts a lookup.
@@ -143,7 +138,7 @@ impl Inner {
     fn is_well_served(&self, host: &Host, now: Instant) -> bool {
         let known = self.current(host, now);
         known.is_some_and(|known| self.has_healthy(host, &known, now))
-            && !self.connects.are_slow(host)
+            && !self.health.are_slow(host)
     }
 
     /// Schedules the refresh of a host in use before its answer expires, so that no caller has to wait.
@@ -183,54 +178,6 @@ impl Inner {
             Reservation::Taken => true,
             Reservation::None => false,
         }
-    }
-
-    /// Starts a probe of an address, so that no request has to try the address. Returns false outside of a runtime.
-    ///
-    /// At most 64 probes connect at once. A further probe waits for 5 s, and is then left out. The task runs on the runtime of the caller and holds the
-    /// resolver weakly. The connect ends within 5 s, or when the last resolver is dropped.
-    pub(super) fn probe(self: &Arc<Self>, host: &Host, addr: IpAddr, port: u16) -> bool {
-        let Ok(runtime) = Handle::try_current() else {
-            return false;
-        };
-        self.emit(&Event::Probe {
-            host: host.as_str(),
-            addr,
-            port,
-        });
-        let (host, shared) = (host.clone(), Arc::downgrade(self));
-        let (limits, mut life) = (Arc::clone(&self.limits), self.shutdown.subscribe());
-        runtime.spawn(async move {
-            let connecting = async {
-                let permit = tokio::time::timeout(PROBE, limits.probes.acquire())
-                    .await
-                    .ok()?;
-                let began = time::now();
-                let ended = tokio::time::timeout(PROBE, TcpStream::connect((addr, port))).await;
-                drop(permit);
-                Some((ended, began))
-            };
-            let gone = std::pin::pin!(life.changed());
-            let Either::Left((Some((ended, began)), _)) =
-                select(std::pin::pin!(connecting), gone).await
-            else {
-                return;
-            };
-            let Some(shared) = shared.upgrade() else {
-                return;
-            };
-            let (why, error) = match ended {
-                Ok(Ok(_connected)) => (Outcome::Connected, None),
-                Ok(Err(error)) => (
-                    Outcome::from_error(&error),
-                    Some(classify::describe_chain(&error)),
-                ),
-                Err(_elapsed) => (Outcome::TimedOut, None),
-            };
-            let soft = false;
-            shared.probed(&host, addr, &Failure { why, soft, error }, began);
-        });
-        true
     }
 
     pub(super) fn make_room(&self, host: &Host) {
@@ -275,7 +222,7 @@ impl Inner {
             .is_err_and(ResolveError::is_negative_answer);
         let is_overtaken = landed.as_ref().is_some_and(Result::is_ok);
         if is_denied && !is_overtaken {
-            self.connects.forget_addrs(host, now);
+            self.health.forget_left(host, now);
         }
         landed
     }
@@ -289,9 +236,6 @@ pub(super) enum Urgency {
     /// The lookup starts at once, because a fresh answer may help a pending connect.
     Now,
 }
-
-/// The timeout of a probe, within which the system sends a SYN three times, at 0, 1 and 3 s.
-const PROBE: Duration = Duration::from_secs(5);
 
 /// A timer that looks a host up without a caller.
 struct RefreshTimer {

@@ -17,10 +17,10 @@ use crate::attempt::attribution::FamiliesUsed;
 use crate::attempt::{AttemptContext, NewConnection, RequestConnection, Resolution};
 use crate::cache::{Generation, HostEntry, LookupReason};
 use crate::events::Event;
-use crate::health::SuccessfulConnect;
 use crate::health::classify;
 use crate::health::outcome::{Outcome, Severity};
 use crate::health::record::{Failure, Transition};
+use crate::health::{Effect, SuccessfulConnect};
 use crate::host::Host;
 use crate::time;
 
@@ -167,12 +167,10 @@ impl Inner {
             took,
             is_remembered,
         };
-        self.connects.connected(&resolution.host, &connect);
-        self.health.family_connects(Family::of(peer));
-        self.record_success(&resolution.host, peer, resolution.resolved_at, now);
-        if self.health.has_records(&resolution.host) {
-            self.probe_doubted(&resolution.host, now);
-        }
+        let (host, resolved_at) = (&resolution.host, resolution.resolved_at);
+        let change = self.health.connected(host, &connect, resolved_at, now);
+        self.tell_recovered(host, peer, change);
+        self.health.probe_doubted(host, now);
         for (loser, why) in overtaken {
             match why {
                 Outcome::Slow if late => self.beaten(&resolution, loser, now),
@@ -325,7 +323,7 @@ impl Inner {
         match report.why.severity() {
             Severity::None if report.why == Outcome::Connected => {
                 self.network_works();
-                self.health.family_connects(Family::of(addr));
+                self.health.family_connects(addr);
                 self.record_success(host, addr, now, now);
             }
             Severity::None => {}
@@ -344,9 +342,7 @@ impl Inner {
         match probed.why.severity() {
             Severity::None if probed.why == Outcome::Connected => {
                 self.network_works();
-                self.health.family_connects(Family::of(addr));
-                let now = time::now();
-                let change = self.health.accepts(host, addr, began, now);
+                let change = self.health.accepts(host, addr, began, time::now());
                 self.tell_recovered(host, addr, change);
             }
             Severity::None | Severity::Family => {}
@@ -364,32 +360,32 @@ impl Inner {
         failure: &Failure,
         began: Instant,
     ) -> bool {
-        let now = time::now();
-        if self.was_elsewhere(began) {
-            return false;
+        let health = &self.health;
+        match health.record_failure(host, addr, failure, began, time::now()) {
+            Effect::None => false,
+            Effect::NetworkDown => {
+                self.emit(&Event::NetworkDown);
+                false
+            }
+            Effect::Struck { penalty, hard } => {
+                self.emit(&Event::AddressFailed {
+                    host: host.as_str(),
+                    addr,
+                    outcome: failure.why,
+                    error: failure.error.as_deref(),
+                    penalty,
+                    hard,
+                });
+                true
+            }
         }
-        // A connection that was made and failed later shows that the network is up.
-        if !failure.why.is_after_connect() && !self.is_about_the_address(host, addr, now) {
-            return false;
+    }
+
+    /// Records that a connect or a probe has succeeded, so that the local network is up.
+    fn network_works(&self) {
+        if self.health.network_works() {
+            self.emit(&Event::NetworkUp);
         }
-        let (hard, penalty) =
-            match self
-                .health
-                .record_failure(host, addr, failure, began, now, &mut rand::rng())
-            {
-                Transition::Suspected(penalty) => (false, penalty),
-                Transition::Penalized(penalty) => (true, penalty),
-                Transition::None | Transition::Recovered => return false,
-            };
-        self.emit(&Event::AddressFailed {
-            host: host.as_str(),
-            addr,
-            outcome: failure.why,
-            error: failure.error.as_deref(),
-            penalty,
-            hard,
-        });
-        true
     }
 
     /// Marks the answer of generation `seen` suspect, and re-resolves the host. A newer answer stays as it is.

@@ -17,8 +17,7 @@ use crate::attempt::attribution;
 use crate::attempt::{AllAddrs, AttemptContext, Resolution};
 use crate::cache::{CachedAnswer, HostEntry, LookupReason, Origin, ServePlan};
 use crate::events::{AnswerSource, Event};
-use crate::health::Trial;
-use crate::health::record::{self, AddressRecord, Rank};
+use crate::health::record::Rank;
 use crate::host::{self, Host};
 use crate::{ResolveError, time};
 
@@ -318,21 +317,7 @@ impl Inner {
 
     /// Returns whether an answer has a healthy address.
     pub(super) fn has_healthy(&self, host: &Host, known: &CachedAnswer, now: Instant) -> bool {
-        let best = self.best_rank(host, known, now);
-        best.is_some_and(|rank| rank <= Rank::Healthy)
-    }
-
-    /// Returns the best rank among the addresses of an answer, or `None` if the answer has no address.
-    pub(super) fn best_rank(
-        &self,
-        host: &Host,
-        known: &CachedAnswer,
-        now: Instant,
-    ) -> Option<Rank> {
-        self.health.read(host.as_str(), now, |records| {
-            let addrs = known.addrs.as_slice().iter();
-            addrs.map(|&addr| rank(records, addr, now)).min()
-        })
+        self.health.has_healthy(host, known.addrs.as_slice(), now)
     }
 
     #[inline]
@@ -372,11 +357,11 @@ impl Inner {
             return true;
         };
         let takes_over = self.health.read(host.as_str(), now, |records| {
-            let second = record::find(records, second);
-            rank(records, first, now) <= Rank::Healthy
+            let second = records.find(second);
+            records.rank(first) <= Rank::Healthy
                 && second.is_some_and(|record| record.may_hang_after_tcp(now))
         });
-        !(takes_over && self.connects.took(host) >= Some(attribution::HEAD_START))
+        !(takes_over && self.health.took_at_least(host, attribution::HEAD_START))
     }
 
     #[inline(never)]
@@ -449,8 +434,7 @@ impl Inner {
             },
         };
         let mut rng = rand::rng();
-        // Without health records there are no ranks. This case is by far the most common and the cheapest.
-        if self.health.is_empty() {
+        if self.health.has_no_records() {
             return addrs::select(addrs, None, how, &mut rng, out);
         }
         self.health.read(host.as_str(), now, |records| {
@@ -458,7 +442,7 @@ impl Inner {
                 if trial == Some(addr) {
                     Rank::Trial
                 } else {
-                    rank_to_select(records, addr, now)
+                    records.rank_to_select(addr)
                 }
             };
             addrs::select(addrs, Some(&rank), how, &mut rng, out)
@@ -470,34 +454,12 @@ impl Inner {
     /// A probe tries the address if possible. Otherwise the caller tries the address that the method returns.
     #[inline]
     pub(super) fn take_trial(
-        self: &Arc<Self>,
+        &self,
         host: &Host,
         known: &CachedAnswer,
         now: Instant,
     ) -> Option<IpAddr> {
-        match self.health.is_empty() {
-            true => None,
-            false => self.take_due_trial(host, known, now),
-        }
-    }
-
-    fn take_due_trial(
-        self: &Arc<Self>,
-        host: &Host,
-        known: &CachedAnswer,
-        now: Instant,
-    ) -> Option<IpAddr> {
-        let port = self.config.probe.then(|| self.connects.port(host));
-        let addrs = known.addrs.as_slice();
-        let may_be_retry = || self.connects.has_just_given_up(host, now);
-        let trial = self
-            .health
-            .take_trial(host, addrs, port.flatten(), may_be_retry, now);
-        let Trial { addr, port } = trial?;
-        let is_probed = |port| self.probe(host, addr, port);
-        if port.is_some_and(is_probed) {
-            return None;
-        }
+        let addr = self.health.take_trial(host, known.addrs.as_slice(), now)?;
         self.emit(&Event::TrialStarted {
             host: host.as_str(),
             addr,
@@ -522,19 +484,6 @@ async fn within<T>(wait: Duration, future: impl Future<Output = T>) -> Option<T>
     let has_runtime = tokio::runtime::Handle::try_current().is_ok();
     let timer = has_runtime.then(|| catch_unwind(AssertUnwindSafe(timer)).ok());
     timer.flatten()?.await.ok()
-}
-
-/// Returns the rank of an address for a connect that starts now.
-pub(super) fn rank_to_select(
-    records: &[(IpAddr, AddressRecord)],
-    addr: IpAddr,
-    now: Instant,
-) -> Rank {
-    record::find(records, addr).map_or(Rank::Healthy, |record| record.rank_to_select(now))
-}
-
-pub(super) fn rank(records: &[(IpAddr, AddressRecord)], addr: IpAddr, now: Instant) -> Rank {
-    record::find(records, addr).map_or(Rank::Healthy, |record| record.rank(now))
 }
 
 #[cfg(test)]

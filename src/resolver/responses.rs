@@ -8,7 +8,6 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use super::Inner;
-use super::resolve::rank_to_select;
 use crate::addrs::MAX_PER_FAMILY;
 use crate::attempt::ConnectionId;
 use crate::attempt::NewConnection;
@@ -137,7 +136,7 @@ impl Inner {
     fn may_connect(&self, host: &Host, known: &CachedAnswer, now: Instant) -> bool {
         self.health.read(host.as_str(), now, |records| {
             let mut addrs = known.addrs.as_slice().iter();
-            addrs.any(|addr| rank_to_select(records, *addr, now) < Rank::Probation)
+            addrs.any(|addr| records.rank_to_select(*addr) < Rank::Probation)
         })
     }
 
@@ -151,9 +150,8 @@ impl Inner {
         let news = self
             .store
             .peek(host.as_str(), |slot| slot.expects_fresh_answer(now));
-        let best = self.best_rank(&host, &known, now);
         Some(FailoverOutlook {
-            is_healthy: best.is_some_and(|rank| rank <= Rank::Healthy),
+            is_healthy: self.has_healthy(&host, &known, now),
             may_connect: self.may_connect(&host, &known, now),
             fresh_answer_expected: known.origin != Origin::Override && news == Some(true),
             next: known.addrs.selected(MAX_PER_FAMILY) + left.len(),

@@ -3,15 +3,12 @@
 use std::cmp::Reverse;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
-
-use tokio::sync::watch;
 
 use super::config::{Config, Sources};
 use super::limits::LookupLimits;
 use super::mapped_support;
-use super::network_state::Network;
 use super::refresh_timers::RefreshTimers;
 use super::route::Routes;
 use super::upstream::CurrentLookup;
@@ -24,7 +21,7 @@ use crate::cache::reresolve::RateLimiter;
 use crate::cache::{HostEntry, LookupReason, Store};
 use crate::events::{Event, Observe, Observers};
 use crate::filter::Filter;
-use crate::health::{HealthStore, RecentConnects};
+use crate::health::{Health, OnProbe, Probe};
 use crate::lookup::{Lookup, StaticHosts};
 use crate::time;
 
@@ -39,17 +36,14 @@ pub(crate) struct Inner {
     pub(super) fallbacks: StaticHosts,
     pub(super) filter: Option<Arc<Filter>>,
     pub(super) store: Store,
-    pub(super) health: HealthStore,
+    pub(super) health: Health,
     pub(super) lookup_limiter: Mutex<RateLimiter>,
     pub(super) invalidation_limiter: Mutex<RateLimiter>,
-    pub(super) network: Network,
     #[cfg(feature = "watch-network")]
     pub(super) watch: Watch,
     /// The timers that start lookups without a caller.
     pub(super) timers: RefreshTimers,
     pub(super) observers: Observers,
-    /// A sender whose drop, with the last resolver, ends the subscribed probes.
-    pub(super) shutdown: watch::Sender<()>,
     /// Whether a connector layer was made. Without a layer, no attempt context can be lost.
     pub(super) context_expected: AtomicBool,
     queries_without_context: AtomicU64,
@@ -59,23 +53,25 @@ pub(crate) struct Inner {
     /// Number of connects in a row that resolved no name.
     pub(super) connects_without_query: AtomicU32,
     pub(super) new_connections: NewConnections,
-    pub(super) connects: RecentConnects,
 }
 
 /// Number of addresses in `resolved_outside`, enough for the connects of one moment.
 const RESOLVED_OUTSIDE: usize = 1024;
 
 impl Inner {
-    pub(super) fn new(config: Config, sources: Sources, user: Option<Arc<dyn Observe>>) -> Self {
+    pub(super) fn new(
+        config: Config,
+        sources: Sources,
+        user: Option<Arc<dyn Observe>>,
+    ) -> Arc<Self> {
         static MADE: AtomicU64 = AtomicU64::new(0);
         let now = time::now();
-        Self {
+        Arc::new_cyclic(|inner: &Weak<Self>| Self {
             id: MADE.fetch_add(1, Ordering::Relaxed),
             routes: Routes::new(),
             limits: Arc::new(LookupLimits::new(config.lookups_at_once)),
             store: Store::new(config.capacity),
-            health: HealthStore::new(config.capacity, now),
-            connects: RecentConnects::new(config.capacity, now),
+            health: Health::new(&config.health, Self::on_probe(inner.clone()), now),
             config: Config {
                 lanes: config.lanes && mapped_support::are_connected_to(),
                 ..config
@@ -86,11 +82,9 @@ impl Inner {
             filter: sources.filter,
             lookup_limiter: Mutex::default(),
             invalidation_limiter: Mutex::default(),
-            network: Network::default(),
             #[cfg(feature = "watch-network")]
             watch: Watch::default(),
             timers: RefreshTimers::new(config.capacity),
-            shutdown: watch::Sender::new(()),
             observers: Observers::new(user),
             context_expected: AtomicBool::new(false),
             queries_without_context: AtomicU64::new(0),
@@ -98,11 +92,33 @@ impl Inner {
             context_loss_warned: AtomicBool::new(false),
             connects_without_query: AtomicU32::new(0),
             new_connections: NewConnections::new(now),
-        }
+        })
+    }
+
+    /// Returns the receiver of the probes. A probe holds the resolver weakly.
+    fn on_probe(inner: Weak<Self>) -> Arc<OnProbe> {
+        Arc::new(move |host, addr, probe| {
+            let Some(inner) = inner.upgrade() else {
+                return;
+            };
+            match probe {
+                Probe::Started => inner.emit(&Event::Probe {
+                    host: host.as_str(),
+                    addr: addr.ip(),
+                    port: addr.port(),
+                }),
+                Probe::Ended(probed, began) => inner.probed(host, addr.ip(), &probed, began),
+            }
+        })
     }
 
     pub(crate) fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Returns what is known of addresses and connects, for the questions of a layer.
+    pub(crate) fn health(&self) -> &Health {
+        &self.health
     }
 
     pub(crate) fn emit(&self, event: &Event<'_>) {

@@ -4,87 +4,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
-
 use super::Inner;
 use super::refresh::Urgency;
-use super::resolve::{rank, rank_to_select};
 use crate::addrs::{Family, MAX_ADDRS};
 use crate::attempt::attribution;
 use crate::attempt::{AllAddrs, AttemptContext, Resolution};
 use crate::cache::{CachedAnswer, Origin};
 use crate::events::Event;
-use crate::health::latency;
 use crate::health::outcome::Outcome;
-use crate::health::record::{self, AddressRecord, Failure, Rank};
+use crate::health::record::{AddressRecord, Failure, Rank};
 use crate::host::Host;
 use crate::time;
 
 impl Inner {
-    /// Returns the time after which a connect to a host is slow.
-    pub(crate) fn slow_after(&self, host: &Host) -> Duration {
-        let recent = || latency::slow_after(self.connects.took(host));
-        self.config.slow_connect_after.unwrap_or_else(recent)
-    }
-
-    /// Returns the time after which an attempt of a race to a host is slow.
-    pub(crate) fn slow_after_in_race(&self, host: &Host) -> Duration {
-        let recent = || latency::slow_after_in_race(self.connects.took(host));
-        self.config.slow_connect_after.unwrap_or_else(recent)
-    }
-
-    /// Returns how long a race to a host waits for an attempt before the next one starts, if the program sets no delay.
-    pub(crate) fn attempt_delay(&self, host: &Host) -> Duration {
-        latency::attempt_delay(self.connects.took(host))
-    }
-
-    /// Returns the waiting address that a race may start because of time, beside attempts pending since `since`.
-    ///
-    /// | address | if |
-    /// |---|---|
-    /// | an address that another connect has reached meanwhile | the attempts are slow |
-    /// | an address that a probe has reached, once for each probe | the attempts are slow |
-    /// | the address with the best rank | the budget of the host allows an attempt |
-    pub(crate) fn choose_attempt(
-        &self,
-        host: &Host,
-        waiting: &[IpAddr],
-        since: Instant,
-        now: Instant,
-    ) -> Option<IpAddr> {
-        let is_slow = now >= since + self.slow_after_in_race(host);
-        let connects = |addr: &IpAddr| self.connects.has_connected_to(*addr, host, since);
-        let by_evidence = || {
-            let known = waiting.iter().copied().find(connects);
-            known.or_else(|| self.take_reached(host, waiting, now))
-        };
-        let by_budget = || {
-            let first = self.health.read(host.as_str(), now, |records| {
-                let rank = |addr: &&IpAddr| rank_to_select(records, **addr, now);
-                waiting.iter().min_by_key(rank).copied()
-            })?;
-            self.connects.take_from_budget(host, now).then_some(first)
-        };
-        let free = is_slow.then(by_evidence).flatten();
-        free.or_else(by_budget)
-    }
-
-    /// Takes the waiting address with the best rank that a probe has reached while its failure needs a request.
-    ///
-    /// The probe no longer counts, so that one attempt and not each pending race finds out whether the address serves.
-    fn take_reached(&self, host: &Host, waiting: &[IpAddr], now: Instant) -> Option<IpAddr> {
-        let reached = self.health.read(host.as_str(), now, |records| {
-            let is_reached = |addr: &&IpAddr| {
-                record::find(records, **addr).is_some_and(AddressRecord::needs_request)
-            };
-            let reached = waiting.iter().filter(is_reached);
-            reached
-                .min_by_key(|addr| rank_to_select(records, **addr, now))
-                .copied()
-        });
-        reached.filter(|addr| self.health.withdraw_probe(host, *addr))
-    }
-
     /// Records that a connect is slow at an address, and re-resolves the host at once.
     ///
     /// The address gets a strike if the address itself, or another address that a connect may use, is healthy.
@@ -102,23 +34,21 @@ impl Inner {
         let targets = known.map(|known| self.targets(resolution, &known, now));
         let targets = targets.unwrap_or_default();
         let counts = self.health.read(resolution.host.as_str(), now, |records| {
-            let is_healthy = |other: &IpAddr| rank(records, *other, now) <= Rank::Healthy;
+            let is_healthy = |other: &IpAddr| records.rank(*other) <= Rank::Healthy;
             let mut others = targets.iter().filter(|other| **other != addr);
-            let accepts = record::find(records, addr).is_some_and(AddressRecord::needs_request);
+            let accepts = records.find(addr).is_some_and(AddressRecord::needs_request);
             is_healthy(&addr) || accepts || others.any(is_healthy)
         });
         match counts {
             true => self.hold_against(resolution, addr, &Failure::unseen(Outcome::Slow)),
-            false => {
-                self.health.withdraw_probe(&resolution.host, addr);
-            }
+            false => self.health.withdraw_probe(&resolution.host, addr),
         }
         self.search(resolution);
     }
 
     /// Marks the answer of a slow connect suspect, and re-resolves the host at once.
     pub(crate) fn search(self: &Arc<Self>, resolution: &Resolution) {
-        self.connects
+        self.health
             .note_slow(&resolution.host, resolution.resolved_at);
         self.probe_penalized(&resolution.host, time::now());
         self.suspect(&resolution.host, resolution.generation, false);
@@ -132,7 +62,7 @@ impl Inner {
         if let Some(known) = self.current(&resolution.host, now)
             && !has_moved(&known, resolution)
         {
-            self.connects
+            self.health
                 .note_slow(&resolution.host, resolution.resolved_at);
             self.suspect(&resolution.host, known.generation, false);
             self.reresolve(&resolution.host, Urgency::Now);
@@ -148,68 +78,26 @@ impl Inner {
             return;
         }
         let pending = now.saturating_duration_since(resolution.resolved_at);
-        let is_slow = match self.config.slow_connect_after {
-            Some(after) => pending >= after,
-            None => latency::is_beaten(pending, self.connects.took(&resolution.host)),
-        };
-        match is_slow {
+        let host = &resolution.host;
+        match self.health.is_beaten(host, pending) {
             true => self.hold_against(resolution, addr, &Failure::unseen(Outcome::Slow)),
-            false => self.doubt(&resolution.host, addr, now),
+            false => self.health.doubt(host, addr, now),
         }
-        self.deprioritize_if_dark(resolution, addr, now);
-    }
-
-    /// Orders the family of a slow address second if the family is dark while the other family connects.
-    fn deprioritize_if_dark(&self, resolution: &Resolution, addr: IpAddr, now: Instant) {
-        let (host, family) = (&resolution.host, Family::of(addr));
-        let other_connects =
-            self.connects
-                .has_connected_in(family.other(), host, resolution.resolved_at);
-        let penalty = other_connects.then(|| self.health.deprioritize_if_dark(addr, now));
-        if let Some(penalty) = penalty.flatten() {
+        let since = resolution.resolved_at;
+        if let Some(penalty) = self.health.deprioritize_if_dark(host, addr, since, now) {
             self.emit(&Event::FamilyDark {
                 host: host.as_str(),
-                family,
+                family: Family::of(addr),
                 penalty,
             });
         }
     }
 
-    /// Puts an address in doubt until a probe has decided.
-    fn doubt(self: &Arc<Self>, host: &Host, addr: IpAddr, now: Instant) {
-        if self.health.doubt(host, addr, self.config.probe, now) {
-            self.probe_doubted(host, now);
-        }
-    }
-
-    /// Starts the probes of a host's addresses in doubt.
-    ///
-    /// If no port of the host is known, no probe starts. A connect records the port before it calls this method, so
-    /// that no doubt is missed.
-    pub(super) fn probe_doubted(self: &Arc<Self>, host: &Host, now: Instant) {
-        if let Some(port) = self.connects.port(host)
-            && Handle::try_current().is_ok()
-        {
-            for addr in self.health.take_probes(host, now) {
-                self.probe(host, addr, port);
-            }
-        }
-    }
-
     /// Probes the penalized addresses of a host before their penalties end.
-    ///
-    /// A connect is slow, or no healthy address is left. A long penalty only says that its address has failed often, and
-    /// the next connect needs to know which address connects now.
-    pub(super) fn probe_penalized(self: &Arc<Self>, host: &Host, now: Instant) {
-        if self.config.probe
-            && Handle::try_current().is_ok()
-            && let Some(port) = self.connects.port(host)
-            && let Some(known) = self.current(host, now)
-        {
+    pub(super) fn probe_penalized(&self, host: &Host, now: Instant) {
+        if let Some(known) = self.current(host, now) {
             let addrs = known.addrs.as_slice();
-            for addr in self.health.take_early_probes(host, addrs, now) {
-                self.probe(host, addr, port);
-            }
+            self.health.probe_penalized(host, addrs, now);
         }
     }
 
@@ -227,14 +115,14 @@ impl Inner {
     /// The second lane is slow, too, or has not started because the first lane is pending after TCP. If TCP is known
     /// to be up, no address is put in doubt.
     pub(crate) fn record_give_up(self: &Arc<Self>, resolution: &Resolution, is_up: bool) {
-        self.connects.note_give_up(&resolution.host, time::now());
+        self.health.note_give_up(&resolution.host, time::now());
         if let Some(addr) = self.pending_at(resolution) {
             self.health.withdraw_probe(&resolution.host, addr);
         }
         if let Some(addr) = second_head(resolution).filter(|_| !is_up)
             && !self.connects_for_others(resolution, addr)
         {
-            self.doubt(&resolution.host, addr, time::now());
+            self.health.doubt(&resolution.host, addr, time::now());
         }
     }
 
@@ -249,8 +137,9 @@ impl Inner {
     ///   connects for others.
     ///
     /// If no connect has succeeded since this one began, the whole host may be slow. A give-up for another address
-    /// then takes one attempt from the budget of the host, and is allowed for one round only; see [`latency::next_round`]. If
-    /// each answer differs from the last, two give-ups show whether DNS has moved; see [`latency::next_move`].
+    /// then takes one attempt from the budget of the host, and is allowed for one round only; see
+    /// [`Health::take_give_up`](crate::health::Health::take_give_up). If each answer differs from the last, two give-ups show whether DNS has moved; see
+    /// [`Health::take_move`](crate::health::Health::take_move).
     pub(crate) fn is_better_given_up(
         &self,
         resolution: &Resolution,
@@ -262,21 +151,23 @@ impl Inner {
         };
         if has_moved(&known, resolution) {
             return self
-                .connects
+                .health
                 .has_connected_since(&resolution.host, resolution.resolved_at)
-                || self.connects.take_move(&resolution.host, now);
+                || self.health.take_move(&resolution.host, now);
         }
         let Some(pending_at) = self.pending_at(resolution) else {
             return false;
         };
         let host = resolution.host.as_str();
         let is_reached = self.health.read(host, now, |records| {
-            record::find(records, pending_at).is_some_and(AddressRecord::is_reached)
+            let record = records.find(pending_at);
+            record.is_some_and(AddressRecord::is_reached)
         });
         let pending = now.saturating_duration_since(resolution.resolved_at);
         let hangs = pending >= HANGS;
         // The probe of that address has this long to connect.
-        let is_silent = hangs || (!is_reached && pending >= 2 * self.slow_after(&resolution.host));
+        let is_silent =
+            hangs || (!is_reached && pending >= 2 * self.health.slow_after(&resolution.host));
         let is_better = |record: &AddressRecord| {
             record.rank(now) <= Rank::Healthy
                 || (is_silent && record.needs_request())
@@ -290,11 +181,11 @@ impl Inner {
         };
         let others_connect = || {
             let since = resolution.resolved_at;
-            is_in_first_lane && self.connects.has_connected_since(&resolution.host, since)
+            is_in_first_lane && self.health.has_connected_since(&resolution.host, since)
         };
         is_due
             && self.has_other(resolution, pending_at, &known, is_better, now)
-            && (others_connect() || self.connects.take_give_up(&resolution.host, now))
+            && (others_connect() || self.health.take_give_up(&resolution.host, now))
     }
 
     /// Returns the address at which a slow connect is pending.
@@ -315,11 +206,11 @@ impl Inner {
     /// Once TCP is up, the connect has one lane. If another connect has reached the first address of the second lane,
     /// that lane is slow soon after its start.
     pub(crate) fn all_slow_at(&self, resolution: &Resolution, is_up: bool) -> Instant {
-        let slow_at = resolution.resolved_at + self.slow_after(&resolution.host);
+        let slow_at = resolution.resolved_at + self.health.slow_after(&resolution.host);
         match second_head(resolution).filter(|_| !is_up) {
             None => slow_at,
             Some(addr) if self.connects_for_others(resolution, addr) => {
-                let soon = latency::lane_wait(self.connects.took(&resolution.host));
+                let soon = self.health.lane_wait(&resolution.host);
                 slow_at.max(resolution.resolved_at + attribution::HEAD_START) + soon
             }
             Some(_) => slow_at + attribution::HEAD_START,
@@ -328,7 +219,7 @@ impl Inner {
 
     /// Returns whether a connect to `addr` that began after the connect of `resolution` has succeeded.
     fn connects_for_others(&self, resolution: &Resolution, addr: IpAddr) -> bool {
-        self.connects
+        self.health
             .has_connected_to(addr, &resolution.host, resolution.resolved_at)
     }
 
@@ -364,7 +255,7 @@ impl Inner {
         let targets = self.targets(resolution, known, now);
         self.health.read(resolution.host.as_str(), now, |records| {
             let mut others = targets.iter();
-            let is_such = |addr: &IpAddr| record::find(records, *addr).is_none_or(&is_such);
+            let is_such = |addr: &IpAddr| records.find(*addr).is_none_or(&is_such);
             others.any(|addr| *addr != pending_at && is_such(addr))
         })
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::Inner;
 use crate::cache::CachedAnswer;
 use crate::events::{AddressSnapshot, AddressState, AnswerSource, HostSnapshot, Snapshot};
-use crate::health::record::{self, AddressRecord, Rank};
+use crate::health::record::{AddressRecord, Rank};
 use crate::host::Host;
 use crate::time;
 
@@ -44,7 +44,7 @@ impl Inner {
     ) -> HostSnapshot {
         let addrs = known.map_or(&[][..], |known| known.addrs.as_slice());
         let addrs = self.health.read(host, now, |records| {
-            let view = |&addr| of_address(addr, record::find(records, addr), now);
+            let view = |&addr| of_address(addr, records.find(addr), now);
             addrs.iter().map(view).collect()
         });
         HostSnapshot {

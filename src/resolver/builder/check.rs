@@ -3,6 +3,7 @@
 use super::ResolverBuilder;
 use crate::cache::ttl::TtlBounds;
 use crate::error::ConfigError;
+use crate::health::HealthConfig;
 use crate::resolver::config::Config;
 use crate::time::LONGEST;
 
@@ -56,6 +57,11 @@ impl ResolverBuilder {
             }
             () if capacity == 0 => invalid("max_hosts", "at least one host must be kept"),
             () => Ok(Config {
+                health: HealthConfig {
+                    capacity,
+                    background_probe: probe,
+                    slow_connect_after,
+                },
                 ttl: TtlBounds {
                     min: min_ttl,
                     max: max_ttl,
@@ -64,10 +70,8 @@ impl ResolverBuilder {
                 serve_stale_after,
                 lookup_timeout,
                 lookups_at_once,
-                slow_connect_after,
                 capacity,
                 lanes,
-                probe,
                 last_resort,
                 order,
                 prefer,
