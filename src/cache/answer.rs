@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::addrs::AddressSet;
+use crate::events::AnswerSource;
 
 /// Counts the invalidations of one host.
 ///
@@ -129,6 +130,17 @@ impl CachedAnswer {
                 ..self
             },
             None => self,
+        }
+    }
+
+    /// Returns the source of the answer, given whether the answer is suspect.
+    pub(crate) fn source(&self, is_suspect: bool, now: Instant) -> AnswerSource {
+        match self.origin {
+            Origin::Override => AnswerSource::Override,
+            Origin::Fallback => AnswerSource::Fallback,
+            Origin::Lookup if now >= self.expires_at => AnswerSource::Stale,
+            Origin::Lookup if is_suspect => AnswerSource::Suspect,
+            Origin::Lookup => AnswerSource::Fresh,
         }
     }
 

@@ -14,6 +14,7 @@ use super::lookups::{CompletedLookup, InFlightLookup};
 use crate::cache::reresolve::ReresolveBackoff;
 use crate::cache::ttl;
 use crate::error::ResolveError;
+use crate::events::LookupReason;
 use crate::time::Backoff;
 
 /// Delay before a failed lookup may be repeated for callers without a healthy address: 1 s, doubling to 30 s.
@@ -23,22 +24,6 @@ const FAILED_LOOKUP: Backoff = Backoff {
     least: Duration::from_secs(1),
     most: Duration::from_secs(30),
 };
-
-/// Why a host is looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum LookupReason {
-    /// The answer of the host is in use and near the end of its lifetime.
-    Refresh,
-    /// A connect to an address of the host failed, or a connection failed after the connect.
-    ConnectFailed,
-    /// The answer of the host has expired.
-    Expired,
-    /// The program invalidated the answer of the host.
-    Invalidated,
-    /// The cache has no answer of the host.
-    Miss,
-}
 
 /// How a caller is served.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! Tests of the store, its entries and their lookups in every order of steps.
 //!
 //! shuttle runs one thread at a time, and chooses at each step which thread runs next. The threads are callers, lookup
-//! tasks (`resolver/lookup_task.rs`), and callers that invalidate the answer. shuttle prints a schedule that fails;
+//! tasks (`cache/lookup_task.rs`), and callers that invalidate the answer. shuttle prints a schedule that fails;
 //! `shuttle::replay` runs the schedule again.
 
 mod world;

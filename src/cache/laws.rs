@@ -8,12 +8,12 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use tokio::runtime::{Builder, Id};
 
-use super::{
-    CachedAnswer, CompletedLookup, FreshAddresses, Generation, HostEntry, InFlightLookup,
-    LookupReason, LookupSender, ServePlan,
-};
+use super::answer::{CachedAnswer, FreshAddresses, Generation};
+use super::entry::{HostEntry, ServePlan};
+use super::lookups::{CompletedLookup, InFlightLookup, LookupSender};
 use crate::addrs::AddressSet;
 use crate::error::ResolveError;
+use crate::events::LookupReason;
 use crate::time;
 
 const S: Duration = Duration::from_secs(1);

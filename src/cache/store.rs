@@ -109,7 +109,8 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::{InFlightLookup, LookupReason};
+    use crate::cache::lookups::InFlightLookup;
+    use crate::events::LookupReason;
     use crate::host::{self, Parsed};
     use crate::time;
 

@@ -1,6 +1,7 @@
 //! The events of a resolver, which the log, the counters and the program's observer receive.
 
 mod counters;
+mod reason;
 mod snapshot;
 mod source;
 mod trace;
@@ -12,9 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub(crate) use self::counters::Counters;
+pub use self::reason::LookupReason;
 pub use self::snapshot::{AddressSnapshot, AddressState, AttemptReport, HostSnapshot, Snapshot};
 pub use self::source::AnswerSource;
-pub use crate::cache::LookupReason;
 pub use crate::drain::policy::DrainReason;
 use crate::{Family, Outcome, ResolveError};
 

@@ -1,9 +1,6 @@
 //! The source of the addresses of a host.
 
 use std::fmt;
-use std::time::Instant;
-
-use crate::cache::{CachedAnswer, Origin};
 
 /// The source of the addresses of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,15 +41,5 @@ impl fmt::Display for AnswerSource {
 impl AnswerSource {
     pub(crate) fn is_of_lookup(self) -> bool {
         matches!(self, Self::Fresh | Self::Stale | Self::Suspect)
-    }
-
-    pub(crate) fn of(known: &CachedAnswer, suspect: bool, now: Instant) -> Self {
-        match known.origin {
-            Origin::Override => Self::Override,
-            Origin::Fallback => Self::Fallback,
-            Origin::Lookup if now >= known.expires_at => Self::Stale,
-            Origin::Lookup if suspect => Self::Suspect,
-            Origin::Lookup => Self::Fresh,
-        }
     }
 }

@@ -8,9 +8,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::config::{SourceAddress, Sources};
 use super::{Inner, Resolver};
 use crate::addrs::{AddressOrder, Family};
+use crate::cache::{SourceAddress, Sources};
 use crate::error::ConfigError;
 use crate::events::Observe;
 use crate::filter::Filter;

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::Inner;
 use crate::Outcome;
-use crate::cache::{CachedAnswer, LookupReason, Origin, ServePlan};
+use crate::cache::{CachedAnswer, Origin};
 use crate::drain::policy::AddressStatus;
 use crate::health::HostRecords;
 use crate::health::record::{AddressRecord, Rank};
@@ -44,14 +44,11 @@ impl HostStatus {
 impl Inner {
     /// Returns the state of a host for a caller that keeps connections to it.
     pub(crate) fn host_status(&self, host: &Host, now: Instant) -> HostStatus {
-        let answer = self.current(host, now);
+        let answer = self.cache.current(host, now);
         let is_good = answer.as_ref().is_some_and(|known| match known.origin {
             Origin::Override => true,
             Origin::Fallback => false,
-            Origin::Lookup => {
-                let good = |slot: &crate::cache::HostEntry| slot.fresh(now).is_some();
-                self.store.peek(host.as_str(), good) == Some(true)
-            }
+            Origin::Lookup => self.cache.is_fresh(host, now),
         });
         let counters = self.observers.counters();
         let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
@@ -75,7 +72,7 @@ impl Inner {
     ) -> T {
         let answer = outlook.answer.as_deref();
         // Without an answer, no address of the host is known to have failed.
-        let others = answer.is_none_or(|known| self.has_healthy(host, known, now));
+        let others = answer.is_none_or(|known| self.cache.has_healthy(host, known, now));
         self.health.read(host.as_str(), now, |records| {
             look(&|addr: IpAddr| {
                 let addr = addr.to_canonical();
@@ -91,23 +88,8 @@ impl Inner {
     }
 
     /// Keeps the answer of a host fresh while pooled connections to it are in use.
-    ///
-    /// Without new connects no caller resolves the host, and a change of its addresses would go unnoticed. No caller
-    /// waits for the lookup.
-    pub(crate) fn keep_refreshed(self: &Arc<Self>, host: &Host, now: Instant) {
-        let planned = self.store.read(host.as_str(), |host, slot| {
-            (self.plan(host, slot, now).0, slot.fresh(now).cloned())
-        });
-        match planned.unwrap_or((ServePlan::Wait(LookupReason::Miss), None)) {
-            (ServePlan::Serve, Some(known)) => self.note_use(host, &known),
-            (ServePlan::Wait(cause) | ServePlan::ServeAndRefresh(cause), _)
-                if self.override_for(host.as_str(), now).is_none() =>
-            {
-                // Outside of a runtime, or beyond the rate limit, a later request starts the lookup.
-                let _ = self.join_or_start_lookup(host, cause);
-            }
-            _ => {}
-        }
+    pub(crate) fn keep_refreshed(&self, host: &Host, now: Instant) {
+        self.cache.keep_refreshed(host, now);
     }
 }
 

@@ -1,7 +1,6 @@
 //! Selects the last resort of a connect, which are addresses that connected recently and have left.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::Inner;
@@ -10,7 +9,7 @@ use crate::attempt::AllAddrs;
 use crate::cache::{CachedAnswer, Origin};
 use crate::health::Left;
 use crate::health::record::AddressRecord;
-use crate::host::{self, Host};
+use crate::host::Host;
 
 impl Inner {
     /// Returns the addresses that a connect may attempt after all addresses of an answer, in order of their rank.
@@ -23,8 +22,7 @@ impl Inner {
             return Left::new();
         }
         let is_listed = |addr| known.addrs.contains(addr);
-        let filter = self.filter.as_ref();
-        let may_pass = |addr| filter.is_none_or(|filter| filter(host::bare(host.as_str()), addr));
+        let may_pass = |addr| self.cache.may_pass(host.as_str(), addr);
         self.health.left(host, is_listed, may_pass, now)
     }
 
@@ -59,7 +57,7 @@ impl Inner {
     /// If an address of the last resort goes first, the penalized addresses of the answer are probed.
     #[inline(never)]
     pub(super) fn select_last_resort(
-        self: &Arc<Self>,
+        &self,
         host: &Host,
         known: &CachedAnswer,
         selected: &mut AddressList,
@@ -69,7 +67,7 @@ impl Inner {
         let turned = self.add_last_resort(host, known, selected, trial, now);
         let first = selected.as_slice().first();
         if first.is_some_and(|first| !known.addrs.contains(*first)) {
-            self.probe_penalized(host, now);
+            self.cache.probe_penalized(host, now);
         }
         turned
     }
@@ -112,12 +110,7 @@ impl Inner {
     ///
     /// If connects to all addresses of the answer were slow, and no probe has connected since, one address that left
     /// goes first, and the addresses of the answer are probed.
-    pub(super) fn all_for_race(
-        self: &Arc<Self>,
-        host: &Host,
-        known: &CachedAnswer,
-        now: Instant,
-    ) -> AllAddrs {
+    pub(super) fn all_for_race(&self, host: &Host, known: &CachedAnswer, now: Instant) -> AllAddrs {
         let trial = self.take_trial(host, known, now);
         let mut addrs = self.all_with_trial(host, known, trial, now);
         let left = self.left(host, known, now);
@@ -129,7 +122,7 @@ impl Inner {
         let leader = addrs::last_resort_leader(&addrs, &left, hangs);
         if let Some(leader) = leader {
             addrs.insert(0, leader);
-            self.probe_penalized(host, now);
+            self.cache.probe_penalized(host, now);
         }
         addrs.extend_from_slice(&left[usize::from(leader.is_some())..]);
         addrs

@@ -4,34 +4,26 @@
 //! name ▶ literal? ▶ override? ▶ cached answer? ▶ join or start a lookup ▶ order addresses ▶ record them in context
 //! ```
 
-mod apply_filter;
 mod builder;
 mod config;
 mod connect_report;
+mod context_loss;
 mod future;
 mod host_status;
 mod last_resort;
-mod limits;
-mod lookup_task;
 mod mapped_support;
 mod network;
 #[cfg(feature = "watch-network")]
 mod network_monitor;
 mod query;
 mod race;
-mod refresh;
-mod refresh_timers;
 mod report;
-mod resolution_delay;
 mod resolve;
 mod resolved;
 mod responses;
-mod route;
 mod shared;
 mod slow_connects;
 mod snapshot;
-mod static_answers;
-mod upstream;
 #[cfg(feature = "watch-network")]
 mod watch;
 
@@ -43,6 +35,7 @@ pub use self::builder::ResolverBuilder;
 pub(crate) use self::connect_report::ConnectReport;
 pub use self::future::{Addrs, ResolveFuture};
 pub(crate) use self::host_status::HostStatus;
+use self::query::Query;
 pub(crate) use self::report::AttemptEnd;
 pub use self::resolved::Resolved;
 pub(crate) use self::responses::FailoverOutlook;
@@ -51,11 +44,10 @@ pub(crate) use self::slow_connects::HANGS;
 #[cfg(feature = "watch-network")]
 pub use self::watch::WatchError;
 use crate::addrs::AddressList;
-use crate::cache::LookupReason;
-use crate::events::{Event, Snapshot};
+use crate::events::Snapshot;
 use crate::host::{self, Parsed};
 use crate::lookup::{Lookup, StaticHosts};
-use crate::{Outcome, ResolveError, time};
+use crate::{Outcome, ResolveError};
 
 /// A DNS resolver that caches answers, shuffles addresses, and learns from connects which addresses fail.
 ///
@@ -159,17 +151,7 @@ impl Resolver {
             return;
         };
         for host in [host.absolute(), host] {
-            let known = self
-                .shared
-                .store
-                .edit_present(&host, |slot| slot.invalidate_explicitly());
-            if known.is_some() {
-                self.shared.health.forget_left(&host, time::now());
-                self.shared.emit(&Event::Invalidated {
-                    host: host.as_str(),
-                    cause: LookupReason::Invalidated,
-                });
-            }
+            self.shared.cache.invalidate(&host);
         }
     }
 
@@ -190,7 +172,9 @@ impl Resolver {
     /// # }
     /// ```
     pub fn prefetch(&self, host: &str) {
-        self.shared.prefetch(host);
+        if let Ok(Query::Lookup(host)) = self.shared.read_query(host) {
+            self.shared.cache.prefetch(host);
+        }
     }
 
     /// Forgets all hosts: answers, health records and in-flight lookups.
@@ -207,7 +191,7 @@ impl Resolver {
     /// The program may read and change the table while requests run; see [`ResolverBuilder::overrides`].
     #[must_use]
     pub fn overrides(&self) -> &StaticHosts {
-        &self.shared.overrides
+        self.shared.cache.overrides()
     }
 
     /// Returns the table of fallbacks, whose addresses are used after a lookup has failed.
@@ -215,7 +199,7 @@ impl Resolver {
     /// The program may read and change the table while requests run; see [`ResolverBuilder::fallbacks`].
     #[must_use]
     pub fn fallbacks(&self) -> &StaticHosts {
-        &self.shared.fallbacks
+        self.shared.cache.fallbacks()
     }
 
     /// Forgets what the resolver learned on another network: answers, health records and in-flight lookups.
@@ -253,7 +237,7 @@ impl Resolver {
     /// resolver.set_lookup(before); // afterwards
     /// ```
     pub fn set_lookup(&self, lookup: impl Lookup) -> Arc<dyn Lookup> {
-        self.shared.set_lookup(Arc::new(lookup))
+        self.shared.cache.set_lookup(Arc::new(lookup))
     }
 
     /// Reports the outcome of an attempt that the caller has made.
@@ -284,7 +268,8 @@ impl Resolver {
     /// ```
     pub fn report(&self, host: &str, addr: IpAddr, outcome: Outcome) {
         if let Some(host) = host::parse(host).ok().and_then(Parsed::host) {
-            let absolute = Some(host.absolute()).filter(|it| self.shared.kept(it).is_some());
+            let absolute =
+                Some(host.absolute()).filter(|it| self.shared.cache.cached(it).is_some());
             for host in absolute.into_iter().chain([host]) {
                 self.shared
                     .report_by_hand(&host, addr.to_canonical(), outcome);
@@ -334,7 +319,7 @@ impl Default for Resolver {
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Resolver")
-            .field("hosts", &self.shared.store.len())
+            .field("hosts", &self.shared.cache.len())
             .finish_non_exhaustive()
     }
 }

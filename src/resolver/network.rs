@@ -8,7 +8,7 @@ impl Inner {
     pub(super) fn network_changed(&self) {
         // The lookup is notified first. Otherwise a lookup that counts as sent on the new network could use name
         // servers of the old one.
-        self.lookup.get().network_changed();
+        self.cache.notify_lookup();
         self.forget();
         self.emit(&Event::NetworkChanged);
     }
@@ -16,7 +16,6 @@ impl Inner {
     /// Forgets all hosts. What was sent before counts as sent on another network.
     pub(super) fn forget(&self) {
         self.health.clear(time::now());
-        self.routes.clear();
-        self.store.clear();
+        self.cache.clear();
     }
 }

@@ -39,7 +39,7 @@ impl Inner {
     pub(super) fn parse(&self, name: &str) -> Result<Parsed, &'static str> {
         let parsed = host::parse(name)?;
         Ok(match parsed {
-            Parsed::Name(host) if name.ends_with('.') && self.lookup.get().root_dot_matters() => {
+            Parsed::Name(host) if name.ends_with('.') && self.cache.root_dot_matters() => {
                 Parsed::Name(host.absolute())
             }
             parsed => parsed,

@@ -3,19 +3,17 @@
 use std::error::Error as StdError;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
-use super::refresh::Urgency;
-use super::{Inner, route};
+use super::Inner;
 use crate::addrs::Family;
 use crate::attempt::ConnectionId;
 use crate::attempt::attribution;
 use crate::attempt::attribution::FamiliesUsed;
 use crate::attempt::{AttemptContext, NewConnection, RequestConnection, Resolution};
-use crate::cache::{Generation, HostEntry, LookupReason};
+use crate::cache::route;
 use crate::events::Event;
 use crate::health::classify;
 use crate::health::outcome::{Outcome, Severity};
@@ -78,7 +76,7 @@ impl AttemptEnd {
 impl Inner {
     /// Records the end of a connect for the addresses in its attempt context.
     pub(crate) fn attempt_ended(
-        self: &Arc<Self>,
+        &self,
         context: &AttemptContext,
         families_used: FamiliesUsed,
         ending: &AttemptEnd,
@@ -127,20 +125,13 @@ impl Inner {
         }
     }
 
-    fn connected(
-        self: &Arc<Self>,
-        context: &AttemptContext,
-        families_used: FamiliesUsed,
-        ends: ConnectionId,
-    ) {
+    fn connected(&self, context: &AttemptContext, families_used: FamiliesUsed, ends: ConnectionId) {
         let winner = ends.remote.ip();
         let now = time::now();
         let Some(resolution) = context.containing(winner) else {
             return;
         };
-        if (1..EMPTY_CONTEXTS).contains(&self.connects_without_query.load(Ordering::Relaxed)) {
-            self.connects_without_query.store(0, Ordering::Relaxed);
-        }
+        self.context_loss.resolved_inside();
         let selected = resolution.addrs.as_slice();
         let losers: SmallVec<[IpAddr; 4]> =
             attribution::failed_before_winner(selected, winner).collect();
@@ -227,7 +218,7 @@ impl Inner {
     }
 
     fn failed(
-        self: &Arc<Self>,
+        &self,
         resolution: &Resolution,
         families_used: FamiliesUsed,
         failure: &Failure,
@@ -261,7 +252,7 @@ impl Inner {
     /// If the connect was given one family, that family has no route. If the connect was given both families, both
     /// have failed, and the error is about one of them. All addresses may then be gone, so the host is looked up
     /// again. Each address gets a soft strike, because its failure is not certain.
-    fn no_route(self: &Arc<Self>, resolution: &Resolution) {
+    fn no_route(&self, resolution: &Resolution) {
         let selected = resolution.addrs.as_slice();
         if attribution::has_two_families(selected) {
             let failure = Failure::softly(Outcome::Failed);
@@ -270,24 +261,8 @@ impl Inner {
         }
         if let Some(first) = attribution::every_address(selected).next() {
             self.family_has_no_route(Family::of(first));
-            self.look_up_missing_family(resolution);
-        }
-    }
-
-    /// Looks a host up again at once if its answer is partial and the only family of the answer has no route.
-    ///
-    /// That lookup waits for the other family.
-    fn look_up_missing_family(self: &Arc<Self>, resolution: &Resolution) {
-        let (host, now) = (&resolution.host, time::now());
-        let invalidate = |slot: &mut HostEntry| slot.invalidate_partial(resolution.generation, now);
-        if self.store.edit_present(host, invalidate) == Some(true) {
-            let cause = LookupReason::ConnectFailed;
-            self.emit(&Event::Invalidated {
-                host: host.as_str(),
-                cause,
-            });
-            // If no lookup can start now, the next caller starts one.
-            let _ = self.join_or_start_lookup(host, cause);
+            self.cache
+                .look_up_missing_family(&resolution.host, resolution.generation);
         }
     }
 
@@ -296,24 +271,20 @@ impl Inner {
         self.emit(&Event::NoRoute { family, penalty });
     }
 
-    pub(super) fn hold_against(
-        self: &Arc<Self>,
-        resolution: &Resolution,
-        addr: IpAddr,
-        failure: &Failure,
-    ) {
+    pub(super) fn hold_against(&self, resolution: &Resolution, addr: IpAddr, failure: &Failure) {
         let is_news = self.penalize(&resolution.host, addr, failure, resolution.resolved_at);
-        self.suspect(&resolution.host, resolution.generation, is_news);
+        self.cache
+            .suspect(&resolution.host, resolution.generation, is_news);
     }
 
     /// Records an outcome that the program reports, for the current answer of a host.
-    pub(super) fn report_by_hand(self: &Arc<Self>, host: &Host, addr: IpAddr, outcome: Outcome) {
+    pub(super) fn report_by_hand(&self, host: &Host, addr: IpAddr, outcome: Outcome) {
         self.report(host, addr, &Failure::unseen(outcome));
     }
 
-    pub(super) fn report(self: &Arc<Self>, host: &Host, addr: IpAddr, report: &Failure) {
+    pub(super) fn report(&self, host: &Host, addr: IpAddr, report: &Failure) {
         let now = time::now();
-        let Some(known) = self.current(host, now) else {
+        let Some(known) = self.cache.current(host, now) else {
             return;
         };
         if !known.addrs.contains(addr) {
@@ -330,7 +301,7 @@ impl Inner {
             Severity::Family => self.family_has_no_route(Family::of(addr)),
             Severity::Soft | Severity::Hard => {
                 let is_news = self.penalize(host, addr, report, now);
-                self.suspect(host, generation, is_news);
+                self.cache.suspect(host, generation, is_news);
             }
         }
     }
@@ -388,22 +359,6 @@ impl Inner {
         }
     }
 
-    /// Marks the answer of generation `seen` suspect, and re-resolves the host. A newer answer stays as it is.
-    pub(super) fn suspect(self: &Arc<Self>, host: &Host, seen: Generation, is_news: bool) {
-        let marked = self.store.edit_present(host, |slot| slot.invalidate(seen));
-        if marked == Some(true) {
-            let cause = LookupReason::ConnectFailed;
-            self.emit(&Event::Invalidated {
-                host: host.as_str(),
-                cause,
-            });
-        }
-        // The answer may have been suspect before, and its last healthy address may have failed now.
-        if marked == Some(true) || is_news {
-            self.reresolve(host, Urgency::Usual);
-        }
-    }
-
     fn record_success(&self, host: &Host, addr: IpAddr, began: Instant, now: Instant) {
         let change = self.health.record_success(host, addr, began, now);
         self.tell_recovered(host, addr, change);
@@ -411,8 +366,7 @@ impl Inner {
 
     fn tell_recovered(&self, host: &Host, addr: IpAddr, change: Transition) {
         if change == Transition::Recovered {
-            let healthy = |slot: &mut HostEntry| slot.set_has_healthy(true);
-            self.store.edit_present(host, healthy);
+            self.cache.recovered(host);
             self.emit(&Event::AddressRecovered {
                 host: host.as_str(),
                 addr,
@@ -420,46 +374,13 @@ impl Inner {
         }
     }
 
-    /// Warns once if the attempt context of a connect was lost.
-    ///
-    /// The context was lost if all of these are true:
-    ///
-    /// - The context is empty at the end of the connect.
-    /// - The resolver has resolved a name outside of any context meanwhile.
-    /// - `winner` is an address that the resolver returned outside of any context.
-    ///
-    /// An empty context alone shows nothing. If the URL holds an address, or the client has an override, the client
-    /// resolves no name.
-    pub(crate) fn warn_if_context_lost(&self, asked_before: u64, winner: IpAddr) {
-        let winner = winner.to_canonical();
-        let asked_outside = self.queries_without_context() != asked_before;
-        self.count_empty_context(asked_outside, winner);
-        if !asked_outside || self.context_loss_warned.load(Ordering::Relaxed) {
-            return;
-        }
-        let is_ours = self.was_resolved_outside(winner);
-        if is_ours && !self.context_loss_warned.swap(true, Ordering::Relaxed) {
-            self.emit(&Event::ContextLost { addr: winner });
-        }
-    }
-
-    /// Warns once if [`EMPTY_CONTEXTS`] connects in a row have resolved no name.
-    ///
-    /// A few such connects show nothing, because an address in the URL needs no lookup.
-    fn count_empty_context(&self, asked_outside: bool, winner: IpAddr) {
-        if asked_outside || self.connects_without_query.load(Ordering::Relaxed) >= EMPTY_CONTEXTS {
-            return;
-        }
-        let connects = self.connects_without_query.fetch_add(1, Ordering::Relaxed) + 1;
-        if connects == EMPTY_CONTEXTS {
-            let addr = winner;
-            self.emit(&Event::NeverAsked { addr, connects });
+    /// Warns once if the attempt context of a connect was lost, and once if many connects have resolved no name.
+    pub(crate) fn warn_if_context_lost(&self, queries_before: u64, winner: IpAddr) {
+        if let Some(event) = self.context_loss.found_empty(queries_before, winner) {
+            self.emit(&event);
         }
     }
 }
-
-/// Number of connects in a row without a resolved name after which the log warns.
-const EMPTY_CONTEXTS: u32 = 20;
 
 /// Returns the addresses that a failed connect has attempted, as far as its outcome shows.
 pub(super) fn dialled(

@@ -22,7 +22,7 @@ use crate::time;
 
 impl Inner {
     /// Records a response that counts against the address that sent it.
-    pub(crate) fn unavailable(self: &Arc<Self>, host: &str, addr: IpAddr, said: &str) {
+    pub(crate) fn unavailable(&self, host: &str, addr: IpAddr, said: &str) {
         if let Some(host) = self.host(host) {
             let failure = Failure {
                 error: Some(said.into()),
@@ -44,7 +44,7 @@ impl Inner {
     ///
     /// Returns the addresses that were attempted until the connection was made, if the connection is that new.
     pub(crate) fn closed_early(
-        self: &Arc<Self>,
+        &self,
         host: &str,
         early: EarlyClose,
         retried: Option<Instant>,
@@ -72,7 +72,7 @@ impl Inner {
                 ..Failure::unseen(Outcome::ClosedEarly)
             };
             let is_news = self.penalize(&made.host, made.peer, &closed, made.at);
-            self.suspect(&made.host, made.generation, is_news);
+            self.cache.suspect(&made.host, made.generation, is_news);
         }
         made.attempted
     }
@@ -81,7 +81,7 @@ impl Inner {
     ///
     /// The silence of a proxy is attributed to no address, because the origin behind the proxy may be silent.
     fn went_silent(
-        self: &Arc<Self>,
+        &self,
         host: Option<&Host>,
         addr: IpAddr,
         early: EarlyClose,
@@ -102,13 +102,13 @@ impl Inner {
     }
 
     /// Records that a request ended after a long wait for its response, on a connection that was made for it.
-    pub(crate) fn slow_response(self: &Arc<Self>, made: &NewConnection) {
+    pub(crate) fn slow_response(&self, made: &NewConnection) {
         if let Some(ends) = made.ends {
             self.new_connections.take(ends, time::now());
         }
         let slow = Failure::unseen(Outcome::Silent);
         let is_news = self.penalize(&made.host, made.peer, &slow, made.at);
-        self.suspect(&made.host, made.generation, is_news);
+        self.cache.suspect(&made.host, made.generation, is_news);
     }
 
     /// Records a response on the connection with these ends, so that the connection works.
@@ -126,7 +126,7 @@ impl Inner {
             && let Some(host) = self.host(host)
         {
             // A host behind a proxy was never resolved. The connection is then to the proxy.
-            let asked = self.store.peek(host.as_str(), |_| ()).is_some();
+            let asked = self.cache.contains(&host);
             let dialled = asked.then_some(host.as_str());
             self.new_connections.answered(dialled, now);
         }
@@ -145,15 +145,13 @@ impl Inner {
     pub(crate) fn failover_outlook(&self, host: &str) -> Option<FailoverOutlook> {
         let host = self.host(host)?;
         let now = time::now();
-        let known = self.current(&host, now)?;
+        let known = self.cache.current(&host, now)?;
         let left = self.selected_left(&host, &known, now);
-        let news = self
-            .store
-            .peek(host.as_str(), |slot| slot.expects_fresh_answer(now));
+        let is_fresh_expected = self.cache.expects_fresh_answer(&host, now);
         Some(FailoverOutlook {
-            is_healthy: self.has_healthy(&host, &known, now),
+            is_healthy: self.cache.has_healthy(&host, &known, now),
             may_connect: self.may_connect(&host, &known, now),
-            fresh_answer_expected: known.origin != Origin::Override && news == Some(true),
+            fresh_answer_expected: known.origin != Origin::Override && is_fresh_expected,
             next: known.addrs.selected(MAX_PER_FAMILY) + left.len(),
             left,
             known,

@@ -1,11 +1,9 @@
 //! Decides what a slow connect means for its address and host, and whether the connect is given up.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Inner;
-use super::refresh::Urgency;
 use crate::addrs::{Family, MAX_ADDRS};
 use crate::attempt::attribution;
 use crate::attempt::{AllAddrs, AttemptContext, Resolution};
@@ -13,7 +11,6 @@ use crate::cache::{CachedAnswer, Origin};
 use crate::events::Event;
 use crate::health::outcome::Outcome;
 use crate::health::record::{AddressRecord, Failure, Rank};
-use crate::host::Host;
 use crate::time;
 
 impl Inner {
@@ -25,12 +22,12 @@ impl Inner {
     ///
     /// If a connect to the address that began later has succeeded, the address is not slow, and nothing is recorded.
     /// The cause then lies behind the address, or in the TLS of this one connect.
-    pub(super) fn slow(self: &Arc<Self>, resolution: &Resolution, addr: IpAddr) {
+    pub(super) fn slow(&self, resolution: &Resolution, addr: IpAddr) {
         if self.connects_for_others(resolution, addr) {
             return;
         }
         let now = time::now();
-        let known = self.current(&resolution.host, now);
+        let known = self.cache.current(&resolution.host, now);
         let targets = known.map(|known| self.targets(resolution, &known, now));
         let targets = targets.unwrap_or_default();
         let counts = self.health.read(resolution.host.as_str(), now, |records| {
@@ -47,25 +44,23 @@ impl Inner {
     }
 
     /// Marks the answer of a slow connect suspect, and re-resolves the host at once.
-    pub(crate) fn search(self: &Arc<Self>, resolution: &Resolution) {
-        self.health
-            .note_slow(&resolution.host, resolution.resolved_at);
-        self.probe_penalized(&resolution.host, time::now());
-        self.suspect(&resolution.host, resolution.generation, false);
-        self.reresolve(&resolution.host, Urgency::Now);
+    pub(crate) fn search(&self, resolution: &Resolution) {
+        let (host, seen) = (&resolution.host, resolution.generation);
+        self.health.note_slow(host, resolution.resolved_at);
+        self.cache.probe_penalized(host, time::now());
+        self.cache.replace_now(host, seen);
     }
 
     /// Marks the current answer of a host suspect, and re-resolves the host, because a connect stays slow.
     ///
     /// If the current answer names none of the addresses that the connect is pending at, the call does nothing.
-    pub(crate) fn search_again(self: &Arc<Self>, resolution: &Resolution, now: Instant) {
-        if let Some(known) = self.current(&resolution.host, now)
+    pub(crate) fn search_again(&self, resolution: &Resolution, now: Instant) {
+        if let Some(known) = self.cache.current(&resolution.host, now)
             && !has_moved(&known, resolution)
         {
-            self.health
-                .note_slow(&resolution.host, resolution.resolved_at);
-            self.suspect(&resolution.host, known.generation, false);
-            self.reresolve(&resolution.host, Urgency::Now);
+            let host = &resolution.host;
+            self.health.note_slow(host, resolution.resolved_at);
+            self.cache.replace_now(host, known.generation);
         }
     }
 
@@ -73,7 +68,7 @@ impl Inner {
     ///
     /// The other attempt began a whole delay later. If the attempt at `addr` was slow compared with the recent
     /// connects, the address gets a strike. Otherwise the network may be slow, and a probe decides.
-    pub(super) fn beaten(self: &Arc<Self>, resolution: &Resolution, addr: IpAddr, now: Instant) {
+    pub(super) fn beaten(&self, resolution: &Resolution, addr: IpAddr, now: Instant) {
         if self.connects_for_others(resolution, addr) {
             return;
         }
@@ -93,16 +88,8 @@ impl Inner {
         }
     }
 
-    /// Probes the penalized addresses of a host before their penalties end.
-    pub(super) fn probe_penalized(&self, host: &Host, now: Instant) {
-        if let Some(known) = self.current(host, now) {
-            let addrs = known.addrs.as_slice();
-            self.health.probe_penalized(host, addrs, now);
-        }
-    }
-
     /// Records an attempt that lost a race by a whole delay; see [`beaten`](Self::beaten).
-    pub(crate) fn lost(self: &Arc<Self>, context: &AttemptContext) {
+    pub(crate) fn lost(&self, context: &AttemptContext) {
         if let Some(resolution) = context.single()
             && let Some(addr) = head(&resolution)
         {
@@ -114,7 +101,7 @@ impl Inner {
     ///
     /// The second lane is slow, too, or has not started because the first lane is pending after TCP. If TCP is known
     /// to be up, no address is put in doubt.
-    pub(crate) fn record_give_up(self: &Arc<Self>, resolution: &Resolution, is_up: bool) {
+    pub(crate) fn record_give_up(&self, resolution: &Resolution, is_up: bool) {
         self.health.note_give_up(&resolution.host, time::now());
         if let Some(addr) = self.pending_at(resolution) {
             self.health.withdraw_probe(&resolution.host, addr);
@@ -146,7 +133,7 @@ impl Inner {
         is_up: bool,
         now: Instant,
     ) -> bool {
-        let Some(known) = self.current(&resolution.host, now) else {
+        let Some(known) = self.cache.current(&resolution.host, now) else {
             return false;
         };
         if has_moved(&known, resolution) {
@@ -226,14 +213,16 @@ impl Inner {
     /// Returns whether a connect could go to an address other than the one at which it is pending: one that has no
     /// penalty and was not slow.
     pub(crate) fn may_connect_elsewhere(&self, resolution: &Resolution, now: Instant) -> bool {
-        self.current(&resolution.host, now).is_some_and(|known| {
-            let is_open = |record: &AddressRecord| {
-                let hangs = record.hangs(now) && !record.is_reached();
-                !matches!(record.rank(now), Rank::Penalized(_)) && !hangs
-            };
-            head(resolution)
-                .is_some_and(|head| self.has_other(resolution, head, &known, is_open, now))
-        })
+        self.cache
+            .current(&resolution.host, now)
+            .is_some_and(|known| {
+                let is_open = |record: &AddressRecord| {
+                    let hangs = record.hangs(now) && !record.is_reached();
+                    !matches!(record.rank(now), Rank::Penalized(_)) && !hangs
+                };
+                head(resolution)
+                    .is_some_and(|head| self.has_other(resolution, head, &known, is_open, now))
+            })
     }
 
     /// Returns the addresses that a connect can go to: those of the answer and of its last resort.

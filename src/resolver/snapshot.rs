@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Inner;
 use crate::cache::CachedAnswer;
-use crate::events::{AddressSnapshot, AddressState, AnswerSource, HostSnapshot, Snapshot};
+use crate::events::{AddressSnapshot, AddressState, HostSnapshot, Snapshot};
 use crate::health::record::{AddressRecord, Rank};
 use crate::host::Host;
 use crate::time;
@@ -13,21 +13,22 @@ use crate::time;
 impl Inner {
     pub(super) fn snapshot(&self) -> Snapshot {
         let now = time::now();
-        let mut hosts = Vec::with_capacity(self.store.len());
-        self.store.for_each(|host, slot| {
-            if self.overrides.find(host.as_str()).is_none() {
-                let known = self.current(host, now);
-                hosts.push(self.view(host.as_str(), known.as_deref(), slot.is_suspect(), now));
+        let mut hosts = Vec::with_capacity(self.cache.len());
+        self.cache.for_each(|host, is_suspect| {
+            if !self.cache.has_override(host.as_str()) {
+                let known = self.cache.current(host, now);
+                hosts.push(self.view(host.as_str(), known.as_deref(), is_suspect, now));
             }
         });
-        for (name, _) in self.overrides.iter() {
-            if let Some(overridden) = self.override_for(&name, now) {
+        let overrides = self.cache.overrides();
+        for (name, _) in overrides.iter() {
+            if let Some(overridden) = self.cache.override_for(&name, now) {
                 hosts.push(self.view(&name, Some(&overridden), false, now));
             }
         }
-        let of_suffix = |host: &Host| self.overrides.get(host.as_str()).is_none();
+        let of_suffix = |host: &Host| overrides.get(host.as_str()).is_none();
         for host in self.health.hosts().into_iter().filter(of_suffix) {
-            if let Some(overridden) = self.override_for(host.as_str(), now) {
+            if let Some(overridden) = self.cache.override_for(host.as_str(), now) {
                 hosts.push(self.view(host.as_str(), Some(&overridden), false, now));
             }
         }
@@ -50,7 +51,7 @@ impl Inner {
         HostSnapshot {
             host: host.to_owned(),
             addrs,
-            source: known.map(|known| AnswerSource::of(known, suspect, now)),
+            source: known.map(|known| known.source(suspect, now)),
             age: known.map(|known| known.age(now)),
             life_left: known.map(|known| known.expires_at.saturating_duration_since(now)),
             suspect,

@@ -16,8 +16,8 @@ use std::time::Instant;
 
 use self::subscription::Subscription;
 pub(super) use self::subscription::Watch;
-use super::config::SourceAddress;
 use super::{Inner, Resolver};
+use crate::cache::SourceAddress;
 use crate::error::BoxError;
 use crate::resolver::network_monitor::{NetworkFingerprint, NetworkMonitor};
 use crate::time;
@@ -97,7 +97,7 @@ impl Inner {
         if watch.is_none() {
             let (notice, notices) = sync_channel(1);
             let subscription = subscribe(notice)?;
-            let source_of = self.config.source_of();
+            let source_of = self.cache.source_address();
             let shared = Arc::downgrade(self);
             thread::Builder::new()
                 .name("sidestep-watch".into())

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
-    CachedAnswer, FAILED_LOOKUP, Failure, FallbackUse, HostEntry, LookupReason, ServePlan,
-};
+use super::{CachedAnswer, FAILED_LOOKUP, Failure, FallbackUse, HostEntry, ServePlan};
+use crate::events::LookupReason;
 
 impl HostEntry {
     /// Returns whether the last lookup failed so recently that the next one is likely to fail too.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::addrs::AddressSet;
-use crate::cache::FreshAddresses;
+use crate::cache::answer::FreshAddresses;
 use crate::time;
 use std::net::IpAddr;
 

@@ -10,11 +10,12 @@ use shuttle::thread::{self, JoinHandle};
 use tokio::runtime::Id;
 
 use crate::addrs::AddressSet;
-use crate::cache::{
-    CachedAnswer, CompletedLookup, FreshAddresses, HostEntry, InFlightLookup, LookupReason,
-    LookupSender, ServePlan, Store,
-};
+use crate::cache::answer::{CachedAnswer, FreshAddresses};
+use crate::cache::entry::{HostEntry, ServePlan};
+use crate::cache::lookups::{CompletedLookup, InFlightLookup, LookupSender};
+use crate::cache::store::Store;
 use crate::error::ResolveError;
+use crate::events::LookupReason;
 use crate::host::{self, Host, Parsed};
 use crate::time;
 

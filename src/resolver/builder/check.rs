@@ -1,10 +1,11 @@
 //! Checks the settings of a resolver.
 
 use super::ResolverBuilder;
+use crate::cache::CacheConfig;
 use crate::cache::ttl::TtlBounds;
 use crate::error::ConfigError;
 use crate::health::HealthConfig;
-use crate::resolver::config::Config;
+use crate::resolver::config::{Config, SelectConfig};
 use crate::time::LONGEST;
 
 impl ResolverBuilder {
@@ -57,25 +58,31 @@ impl ResolverBuilder {
             }
             () if capacity == 0 => invalid("max_hosts", "at least one host must be kept"),
             () => Ok(Config {
+                cache: CacheConfig {
+                    capacity,
+                    ttl: TtlBounds {
+                        min: min_ttl,
+                        max: max_ttl,
+                    },
+                    max_stale,
+                    serve_stale_after,
+                    lookup_timeout,
+                    lookups_at_once,
+                    order,
+                    prefer,
+                    source_address: source_address.clone(),
+                },
                 health: HealthConfig {
                     capacity,
                     background_probe: probe,
                     slow_connect_after,
                 },
-                ttl: TtlBounds {
-                    min: min_ttl,
-                    max: max_ttl,
+                select: SelectConfig {
+                    order,
+                    prefer,
+                    lanes,
+                    last_resort,
                 },
-                max_stale,
-                serve_stale_after,
-                lookup_timeout,
-                lookups_at_once,
-                capacity,
-                lanes,
-                last_resort,
-                order,
-                prefer,
-                source_address: source_address.clone(),
             }),
         }
     }

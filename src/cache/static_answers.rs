@@ -3,16 +3,34 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Inner;
+use super::Cache;
+use super::answer::{CachedAnswer, Origin};
+use super::entry::HostEntry;
 use crate::addrs::AddressSet;
-use crate::cache::{CachedAnswer, HostEntry, Origin};
 use crate::events::Event;
 use crate::host::Host;
+use crate::lookup::StaticHosts;
 use crate::time;
 
-impl Inner {
+impl Cache {
+    /// Returns the table of overrides.
+    pub(crate) fn overrides(&self) -> &StaticHosts {
+        &self.overrides
+    }
+
+    /// Returns the table of fallbacks.
+    pub(crate) fn fallbacks(&self) -> &StaticHosts {
+        &self.fallbacks
+    }
+
+    /// Returns whether a host has an override.
+    #[inline]
+    pub(crate) fn has_override(&self, host: &str) -> bool {
+        !self.overrides.is_empty() && self.overrides.find(host).is_some()
+    }
+
     /// Returns the override of a host. The filter does not apply, because the program has chosen the addresses.
-    pub(super) fn override_for(&self, host: &str, now: Instant) -> Option<Arc<CachedAnswer>> {
+    pub(crate) fn override_for(&self, host: &str, now: Instant) -> Option<Arc<CachedAnswer>> {
         let row = self.overrides.find(host)?;
         let addrs = AddressSet::new(row.addrs.iter().copied());
         Some(Arc::new(CachedAnswer::overridden(addrs, now)))
@@ -22,7 +40,7 @@ impl Inner {
     pub(super) fn fallback(&self, host: &Host, now: Instant) -> Option<Arc<CachedAnswer>> {
         let row = self.fallbacks.find(host.as_str())?;
         let addrs = self.sorted(self.apply_filter(host.as_str(), &row.addrs).ok()?);
-        let generation = self.store.peek(host.as_str(), HostEntry::generation);
+        let generation = self.hosts.peek(host.as_str(), HostEntry::generation);
         let known = CachedAnswer::fallback(addrs, generation.unwrap_or_default(), now);
         Some(Arc::new(known))
     }
@@ -40,10 +58,10 @@ impl Inner {
     }
 
     /// Returns the override of a host, or its answer without counting that as a use.
-    pub(super) fn current(&self, host: &Host, now: Instant) -> Option<Arc<CachedAnswer>> {
+    pub(crate) fn current(&self, host: &Host, now: Instant) -> Option<Arc<CachedAnswer>> {
         let overridden = self.override_for(host.as_str(), now);
         let answer = || self.servable_or_fallback(host, now);
-        overridden.or_else(answer).or_else(|| self.kept(host))
+        overridden.or_else(answer).or_else(|| self.cached(host))
     }
 
     /// Returns the cached answer of a host, or its fallbacks if the cached answer may not be served.
@@ -52,16 +70,16 @@ impl Inner {
         host: &Host,
         now: Instant,
     ) -> Option<Arc<CachedAnswer>> {
-        let servable = |slot: &HostEntry| self.servable(slot, now);
-        let answer = self.store.peek(host.as_str(), servable).flatten();
+        let servable = |entry: &HostEntry| self.servable(entry, now);
+        let answer = self.hosts.peek(host.as_str(), servable).flatten();
         answer.or_else(|| self.fallback(host, now))
     }
 
     /// Returns the cached answer of a host, fresh or not.
-    pub(super) fn kept(&self, host: &Host) -> Option<Arc<CachedAnswer>> {
+    pub(crate) fn cached(&self, host: &Host) -> Option<Arc<CachedAnswer>> {
         let known = self
-            .store
-            .peek(host.as_str(), |slot| slot.answer().cloned());
+            .hosts
+            .peek(host.as_str(), |entry| entry.answer().cloned());
         known.flatten()
     }
 

@@ -45,7 +45,7 @@ impl Routes {
 /// Returns the source address of a connect, or `None` if there is no route or no free socket.
 ///
 /// The function connects a UDP socket, which picks the route and the source address and sends nothing.
-pub(super) fn source_of(addr: IpAddr) -> Option<IpAddr> {
+pub(crate) fn source_of(addr: IpAddr) -> Option<IpAddr> {
     let any: IpAddr = match addr {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),

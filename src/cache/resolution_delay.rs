@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use super::Inner;
+use super::Cache;
 use crate::addrs::Family;
 use crate::lookup::Answer;
 use crate::time;
@@ -17,7 +17,7 @@ const FAR: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::new(0x2001, 0x503, 0xba3e, 0, 0, 0, 2, 0x30)),
 ];
 
-impl Inner {
+impl Cache {
     /// Returns how long an answer of one family waits for the other.
     ///
     /// If no address of the answer has a route, returns `None`, and the answer waits until the other family has

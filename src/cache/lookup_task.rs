@@ -1,24 +1,26 @@
-//! Runs one in-flight lookup, which waits for its turn, has a time limit and stores its answer.
+//! Starts lookups. A lookup waits for its turn, has a time limit, and stores its answer.
 
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
+use tokio::runtime::Handle;
 
-use super::Inner;
+use super::answer::{CachedAnswer, FreshAddresses};
+use super::entry::HostEntry;
 use super::limits::{LookupLimits, QUEUE};
-use crate::addrs::{self, AddressOrder, AddressSet};
-use crate::cache::ttl;
-use crate::cache::{CompletedLookup, FreshAddresses, HostEntry, InFlightLookup, LookupSender};
+use super::lookups::{CompletedLookup, InFlightLookup, LookupSender};
+use super::{Cache, ttl};
+use crate::addrs;
+use crate::events::{Event, LookupReason};
 use crate::host::Host;
 use crate::lookup::{Answer, Lookup, Waiting};
 use crate::{ResolveError, time};
 
 /// A task that runs one lookup, and wakes the waiters however the lookup ends.
 pub(super) struct LookupTask {
-    shared: Weak<Inner>,
+    cache: Weak<Cache>,
     host: Host,
     in_flight: InFlightLookup,
     sender: Option<LookupSender>,
@@ -26,13 +28,13 @@ pub(super) struct LookupTask {
 
 impl LookupTask {
     pub(super) fn new(
-        shared: &Arc<Inner>,
+        cache: &Arc<Cache>,
         host: &Host,
         in_flight: &InFlightLookup,
         sender: LookupSender,
     ) -> Self {
         Self {
-            shared: Arc::downgrade(shared),
+            cache: Arc::downgrade(cache),
             host: host.clone(),
             in_flight: in_flight.clone(),
             sender: Some(sender),
@@ -68,8 +70,8 @@ impl LookupTask {
     }
 
     fn limits(&self) -> Option<(Arc<LookupLimits>, Duration)> {
-        let shared = self.shared.upgrade()?;
-        Some((Arc::clone(&shared.limits), shared.config.lookup_timeout))
+        let cache = self.cache.upgrade()?;
+        Some((Arc::clone(&cache.limits), cache.config.lookup_timeout))
     }
 
     async fn ask(&self, lookup: &dyn Lookup, until: Instant) -> Result<Answer, ResolveError> {
@@ -95,7 +97,7 @@ impl LookupTask {
         if !answer.is_partial {
             return Some(late);
         }
-        let delay = self.shared.upgrade()?.resolution_delay(answer);
+        let delay = self.cache.upgrade()?.resolution_delay(answer);
         let wait_until = delay.map_or(until, |delay| until.min(time::now() + delay));
         match guarded(wait_until, &mut late).await {
             None => Some(late),
@@ -142,14 +144,14 @@ impl LookupTask {
         fresh_addrs: Result<Answer, ResolveError>,
         sent_at: Instant,
     ) -> bool {
-        let Some(shared) = self.shared.upgrade() else {
+        let Some(cache) = self.cache.upgrade() else {
             return false;
         };
-        if shared.health.was_elsewhere(sent_at) {
+        if cache.health.was_elsewhere(sent_at) {
             return false;
         }
-        let completed = shared.completed(&self.host, fresh_addrs, sent_at);
-        let landed = shared.complete_lookup(&self.host, &self.in_flight, &completed);
+        let completed = cache.completed(&self.host, fresh_addrs, sent_at);
+        let landed = cache.complete_lookup(&self.host, &self.in_flight, &completed);
         // The result is stored before the waiters wake, or a waiter would start another lookup.
         if let Some(sender) = self.sender.take() {
             sender.send_replace(landed);
@@ -164,10 +166,10 @@ impl Drop for LookupTask {
     /// The waiters find the lookup ended, and start one on their own runtime.
     fn drop(&mut self) {
         if self.sender.is_some()
-            && let Some(shared) = self.shared.upgrade()
+            && let Some(cache) = self.cache.upgrade()
         {
-            let forget = |slot: &mut HostEntry| slot.remove(&self.in_flight);
-            shared.store.edit_present(&self.host, forget);
+            let forget = |entry: &mut HostEntry| entry.remove(&self.in_flight);
+            cache.hosts.edit_present(&self.host, forget);
         }
     }
 }
@@ -178,7 +180,108 @@ async fn guarded(until: Instant, late: &mut Waiting) -> Option<<Waiting as Futur
     waiting.catch_unwind().await.ok()?.ok()
 }
 
-impl Inner {
+impl Cache {
+    /// Joins the in-flight lookup of a host on this runtime, or starts a lookup.
+    ///
+    /// The task of the lookup runs on the runtime of the caller and ends with that runtime. The task holds the
+    /// resolver weakly. If the last resolver is dropped, the answer of the lookup is dropped, too.
+    pub(super) fn join_or_start_lookup(
+        self: &Arc<Self>,
+        host: &Host,
+        cause: LookupReason,
+    ) -> Result<InFlightLookup, ResolveError> {
+        let runtime = Handle::try_current().map_err(|_| ResolveError::no_runtime(host.as_str()))?;
+        let read = self.hosts.read(host.as_str(), |_, entry| {
+            entry.joinable(runtime.id()).cloned()
+        });
+        if let Some(current) = read.flatten() {
+            return Ok(current);
+        }
+        if !self.rate_limits.try_acquire(cause, time::now()) {
+            let any = |entry: &HostEntry| {
+                let in_flight = entry.in_flight(runtime.id()).cloned();
+                (in_flight, entry.answer().is_some())
+            };
+            match self.hosts.peek(host.as_str(), any) {
+                // The second choice is a lookup that was sent before the invalidation.
+                Some((Some(in_flight), _)) => return Ok(in_flight),
+                Some((None, true)) => return Err(ResolveError::too_many(host.as_str())),
+                // The host has no answer, so this lookup is not a repeated one.
+                Some((None, false)) | None => {}
+            }
+        }
+        Ok(self.start_lookup(&runtime, host, cause))
+    }
+
+    /// Starts a lookup, unless another caller has started one meanwhile.
+    pub(super) fn start_lookup(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        host: &Host,
+        cause: LookupReason,
+    ) -> InFlightLookup {
+        let now = time::now();
+        let (sender, in_flight) = InFlightLookup::new(runtime.id(), now);
+        let (current, generation) = self.hosts.edit(host, |entry| {
+            let current = entry.join_or_start(&in_flight, cause, now);
+            (current, entry.generation())
+        });
+        if let Some(current) = current {
+            return current;
+        }
+        let in_flight = in_flight.sent_at(generation);
+        self.make_room(host);
+        self.emit(&Event::LookupStarted {
+            host: host.as_str(),
+            cause,
+        });
+        let task = LookupTask::new(self, host, &in_flight, sender);
+        runtime.spawn(task.run(self.lookup.get()));
+        in_flight
+    }
+
+    /// Stores the result of a lookup, and returns the result for its waiters.
+    ///
+    /// Returns `None` if the lookup was detached before it failed; see [`HostEntry::detach_lookups`]. The waiters
+    /// then look the host up again.
+    fn complete_lookup(
+        &self,
+        host: &Host,
+        in_flight: &InFlightLookup,
+        completed: &CompletedLookup,
+    ) -> Option<Result<Arc<CachedAnswer>, ResolveError>> {
+        let now = time::now();
+        let landed = self
+            .hosts
+            .edit(host, |entry| entry.complete(in_flight, completed, now));
+        self.make_room(host);
+        match &completed.outcome {
+            Ok(fresh_addrs) => {
+                self.emit(&Event::LookupSucceeded {
+                    host: host.as_str(),
+                    addrs: fresh_addrs.addrs.as_slice(),
+                    life: fresh_addrs.life,
+                });
+            }
+            Err(error) => self.emit(&Event::LookupFailed {
+                host: host.as_str(),
+                error,
+            }),
+        }
+        if let Some(Err(_)) = &landed {
+            self.tell_fallback(host);
+        }
+        let is_denied = completed
+            .outcome
+            .as_ref()
+            .is_err_and(ResolveError::is_negative_answer);
+        let is_overtaken = landed.as_ref().is_some_and(Result::is_ok);
+        if is_denied && !is_overtaken {
+            self.health.forget_left(host, now);
+        }
+        landed
+    }
+
     fn completed(
         &self,
         host: &Host,
@@ -229,24 +332,5 @@ impl Inner {
             life,
             refresh_after,
         })
-    }
-
-    /// Returns the source address of a connect to an address.
-    pub(super) fn source_of(&self, addr: IpAddr) -> Option<IpAddr> {
-        match &self.config.source_address {
-            Some(source_of) => source_of(addr),
-            None => self.routes.source_of(addr, time::now()),
-        }
-    }
-
-    /// Sorts addresses by RFC 6724, unless the configuration keeps the given order.
-    pub(super) fn sorted(&self, addrs: Vec<IpAddr>) -> AddressSet {
-        match self.config.order {
-            AddressOrder::Preserve => AddressSet::new(addrs),
-            AddressOrder::Shuffle | AddressOrder::RoundRobin => {
-                let addrs = AddressSet::sampled(addrs, &mut rand::rng());
-                addrs.classed(|addr| self.source_of(addr))
-            }
-        }
     }
 }
