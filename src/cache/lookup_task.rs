@@ -197,16 +197,20 @@ impl Cache {
         if let Some(current) = read.flatten() {
             return Ok(current);
         }
-        if !self.rate_limits.try_acquire(cause, time::now()) {
+        let now = time::now();
+        if !self.rate_limits.try_acquire(cause, now) {
             let any = |entry: &HostEntry| {
                 let in_flight = entry.in_flight(runtime.id()).cloned();
-                (in_flight, entry.answer().is_some())
+                (
+                    in_flight,
+                    entry.servable(now, self.config.max_stale).is_some(),
+                )
             };
             match self.hosts.peek(host.as_str(), any) {
                 // The second choice is a lookup that was sent before the invalidation.
                 Some((Some(in_flight), _)) => return Ok(in_flight),
                 Some((None, true)) => return Err(ResolveError::too_many(host.as_str())),
-                // The host has no answer, so this lookup is not a repeated one.
+                // The host has no answer to serve, so the lookup is sent all the same.
                 Some((None, false)) | None => {}
             }
         }

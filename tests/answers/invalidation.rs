@@ -123,6 +123,24 @@ async fn lookups_after_failures_and_invalidations_have_a_quota_over_all_hosts() 
     }
 }
 
+/// An answer that may no longer be served leaves its caller nothing but a lookup, which the quota does not refuse.
+#[tokio::test(start_paused = true)]
+async fn no_invalidation_ends_in_an_error_because_of_the_quota() {
+    let script = Script::answer(&[1], 60);
+    let resolver = script.build(|builder| builder.max_stale(Duration::ZERO));
+    let hosts: Vec<String> = (0..300).map(|n| format!("h{n}.test")).collect();
+    for host in &hosts {
+        sorted(&resolver, host).await;
+    }
+    advance(61 * S).await;
+    for host in &hosts {
+        resolver.invalidate(host);
+    }
+    for host in &hosts {
+        assert_eq!(sorted(&resolver, host).await, [ip(1)]);
+    }
+}
+
 /// A thousand callers invalidate one host at once, and at most 100 of them send a lookup.
 #[tokio::test(start_paused = true)]
 async fn a_thousand_invalidations_at_once_send_at_most_100_lookups() {
