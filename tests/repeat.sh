@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs `cargo test` again and again beside busy loops, and ends at the first run that fails or hangs.
 #
-#   tests/repeat.sh 20 2                          # 20 runs beside 2 busy loops
-#   tests/repeat.sh 20 2 --test race --test paths # of these tests alone
+#   tests/repeat.sh 20 2                            # 20 runs beside 2 busy loops
+#   tests/repeat.sh 20 2 --test race --test connect # of these targets alone
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -10,10 +10,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde::Serialize;
 use sidestep::Resolver;
 use sidestep::lookup::Dns;
+use testkit::{Fault, NameServer, RecordType};
 use tokio::net::TcpListener;
 use tower::Service as _;
-
-use crate::name_server::{Fault, NameServer, RecordType};
 
 /// The median of each measurement.
 #[derive(Debug, Serialize)]

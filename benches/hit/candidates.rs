@@ -15,10 +15,10 @@ use hyper_util::client::legacy::connect::dns::Name as HyperName;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use serde::Serialize;
 use sidestep::Resolver;
+use testkit::NameServer;
 use tower::Service;
 
 use crate::fixed::{DAY, Fixed};
-use crate::name_server::NameServer;
 
 /// The host that the bench looks up.
 pub(crate) const HOST: &str = "static.edge-cdn.example.test";

@@ -11,11 +11,11 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use sidestep::reqwest::ClientBuilderExt as _;
 use sidestep::{AddressOrder, Resolver};
+use testkit::Edges;
 use tokio::net::TcpStream;
 use tower::util::BoxService;
 use tower::{BoxError, Layer as _, Service, ServiceExt as _, service_fn};
 
-use crate::edge::Edges;
 use crate::fixed::Fixed;
 use crate::holes::HOST;
 

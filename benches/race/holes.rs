@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde::Serialize;
+use testkit::{Edges, Mode};
 use tokio::time::{sleep, timeout};
 
 use crate::clients::{Client, Kind, bare, stock};
-use crate::edge::{Edges, Mode};
 use crate::paper;
 
 /// Time between the starts of two attempts of a race: 250 ms (RFC 8305, section 8).

@@ -1,9 +1,9 @@
 //! The command line.
 
 use clap::{Parser, ValueEnum, value_parser};
+use testkit::lab::clients::Client;
 
 use crate::callers::Caller;
-use crate::clients::Client;
 
 /// Lets edges and a name server fail at random under a load, and shows what callers notice.
 #[derive(Debug, Parser)]

@@ -18,12 +18,13 @@
 
 use std::time::Duration;
 
+use testkit::soak::limits::IN_A_SECOND;
+use testkit::soak::scenes::Kind;
+use testkit::soak::schedule::{Connects, Schedule};
+
 use crate::callers::{Caller, PING};
 use crate::figures::Figures;
-use crate::limits::IN_A_SECOND;
 use crate::load::Class;
-use crate::scenes::Kind;
-use crate::schedule::{Connects, Schedule};
 
 /// The slowest of a thousand requests may be this much slower than without faults.
 pub(crate) const SLOWER: Duration = Duration::from_millis(350);

@@ -12,14 +12,14 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use sidestep::Resolver;
+use testkit::lab::clients::{Client, Connections};
+use testkit::lab::get::{Failure, Get, through_hyper};
+use testkit::soak::schedule::Connects;
 use tower::retry::RetryLayer;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceBuilder, service_fn};
 
-use crate::clients::{Client, Connections};
-use crate::get::{Failure, Get, through_hyper};
 use crate::ledger::{Met, note};
-use crate::schedule::Connects;
 
 /// A client of one of the libraries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
+use testkit::Mode;
+use testkit::soak::limits;
+use testkit::soak::scenes::Kind;
+use testkit::soak::schedule::{Act, At, Schedule};
 
 use crate::callers::{Built, Caller};
-use crate::edge::Mode;
 use crate::ledger::Ledger;
-use crate::limits;
 use crate::load::{Class, Tally};
-use crate::scenes::Kind;
-use crate::schedule::{Act, At, Schedule};
 use crate::stage::Stage;
 use crate::watch::Watch;
 

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 
-use crate::edge::Mode;
-use crate::schedule::EDGES;
+use testkit::Mode;
+use testkit::soak::schedule::EDGES;
 
 /// Every mode, in the order of [`Mode`].
 pub(crate) const MODES: [Mode; 10] = [

@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use testkit::lab::clock;
+use testkit::lab::get::{Failure, Get};
+use testkit::soak::scenes::{Kind, Scene};
+use testkit::soak::schedule::At;
 use tokio::task::JoinSet;
 use tower::{Service as _, ServiceExt as _};
 
-use crate::clock;
-use crate::get::{Failure, Get};
 use crate::ledger::{Met, trailed};
-use crate::scenes::{Kind, Scene};
-use crate::schedule::At;
 use crate::stage::WORK;
 
 /// Number of requests in flight.

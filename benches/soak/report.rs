@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use comfy_table::presets::UTF8_FULL;
 use comfy_table::{CellAlignment, Table};
 use serde_json::json;
+use testkit::soak::schedule::Schedule;
 
 use crate::bars::Bar;
 use crate::figures::Figures;
-use crate::schedule::Schedule;
 
 const HEADER: [&str; 10] = [
     "client",

@@ -4,12 +4,11 @@ use std::future;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use testkit::soak::director::{Fate, fate};
+use testkit::soak::schedule::{Act, EDGES, Schedule, Some8, TTL};
+use testkit::{Edges, Mode, NameServer, RecordType, Scheme};
 
-use crate::director::{Fate, fate};
-use crate::edge::{Edges, Mode, Scheme};
 use crate::ledger::{Ledger, ip};
-use crate::name_server::{NameServer, RecordType};
-use crate::schedule::{Act, EDGES, Schedule, Some8, TTL};
 
 /// How long an edge takes to respond. With 200 requests in flight that makes at most 1 000 requests a second, which a
 /// small machine can serve. A connection that is cut off loses a request that was sent.

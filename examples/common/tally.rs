@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crate::clock;
+use testkit::lab::clock;
 
 #[derive(Debug, Default)]
 pub(crate) struct Tally {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use testkit::lab::clients::{Client, PING};
+
 use crate::Outcome;
 use crate::callers::Caller;
-use crate::clients::{Client, PING};
 use crate::hyper_clients::Hyper;
 use crate::report::summaries;
 use crate::scenario::Scenario;

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use rustls::ClientConfig;
+use testkit::lab::clients::{Client, Connections};
+use testkit::lab::get::{Failure, Get};
 use tower::service_fn;
 use tower::util::BoxCloneSyncService;
 
-use crate::clients::{Client, Connections};
-use crate::get::{Failure, Get};
 use crate::hyper_clients::{Hyper, Version};
 
 /// A client of one of the libraries.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use crate::dial_log;
+use testkit::connector_log::tell_each;
 
 /// The number of attempts by address. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +41,7 @@ impl Dials {
     pub(crate) fn watch() -> Self {
         let dials = Self::default();
         let counts = dials.clone();
-        dial_log::tell_each(move |addr| counts.edit(|log| log.note(addr)));
+        tell_each(move |addr| counts.edit(|log| log.note(addr)));
         dials
     }
 

@@ -10,11 +10,10 @@ use hyper_util::client::legacy::connect::{Connect, HttpConnector, dns::Name};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use sidestep::Resolver;
+use testkit::lab::clients::{Connections, Hickory, PING};
+use testkit::lab::get::{Failure, Get, through_hyper};
 use tower::retry::Retry;
 use tower::{Layer as _, service_fn};
-
-use crate::clients::{Connections, Hickory, PING};
-use crate::get::{Failure, Get, through_hyper};
 
 type Body = Empty<Bytes>;
 

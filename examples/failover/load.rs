@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
+use testkit::lab::clock;
+use testkit::lab::get::Get;
 use tokio::task::JoinSet;
 use tokio::time::{Instant as TokioInstant, MissedTickBehavior, interval_at, timeout_at};
 use tower::ServiceExt as _;
 
-use crate::clock;
-use crate::get::Get;
 use crate::scenario::Plan;
 
 /// Time after the last start in which a request may end without counting as hung.

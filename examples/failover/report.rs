@@ -3,11 +3,11 @@
 use comfy_table::presets::UTF8_FULL;
 use comfy_table::{CellAlignment, Table};
 use serde_json::json;
+use testkit::lab::clients::PING;
 
 use crate::Outcome;
 use crate::args::Args;
 use crate::chart::Pictures;
-use crate::clients::PING;
 use crate::scenario::Scenario;
 use crate::summary::Summary;
 

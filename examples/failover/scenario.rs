@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::Serialize;
+use testkit::lab::clients::{Connections, PING};
+use testkit::{Mode, Scheme};
 
 use crate::args::Args;
-use crate::clients::{Connections, PING};
-use crate::edge::{Mode, Scheme};
 
 /// What happens to the edges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]

@@ -5,15 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use testkit::lab::clients::Connections;
+use testkit::lab::get::Get;
+use testkit::{Edges, Mode, NameServer, RecordType};
 use tower::ServiceExt as _;
 
 use crate::callers::Caller;
-use crate::clients::Connections;
 use crate::dials::Dials;
-use crate::edge::{Edges, Mode};
-use crate::get::Get;
 use crate::load::{self, Request};
-use crate::name_server::{NameServer, RecordType};
 use crate::scenario::{Plan, Scenario};
 use crate::screen::Screen;
 

@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use testkit::lab::clock;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::channels::Host;
+use crate::patience;
 use crate::servers::EDGE;
 use crate::tally::Tally;
-use crate::{clock, patience};
 
 /// Sends one call after another until `until`. When a call fails, the addresses of `checked` are checked.
 pub(crate) async fn calls(channel: Channel, checked: Option<&Host>, until: Instant) -> Tally {

@@ -9,9 +9,8 @@ use hyper::header::HeaderValue;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use testkit::{Edges, Guest, Scheme};
 use tower::ServiceExt as _;
-
-use crate::edge::{Edges, Guest, Scheme};
 
 /// The header with the address of the server.
 pub(crate) const EDGE: &str = "x-edge";

@@ -23,7 +23,7 @@ pub trait ClientBuilderExt: Sealed + Sized {
     /// | the connection died or went silent (`TCP_USER_TIMEOUT`, TCP keep-alive, an HTTP/2 ping, a route that is gone) before the first byte of a response | idempotent methods (RFC 9110, section 9.2.2), once, whichever connection the retry uses |
     /// | HTTP/2 said that it did not process the request (REFUSED_STREAM, GOAWAY with NO_ERROR) | any method, twice, which is reqwest's own default that a policy replaces. The second time that a stream is refused, the address gets a soft strike, and its connection takes no new requests while a healthy address is left |
     ///
-    /// The cost of one request is bounded, whatever the addresses and DNS do (`tests/dials.rs`):
+    /// The cost of one request is bounded, whatever the addresses and DNS do (`tests/connect/bounded_attempts.rs`):
     ///
     /// | what | at most |
     /// |---|---|
@@ -46,7 +46,7 @@ pub trait ClientBuilderExt: Sealed + Sized {
     /// although healthy addresses are left. For example, 300 simultaneous requests to four addresses of which three
     /// fail in TLS all succeed. The load is bounded because a request tries an address once. If all four addresses
     /// fail, 200 requests make 800 connects, one for each address, as many as a connector makes whose addresses all
-    /// refuse (both in `tests/retries.rs`).
+    /// refuse (both in `tests/clients/retries.rs`).
     ///
     /// # HTTP/2 pings
     ///

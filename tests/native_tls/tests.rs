@@ -1,23 +1,17 @@
-//! The paths through reqwest with native-tls: see `tests/paths`.
+//! The paths through reqwest with native-tls: see `tests/clients/paths`.
 #![allow(
     clippy::unwrap_used,
     clippy::disallowed_methods,
     reason = "a test may fail, and times itself"
 )]
 
-#[path = "../common/mod.rs"]
-mod common;
-#[allow(dead_code, reason = "some are for other tests")]
-#[path = "../paths/guests.rs"]
-mod guests;
-
 use std::net::IpAddr;
 
-use common::{Edges, Guest, HOST, Mode, RecordType, Scheme, World, get};
-use guests::http_proxy;
 use reqwest::{Certificate, ClientBuilder};
 use sidestep::reqwest::ClientBuilderExt as _;
 use sidestep::{AddressOrder, Outcome};
+use testkit::guests::http_proxy;
+use testkit::{Edges, Guest, HOST, Mode, RecordType, Scheme, World, get};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// A world whose addresses are always in the same order.

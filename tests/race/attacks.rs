@@ -14,15 +14,15 @@ use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::rt::TokioExecutor;
 use sidestep::Outcome;
+use testkit::guests::http_proxy;
+use testkit::{Edges, Mode, Scheme, World};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::retry::RetryLayer;
 use tower::{Layer as _, Service, ServiceExt as _};
 
 use crate::clients::{Client, Kind, boxed, http};
-use crate::common::{Edges, Mode, Scheme, World};
 use crate::faults::{self, BoxError};
-use crate::guests::http_proxy;
 use crate::stage::{MS, Stage, connects, fails, hangs, refuses, v4, v6};
 
 /// The machine has no IPv6: AAAA records have no route, A records refuse, and the host has moved (F8).
@@ -254,7 +254,7 @@ async fn a_fresh_answer_is_attempted_when_the_first_of_many_black_holes_is_slow(
     for n in [5, 6, 8] {
         let old: Vec<_> = (2..2 + n).map(|last| (v4(last), hangs())).collect();
         let stage = Stage::of(&old, |builder| builder);
-        stage.resolver.resolve(crate::common::HOST).await.unwrap();
+        stage.resolver.resolve(testkit::HOST).await.unwrap();
         stage.turns(v4(17), connects(10));
         stage.says(&[v4(17)]);
         stage.again();

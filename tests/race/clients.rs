@@ -8,11 +8,11 @@ use hyper_util::client::legacy::Client as Legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sidestep::{AddressOrder, Resolver, ResolverBuilder};
+use testkit::{Edges, World, while_pending, within};
 use tokio::net::TcpStream;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer as _, ServiceExt as _};
 
-use crate::common::{Edges, World, while_pending, within};
 use crate::faults::BoxError;
 
 /// The protocol of a client, and whether its race learns when TCP has connected.

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use sidestep::{ConnectError, Outcome};
+use testkit::script::S;
 
 use crate::faults;
-use crate::script::S;
 use crate::stage::{
     End, Stage, Step, attempts, connects, fails, hangs, in_tls, primary, refuses, v4,
 };

@@ -4,9 +4,9 @@ use std::panic::AssertUnwindSafe;
 
 use futures_util::FutureExt as _;
 use sidestep::Outcome;
+use testkit::script::{S, down};
 
 use crate::faults;
-use crate::script::{S, down};
 use crate::stage::{PANIC, Stage, Step, attempts, connects, fails, in_tcp, primary, refuses, v4};
 use crate::starts::{A, B, C, cast};
 

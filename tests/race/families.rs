@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use futures_util::future::join_all;
 use sidestep::Outcome;
+use testkit::{Edges, Mode, Scheme, World};
 
 use crate::clients::{EVERY, Kind, in_order};
-use crate::common::{Edges, Mode, Scheme, World};
 use crate::sockets::accepted;
 use crate::stage::v4;
 

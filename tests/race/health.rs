@@ -3,10 +3,10 @@
 
 use futures_util::future::join_all;
 use sidestep::{AddressState, Outcome};
+use testkit::script::S;
+use testkit::{HOST, Seen};
 use tokio::time::Instant;
 
-use crate::common::{HOST, Seen};
-use crate::script::S;
 use crate::stage::{End, Stage, connects, hangs, refuses, v4};
 
 /// More than the longest first penalty, which is 5 s and 20 %.

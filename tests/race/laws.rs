@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 use sidestep::Outcome;
+use testkit::script::S;
 
 use crate::faults;
-use crate::script::S;
 use crate::stage::{
     End, Fate, Stage, Step, attempts, connects, fails, hangs, in_tls, refuses, v4, v6,
 };

@@ -1,10 +1,10 @@
 //! Local faults and races that are dropped soon, which are no failure of an address.
 
 use sidestep::{AddressState, Outcome};
+use testkit::Seen;
+use testkit::script::S;
 
-use crate::common::Seen;
 use crate::faults::{self, Fault};
-use crate::script::S;
 use crate::stage::{End, MS, Stage, connects, fails, hangs, refuses, v4, v6};
 
 const FAULTS: [(&str, Fault); 3] = [

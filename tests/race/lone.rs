@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use sidestep::AddressOrder;
 use sidestep::reqwest::ClientBuilderExt as _;
+use testkit::script::S;
+use testkit::{Edges, HOST, Mode, Scheme, World, get};
 use tower::util::MapFutureLayer;
 
-use crate::common::{Edges, HOST, Mode, Scheme, World, get};
-use crate::script::S;
 use crate::stage::{MS, Stage, connects, hangs, v4};
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -4,10 +4,10 @@
 use futures_util::future::join_all;
 use sidestep::Outcome;
 use sidestep::lookup::Answer;
+use testkit::HOST;
+use testkit::script::{S, down};
 
-use crate::common::HOST;
 use crate::faults;
-use crate::script::{S, down};
 use crate::stage::{MS, Stage, attempts, connects, fails, hangs, primary, refuses, v4};
 
 /// Returns a stage whose cached answer has two addresses that refuse. DNS has moved the host to the addresses `now`.

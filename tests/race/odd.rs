@@ -7,13 +7,13 @@ use std::task::{Context, Poll};
 use hyper::Uri;
 use hyper_util::rt::TokioIo;
 use sidestep::{AddressState, ConnectError, Outcome, Resolver};
+use testkit::script::{S, down};
+use testkit::{HOST, Mode, Seen};
 use tokio::net::TcpStream;
 use tower::{Layer as _, Service, ServiceExt as _};
 
 use crate::clients::Kind;
-use crate::common::{HOST, Mode, Seen};
 use crate::faults::{self, BoxError};
-use crate::script::{S, down};
 use crate::stage::{
     End, MS, Stage, Step, attempts, connects, fails, hangs, in_tls, primary, refuses, v4, v6,
 };

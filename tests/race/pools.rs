@@ -8,10 +8,10 @@ use hyper::body::Frame;
 use hyper_util::client::legacy::Client as Legacy;
 use hyper_util::rt::TokioExecutor;
 use sidestep::Outcome;
+use testkit::{HOST, Mode, RecordType, Seen};
 use tokio::sync::oneshot;
 
 use crate::clients::{EVERY, Kind};
-use crate::common::{HOST, Mode, RecordType, Seen};
 
 /// The pool keeps the connection of the winner. OkHttp tests the same in `takeConnectedConnection` and
 /// `preferCallConnectionOverDeferredConnection`.

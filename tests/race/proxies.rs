@@ -1,17 +1,18 @@
 //! A race around hyper-util's tunnel, which races the addresses of the proxy. After the proxies of OkHttp's
 //! `RouteSelectorTest`.
 
+use std::sync::Arc;
+
 use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use sidestep::Outcome;
-use std::sync::Arc;
+use testkit::guests::{Asked, http_proxy};
+use testkit::{Edges, HOST, Mode, RecordType, Scheme, World};
 use tower::Layer as _;
 
 use crate::clients::{Client, boxed, http, in_order};
-use crate::common::{Edges, HOST, Mode, RecordType, Scheme, World};
-use crate::guests::{Asked, http_proxy};
 use crate::stage::v4;
 
 /// The host of the origin, which is in the certificate of the origin. The client must not look this host up.

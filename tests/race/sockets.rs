@@ -6,12 +6,12 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use hyper_util::rt::TokioIo;
 use sidestep::{AddressState, ConnectError, Outcome};
+use testkit::{DialLog, HOST, Mode, RecordType, Seen, World, while_pending};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tower::ServiceExt as _;
 
 use crate::clients::{Client, EVERY, Kind, OVER_TLS, http};
-use crate::common::{DialLog, HOST, Mode, RecordType, Seen, World, while_pending};
 use crate::stage::v4;
 
 pub(crate) fn accepted(world: &World) -> Vec<usize> {

@@ -12,17 +12,17 @@ use sidestep::{
     AddressOrder, AddressState, ConnectError, HappyEyeballsLayer, Outcome, Resolver,
     ResolverBuilder,
 };
+use testkit::script::Script;
+use testkit::{HOST, Journal};
 use tokio::time::Instant;
 use tower::{Layer as _, ServiceExt as _};
 
-use crate::common::{HOST, Journal};
 pub(crate) use crate::connector::End;
 use crate::connector::{Dial, Link, Shared, Tcp, Tls};
 pub(crate) use crate::fate::{
     Fate, PANIC, Step, connects, fails, hangs, in_tcp, in_tls, refuses, v4, v6,
 };
 use crate::faults::BoxError;
-use crate::script::Script;
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 

@@ -2,10 +2,10 @@
 //! gRPC's pick first.
 
 use sidestep::{AddressState, Outcome};
+use testkit::Seen;
+use testkit::script::S;
 
-use crate::common::Seen;
 use crate::faults;
-use crate::script::S;
 use crate::stage::{
     End, Fate, MS, Stage, Step, attempts, connects, hangs, in_tls, refuses, v4, v6,
 };

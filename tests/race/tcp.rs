@@ -1,9 +1,9 @@
 //! The delay starts again for TLS when `tcp_connected_layer` reports that TCP has connected, as Chromium's timer does.
 
 use sidestep::Outcome;
+use testkit::script::S;
 
 use crate::faults;
-use crate::script::S;
 use crate::stage::{End, Stage, Step, connects, hangs, in_tls, v4};
 
 /// A healthy edge is far away and takes 200 ms for TCP and 200 ms for TLS.

@@ -2,9 +2,9 @@
 //! addresses are for the next race, and for this one if an attempt is slow or all have failed.
 
 use sidestep::{AddressState, Outcome};
+use testkit::HOST;
+use testkit::script::{S, down};
 
-use crate::common::HOST;
-use crate::script::{S, down};
 use crate::stage::{End, MS, Stage, connects, hangs, refuses, v4};
 
 /// Runs a race. After 100 ms `change` sets another answer, and the host is looked up.

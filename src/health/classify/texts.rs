@@ -10,9 +10,9 @@
 //! | native-tls with OpenSSL | 0.2.18, OpenSSL 1.1.1 and 3 | error number, text of an early end | `tests/native_tls` |
 //! | native-tls with SChannel | 0.2.18, schannel 0.1.30 | `HRESULT`, text of an early end | none: Windows alone |
 //! | native-tls with Security.framework | 0.2.18, security-framework 3.7.0 | `OSStatus` | none: Apple alone |
-//! | hyper | 1.12.0 | whole text | `tests/paths` |
-//! | hyper-util | 0.1.21 | whole text or beginning; `Debug` for SOCKS | `tests/race`, `tests/paths`, `tests/retries.rs` |
-//! | reqwest | 0.12.28, 0.13.5 | whole text | `tests/retries.rs` |
+//! | hyper | 1.12.0 | whole text | `tests/clients/paths` |
+//! | hyper-util | 0.1.21 | whole text or beginning; `Debug` for SOCKS | `tests/race`, `tests/clients/paths`, `tests/clients/retries.rs` |
+//! | reqwest | 0.12.28, 0.13.5 | whole text | `tests/clients/retries.rs` |
 //! | the system | | `errno`, `WSAGetLastError` | `classify::tests` |
 
 use std::error::Error as StdError;
