@@ -6,15 +6,17 @@
 //! cargo bench --bench fleet -- --processes 1000 --json --check
 //! ```
 //!
-//! The bench simulates each process separately on a simulated clock, event by event. No code sleeps, and no packet is
-//! sent. A sidestep process runs the same source files as the crate: the cache entry of a host, penalties, the rate
-//! limit of lookups, lifetimes and jitter, the order of addresses, and attribution. Only the code that connects these
-//! parts, which is asynchronous in the crate, is written again in `fleet/sidestep.rs`. The model is the same for
-//! every policy and size:
+//! The bench simulates each process separately on a runtime of its own. The clock of the runtime is paused and jumps to
+//! the next timer, so no code waits. A process that uses sidestep is the crate itself: a `Resolver` with its default
+//! settings, a `ConnectLayer` and a `RetryPolicy`, as the docs of `RetryPolicy` show for hyper-util's client. Only what
+//! lies around the crate is simulated: the `Lookup`, the connector below the layer, the socket of a probe, and the HTTP
+//! client, whose requests have their response as soon as they have a connection. No packet is sent during a run. Before
+//! the runs, each edge accepts a connection on loopback, because only a socket can make the `HttpInfo` that names a
+//! peer. The same seed gives the same figures. The model is the same for every policy and size:
 //!
 //! - *The name* has four IPv4 addresses. Its record has a TTL of 60 s, or of 1800 s in the scenario `moved-ttl-1800`.
 //!   One lookup is one query. No cache lies between a process and the name server, whose answer has the whole TTL and
-//!   arrives after 20 ms. While the server is down, a lookup fails after 5 s.
+//!   arrives after 20 ms. While the server is down, a query gets no reply, and a lookup fails after 5 s.
 //! - *A process* makes requests at random (Poisson), one in ten seconds on average (`--interval`), each on a new
 //!   connection. A process starts at a random moment of the first 300 s. The steady state is measured from 300 s to
 //!   600 s, and the event of the scenario is at 600 s.
@@ -37,25 +39,7 @@
 //!   over. The swing is the standard deviation of the queries in five seconds over their mean, less that of
 //!   independent processes. A large swing shows that the processes are synchronized.
 
-// The source files of the crate's rules. The bench does not use all items of them.
-macro_rules! rules {
-    ($($path:literal $name:ident)*) => {$(
-        #[allow(dead_code, unfulfilled_lint_expectations, unreachable_pub, unused_imports)]
-        #[path = $path]
-        mod $name;
-    )*};
-}
-
-rules! {
-    "../src/addrs/mod.rs" addrs
-    "../src/attempt/attribution/mod.rs" attribution
-    "../src/bounded/mod.rs" bounded
-    "../src/cache/mod.rs" cache
-    "../src/error.rs" error
-    "../src/health/mod.rs" health
-    "../src/host.rs" host
-    "../src/time/mod.rs" time
-}
+#![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 #[path = "fleet/args.rs"]
 mod args;
@@ -65,10 +49,14 @@ mod bars;
 mod chart;
 #[path = "fleet/figures.rs"]
 mod figures;
-#[path = "fleet/life.rs"]
-mod life;
+#[path = "fleet/load.rs"]
+mod load;
+#[path = "fleet/network.rs"]
+mod network;
 #[path = "common/output.rs"]
 mod output;
+#[path = "fleet/peers.rs"]
+mod peers;
 #[path = "fleet/report.rs"]
 mod report;
 #[path = "fleet/rival.rs"]
@@ -83,16 +71,20 @@ mod sidestep;
 mod tally;
 
 use std::error::Error as StdError;
+use std::sync::Arc;
 
 use clap::Parser as _;
+use tokio::runtime::Runtime;
 
 use crate::args::Args;
-use crate::error::ResolveError;
+use crate::peers::Peers;
 use crate::run::Run;
 
 fn main() -> Result<(), Box<dyn StdError + Send + Sync>> {
     let args = Args::parse();
-    let runs: Vec<Run> = args.plays().map(|play| Run::new(play, &args)).collect();
+    let peers = Arc::new(Runtime::new()?.block_on(Peers::connect())?);
+    let runs = args.plays().map(|play| Run::new(play, &args, &peers));
+    let runs: Vec<Run> = runs.collect();
     let svg = chart::draw(&runs)?;
     match args.output.json {
         true => println!("{}", report::json(&runs, &args, &svg)?),

@@ -12,7 +12,7 @@ use crate::scenario::Scenario;
 #[derive(Debug, Parser)]
 #[command(name = "fleet")]
 pub(crate) struct Args {
-    /// Processes of the fleet; may be given several times [default: 1, 1000 and 1000000]
+    /// Processes of the fleet; may be given several times [default: 1, 1000 and 100000]
     #[arg(long = "processes", value_name = "N", value_parser = value_parser!(u64).range(1..=10_000_000))]
     processes: Vec<u64>,
     /// Plays this scenario only; may be given several times
@@ -32,7 +32,7 @@ impl Args {
     /// Returns the runs, the small fleets first.
     pub(crate) fn plays(&self) -> impl Iterator<Item = Play> {
         let sizes = match &self.processes[..] {
-            [] => vec![1, 1_000, 1_000_000],
+            [] => vec![1, 1_000, 100_000],
             chosen => chosen.to_vec(),
         };
         let scenarios = match &self.scenarios[..] {

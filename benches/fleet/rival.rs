@@ -1,134 +1,95 @@
 //! The other policies.
 
-use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use crate::life::{Client, Event, Life};
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
+use tokio::time::{Instant, timeout};
+
+use crate::load::Client;
+use crate::network::{Failure, Network};
 use crate::scenario::Edges;
 
 /// A cache whose entries live for a fixed time.
+#[derive(Clone)]
 pub(crate) struct Rival {
+    network: Arc<Network>,
     life: Duration,
     /// Whether a failed connect evicts the host and is repeated at once.
     evicts: bool,
-    entry: Option<(&'static Edges, Instant)>,
-    is_asking: bool,
-    requests: Vec<Request>,
-    numbered: u32,
+    cache: Arc<Mutex<Cache>>,
 }
 
-struct Request {
-    number: u32,
-    /// The addresses left to attempt, in reverse order.
-    left: Vec<IpAddr>,
-    tries: u32,
-    waits: bool,
+#[derive(Default)]
+struct Cache {
+    entry: Option<(&'static Edges, Instant)>,
+    /// The lookup in flight, for which all requests wait.
+    lookup: Option<Shared<BoxFuture<'static, Option<&'static Edges>>>>,
 }
 
 /// Maximum number of repeated connects of a request.
 const TRIES: u32 = 8;
+/// Time limit of a lookup: the default of the crate.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Rival {
-    pub(crate) fn new(life: Duration, evicts: bool) -> Self {
+    pub(crate) fn new(network: &Arc<Network>, life: Duration, evicts: bool) -> Self {
         Self {
+            network: Arc::clone(network),
             life,
             evicts,
-            entry: None,
-            is_asking: false,
-            requests: Vec::new(),
-            numbered: 0,
+            cache: Arc::default(),
         }
     }
 
-    /// Attempts the cached addresses, or waits for a lookup.
-    fn connect(&mut self, mut request: Request, life: &mut Life<'_>) {
-        match self.entry.filter(|&(_, expires_at)| life.now < expires_at) {
-            Some((edges, _)) => self.dial(request, edges, life),
-            None => {
-                request.waits = true;
-                self.requests.push(request);
-                if !self.is_asking {
-                    self.is_asking = true;
-                    life.ask();
-                }
+    /// Returns the cached addresses, or waits for a lookup.
+    async fn edges(&self) -> Option<&'static Edges> {
+        let lookup = {
+            let mut cache = self.cache();
+            match cache.entry {
+                Some((edges, expires_at)) if Instant::now() < expires_at => return Some(edges),
+                _ => cache
+                    .lookup
+                    .get_or_insert_with(|| self.clone().look_up().boxed().shared())
+                    .clone(),
             }
-        }
+        };
+        lookup.await
     }
 
-    fn dial(&mut self, mut request: Request, edges: &Edges, life: &mut Life<'_>) {
-        let mut left = *edges;
-        life.dice.shuffle(&mut left);
-        if life.dial_and_forget(left[left.len() - 1]) {
-            return;
-        }
-        request.waits = false;
-        request.left = left.to_vec();
-        self.dial_next(request, life);
+    async fn look_up(self) -> Option<&'static Edges> {
+        let answer = timeout(LOOKUP_TIMEOUT, self.network.query()).await.ok();
+        let mut cache = self.cache();
+        cache.entry = answer.map(|edges| (edges, Instant::now() + self.life));
+        cache.lookup = None;
+        answer
     }
 
-    fn dial_next(&mut self, mut request: Request, life: &mut Life<'_>) {
-        match request.left.pop() {
-            Some(addr) => {
-                life.dial(request.number, addr);
-                self.requests.push(request);
-            }
-            None => life.fail(true),
-        }
-    }
-
-    fn landed(&mut self, answer: Option<&'static Edges>, life: &mut Life<'_>) {
-        self.is_asking = false;
-        self.entry = answer.map(|edges| (edges, life.now + self.life));
-        for request in self
-            .requests
-            .extract_if(.., |it| it.waits)
-            .collect::<Vec<_>>()
-        {
-            match answer {
-                Some(edges) => self.dial(request, edges, life),
-                None => life.fail(false),
-            }
-        }
-    }
-
-    fn refused(&mut self, mut request: Request, life: &mut Life<'_>) {
-        if !self.evicts {
-            return self.dial_next(request, life);
-        }
-        self.entry = None;
-        request.tries += 1;
-        match request.tries {
-            ..=TRIES => self.connect(request, life),
-            _ => life.fail(true),
-        }
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Client for Rival {
-    fn request(&mut self, life: &mut Life<'_>) {
-        self.numbered = self.numbered.wrapping_add(1);
-        let request = Request {
-            number: self.numbered,
-            left: Vec::new(),
-            tries: 0,
-            waits: false,
-        };
-        self.connect(request, life);
-    }
-
-    fn take(&mut self, event: Event, life: &mut Life<'_>) {
-        match event {
-            Event::Landed { answer, .. } => self.landed(answer, life),
-            Event::Dialled {
-                request, connected, ..
-            } => {
-                let place = self.requests.iter().position(|it| it.number == request);
-                let request = place.map(|place| self.requests.swap_remove(place));
-                if let Some(request) = request.filter(|_| !connected) {
-                    self.refused(request, life);
+    async fn request(&self) -> Result<(), Failure> {
+        for _ in 0..=TRIES {
+            let mut edges = *self.edges().await.ok_or(Failure::Unresolved)?;
+            fastrand::shuffle(&mut edges);
+            for addr in edges {
+                match self.network.attempt(addr).await {
+                    Ok(()) => return Ok(()),
+                    Err(_) if self.evicts => {
+                        self.cache().entry = None;
+                        break;
+                    }
+                    Err(_) => {}
                 }
             }
-            Event::Probed { .. } | Event::Impatient { .. } | Event::Woken => {}
+            if !self.evicts {
+                break;
+            }
         }
+        Err(Failure::Unconnected)
     }
 }

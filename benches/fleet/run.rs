@@ -1,20 +1,22 @@
 //! Runs one fleet through one scenario.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::runtime::{self, Id};
+use tokio::runtime;
 
 use crate::args::Args;
 use crate::figures::Figures;
-use crate::life::Life;
+use crate::load::Load;
+use crate::network::Network;
+use crate::peers::Peers;
 use crate::rival::Rival;
-use crate::scenario::{Scenario, World};
+use crate::scenario::Scenario;
 use crate::sidestep::Sidestep;
 use crate::tally::Tally;
-use crate::time;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -56,12 +58,12 @@ pub(crate) struct Run {
     pub(crate) figures: Figures,
 }
 
-/// Number of processes that a thread runs at a time.
+/// Number of processes that a thread takes at a time.
 const BATCH: u64 = 256;
 
 impl Run {
-    pub(crate) fn new(play: Play, args: &Args) -> Self {
-        let tally = simulate(play, args.interval(), args.seed);
+    pub(crate) fn new(play: Play, args: &Args, peers: &Arc<Peers>) -> Self {
+        let tally = Fleet { play, args, peers }.simulate();
         let figures = Figures::new(play, &tally);
         Self {
             play,
@@ -71,53 +73,67 @@ impl Run {
     }
 }
 
-/// Runs each process to its end separately, because processes are independent, and adds their counts.
-fn simulate(play: Play, interval: Duration, seed: u64) -> Tally {
-    let world = World {
-        scenario: play.scenario,
-        begin: time::now(),
-    };
-    // The runtime runs no task. Each lookup in flight has the id of its runtime.
-    let runtime = runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime that drives nothing needs nothing");
-    let runtime = runtime.handle().id();
-    let next = AtomicU64::new(0);
-    let work = || {
-        let mut tally = Tally::new(play.scenario.end().as_secs());
-        loop {
-            let first = next.fetch_add(BATCH, Ordering::Relaxed);
-            if first >= play.processes {
-                return tally;
-            }
-            for process in first..play.processes.min(first + BATCH) {
-                let seed = mixed(seed, process);
-                let life = Life::new(&world, interval, seed, &mut tally);
-                live(life, play.policy, runtime);
-            }
-        }
-    };
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let mut all = Tally::new(play.scenario.end().as_secs());
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        for thread in threads {
-            all += thread.join().expect("no process panics");
-        }
-    });
-    all
+/// What all processes of a run share.
+#[derive(Clone, Copy)]
+struct Fleet<'a> {
+    play: Play,
+    args: &'a Args,
+    peers: &'a Arc<Peers>,
 }
 
-fn live(life: Life<'_>, policy: Policy, runtime: Id) {
-    let fixed = |secs| Rival::new(Duration::from_secs(secs), false);
-    match policy {
-        Policy::Sidestep => {
-            let client = Sidestep::new(runtime, life.now);
-            life.run(client);
-        }
-        Policy::Fixed30 => life.run(fixed(30)),
-        Policy::Fixed60 => life.run(fixed(60)),
-        Policy::EvictAndRetry => life.run(Rival::new(Duration::from_secs(30), true)),
+impl Fleet<'_> {
+    /// Runs each process to its end separately, because processes are independent, and adds their counts.
+    fn simulate(self) -> Tally {
+        let next = AtomicU64::new(0);
+        let work = || {
+            let tally = Arc::new(Mutex::new(self.tally()));
+            loop {
+                let first = next.fetch_add(BATCH, Ordering::Relaxed);
+                if first >= self.play.processes {
+                    return tally;
+                }
+                for process in first..self.play.processes.min(first + BATCH) {
+                    self.live(process, &tally);
+                }
+            }
+        };
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let mut all = self.tally();
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            for thread in threads {
+                let tally = thread.join().expect("no process panics");
+                all += &tally.lock().expect("no process panics");
+            }
+        });
+        all
+    }
+
+    fn tally(self) -> Tally {
+        Tally::new(self.play.scenario.end().as_secs())
+    }
+
+    /// Runs one process on a runtime of its own, whose clock is paused and jumps to the next timer.
+    fn live(self, process: u64, tally: &Arc<Mutex<Tally>>) {
+        let seed = mixed(self.args.seed, process);
+        // The clients draw their random numbers from the generator of the thread.
+        fastrand::seed(!seed);
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime without I/O opens no file");
+        runtime.block_on(async {
+            let network = Arc::new(Network::new(self.play.scenario, Arc::clone(tally)));
+            let load = Load::new(&network, self.args.interval(), seed);
+            let rival = |secs, evicts| Rival::new(&network, Duration::from_secs(secs), evicts);
+            match self.play.policy {
+                Policy::Sidestep => load.run(Sidestep::new(&network, self.peers)).await,
+                Policy::Fixed30 => load.run(rival(30, false)).await,
+                Policy::Fixed60 => load.run(rival(60, false)).await,
+                Policy::EvictAndRetry => load.run(rival(30, true)).await,
+            }
+        });
     }
 }
 

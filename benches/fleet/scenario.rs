@@ -1,7 +1,7 @@
 //! The scenarios and their times.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::Serialize;
@@ -19,11 +19,9 @@ pub(crate) const SETTLED: Duration = Duration::from_secs(60);
 pub(crate) const LATER: Duration = Duration::from_secs(600);
 
 /// Time from a query to its answer.
-const DNS_RTT: Duration = Duration::from_millis(20);
+pub(crate) const DNS_RTT: Duration = Duration::from_millis(20);
 /// Time from a SYN to its reply, which may be a refusal.
 pub(crate) const EDGE_RTT: Duration = Duration::from_millis(30);
-/// Time limit of a lookup: the default of the crate.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -61,83 +59,48 @@ impl Scenario {
     pub(crate) fn end(self) -> Duration {
         self.over() + SETTLED + LATER
     }
+
+    pub(crate) fn ttl(self) -> Duration {
+        match self {
+            Self::MovedTtl1800 => 1800 * S,
+            Self::EdgeDies | Self::Moved | Self::NameServerDown => 60 * S,
+        }
+    }
+
+    /// Returns the answer of the name server at this time of the scenario, or `None` while it is down.
+    pub(crate) fn answer(self, now: Duration) -> Option<&'static Edges> {
+        let (has_happened, is_over) = (now >= HAPPENS, now >= self.over());
+        match self {
+            Self::NameServerDown if has_happened && !is_over => None,
+            Self::Moved | Self::MovedTtl1800 if has_happened => Some(&NEW),
+            _ => Some(&OLD),
+        }
+    }
+
+    /// Returns whether an address, IPv4-mapped or not, accepts connections at this time of the scenario.
+    pub(crate) fn is_up(self, addr: IpAddr, now: Duration) -> bool {
+        let addr = addr.to_canonical();
+        match self {
+            _ if now < HAPPENS => true,
+            Self::EdgeDies => addr != OLD[0],
+            Self::Moved | Self::MovedTtl1800 => NEW.contains(&addr),
+            Self::NameServerDown => true,
+        }
+    }
 }
 
 /// The addresses of four edges.
 pub(crate) type Edges = [IpAddr; 4];
 
-const OLD: Edges = edges(192, 0, 2);
-const NEW: Edges = edges(198, 51, 100);
+/// The edges before the event.
+pub(crate) const OLD: Edges = edges(2);
+/// The edges to which the name moves.
+pub(crate) const NEW: Edges = edges(3);
 
-const fn edges(a: u8, b: u8, c: u8) -> Edges {
-    const fn edge(a: u8, b: u8, c: u8, d: u8) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+/// Returns four loopback addresses, because each edge accepts a connection before the simulation begins.
+const fn edges(net: u8) -> Edges {
+    const fn edge(net: u8, n: u8) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(127, 0, net, n))
     }
-    [
-        edge(a, b, c, 1),
-        edge(a, b, c, 2),
-        edge(a, b, c, 3),
-        edge(a, b, c, 4),
-    ]
-}
-
-/// The result of a lookup, and the time that the lookup takes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Reply {
-    pub(crate) answer: Option<&'static Edges>,
-    pub(crate) after: Duration,
-}
-
-/// A scenario on a simulated clock.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct World {
-    pub(crate) scenario: Scenario,
-    pub(crate) begin: Instant,
-}
-
-impl World {
-    pub(crate) fn ttl(&self) -> Duration {
-        match self.scenario {
-            Scenario::MovedTtl1800 => 1800 * S,
-            Scenario::EdgeDies | Scenario::Moved | Scenario::NameServerDown => 60 * S,
-        }
-    }
-
-    /// Returns the reply of the name server to a query that is sent now.
-    pub(crate) fn reply(&self, now: Instant) -> Reply {
-        let answer = match self.scenario {
-            Scenario::NameServerDown if self.is_on(now) => None,
-            Scenario::Moved | Scenario::MovedTtl1800 if self.has_happened(now) => Some(&NEW),
-            _ => Some(&OLD),
-        };
-        let after = if answer.is_some() {
-            DNS_RTT
-        } else {
-            LOOKUP_TIMEOUT
-        };
-        Reply { answer, after }
-    }
-
-    /// Returns whether an address, IPv4-mapped or not, accepts connections now.
-    pub(crate) fn is_up(&self, addr: IpAddr, now: Instant) -> bool {
-        let addr = addr.to_canonical();
-        match self.scenario {
-            _ if !self.has_happened(now) => true,
-            Scenario::EdgeDies => addr != OLD[0],
-            Scenario::Moved | Scenario::MovedTtl1800 => NEW.contains(&addr),
-            Scenario::NameServerDown => true,
-        }
-    }
-
-    pub(crate) fn end(&self) -> Instant {
-        self.begin + self.scenario.end()
-    }
-
-    fn has_happened(&self, now: Instant) -> bool {
-        now >= self.begin + HAPPENS
-    }
-
-    fn is_on(&self, now: Instant) -> bool {
-        self.has_happened(now) && now < self.begin + self.scenario.over()
-    }
+    [edge(net, 1), edge(net, 2), edge(net, 3), edge(net, 4)]
 }

@@ -51,9 +51,9 @@ impl Tally {
     }
 }
 
-impl AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        for (second, more) in self.0.iter_mut().zip(other.0) {
+impl AddAssign<&Self> for Tally {
+    fn add_assign(&mut self, other: &Self) {
+        for (second, &more) in self.0.iter_mut().zip(&other.0) {
             *second += more;
         }
     }

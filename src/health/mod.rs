@@ -36,7 +36,7 @@ use self::network::Network;
 use self::outage::Verdict;
 pub use self::outcome::Outcome;
 use self::probe::Probes;
-pub(crate) use self::probe::{OnProbe, Probe};
+pub(crate) use self::probe::{OnProbe, Probe, ProbeConnect};
 use self::record::{Failure, Rank, Transition};
 use self::store::{HealthStore, Trial};
 use crate::addrs::Family;
@@ -59,6 +59,8 @@ pub(crate) struct HealthConfig {
     /// Number of hosts to keep.
     pub(crate) capacity: usize,
     pub(crate) background_probe: bool,
+    /// If `None`, a probe connects by a TCP socket.
+    pub(crate) probe_connect: Option<Arc<ProbeConnect>>,
     /// If `None`, the recent connects to the host decide.
     pub(crate) slow_connect_after: Option<Duration>,
 }
@@ -84,7 +86,9 @@ impl Health {
             records: HealthStore::new(config.capacity, now),
             connects: RecentConnects::new(config.capacity, now),
             network: Network::default(),
-            probes: config.background_probe.then(|| Probes::new(on_probe)),
+            probes: config
+                .background_probe
+                .then(|| Probes::new(on_probe, config.probe_connect.clone())),
             slow_connect_after: config.slow_connect_after,
         }
     }

@@ -1,6 +1,8 @@
 //! Probes: TCP connects in the background that try addresses, so that no request has to.
 
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,10 @@ pub(crate) enum Probe {
     Ended(Failure, Instant),
 }
 
+/// A function that connects to an address in place of a probe's socket.
+pub(crate) type ProbeConnect =
+    dyn Fn(SocketAddr) -> Pin<Box<dyn Future<Output = io::Result<()>> + Send>> + Send + Sync;
+
 /// Receives the start and the end of each probe.
 pub(crate) type OnProbe = dyn Fn(&Host, SocketAddr, Probe) + Send + Sync;
 
@@ -32,6 +38,8 @@ pub(super) struct Probes {
     /// A sender whose drop ends the subscribed probes.
     shutdown: watch::Sender<()>,
     on_probe: Arc<OnProbe>,
+    /// If `None`, a probe connects by a TCP socket.
+    simulated: Option<Arc<ProbeConnect>>,
 }
 
 /// Number of probes that connect at once. Each has a socket, for 5 s if its address drops packets.
@@ -40,11 +48,12 @@ const AT_ONCE: usize = 64;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Probes {
-    pub(super) fn new(on_probe: Arc<OnProbe>) -> Self {
+    pub(super) fn new(on_probe: Arc<OnProbe>, simulated: Option<Arc<ProbeConnect>>) -> Self {
         Self {
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             shutdown: watch::Sender::new(()),
             on_probe,
+            simulated,
         }
     }
 
@@ -59,8 +68,10 @@ impl Probes {
         (self.on_probe)(host, addr, Probe::Started);
         let (host, on_probe) = (host.clone(), Arc::clone(&self.on_probe));
         let (turns, mut shutdown) = (Arc::clone(&self.turns), self.shutdown.subscribe());
+        let simulated = self.simulated.clone();
         runtime.spawn(async move {
-            let connecting = std::pin::pin!(connect(addr, &turns));
+            let probing = probe(addr, &turns, simulated.as_deref());
+            let connecting = std::pin::pin!(probing);
             let shutdown = std::pin::pin!(shutdown.changed());
             if let Either::Left((Some(ended), _)) = select(connecting, shutdown).await {
                 on_probe(&host, addr, ended);
@@ -71,13 +82,17 @@ impl Probes {
 }
 
 /// Connects to an address, and returns `None` if the probe gets no turn.
-async fn connect(addr: SocketAddr, turns: &Semaphore) -> Option<Probe> {
+async fn probe(
+    addr: SocketAddr,
+    turns: &Semaphore,
+    simulated: Option<&ProbeConnect>,
+) -> Option<Probe> {
     let turn = tokio::time::timeout(TIMEOUT, turns.acquire()).await.ok()?;
     let began = time::now();
-    let ended = tokio::time::timeout(TIMEOUT, TcpStream::connect(addr)).await;
+    let ended = tokio::time::timeout(TIMEOUT, connect(addr, simulated)).await;
     drop(turn);
     let (why, error) = match ended {
-        Ok(Ok(_connected)) => (Outcome::Connected, None),
+        Ok(Ok(())) => (Outcome::Connected, None),
         Ok(Err(error)) => {
             let text = classify::describe_chain(&error);
             (Outcome::from_error(&error), Some(text))
@@ -86,4 +101,12 @@ async fn connect(addr: SocketAddr, turns: &Semaphore) -> Option<Probe> {
     };
     let soft = false;
     Some(Probe::Ended(Failure { why, soft, error }, began))
+}
+
+/// Connects to an address, and closes the connection.
+async fn connect(addr: SocketAddr, simulated: Option<&ProbeConnect>) -> io::Result<()> {
+    match simulated {
+        Some(connect) => connect(addr).await,
+        None => TcpStream::connect(addr).await.map(drop),
+    }
 }

@@ -4,7 +4,8 @@ mod check;
 mod connects;
 
 use std::fmt;
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crate::cache::{SourceAddress, Sources};
 use crate::error::ConfigError;
 use crate::events::Observe;
 use crate::filter::Filter;
+use crate::health::ProbeConnect;
 use crate::lookup::{Lookup, StaticHosts};
 
 /// Builds a [`Resolver`].
@@ -47,6 +49,7 @@ pub struct ResolverBuilder {
     pub(super) capacity: usize,
     pub(super) lanes: bool,
     pub(super) probe: bool,
+    pub(super) probe_connect: Option<Arc<ProbeConnect>>,
     pub(super) last_resort: bool,
     pub(super) order: AddressOrder,
     pub(super) prefer: Option<Family>,
@@ -71,6 +74,7 @@ impl ResolverBuilder {
             capacity: 10_000,
             lanes: true,
             probe: true,
+            probe_connect: None,
             last_resort: true,
             order: AddressOrder::Shuffle,
             prefer: None,
@@ -318,6 +322,22 @@ impl ResolverBuilder {
     /// address whose penalty is over, and a doubt ends after 5 s.
     pub fn background_probe(mut self, on: bool) -> Self {
         self.probe = on;
+        self
+    }
+
+    /// Sets the function that connects in place of a background probe's TCP socket.
+    ///
+    /// The method is hidden because only a simulation needs it: `benches/fleet` runs on a paused clock and without
+    /// sockets. All other connects are the connector's, and a probe is the crate's own.
+    #[doc(hidden)]
+    pub fn probe_connect<F>(
+        mut self,
+        connect: impl Fn(SocketAddr) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        self.probe_connect = Some(Arc::new(move |to| Box::pin(connect(to))));
         self
     }
 

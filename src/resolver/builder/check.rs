@@ -27,6 +27,7 @@ impl ResolverBuilder {
             capacity,
             lanes,
             probe,
+            ref probe_connect,
             last_resort,
             order,
             prefer,
@@ -75,6 +76,7 @@ impl ResolverBuilder {
                 health: HealthConfig {
                     capacity,
                     background_probe: probe,
+                    probe_connect: probe_connect.clone(),
                     slow_connect_after,
                 },
                 select: SelectConfig {
