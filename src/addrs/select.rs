@@ -3,9 +3,6 @@
 use std::cmp::Ordering;
 use std::net::IpAddr;
 
-use rand::Rng;
-use rand::seq::SliceRandom as _;
-
 use super::{AddressOrder, AddressSet, Family, MAX_ADDRS};
 use crate::health::record::Rank;
 
@@ -34,7 +31,7 @@ pub(crate) fn select(
     addrs: &AddressSet,
     ranks: RankFn<'_>,
     how: SelectParams,
-    rng: &mut impl Rng,
+    rng: &mut fastrand::Rng,
     out: &mut [IpAddr],
 ) -> usize {
     let first = addrs.family(how.prefer);
@@ -52,7 +49,7 @@ fn shuffled(
     first: &[IpAddr],
     second: &[IpAddr],
     per_family: usize,
-    rng: &mut impl Rng,
+    rng: &mut fastrand::Rng,
     out: &mut [IpAddr],
 ) -> usize {
     let mut few = |addrs: &[IpAddr]| shuffle_few(addrs.len(), per_family, rng);
@@ -96,7 +93,7 @@ fn sorted(
     [first, second]: [(&[IpAddr], Option<&[u8]>); 2],
     ranks: RankFn<'_>,
     how: SelectParams,
-    rng: &mut impl Rng,
+    rng: &mut fastrand::Rng,
     out: &mut [IpAddr],
 ) -> usize {
     let rank = |addr| ranks.map_or(Rank::Healthy, |rank| rank(addr));
@@ -135,13 +132,13 @@ impl<'a> FamilyQueue<'a> {
         (addrs, classes): (&'a [IpAddr], Option<&[u8]>),
         rank: impl Fn(IpAddr) -> Rank,
         how: SelectParams,
-        rng: &mut impl Rng,
+        rng: &mut fastrand::Rng,
     ) -> Self {
         let mut order = IN_ORDER;
         let all = &mut order[..addrs.len()];
         match how.order {
             // The sort can move any address to the front, so the whole family is shuffled.
-            AddressOrder::Shuffle => all.shuffle(rng),
+            AddressOrder::Shuffle => rng.shuffle(all),
             AddressOrder::RoundRobin | AddressOrder::Preserve => {}
         }
         let key = |index: &u8| {
@@ -172,14 +169,14 @@ impl<'a> FamilyQueue<'a> {
 
 /// Returns the first `most` places of a random order, or `None` for more than four addresses.
 #[inline(always)]
-fn shuffle_few(len: usize, most: usize, rng: &mut impl Rng) -> Option<&'static [u8]> {
+fn shuffle_few(len: usize, most: usize, rng: &mut fastrand::Rng) -> Option<&'static [u8]> {
     let orders = FEW.get(len)?;
     Some(&orders[below(orders.len(), rng)][..len.min(most)])
 }
 
 /// Draws at most `most` places, each from all remaining indices (Fisher and Yates).
 #[inline(never)]
-fn shuffle<'a>(order: &'a mut [u8], most: usize, rng: &mut impl Rng) -> &'a [u8] {
+fn shuffle<'a>(order: &'a mut [u8], most: usize, rng: &mut fastrand::Rng) -> &'a [u8] {
     let drawn = order.len().min(most);
     for place in 0..drawn {
         order.swap(place, place + below(order.len() - place, rng));
@@ -191,8 +188,8 @@ fn shuffle<'a>(order: &'a mut [u8], most: usize, rng: &mut impl Rng) -> &'a [u8]
 ///
 /// The method is Lemire's multiplication without the second draw, so the odds are off by less than one in 2^26.
 #[inline(always)]
-fn below(n: usize, rng: &mut impl Rng) -> usize {
-    ((u64::from(rng.next_u32()) * n as u64) >> 32) as usize
+fn below(n: usize, rng: &mut fastrand::Rng) -> usize {
+    ((u64::from(rng.u32(..)) * n as u64) >> 32) as usize
 }
 
 /// All orders of up to four addresses, which is the size of a family in most answers.

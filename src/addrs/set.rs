@@ -3,9 +3,6 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use rand::Rng;
-use rand::seq::SliceRandom as _;
-
 use super::rfc6724::{self, Class};
 use super::seen::Seen;
 use super::{Family, MAX_ADDRS};
@@ -31,8 +28,11 @@ impl AddressSet {
     /// Keeps random addresses if there are more than [`MAX_ADDRS`].
     ///
     /// If each process of a fleet kept the first addresses, the fleet would never use the other addresses.
-    pub(crate) fn sampled(addrs: impl IntoIterator<Item = IpAddr>, rng: &mut impl Rng) -> Self {
-        Self::cut(distinct(addrs), |all| all.shuffle(rng))
+    pub(crate) fn sampled(
+        addrs: impl IntoIterator<Item = IpAddr>,
+        rng: &mut fastrand::Rng,
+    ) -> Self {
+        Self::cut(distinct(addrs), |all| rng.shuffle(all))
     }
 
     fn cut(mut all: Vec<IpAddr>, mix: impl FnOnce(&mut [IpAddr])) -> Self {
@@ -202,9 +202,6 @@ fn numbered(classes: &[Class]) -> Box<[u8; MAX_ADDRS]> {
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng as _;
-    use rand::rngs::SmallRng;
-
     use super::*;
 
     fn many(from: u8, to: u8) -> impl Iterator<Item = IpAddr> {
@@ -215,7 +212,7 @@ mod tests {
     #[test]
     fn of_too_many_some_are_kept_at_random() {
         let kept = |seed| {
-            let mut rng = SmallRng::seed_from_u64(seed);
+            let mut rng = fastrand::Rng::with_seed(seed);
             AddressSet::sampled(many(0, 100), &mut rng)
         };
         let first = AddressSet::new(many(0, 100));
@@ -235,7 +232,7 @@ mod tests {
 
     #[test]
     fn another_part_of_a_long_answer_is_no_news() {
-        let mut rng = SmallRng::seed_from_u64(1);
+        let mut rng = fastrand::Rng::with_seed(1);
         let mut kept = |from, to| AddressSet::sampled(many(from, to), &mut rng);
         let old = kept(0, 100);
         assert!(!kept(0, 100).has_new(&old));

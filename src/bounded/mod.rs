@@ -245,7 +245,7 @@ impl<K: Eq + Hash + Clone, V> Bounded<K, V> {
                 return;
             }
             let sets = self.sets.get().map_or(&[][..], |sets| sets);
-            let (before, from) = sets.split_at(rand::random_range(..sets.len()));
+            let (before, from) = sets.split_at(fastrand::usize(..sets.len()));
             self.remove_least(from.iter().chain(before).take(LOOKED_AT), &worth);
         }
     }

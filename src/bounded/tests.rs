@@ -103,7 +103,7 @@ fn no_order_of_removals_leaves_anything_behind() {
     };
     let oldest: Next = |_, newest| newest - HELD as u32;
     let random: Next = |map, _| {
-        let (mut all, pick) = (Vec::new(), rand::random_range(..=HELD));
+        let (mut all, pick) = (Vec::new(), fastrand::usize(..=HELD));
         map.for_each(|&key, _| all.push(key));
         all[pick]
     };
@@ -174,8 +174,8 @@ fn the_count_stays_right_while_threads_insert_and_remove() {
         for _ in 0..4 {
             threads.spawn(|| {
                 for _ in 0..5_000 {
-                    put(&map, rand::random_range(..200));
-                    removed(&map, rand::random_range(..200));
+                    put(&map, fastrand::u32(..200));
+                    removed(&map, fastrand::u32(..200));
                 }
             });
         }

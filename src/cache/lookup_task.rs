@@ -305,9 +305,10 @@ impl Cache {
         CompletedLookup {
             asked_at,
             outcome,
-            share: ttl::share(&mut rand::rng()),
+            share: ttl::share(&mut fastrand::Rng::new()),
             max_stale: self.config.max_stale,
-            fallbacks_for: fallbacks_for.map(|life| ttl::refresh_after(life, &mut rand::rng())),
+            fallbacks_for: fallbacks_for
+                .map(|life| ttl::refresh_after(life, &mut fastrand::Rng::new())),
         }
     }
 
@@ -329,7 +330,7 @@ impl Cache {
         })?);
         let life = self.config.ttl.positive(ttl);
         let life = if is_partial { ttl::partial(life) } else { life };
-        let refresh_after = ttl::refresh_after(life, &mut rand::rng());
+        let refresh_after = ttl::refresh_after(life, &mut fastrand::Rng::new());
         Ok(FreshAddresses {
             addrs,
             is_partial,

@@ -31,7 +31,7 @@ impl Cache {
         match self.config.order {
             AddressOrder::Preserve => AddressSet::new(addrs),
             AddressOrder::Shuffle | AddressOrder::RoundRobin => {
-                let addrs = AddressSet::sampled(addrs, &mut rand::rng());
+                let addrs = AddressSet::sampled(addrs, &mut fastrand::Rng::new());
                 addrs.classed(|addr| self.source_of(addr))
             }
         }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use rand::{Rng, RngExt as _};
-
 /// Lifetime of an answer without a TTL, as from `getaddrinfo`: 30 s.
 ///
 /// AWS CRT, the JVM and Bun have the same default for such answers.
@@ -40,13 +38,13 @@ impl TtlBounds {
 /// Returns the time after which an answer in use is refreshed: 80 to 90 % of its lifetime.
 ///
 /// The share is random, so that hosts that were cached in the same second are not refreshed in the same second.
-pub(crate) fn refresh_after(life: Duration, rng: &mut impl Rng) -> Duration {
+pub(crate) fn refresh_after(life: Duration, rng: &mut fastrand::Rng) -> Duration {
     life.mul_f64(share(rng))
 }
 
 /// Returns a random share of a lifetime, from 0.8 to 0.9.
-pub(crate) fn share(rng: &mut impl Rng) -> f64 {
-    0.8 + 0.1 * rng.random::<f64>()
+pub(crate) fn share(rng: &mut fastrand::Rng) -> f64 {
+    0.8 + 0.1 * rng.f64()
 }
 
 /// Returns the time from a failed lookup to the next one, if an answer is left to serve.
@@ -73,9 +71,6 @@ pub(crate) fn negative(ttl: Option<Duration>) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng as _;
-    use rand::rngs::SmallRng;
-
     use super::*;
     use proptest::prelude::*;
 
@@ -101,14 +96,14 @@ mod tests {
         #[test]
         fn an_answer_in_use_is_looked_up_again_before_it_ends(secs in 1_u64..604_800, seed: u64) {
             let life = Duration::from_secs(secs);
-            let after = refresh_after(life, &mut SmallRng::seed_from_u64(seed));
+            let after = refresh_after(life, &mut fastrand::Rng::with_seed(seed));
             prop_assert!(after >= life.mul_f64(0.799) && after <= life.mul_f64(0.901));
         }
 
         #[test]
         fn a_name_server_in_trouble_is_asked_no_more_than_one_in_health(secs in 1_u64..604_800, seed: u64) {
             let life = Duration::from_secs(secs);
-            let mut rng = SmallRng::seed_from_u64(seed);
+            let mut rng = fastrand::Rng::with_seed(seed);
             let healthy = refresh_after(life, &mut rng.clone());
             let after = retry_after(life, share(&mut rng));
             prop_assert!(after >= healthy.min(Duration::from_secs(48)));

@@ -94,7 +94,7 @@ impl OriginConnections {
             }
             None => {
                 self.evict_idle(began);
-                let mut age = ConnectionAge::new(limits, began, &mut rand::rng());
+                let mut age = ConnectionAge::new(limits, began, &mut fastrand::Rng::new());
                 age.used(now);
                 let connection = Connection { handle, age };
                 self.connections.insert(ends, connection);

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use rand::{Rng, RngExt as _};
-
 /// The reason why a connection takes no new requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -79,7 +77,7 @@ enum Listing {
 
 impl ConnectionAge {
     /// Returns the age of a connection that was made at `born` or not much later.
-    pub(crate) fn new(limits: &Limits, born: Instant, rng: &mut impl Rng) -> Self {
+    pub(crate) fn new(limits: &Limits, born: Instant, rng: &mut fastrand::Rng) -> Self {
         Self {
             aged_at: limits.age.map(|age| born + jittered(age, rng)),
             used_at: born,
@@ -156,8 +154,8 @@ impl Listing {
 ///
 /// Connections that were made together then do not end together (gRPC's proposal A9 spreads its maximum connection age
 /// in the same way).
-fn jittered(age: Duration, rng: &mut impl Rng) -> Duration {
-    age.mul_f64(0.9 + 0.2 * rng.random::<f64>())
+fn jittered(age: Duration, rng: &mut fastrand::Rng) -> Duration {
+    age.mul_f64(0.9 + 0.2 * rng.f64())
 }
 
 #[cfg(test)]

@@ -25,7 +25,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand::seq::SliceRandom as _;
 use tokio::runtime::Handle;
 
 use self::connects::RecentConnects;
@@ -118,7 +117,7 @@ impl Health {
                 }
             }
         }
-        let (records, rng) = (&self.records, &mut rand::rng());
+        let (records, rng) = (&self.records, &fastrand::Rng::new());
         match records.record_failure(host, addr, failure, began, now, rng) {
             Transition::Suspected(penalty) => Effect::Struck {
                 penalty,
@@ -318,7 +317,7 @@ impl Health {
         left.retain(|addr| may_pass(*addr));
         self.read(host.as_str(), now, |records| {
             left.retain(|addr| records.rank(*addr) <= Rank::Probation);
-            left.shuffle(&mut rand::rng());
+            fastrand::shuffle(&mut left);
             left.sort_by_key(|addr| records.rank(*addr));
         });
         left

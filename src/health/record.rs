@@ -4,8 +4,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand::Rng;
-
 use crate::health::outcome::{Outcome, Severity};
 use crate::time::Backoff;
 
@@ -175,7 +173,7 @@ impl AddressRecord {
         began: Instant,
         last_turn: Instant,
         now: Instant,
-        rng: &mut impl Rng,
+        rng: &mut fastrand::Rng,
     ) -> Transition {
         if self.is_old_news(failure, began) {
             return Transition::None;

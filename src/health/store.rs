@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rand::Rng;
-
 use crate::addrs::{Family, MAX_ADDRS};
 use crate::bounded::{Bounded, Edit};
 use crate::health::record::{AddressRecord, Failure, Rank, Transition};
@@ -70,14 +68,15 @@ impl HealthStore {
         failure: &Failure,
         began: Instant,
         now: Instant,
-        rng: &mut impl Rng,
+        rng: &fastrand::Rng,
     ) -> Transition {
         let transition = self.edit(host, |records| {
             let outages = self.outages.load(Ordering::Acquire);
             let last_turn = records.iter().filter_map(|(_, record)| record.turn()).max();
             let record = record_of(records, addr, now)?;
             let last_turn = last_turn.unwrap_or(now);
-            let transition = record.record_failure(failure, began, last_turn, now, &mut *rng);
+            let transition =
+                record.record_failure(failure, began, last_turn, now, &mut rng.clone());
             if transition != Transition::None {
                 record.failed_after(outages);
             }

@@ -227,7 +227,7 @@ impl Inner {
                 0
             },
         };
-        let mut rng = rand::rng();
+        let mut rng = fastrand::Rng::new();
         if self.health.has_no_records() {
             return addrs::select(addrs, None, how, &mut rng, out);
         }

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use rand::{Rng, RngExt as _};
-
 /// A delay that doubles from `least` to `most`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Backoff {
@@ -19,16 +17,13 @@ impl Backoff {
     }
 
     /// Returns the delay, up to 20 % more or less, so that processes do not act in lockstep.
-    pub(crate) fn jittered(&self, strikes: u32, rng: &mut impl Rng) -> Duration {
-        self.delay(strikes).mul_f64(0.8 + 0.4 * rng.random::<f64>())
+    pub(crate) fn jittered(&self, strikes: u32, rng: &mut fastrand::Rng) -> Duration {
+        self.delay(strikes).mul_f64(0.8 + 0.4 * rng.f64())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng as _;
-    use rand::rngs::SmallRng;
-
     use super::*;
     use proptest::prelude::*;
 
@@ -51,14 +46,14 @@ mod tests {
 
         #[test]
         fn two_processes_do_not_move_as_one(seed: u64) {
-            let mut rng = SmallRng::seed_from_u64(seed);
+            let mut rng = fastrand::Rng::with_seed(seed);
             prop_assert_ne!(PENALTY.jittered(1, &mut rng), PENALTY.jittered(1, &mut rng));
         }
 
         #[test]
         fn jitter_stays_within_a_fifth(strikes: u32, seed: u64) {
             let (exact, jittered) = (PENALTY.delay(strikes),
-                PENALTY.jittered(strikes, &mut SmallRng::seed_from_u64(seed)));
+                PENALTY.jittered(strikes, &mut fastrand::Rng::with_seed(seed)));
             prop_assert!(jittered >= exact.mul_f64(0.799) && jittered <= exact.mul_f64(1.201));
         }
     }

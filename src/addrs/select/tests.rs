@@ -6,10 +6,6 @@ use proptest::prelude::*;
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use rand::Rng;
-use rand::SeedableRng as _;
-use rand::rngs::SmallRng;
-
 const ALL: SelectParams = SelectParams {
     order: AddressOrder::Shuffle,
     prefer: Family::V6,
@@ -23,7 +19,7 @@ const FOUR: SelectParams = SelectParams {
 };
 
 fn selected(addrs: &AddressSet, rank: impl Fn(IpAddr) -> Rank, seed: u64) -> Vec<IpAddr> {
-    let mut rng = SmallRng::seed_from_u64(seed);
+    let mut rng = fastrand::Rng::with_seed(seed);
     selected_so(addrs, Some(&rank), ALL, &mut rng)
 }
 
@@ -31,7 +27,7 @@ fn selected_so(
     addrs: &AddressSet,
     ranks: RankFn<'_>,
     how: SelectParams,
-    rng: &mut impl Rng,
+    rng: &mut fastrand::Rng,
 ) -> Vec<IpAddr> {
     let mut out = [v4(0); MAX_ADDRS];
     let selected = select(addrs, ranks, how, rng, &mut out);
@@ -91,7 +87,7 @@ fn when_all_are_bad_the_one_whose_penalty_ends_first_leads() {
 #[test]
 fn every_order_is_as_likely_as_any_other() {
     for len in [2, 3, 4, 5] {
-        let (orders, rng) = ((1..=len).product::<u32>(), &mut SmallRng::seed_from_u64(1));
+        let (orders, rng) = ((1..=len).product::<u32>(), &mut fastrand::Rng::with_seed(1));
         let addrs = AddressSet::new((1..=len).map(|n| v4(n as u8)));
         let mut seen = std::collections::HashMap::new();
         for _ in 0..1_000 * orders {
@@ -117,7 +113,7 @@ fn every_order_is_as_likely_as_any_other() {
 #[test]
 fn of_many_each_leads_equally_often() {
     let addrs = AddressSet::new((1..=10).map(v6));
-    let mut rng = SmallRng::seed_from_u64(20_261_122);
+    let mut rng = fastrand::Rng::with_seed(20_261_122);
     let mut leads = std::collections::HashMap::new();
     for _ in 0..100_000 {
         *leads
@@ -141,7 +137,7 @@ fn in_turn_each_lookup_begins_with_the_next() {
             turn,
             ..ALL
         };
-        selected_so(&addrs, None, how, &mut SmallRng::seed_from_u64(1))
+        selected_so(&addrs, None, how, &mut fastrand::Rng::with_seed(1))
     };
     assert_eq!(of_turn(0), [v4(1), v4(2), v4(3)]);
     assert_eq!(of_turn(1), [v4(2), v4(3), v4(1)]);
@@ -157,7 +153,7 @@ fn as_given_nothing_is_moved_but_what_is_bad() {
         order: AddressOrder::Preserve,
         ..ALL
     };
-    let rng = &mut SmallRng::seed_from_u64(1);
+    let rng = &mut fastrand::Rng::with_seed(1);
     assert_eq!(selected_so(&addrs, None, how, rng), [v4(3), v4(1), v4(2)]);
     let rank = |addr| {
         if addr == v4(3) {
@@ -181,7 +177,7 @@ fn a_shuffle_stays_within_a_class() {
     let addrs = AddressSet::new([ula(1), v6(1), ula(2), v6(2)]).classed(source);
     let mut firsts = std::collections::BTreeSet::new();
     for seed in 0..100 {
-        let out = selected_so(&addrs, None, FOUR, &mut SmallRng::seed_from_u64(seed));
+        let out = selected_so(&addrs, None, FOUR, &mut fastrand::Rng::with_seed(seed));
         assert!(
             out[2..]
                 .iter()
@@ -240,7 +236,7 @@ proptest! {
         let addrs = AddressSet::new(list).classed(source);
         let rank = |a| if bad.contains(&a) { Rank::Penalized(now) } else { Rank::Healthy };
         let how = SelectParams { order, turn, ..ALL };
-        let mut out = selected_so(&addrs, Some(&rank), how, &mut SmallRng::seed_from_u64(seed));
+        let mut out = selected_so(&addrs, Some(&rank), how, &mut fastrand::Rng::with_seed(seed));
         prop_assert!(out.is_sorted_by_key(|&a| bad.contains(&a)));
         out.sort();
         let mut all = addrs.as_slice().to_vec();
@@ -251,7 +247,7 @@ proptest! {
     #[test]
     fn no_connector_is_handed_more_than_four_of_a_family(list in any_addrs(), seed: u64) {
         let addrs = AddressSet::new(list);
-        let mut rng = SmallRng::seed_from_u64(seed);
+        let mut rng = fastrand::Rng::with_seed(seed);
         let selected = selected_so(&addrs, None, FOUR, &mut rng);
         for family in [Family::V4, Family::V6] {
             let handed = selected.iter().filter(|&&a| Family::of(a) == family).count();

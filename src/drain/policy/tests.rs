@@ -1,6 +1,3 @@
-use rand::SeedableRng as _;
-use rand::rngs::SmallRng;
-
 use proptest::prelude::*;
 
 use super::*;
@@ -27,7 +24,7 @@ const GONE: AddressStatus = AddressStatus {
 
 fn age(limits: &Limits) -> (ConnectionAge, Instant) {
     let now = time::now();
-    let age = ConnectionAge::new(limits, now, &mut SmallRng::seed_from_u64(7));
+    let age = ConnectionAge::new(limits, now, &mut fastrand::Rng::with_seed(7));
     (age, now)
 }
 
@@ -131,7 +128,7 @@ proptest! {
     #[test]
     fn an_age_is_spread_by_a_tenth(seed: u64, secs in 1_u64..1_000_000) {
         let age = Duration::from_secs(secs);
-        let spread = jittered(age, &mut SmallRng::seed_from_u64(seed));
+        let spread = jittered(age, &mut fastrand::Rng::with_seed(seed));
         prop_assert!(spread >= age.mul_f64(0.899) && spread <= age.mul_f64(1.101));
     }
 
@@ -142,7 +139,7 @@ proptest! {
     ) {
         let limits = Limits { age: age.map(Duration::from_secs), ..LIMITS };
         let now = time::now();
-        let mut age = ConnectionAge::new(&limits, now, &mut SmallRng::seed_from_u64(seed));
+        let mut age = ConnectionAge::new(&limits, now, &mut fastrand::Rng::with_seed(seed));
         let _ = age.drain_reason(LISTED, &limits, now);
         let stand = if gone { GONE } else { LISTED };
         let verdict = age.drain_reason(stand, &limits, now);

@@ -1,6 +1,3 @@
-use rand::SeedableRng as _;
-use rand::rngs::SmallRng;
-
 use super::*;
 use crate::health::outcome::Severity;
 use crate::time;
@@ -8,8 +5,8 @@ use proptest::prelude::*;
 
 const S: Duration = Duration::from_secs(1);
 
-fn rng() -> SmallRng {
-    SmallRng::seed_from_u64(7)
+fn rng() -> fastrand::Rng {
+    fastrand::Rng::with_seed(7)
 }
 
 fn of(why: Outcome) -> Failure {
@@ -306,7 +303,7 @@ proptest! {
     /// Every penalty ends without another event, and never exceeds the cap.
     #[test]
     fn every_penalty_ends(steps in prop::collection::vec((0_u8..7, 0_u64..400_000), 0..60), seed: u64) {
-        let mut rng = SmallRng::seed_from_u64(seed);
+        let mut rng = fastrand::Rng::with_seed(seed);
         let mut now = time::now();
         let mut record = AddressRecord::new(now);
         for (step, ms) in steps {

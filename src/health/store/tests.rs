@@ -1,6 +1,3 @@
-use rand::SeedableRng as _;
-use rand::rngs::SmallRng;
-
 use super::*;
 use crate::addrs::v6;
 use crate::health::outcome::Outcome;
@@ -27,7 +24,7 @@ const REFUSED: Failure = Failure {
 struct World {
     health: HealthStore,
     now: Instant,
-    rng: SmallRng,
+    rng: fastrand::Rng,
 }
 
 impl World {
@@ -36,14 +33,14 @@ impl World {
         Self {
             health: HealthStore::new(capacity, now),
             now,
-            rng: SmallRng::seed_from_u64(1),
+            rng: fastrand::Rng::with_seed(1),
         }
     }
 
     fn refuse(&self, name: &str, last: u8) -> Transition {
         let (host, now) = (host(name), self.now);
         self.health
-            .record_failure(&host, addr(last), &REFUSED, now, now, &mut self.rng.clone())
+            .record_failure(&host, addr(last), &REFUSED, now, now, &self.rng)
     }
 
     fn rank(&self, name: &str, last: u8) -> Rank {
@@ -90,14 +87,9 @@ fn a_request_tries_an_address_only_after_a_probe_has_connected() {
     let mut world = World::new(10);
     let edge = host("a.test");
     let tls = Failure::unseen(Outcome::TlsFailed);
-    let _ = world.health.record_failure(
-        &edge,
-        addr(1),
-        &tls,
-        world.now,
-        world.now,
-        &mut world.rng.clone(),
-    );
+    let _ = world
+        .health
+        .record_failure(&edge, addr(1), &tls, world.now, world.now, &world.rng);
     world.now += Duration::from_secs(7);
     let (rng, health) = (&world.rng, &world.health);
     let take = |now| health.take_trial(&edge, &[addr(1), addr(2)], Some(443), || false, now);
@@ -113,7 +105,7 @@ fn a_request_tries_an_address_only_after_a_probe_has_connected() {
         "TCP says nothing about TLS"
     );
     assert_eq!(world.rank("a.test", 1), Rank::Probation);
-    let _ = health.record_failure(&edge, addr(2), &tls, world.now, world.now, &mut rng.clone());
+    let _ = health.record_failure(&edge, addr(2), &tls, world.now, world.now, rng);
     assert_eq!(take(world.now), None, "a request may be sent again now");
     world.now += Duration::from_millis(500);
     let by_request = Trial {
@@ -121,8 +113,7 @@ fn a_request_tries_an_address_only_after_a_probe_has_connected() {
         port: None,
     };
     assert_eq!(take(world.now), Some(by_request));
-    let failed =
-        health.record_failure(&edge, addr(1), &tls, world.now, world.now, &mut rng.clone());
+    let failed = health.record_failure(&edge, addr(1), &tls, world.now, world.now, rng);
     assert!(matches!(failed, Transition::Penalized(_)));
     assert_eq!(take(world.now + Duration::from_secs(15)), Some(by_probe));
 }
