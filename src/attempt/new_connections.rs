@@ -106,14 +106,18 @@ impl NewConnections {
 
     /// Removes the connection to a host, because a response has come that names no connection.
     ///
-    /// If there are several connections, the response may be of any of them, and all stay. If `host` is `None`, the
+    /// If there are several connections to one address, the address has responded, and the oldest of them is removed.
+    /// If they are to several addresses, the response may be of any of them, and all stay. If `host` is `None`, the
     /// connection may be to any host, such as a proxy.
     pub(crate) fn answered(&self, host: Option<&str>, now: Instant) {
         let alive = self.young(now, |made| {
             made.died.is_none() && host.is_none_or(|host| made.host.as_str() == host)
         });
-        if let [(only, _)] = alive[..] {
-            self.take_by(only, now);
+        let oldest = alive.iter().min_by_key(|(_, made)| made.at);
+        if let Some((oldest, first)) = oldest
+            && alive.iter().all(|(_, made)| made.peer == first.peer)
+        {
+            self.take_by(*oldest, now);
         }
     }
 
@@ -342,6 +346,16 @@ mod tests {
         recent.note(made(2, 1001, now));
         recent.answered(Some("edge.test"), now);
         assert!(recent.take(ends(1, 1000), now).is_some());
+    }
+
+    #[test]
+    fn an_answer_of_one_address_removes_its_oldest_connection() {
+        let (recent, now) = recent();
+        recent.note(made(1, 1000, now));
+        recent.note(made(1, 1001, now + Duration::from_millis(1)));
+        recent.answered(Some("edge.test"), now + Duration::from_millis(2));
+        assert_eq!(recent.take(ends(1, 1000), now), None);
+        assert!(recent.take(ends(1, 1001), now).is_some());
     }
 
     #[test]

@@ -209,9 +209,11 @@ impl Cache {
             match self.hosts.peek(host.as_str(), any) {
                 // The second choice is a lookup that was sent before the invalidation.
                 Some((Some(in_flight), _)) => return Ok(in_flight),
-                Some((None, true)) => return Err(ResolveError::too_many(host.as_str())),
+                Some((None, is_served)) if is_served || self.fallback(host, now).is_some() => {
+                    return Err(ResolveError::too_many(host.as_str()));
+                }
                 // The host has no answer to serve, so the lookup is sent all the same.
-                Some((None, false)) | None => {}
+                Some((None, _)) | None => {}
             }
         }
         Ok(self.start_lookup(&runtime, host, cause))

@@ -1,5 +1,6 @@
 //! Answers from addresses that the program configures: overrides and fallbacks.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -36,10 +37,17 @@ impl Cache {
         Some(Arc::new(CachedAnswer::overridden(addrs, now)))
     }
 
-    /// Returns the fallbacks of a host, filtered and sorted.
+    /// Returns the fallbacks of a host, filtered and sorted, or `None` if the filter refuses all of them.
+    ///
+    /// No event is emitted, because the fallbacks are read more often than they are served.
     pub(super) fn fallback(&self, host: &Host, now: Instant) -> Option<Arc<CachedAnswer>> {
         let row = self.fallbacks.find(host.as_str())?;
-        let addrs = self.sorted(self.apply_filter(host.as_str(), &row.addrs).ok()?);
+        let may_pass = |addr: &IpAddr| self.may_pass(host.as_str(), *addr);
+        let addrs: Vec<_> = row.addrs.iter().copied().filter(may_pass).collect();
+        if addrs.is_empty() {
+            return None;
+        }
+        let addrs = self.sorted(addrs);
         let generation = self.hosts.peek(host.as_str(), HostEntry::generation);
         let known = CachedAnswer::fallback(addrs, generation.unwrap_or_default(), now);
         Some(Arc::new(known))
@@ -58,9 +66,14 @@ impl Cache {
     }
 
     /// Returns the override of a host, or its answer without counting that as a use.
+    ///
+    /// A host that was never looked up has no answer, even if it has fallbacks: behind a proxy, the proxy looks it up.
     pub(crate) fn current(&self, host: &Host, now: Instant) -> Option<Arc<CachedAnswer>> {
         let overridden = self.override_for(host.as_str(), now);
-        let answer = || self.servable_or_fallback(host, now);
+        let answer = || match self.contains(host) {
+            true => self.servable_or_fallback(host, now),
+            false => None,
+        };
         overridden.or_else(answer).or_else(|| self.cached(host))
     }
 
@@ -83,9 +96,16 @@ impl Cache {
         known.flatten()
     }
 
-    /// Reports that the fallbacks of a host are served, if they are.
+    /// Reports that the fallbacks of a host are served, and which of them the filter refuses, if they are.
     pub(super) fn tell_fallback(&self, host: &Host) {
-        if let Some(known) = self.current(host, time::now())
+        let now = time::now();
+        let servable = |entry: &HostEntry| self.servable(entry, now).is_some();
+        let row = self.fallbacks.find(host.as_str());
+        if let Some(row) = row.filter(|_| self.hosts.peek(host.as_str(), servable) != Some(true)) {
+            // Each refused address is an event. If all are refused, no fallback is served.
+            drop(self.apply_filter(host.as_str(), &row.addrs));
+        }
+        if let Some(known) = self.current(host, now)
             && known.origin == Origin::Fallback
         {
             self.emit(&Event::FallbackServed {

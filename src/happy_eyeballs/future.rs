@@ -247,16 +247,11 @@ where
                 resolved.resolution.host.clone(),
             );
             if !self.attempts.is_empty() {
-                shared.search(&resolved.resolution);
-                let now = time::now();
-                let addrs = match shared.newer_answer(&resolved.resolution) {
-                    Some((resolution, addrs)) => {
-                        resolved.resolution = resolution;
-                        addrs
-                    }
-                    None => shared.current_in_order(&host, now),
-                };
-                resolved.state.take_addrs(&addrs, now);
+                shared.search(&resolved.resolution, self.began);
+                if let Some((resolution, addrs)) = shared.meanwhile(&resolved.resolution) {
+                    resolved.resolution = resolution;
+                    resolved.state.take_addrs(&addrs, time::now());
+                }
             }
             self.asking = Some(Box::pin(shared.reresolved(host)));
         }
@@ -284,7 +279,8 @@ where
             let attempts = self.attempts.iter_mut();
             attempts.for_each(|attempt| attempt.connect.report_pending_since(before));
             if let Some(resolved) = self.resolved.as_ref().filter(|_| self.began < before) {
-                self.by.resolver.inner().search(&resolved.resolution);
+                let shared = self.by.resolver.inner();
+                shared.search(&resolved.resolution, self.began);
             }
         }
         let newer = match &self.resolved {

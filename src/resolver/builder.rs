@@ -190,9 +190,10 @@ impl ResolverBuilder {
     /// | a lookup returns an answer | each address, once, and not again when the cached answer is served |
     /// | a caller resolves an IP literal or `localhost` | each address, each time |
     /// | a connect is given a [last resort](Self::last_resort) | each address that left |
+    /// | a host has [fallbacks](Self::fallbacks) and no answer to serve | each fallback, each time |
     ///
     /// The filter must return quickly, and must neither block nor panic. Each refused address is an
-    /// [`Event::AddressRefused`](crate::Event::AddressRefused).
+    /// [`Event::AddressRefused`](crate::Event::AddressRefused); a refused fallback is one event for each failed lookup.
     ///
     /// If the filter refuses all addresses of an answer, the lookup fails with an error whose
     /// [`is_filtered`](crate::ResolveError::is_filtered) returns true. Like a NODATA answer, the error replaces an

@@ -70,11 +70,23 @@ impl Inner {
         Some((resolution, addrs.into_vec()))
     }
 
-    /// Returns the addresses of the current answer in order. No trial starts.
-    pub(crate) fn current_in_order(&self, host: &Host, now: Instant) -> Vec<IpAddr> {
-        let known = self.cache.current(host, now);
-        let in_order = known.map(|known| self.all_with_trial(host, &known, None, now));
-        in_order.unwrap_or_default().into_vec()
+    /// Returns the addresses that a race attempts next while its host is looked up, in order.
+    ///
+    /// They are those of the current answer. If that answer is newer than the one of the race and a fresh answer is on
+    /// its way, the method returns `None`: the newer answer has failed for other connects, and the attempts of the race
+    /// are limited.
+    pub(crate) fn meanwhile(&self, resolution: &Resolution) -> Option<(Resolution, Vec<IpAddr>)> {
+        let now = time::now();
+        let host = &resolution.host;
+        let known = self.cache.current(host, now)?;
+        if known.generation != resolution.generation {
+            return match self.cache.expects_fresh_answer(host, now) {
+                true => None,
+                false => self.newer_answer(resolution),
+            };
+        }
+        let addrs = self.all_with_trial(host, &known, None, now);
+        Some((resolution.clone(), addrs.into_vec()))
     }
 
     /// Returns the addresses of the current answer in order, if `resolution` is of another answer.

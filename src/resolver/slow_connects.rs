@@ -40,13 +40,13 @@ impl Inner {
             true => self.hold_against(resolution, addr, &Failure::unseen(Outcome::Slow)),
             false => self.health.withdraw_probe(&resolution.host, addr),
         }
-        self.search(resolution);
+        self.search(resolution, resolution.resolved_at);
     }
 
-    /// Marks the answer of a slow connect suspect, and re-resolves the host at once.
-    pub(crate) fn search(&self, resolution: &Resolution) {
+    /// Marks the answer of a slow connect suspect, and re-resolves the host at once. The connect began at `began`.
+    pub(crate) fn search(&self, resolution: &Resolution, began: Instant) {
         let (host, seen) = (&resolution.host, resolution.generation);
-        self.health.note_slow(host, resolution.resolved_at);
+        self.health.note_slow(host, began);
         self.cache.probe_penalized(host, time::now());
         self.cache.replace_now(host, seen);
     }
