@@ -643,3 +643,44 @@ async fn the_answer_of_a_replaced_lookup_is_kept() {
     assert_eq!(seen(&resolver, "a.test").await.0, [ip(1)]);
     assert_eq!(new.asked("a.test"), 0);
 }
+
+/// The name server is down, and fallbacks serve many hosts, whose addresses fail. The lookups after failed connects
+/// have one limit for all hosts, and a call above the limit gets the fallback.
+#[tokio::test(start_paused = true)]
+async fn hosts_on_fallbacks_share_the_limit_of_lookups() {
+    let script = Script::new(down);
+    let resolver = script.build(|builder| builder.fallbacks(table(&[(".fallback.test", &[9])])));
+    let hosts: Vec<_> = (0..400).map(|n| format!("{n}.fallback.test")).collect();
+    for host in &hosts {
+        assert_eq!(sorted(&resolver, host).await, [ip(9)]);
+    }
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let lookups = || hosts.iter().map(|host| script.asked(host)).sum::<usize>();
+    let before = lookups();
+    for host in &hosts {
+        resolver.report(host, ip(9), Outcome::Refused);
+        assert_eq!(sorted(&resolver, host).await, [ip(9)]);
+    }
+    let more = lookups() - before;
+    assert!(more <= 250, "{more} lookups of 400 hosts at once");
+}
+
+/// A look at the resolver emits no event, although the fallbacks pass through the filter each time.
+#[tokio::test(start_paused = true)]
+async fn a_refused_fallback_is_an_event_of_a_failed_lookup() {
+    let script = Script::new(down);
+    let resolver = script.build(|builder| {
+        let fallbacks = table(&[("a.test", &[8, 9])]);
+        builder.fallbacks(fallbacks).filter(|_, addr| addr != ip(8))
+    });
+    for _ in 0..20 {
+        assert_eq!(sorted(&resolver, "a.test").await, [ip(9)]);
+        let _ = resolver.snapshot();
+    }
+    let refused = resolver.snapshot().refused_addresses;
+    assert_eq!(
+        refused,
+        script.asked("a.test") as u64,
+        "one for each failed lookup"
+    );
+}
