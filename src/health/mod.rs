@@ -6,6 +6,16 @@
 //! | penalized | a hard strike, or a second soft one | the end of the penalty, or a connect that succeeds |
 //! | on probation | the first soft strike, or the end of a penalty | a connect; if the connect fails, the penalty is twice as long |
 //! | in doubt | a race that was lost by a whole delay, or a slow second lane | a probe, a connect, or the end of the doubt |
+//!
+//! A penalty also ends in these cases:
+//!
+//! - A probe connects, and the failure was in TCP; see [`record::AddressRecord::accept`].
+//! - The program reports a connect that succeeded.
+//! - The local network turns out to be down since before the failure, the program calls `clear` or reports another
+//!   network, or the record makes room for another host.
+//!
+//! A penalty for a connection that died early or went silent, or for a server that cannot serve, does not end with a connect that
+//! succeeds, because such an address fails after it accepts connections.
 
 pub(crate) mod classify;
 mod connects;
