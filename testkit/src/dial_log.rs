@@ -22,10 +22,20 @@ pub struct Dialled {
 #[derive(Clone, Debug, Default)]
 pub struct DialLog(Arc<watch::Sender<HashMap<u16, Vec<Dialled>>>>);
 
+static LOG: OnceLock<DialLog> = OnceLock::new();
+
 impl DialLog {
+    /// Forgets the attempts to a port, which now belongs to the edges of another test.
+    pub(crate) fn forget(port: u16) {
+        if let Some(log) = LOG.get() {
+            log.0.send_modify(|attempts| {
+                attempts.remove(&port);
+            });
+        }
+    }
+
     /// Returns the log of this process, which begins with the first call.
     pub fn start() -> Self {
-        static LOG: OnceLock<DialLog> = OnceLock::new();
         let begin = || {
             let attempts = Self::default();
             let log = attempts.clone();

@@ -42,6 +42,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio_rustls::TlsAcceptor;
 
 use crate::bound::within;
+use crate::dial_log::DialLog;
 
 /// What an edge does with new connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +200,7 @@ impl Edges {
         let identity = Identity::of(ips);
         let work = Work::default();
         let (port, sockets) = bind_all(ips);
+        DialLog::forget(port);
         let manner = |ip: IpAddr| Manner {
             addr: (ip, port).into(),
             scheme,
